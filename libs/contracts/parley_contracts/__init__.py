@@ -1,0 +1,1 @@
+"""What travels on the Parley bus: subjects, headers, errors and messages."""

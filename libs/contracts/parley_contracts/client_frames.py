@@ -1,0 +1,92 @@
+"""What a WebSocket client sends and what the gateway itself answers; turn events are in `turn_events`."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from parley_contracts.errors import ErrorCode
+from parley_contracts.model import WireModel
+from parley_contracts.turns import GenerationParams
+
+MAX_TEXT_CHARS = 100_000
+ClientTurnId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+
+class ClientFrame(BaseModel):
+    """A frame from a client; unknown fields are ignored so that old gateways serve newer clients."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StartTurnFrame(ClientFrame):
+    """Ask something. The same `turn_id` again is the same turn."""
+
+    type: Literal["start_turn"]
+    turn_id: ClientTurnId | None = None
+    conversation_id: str | None = Field(default=None, max_length=128)
+    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+    collections: tuple[str, ...] | None = Field(default=None, max_length=64)
+    web: bool = False
+    model: str | None = Field(default=None, max_length=200)
+    params: GenerationParams = GenerationParams()
+
+
+class CancelTurnFrame(ClientFrame):
+    """Stop a turn."""
+
+    type: Literal["cancel_turn"]
+    turn_id: ClientTurnId
+
+
+class ResumeTurnFrame(ClientFrame):
+    """Receive every event of a turn after `after_seq`, and those to come."""
+
+    type: Literal["resume_turn"]
+    turn_id: ClientTurnId
+    after_seq: int = Field(default=0, ge=0)
+
+
+class PingFrame(ClientFrame):
+    """Ask for a pong."""
+
+    type: Literal["ping"]
+
+
+AnyClientFrame = Annotated[
+    StartTurnFrame | CancelTurnFrame | ResumeTurnFrame | PingFrame, Field(discriminator="type")
+]
+CLIENT_FRAME: TypeAdapter[StartTurnFrame | CancelTurnFrame | ResumeTurnFrame | PingFrame] = TypeAdapter(
+    AnyClientFrame
+)
+
+
+class TurnAccepted(WireModel):
+    """The turn is durable: from here on it ends in exactly one terminal event."""
+
+    type: Literal["turn_accepted"] = "turn_accepted"
+    turn_id: str
+    conversation_id: str
+
+
+class CancelAccepted(WireModel):
+    """The stop is stored; the terminal event follows."""
+
+    type: Literal["cancel_accepted"] = "cancel_accepted"
+    turn_id: str
+
+
+class ErrorFrame(WireModel):
+    """Something asked on this socket was refused."""
+
+    type: Literal["error"] = "error"
+    turn_id: str | None = None
+    code: ErrorCode
+    message: str
+    retryable: bool
+    field: str | None = None
+
+
+class Pong(WireModel):
+    """The answer to `ping`."""
+
+    type: Literal["pong"] = "pong"

@@ -1,0 +1,96 @@
+"""One base error, its codes as data, and the body every error takes on the wire."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from parley_contracts.model import WireModel
+
+
+class ErrorCode(StrEnum):
+    """What went wrong, for programs."""
+
+    INVALID_REQUEST = "invalid_request"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    UNREADABLE_DOCUMENT = "unreadable_document"
+    MODEL_NOT_FOUND = "model_not_found"
+    REFUSED_ADDRESS = "refused_address"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    UPSTREAM_FAILED = "upstream_failed"
+    INTERNAL = "internal"
+
+
+HTTP_STATUS: dict[ErrorCode, int] = {
+    ErrorCode.INVALID_REQUEST: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.CONFLICT: 409,
+    ErrorCode.TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_TYPE: 415,
+    ErrorCode.UNREADABLE_DOCUMENT: 422,
+    ErrorCode.MODEL_NOT_FOUND: 404,
+    ErrorCode.REFUSED_ADDRESS: 403,
+    ErrorCode.OVERLOADED: 429,
+    ErrorCode.UNAVAILABLE: 503,
+    ErrorCode.TIMEOUT: 504,
+    ErrorCode.CANCELLED: 409,
+    ErrorCode.UPSTREAM_FAILED: 502,
+    ErrorCode.INTERNAL: 500,
+}
+
+RETRYABLE = frozenset(
+    {
+        ErrorCode.OVERLOADED,
+        ErrorCode.UNAVAILABLE,
+        ErrorCode.TIMEOUT,
+        ErrorCode.UPSTREAM_FAILED,
+        ErrorCode.INTERNAL,
+    }
+)
+
+
+class ErrorBody(WireModel):
+    """An error as it travels: on the bus, in `error` frames and in HTTP bodies."""
+
+    code: ErrorCode
+    message: str = Field(description="For people; names the field at fault and holds no internals.")
+    retryable: bool
+    field: str | None = Field(default=None, description="The input field at fault, when there is one.")
+
+
+class ParleyError(Exception):
+    """The base of every error that may be told to a client.
+
+    Attributes:
+        code: What went wrong, for programs.
+        message: What went wrong, for people; safe to show.
+        retryable: Whether the same request may succeed later.
+        field: The input field at fault, or None.
+    """
+
+    def __init__(
+        self, code: ErrorCode, message: str, *, retryable: bool | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = code in RETRYABLE if retryable is None else retryable
+        self.field = field
+
+    def body(self) -> ErrorBody:
+        """Return the error as it travels."""
+        return ErrorBody(code=self.code, message=self.message, retryable=self.retryable, field=self.field)
+
+    @classmethod
+    def from_body(cls, body: ErrorBody) -> "ParleyError":
+        """Return the error that a body describes."""
+        return cls(body.code, body.message, retryable=body.retryable, field=body.field)

@@ -1,0 +1,46 @@
+"""Generation: the job a runner gives to a language-model worker, and the catalogue of models."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from parley_contracts.citations import Citation
+from parley_contracts.model import WireModel
+from parley_contracts.turns import ChatMessage, GenerationParams, TurnRef
+
+
+class GenerateJob(WireModel):
+    """Command on LLM_JOBS: write the answer of a turn."""
+
+    type: Literal["generate_job"] = "generate_job"
+    turn: TurnRef
+    base_slot: int = Field(ge=1, description="The runner's pen slot; the worker claims the one after it.")
+    model: str
+    messages: tuple[ChatMessage, ...] = Field(description="System prompt, history, question, in order.")
+    question: str = Field(description="The user's words alone, for models that quote instead of write.")
+    citations: tuple[Citation, ...] = Field(default=(), description="Numbered passages in the prompt.")
+    params: GenerationParams = GenerationParams()
+    deadline_ms: int
+
+
+class ModelInfo(WireModel):
+    """A model somebody may choose."""
+
+    id: str = Field(description="What clients name, such as `extractive` or `ollama/llama3.2:1b`.")
+    pool: str = Field(description="The worker pool that serves it.")
+    context_tokens: int = Field(ge=1, description="Prompt and answer together.")
+    owned_by: str
+    created_at_s: int = 0
+
+
+class ListModels(WireModel):
+    """Request: which models can be reached now?"""
+
+    type: Literal["list_models"] = "list_models"
+
+
+class ModelList(WireModel):
+    """The reachable models, the default first."""
+
+    type: Literal["model_list"] = "model_list"
+    models: tuple[ModelInfo, ...]

@@ -1,0 +1,15 @@
+"""The two kinds of wire model: closed over their own fields, open to fields a later version adds."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class WireModel(BaseModel):
+    """A frozen message; unknown fields are ignored so that additive changes stay compatible."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class OwnedRequest(WireModel):
+    """A request made on behalf of one owner; the service that owns the data checks it."""
+
+    owner_id: str = Field(min_length=1, description="Who the request is made for; every row carries it.")

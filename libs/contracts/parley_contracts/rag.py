@@ -1,0 +1,188 @@
+"""Documents and search: requests to the rag service and its ingestion job."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from parley_contracts.citations import Passage
+from parley_contracts.model import OwnedRequest, WireModel
+
+CollectionName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True, pattern=r"^[^\x00-\x1f/\\]+$")
+]
+FileName = Annotated[
+    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$")
+]
+
+
+class DocumentStatus(StrEnum):
+    """Where a document stands."""
+
+    QUEUED = "queued"
+    INGESTING = "ingesting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Document(WireModel):
+    """A document as its owner sees it."""
+
+    id: str
+    name: str
+    collection: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    status: DocumentStatus
+    error: str | None = Field(default=None, description="Why it failed, for people.")
+    pages: int | None = None
+    chunks: int = 0
+    chunks_done: int = Field(default=0, description="Embedded and indexed so far.")
+    created_at_ms: int
+
+
+class Collection(WireModel):
+    """A named set of documents."""
+
+    name: str
+    documents: int
+    chunks: int
+    created_at_ms: int
+
+
+class CreateDocument(OwnedRequest):
+    """Request: make room for an upload. The same content in the same collection is the same document.
+
+    The same name with other content replaces the document once the new one is ready.
+    """
+
+    type: Literal["create_document"] = "create_document"
+    collection: CollectionName = "default"
+    name: FileName
+    content_type: str = "application/octet-stream"
+    size_bytes: int = Field(ge=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class DocumentCreated(WireModel):
+    """The document, and whether its content still has to be put and ingested."""
+
+    type: Literal["document_created"] = "document_created"
+    document: Document
+    needs_content: bool
+
+
+class IngestDocument(OwnedRequest):
+    """Command on INGEST: read, cut, embed and index a document whose original is in the object store."""
+
+    type: Literal["ingest_document"] = "ingest_document"
+    document_id: str
+    object_key: str
+
+
+class ReadDocument(OwnedRequest):
+    """Request: one document; `not_found` when it is not the owner's."""
+
+    type: Literal["read_document"] = "read_document"
+    document_id: str
+
+
+class ListDocuments(OwnedRequest):
+    """Request: documents, newest first."""
+
+    type: Literal["list_documents"] = "list_documents"
+    collection: CollectionName | None = None
+    limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = None
+
+
+class DocumentList(WireModel):
+    """A page of documents; `next_cursor` is None on the last."""
+
+    type: Literal["document_list"] = "document_list"
+    documents: tuple[Document, ...]
+    next_cursor: str | None = None
+
+
+class DeleteDocument(OwnedRequest):
+    """Request: remove a document, its chunks, vectors and original."""
+
+    type: Literal["delete_document"] = "delete_document"
+    document_id: str
+
+
+class ReadPassage(OwnedRequest):
+    """Request: a span of a document's text with what stands around it."""
+
+    type: Literal["read_passage"] = "read_passage"
+    document_id: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    around_chars: int = Field(default=600, ge=0, le=10_000)
+
+
+class PassageText(WireModel):
+    """`before + text + after` is contiguous text of the document."""
+
+    type: Literal["passage_text"] = "passage_text"
+    document: Document
+    before: str
+    text: str
+    after: str
+    page: int | None = None
+
+
+class ListCollections(OwnedRequest):
+    """Request: the owner's collections, by name."""
+
+    type: Literal["list_collections"] = "list_collections"
+
+
+class CollectionList(WireModel):
+    """All collections of an owner."""
+
+    type: Literal["collection_list"] = "collection_list"
+    collections: tuple[Collection, ...]
+
+
+class CreateCollection(OwnedRequest):
+    """Request: make a collection; one that exists is returned as it is."""
+
+    type: Literal["create_collection"] = "create_collection"
+    name: CollectionName
+
+
+class DeleteCollection(OwnedRequest):
+    """Request: remove a collection with all its documents."""
+
+    type: Literal["delete_collection"] = "delete_collection"
+    name: CollectionName
+
+
+class Done(WireModel):
+    """It was done."""
+
+    type: Literal["done"] = "done"
+
+
+class Search(OwnedRequest):
+    """Request: the best passages for a query."""
+
+    type: Literal["search"] = "search"
+    query: str = Field(min_length=1, max_length=10_000)
+    vector: bytes | None = Field(
+        default=None, description="The query's embedding if the caller has it: little-endian float32, base64."
+    )
+    engine: str | None = Field(default=None, description="Engine of `vector`; another one's is not used.")
+    collections: tuple[CollectionName, ...] | None = Field(default=None, description="None searches all.")
+    document_ids: tuple[str, ...] | None = None
+    limit: int = Field(default=8, ge=1, le=100)
+
+
+class SearchResults(WireModel):
+    """Passages, best first; near-duplicates collapsed."""
+
+    type: Literal["search_results"] = "search_results"
+    results: tuple[Passage, ...]
+    degraded: tuple[str, ...] = Field(default=(), description="`npu` when only words were searched.")

@@ -1,0 +1,165 @@
+"""Every subject on the bus, as builders with inverse parsers. Nothing else may spell a subject."""
+
+import re
+from typing import NamedTuple
+
+PREFIX = "parley.v1"
+
+_PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def _part(value: str) -> str:
+    if not _PART.fullmatch(value):
+        raise ValueError(f"not a subject part: {value!r}")
+    return value
+
+
+def _parts(subject: str, stem: str, count: int) -> list[str]:
+    head = f"{stem}."
+    parts = subject[len(head) :].split(".") if subject.startswith(head) else []
+    if len(parts) != count or not all(_PART.fullmatch(part) for part in parts):
+        raise ValueError(f"not a {stem} subject: {subject!r}")
+    return parts
+
+
+# -- turns ------------------------------------------------------------------------------------------
+
+TURN_START = f"{PREFIX}.turn.start"
+_PEN = f"{PREFIX}.turn.pen"
+_CANCEL = f"{PREFIX}.turn.cancel"
+_HOLD = f"{PREFIX}.turn.hold"
+_EVENTS = f"{PREFIX}.turn.events"
+
+ALL_PEN_SLOTS = f"{_PEN}.*.*"
+ALL_CANCELS = f"{_CANCEL}.*"
+ALL_HOLDS = f"{_HOLD}.*"
+ALL_TURN_EVENTS = f"{_EVENTS}.*.*"
+
+
+class PenSlot(NamedTuple):
+    """Slot `number` (1, 2, ...) of one turn's pen."""
+
+    turn_id: str
+    number: int
+
+
+class TurnEvents(NamedTuple):
+    """Where one turn's events stand: the gateway process it was started on, and the turn."""
+
+    home: str
+    turn_id: str
+
+
+def pen_slot(turn_id: str, number: int) -> str:
+    """Return the subject of slot `number` (from 1) of a turn's pen."""
+    if number < 1:
+        raise ValueError(f"pen slots count from 1, not {number}")
+    return f"{_PEN}.{_part(turn_id)}.{number}"
+
+
+def parse_pen_slot(subject: str) -> PenSlot:
+    """Return what `pen_slot` was given; ValueError for any other subject."""
+    turn_id, number = _parts(subject, _PEN, 2)
+    return PenSlot(turn_id, int(number))
+
+
+def pen_slots_of(turn_id: str) -> str:
+    """Return the filter that matches every pen slot of one turn."""
+    return f"{_PEN}.{_part(turn_id)}.*"
+
+
+def turn_cancel(turn_id: str) -> str:
+    """Return the subject on which a turn's stop is stored."""
+    return f"{_CANCEL}.{_part(turn_id)}"
+
+
+def parse_turn_cancel(subject: str) -> str:
+    """Return the turn id of a stop; ValueError for any other subject."""
+    return _parts(subject, _CANCEL, 1)[0]
+
+
+def turn_hold(turn_id: str) -> str:
+    """Return the subject on which whoever holds a turn's job answers."""
+    return f"{_HOLD}.{_part(turn_id)}"
+
+
+def parse_turn_hold(subject: str) -> str:
+    """Return the turn id of a hold question; ValueError for any other subject."""
+    return _parts(subject, _HOLD, 1)[0]
+
+
+def turn_events(home: str, turn_id: str) -> str:
+    """Return the literal subject of one turn's event log."""
+    return f"{_EVENTS}.{_part(home)}.{_part(turn_id)}"
+
+
+def parse_turn_events(subject: str) -> TurnEvents:
+    """Return home and turn of an event subject; ValueError for any other subject."""
+    return TurnEvents(*_parts(subject, _EVENTS, 2))
+
+
+def turn_events_of(home: str) -> str:
+    """Return the wildcard under which one gateway process hears the turns it started."""
+    return f"{_EVENTS}.{_part(home)}.*"
+
+
+# -- language models --------------------------------------------------------------------------------
+
+_GENERATE = f"{PREFIX}.llm.generate"
+ALL_GENERATE = f"{_GENERATE}.*"
+LLM_MODELS = f"{PREFIX}.llm.models"
+
+
+def llm_generate(pool: str) -> str:
+    """Return the work-queue subject of one pool of language-model workers."""
+    return f"{_GENERATE}.{_part(pool)}"
+
+
+def parse_llm_generate(subject: str) -> str:
+    """Return the pool of a generate job; ValueError for any other subject."""
+    return _parts(subject, _GENERATE, 1)[0]
+
+
+# -- requests ---------------------------------------------------------------------------------------
+
+RAG_INGEST = f"{PREFIX}.rag.ingest"
+RAG_SEARCH = f"{PREFIX}.rag.search"
+RAG_CREATE_DOCUMENT = f"{PREFIX}.rag.create_document"
+RAG_READ_DOCUMENT = f"{PREFIX}.rag.read_document"
+RAG_LIST_DOCUMENTS = f"{PREFIX}.rag.list_documents"
+RAG_DELETE_DOCUMENT = f"{PREFIX}.rag.delete_document"
+RAG_READ_PASSAGE = f"{PREFIX}.rag.read_passage"
+RAG_LIST_COLLECTIONS = f"{PREFIX}.rag.list_collections"
+RAG_CREATE_COLLECTION = f"{PREFIX}.rag.create_collection"
+RAG_DELETE_COLLECTION = f"{PREFIX}.rag.delete_collection"
+
+MEMORY_STORE_USER_MESSAGE = f"{PREFIX}.memory.store_user_message"
+MEMORY_STORE_TURN = f"{PREFIX}.memory.store_turn"
+MEMORY_READ_HISTORY = f"{PREFIX}.memory.read_history"
+MEMORY_LIST_CONVERSATIONS = f"{PREFIX}.memory.list_conversations"
+MEMORY_READ_CONVERSATION = f"{PREFIX}.memory.read_conversation"
+MEMORY_RENAME_CONVERSATION = f"{PREFIX}.memory.rename_conversation"
+MEMORY_DELETE_CONVERSATION = f"{PREFIX}.memory.delete_conversation"
+
+NPU_EMBED = f"{PREFIX}.npu.embed"
+
+BROWSER_READ = f"{PREFIX}.browser.read"
+
+# -- domain events ----------------------------------------------------------------------------------
+
+CONVERSATION_TURN_COMPLETED = f"{PREFIX}.conversation.turn_completed"
+ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
+
+# -- every service ----------------------------------------------------------------------------------
+
+_HEALTH = f"{PREFIX}.health"
+
+
+def service_health(service: str) -> str:
+    """Return the subject on which a service answers with the state of itself and what it depends on."""
+    return f"{_HEALTH}.{_part(service)}"
+
+
+def parse_service_health(subject: str) -> str:
+    """Return the service of a health question; ValueError for any other subject."""
+    return _parts(subject, _HEALTH, 1)[0]

@@ -1,0 +1,156 @@
+"""Commands and pen records of a turn: how it starts, who may write it, how it ends."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from parley_contracts.citations import Citation
+from parley_contracts.errors import ErrorBody
+from parley_contracts.model import WireModel
+
+EPOCH_SPAN = 1_000_000
+"""seq = epoch x EPOCH_SPAN + i, so that seq grows across takeovers without knowing the last one."""
+
+
+class TurnRef(WireModel):
+    """One turn, wherever it is mentioned."""
+
+    turn_id: str = Field(description="On the bus: keyed hash of owner and client_turn_id.")
+    client_turn_id: str = Field(description="As the client named it; what its frames carry.")
+    owner_id: str
+    home: str = Field(description="The gateway process that started the turn; a routing word only.")
+
+
+class ChatMessage(WireModel):
+    """One message of a conversation as a model sees it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class GenerationParams(WireModel):
+    """Sampling parameters; None leaves the model's own default."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=131_072)
+    seed: int | None = None
+    stop: tuple[str, ...] = Field(default=(), max_length=4)
+
+
+class TokenUsage(WireModel):
+    """What a generation cost, in the model's own tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class StartTurn(WireModel):
+    """Command on the TURNS work queue: run one turn."""
+
+    type: Literal["start_turn"] = "start_turn"
+    turn: TurnRef
+    conversation_id: str
+    continues_conversation: bool = Field(description="False when the turn opens its conversation.")
+    text: str = Field(min_length=1)
+    history: tuple[ChatMessage, ...] | None = Field(
+        default=None, description="Given by callers that keep their own; None reads it from memory."
+    )
+    collections: tuple[str, ...] | None = Field(
+        default=None, description="Names to search; None is all of the owner's, empty is no retrieval."
+    )
+    web: bool = Field(default=False, description="Read the pages whose addresses the text names.")
+    model: str | None = Field(default=None, description="Model id; None is the first of the catalogue.")
+    params: GenerationParams = GenerationParams()
+    is_stored: bool = Field(default=True, description="False keeps the turn out of memory.")
+    accepted_at_ms: int = Field(description="Unix epoch, milliseconds.")
+    deadline_ms: int = Field(description="Unix epoch, milliseconds; past it the turn only fails.")
+
+
+class CancelTurn(WireModel):
+    """Stored on `turn.cancel.<turn_id>`."""
+
+    type: Literal["cancel_turn"] = "cancel_turn"
+    turn: TurnRef
+    cancelled_at_ms: int
+
+
+class PenRole(StrEnum):
+    """Who writes: the turn runner, or a language-model worker."""
+
+    RUNNER = "runner"
+    WORKER = "worker"
+
+
+class PenClaim(WireModel):
+    """A pen slot won by a writer: from now on only its epoch may write."""
+
+    type: Literal["pen_claim"] = "pen_claim"
+    nonce: str = Field(description="Unique to one attempt, so that a lost ack can be told from a lost race.")
+    role: PenRole
+    holder: str = Field(description="The process that holds the pen.")
+    home: str
+
+
+class TurnOutcome(StrEnum):
+    """How a turn ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TurnTimings(WireModel):
+    """Where the time went, in milliseconds since the turn was accepted; None did not happen."""
+
+    claimed_ms: float | None = None
+    embedded_ms: float | None = None
+    retrieved_ms: float | None = None
+    history_ms: float | None = None
+    web_ms: float | None = None
+    context_ready_ms: float | None = None
+    first_delta_ms: float | None = None
+    generated_ms: float | None = None
+    total_ms: float | None = None
+
+
+class Seal(WireModel):
+    """The one ending of a turn. Whoever finds it redoes what is left: store, terminal event, ack."""
+
+    type: Literal["seal"] = "seal"
+    nonce: str
+    turn: TurnRef
+    conversation_id: str
+    outcome: TurnOutcome
+    user_text: str
+    text: str = Field(description="The answer as far as it was written.")
+    citations: tuple[Citation, ...] = Field(default=(), description="Only those the answer cites.")
+    model: str | None = None
+    usage: TokenUsage = TokenUsage()
+    finish_reason: str | None = None
+    error: ErrorBody | None = None
+    degraded: tuple[str, ...] = ()
+    timings: TurnTimings = TurnTimings()
+    last_seq: int = Field(default=0, ge=0, description="The last event that stands; the ending follows it.")
+    is_stored: bool = True
+    accepted_at_ms: int
+    sealed_at_ms: int
+
+
+PenRecord = Annotated[PenClaim | Seal, Field(discriminator="type")]
+PEN_RECORD: TypeAdapter[PenClaim | Seal] = TypeAdapter(PenRecord)
+
+
+class HoldQuestion(WireModel):
+    """Asked on `turn.hold.<turn_id>` by who got a redelivered job: is it still being worked on?"""
+
+    type: Literal["hold_question"] = "hold_question"
+    role: PenRole
+
+
+class HoldAnswer(WireModel):
+    """The holder's answer; silence means there is none."""
+
+    type: Literal["hold_answer"] = "hold_answer"
+    holder: str

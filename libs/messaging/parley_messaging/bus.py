@@ -1,0 +1,249 @@
+"""What every bus offers: requests, core messages, stored messages, work queues and objects."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from parley_contracts.model import WireModel
+
+from parley_messaging.queues import WorkQueue
+
+Reply = TypeVar("Reply", bound=WireModel)
+Request = TypeVar("Request", bound=WireModel)
+Handler = Callable[[Request], Awaitable[WireModel]]
+
+
+class Delivery(Protocol):
+    """A core message as it arrives."""
+
+    @property
+    def subject(self) -> str:
+        """Where it was published."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Its body."""
+        ...
+
+    @property
+    def reply(self) -> str:
+        """Where an answer is expected, or empty."""
+        ...
+
+
+OnDelivery = Callable[[Delivery], Awaitable[None]]
+OnDrop = Callable[[], None]
+
+
+class Subscription(Protocol):
+    """A live subscription to core messages."""
+
+    async def unsubscribe(self) -> None:
+        """Stop hearing; repeated calls do nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message read back from a stream."""
+
+    stream_seq: int
+    subject: str
+    data: bytes
+
+
+class AlreadyStoredError(Exception):
+    """A message that had to be the first on its subject was not."""
+
+
+class NotStoredError(Exception):
+    """No acknowledgement came: the message may or may not be stored."""
+
+
+class JobOutcome(Enum):
+    """What becomes of a job when its handler is done with it."""
+
+    DONE = "done"
+    RETRY = "retry"
+    LEAVE = "leave"
+
+
+class QueuedJob(Protocol):
+    """One delivery of a job; it is delivered again unless acknowledged in time."""
+
+    @property
+    def subject(self) -> str:
+        """Where the job was published."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Its body."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its headers."""
+        ...
+
+    @property
+    def deliveries(self) -> int:
+        """1 for the first delivery."""
+        ...
+
+    async def ack(self) -> None:
+        """Remove the job from its queue."""
+        ...
+
+    async def release(self, delay_s: float) -> None:
+        """Give it back, to be delivered again after `delay_s`."""
+        ...
+
+    async def in_progress(self) -> None:
+        """Start the time in which it must be acknowledged anew."""
+        ...
+
+
+class JobSource(Protocol):
+    """Where a worker fetches jobs, one at a time."""
+
+    async def fetch(self, timeout_s: float) -> QueuedJob | None:
+        """Return the next job, or None when none came in time."""
+        ...
+
+    async def close(self) -> QueuedJob | None:
+        """Stop fetching; return a job that had already been delivered, if there is one."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """Uploaded originals, by key."""
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep `data` under `key`, in place of what was there."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Return what is kept under `key`; ParleyError `not_found` when nothing is."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget `key`; one that is not there is fine."""
+        ...
+
+
+class Bus(Protocol):
+    """One connection to the bus, shared by everything in a process."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The object store for uploaded originals."""
+        ...
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages flow now."""
+        ...
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest message the bus takes."""
+        ...
+
+    def answer(
+        self,
+        subject: str,
+        request_type: type[Request],
+        handler: Handler[Request],
+        *,
+        group: str = "",
+        concurrency: int = 16,
+        waiting: int = 256,
+    ) -> None:
+        """Answer requests on `subject` from `start` on; one member of `group` gets each.
+
+        At most `concurrency` run at once and `waiting` wait; more are refused with `overloaded`.
+        """
+        ...
+
+    async def start(self) -> None:
+        """Connect, make sure the streams exist and begin to answer."""
+        ...
+
+    async def stop_answering(self) -> None:
+        """Take no more requests and finish those that have arrived."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and disconnect."""
+        ...
+
+    async def request(
+        self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
+    ) -> Reply:
+        """Ask and wait for the answer.
+
+        Raises:
+            ParleyError: `unavailable` when nobody answers, `timeout` when nobody answers in time, or
+                the error that the other side raised.
+        """
+        ...
+
+    async def publish(self, subject: str, data: bytes, *, reply: str = "") -> None:
+        """Publish a bare core message."""
+        ...
+
+    async def subscribe(
+        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+    ) -> Subscription:
+        """Hear core messages in order, one at a time; `on_drop` tells that some were lost."""
+        ...
+
+    async def store(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        is_first: bool = False,
+        timeout_s: float = 2.0,
+    ) -> int:
+        """Publish into the stream of `subject` and wait for its acknowledgement.
+
+        Args:
+            subject: A subject that a stream captures.
+            data: The body.
+            headers: Extra headers.
+            is_first: Store only if the subject holds nothing yet.
+            timeout_s: How long to wait for the acknowledgement.
+
+        Returns:
+            The message's sequence in its stream.
+
+        Raises:
+            AlreadyStoredError: `is_first` was asked and the subject holds a message.
+            NotStoredError: No acknowledgement came in time.
+        """
+        ...
+
+    async def publish_event(self, subject: str, event: WireModel, *, message_id: str) -> None:
+        """Publish a domain event and wait for its acknowledgement (NotStoredError as `store`)."""
+        ...
+
+    async def last_stored(self, stream: str, subject: str) -> StoredMessage | None:
+        """Return the newest stored message of a literal subject."""
+        ...
+
+    async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
+        """Return the first stored message of a literal subject at or after a stream sequence."""
+        ...
+
+    async def open_jobs(self, queue: WorkQueue) -> JobSource:
+        """Return a source of the queue's jobs."""
+        ...
+
+    async def queue_depth(self, queue: WorkQueue) -> int:
+        """Return how many jobs wait in the queue, undelivered."""
+        ...

@@ -1,0 +1,101 @@
+"""The one place where an exception becomes what goes on the wire, and an error reply an exception."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic
+
+from parley_contracts import headers
+from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
+from parley_contracts.model import WireModel
+from pydantic import ValidationError
+
+from parley_messaging.bus import Handler, Request
+from parley_messaging.message_headers import incoming, now_ms
+from parley_messaging.trace_context import working_in
+
+log = logging.getLogger("parley.messaging")
+
+
+@dataclass(frozen=True, slots=True)
+class WireReply:
+    """A reply's bytes and headers."""
+
+    data: bytes
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def described(error: BaseException) -> ErrorBody:
+    """Return what may be told of an exception; internal text stays inside."""
+    if isinstance(error, ParleyError):
+        return error.body()
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        return ParleyError(ErrorCode.INVALID_REQUEST, f"{name or 'body'}: {first['msg']}", field=name).body()
+    if isinstance(error, TimeoutError):
+        return ParleyError(ErrorCode.TIMEOUT, "The request took longer than its caller waits.").body()
+    return ParleyError(ErrorCode.INTERNAL, "Something went wrong inside the service.").body()
+
+
+def error_reply(body: ErrorBody) -> WireReply:
+    """Return an error as a reply with the headers of NATS ADR-32."""
+    return WireReply(
+        body.model_dump_json().encode(),
+        {
+            # A header is one line: the message is cut to what can stand in one.
+            headers.SERVICE_ERROR: " ".join(body.message.split())[:200],
+            headers.SERVICE_ERROR_CODE: str(HTTP_STATUS[body.code]),
+        },
+    )
+
+
+def raise_if_error(reply_headers: Mapping[str, str] | None, data: bytes) -> None:
+    """Raise the ParleyError that a reply carries, if it carries one."""
+    if not reply_headers or headers.SERVICE_ERROR_CODE not in reply_headers:
+        return
+    try:
+        body = ErrorBody.model_validate_json(data)
+    except ValidationError:
+        message = reply_headers.get(headers.SERVICE_ERROR) or "The service answered with an error."
+        raise ParleyError(ErrorCode.UPSTREAM_FAILED, message) from None
+    raise ParleyError.from_body(body)
+
+
+class Answering(Generic[Request]):
+    """Answers every request of one subject: with a reply, or with an error in a reply's place.
+
+    Full rule: `concurrency` run, `waiting` wait, more are refused with `overloaded`.
+    """
+
+    def __init__(
+        self, request_type: type[Request], handler: Handler[Request], *, concurrency: int, waiting: int
+    ) -> None:
+        self._request_type = request_type
+        self._handler = handler
+        self._slots = asyncio.Semaphore(concurrency)
+        self._room = concurrency + waiting
+
+    async def answer(self, data: bytes, found_headers: Mapping[str, str]) -> WireReply:
+        """Return the reply to a request; never raises but for cancellation."""
+        context = incoming(found_headers)
+        with working_in(context):
+            if self._room <= 0:
+                return error_reply(ParleyError(ErrorCode.OVERLOADED, "The service is overloaded.").body())
+            self._room -= 1
+            try:
+                reply = await self._run(data, context.deadline_ms)
+                return WireReply(reply.model_dump_json().encode())
+            except Exception as error:
+                body = described(error)
+                if body.code is ErrorCode.INTERNAL:
+                    log.exception("request failed", extra={"request": self._request_type.__name__})
+                return error_reply(body)
+            finally:
+                self._room += 1
+
+    async def _run(self, data: bytes, deadline_ms: int | None) -> WireModel:
+        left_s = None if deadline_ms is None else max(0.0, (deadline_ms - now_ms()) / 1000)
+        async with asyncio.timeout(left_s), self._slots:
+            return await self._handler(self._request_type.model_validate_json(data))

@@ -1,0 +1,320 @@
+"""The whole bus inside one process, for tests: the same rules as NATS, without a server."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.model import WireModel
+
+from parley_messaging.bus import (
+    AlreadyStoredError,
+    Handler,
+    NotStoredError,
+    OnDelivery,
+    OnDrop,
+    QueuedJob,
+    Reply,
+    Request,
+    StoredMessage,
+)
+from parley_messaging.error_boundary import Answering, raise_if_error
+from parley_messaging.message_headers import outgoing
+from parley_messaging.queues import ACK_WAIT_S, WorkQueue
+from parley_messaging.streams import matches, stream_of
+
+PENDING_LIMIT = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered:
+    subject: str
+    data: bytes
+    reply: str = ""
+
+
+@dataclass(slots=True)
+class _Stored:
+    stream_seq: int
+    subject: str
+    data: bytes
+    headers: dict[str, str]
+    deliveries: int = 0
+    held_until_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Stream:
+    messages: list[_Stored] = field(default_factory=list[_Stored])
+    last_seq: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Subscription:
+    def __init__(self, bus: "MemoryBus", subject: str, on_delivery: OnDelivery, on_drop: OnDrop | None):
+        self._bus = bus
+        self.subject = subject
+        self._on_delivery = on_delivery
+        self._on_drop = on_drop
+        self._pending: asyncio.Queue[_Delivered] = asyncio.Queue(PENDING_LIMIT)
+        self._task = asyncio.create_task(self._deliver(), name=f"memory-bus {subject}")
+
+    def offer(self, message: _Delivered) -> None:
+        try:
+            self._pending.put_nowait(message)
+        except asyncio.QueueFull:
+            if self._on_drop:
+                self._on_drop()
+
+    async def _deliver(self) -> None:
+        while True:
+            await self._on_delivery(await self._pending.get())
+
+    async def unsubscribe(self) -> None:
+        self._bus.forget(self)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+class _Job:
+    def __init__(self, stream: _Stream, stored: _Stored):
+        self._stream, self._stored = stream, stored
+        self.deliveries = stored.deliveries
+
+    @property
+    def subject(self) -> str:
+        return self._stored.subject
+
+    @property
+    def data(self) -> bytes:
+        return self._stored.data
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._stored.headers
+
+    async def ack(self) -> None:
+        if self._stored in self._stream.messages:
+            self._stream.messages.remove(self._stored)
+
+    async def release(self, delay_s: float) -> None:
+        self._stored.held_until_s = asyncio.get_running_loop().time() + delay_s
+
+    async def in_progress(self) -> None:
+        self._stored.held_until_s = asyncio.get_running_loop().time() + ACK_WAIT_S
+
+
+class _JobSource:
+    def __init__(self, stream: _Stream, queue: WorkQueue):
+        self._stream, self._queue = stream, queue
+
+    def _take(self) -> _Job | None:
+        now_s = asyncio.get_running_loop().time()
+        for stored in self._stream.messages:
+            if stored.held_until_s <= now_s and matches(self._queue.subject, stored.subject):
+                stored.deliveries += 1
+                stored.held_until_s = now_s + ACK_WAIT_S
+                return _Job(self._stream, stored)
+        return None
+
+    def _wake_s(self, until_s: float) -> float:
+        held = [stored.held_until_s for stored in self._stream.messages]
+        return min([until_s, *held])
+
+    async def fetch(self, timeout_s: float) -> QueuedJob | None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while (job := self._take()) is None and loop.time() < until_s:
+            self._stream.changed.clear()
+            try:
+                async with asyncio.timeout_at(self._wake_s(until_s)):
+                    await self._stream.changed.wait()
+            except TimeoutError:
+                continue
+        return job
+
+    async def close(self) -> QueuedJob | None:
+        return None
+
+
+class MemoryObjects:
+    """Objects in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep `data` under `key`."""
+        self.kept[key] = data
+
+    async def get(self, key: str) -> bytes:
+        """Return what is kept under `key`."""
+        if key not in self.kept:
+            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such object.")
+        return self.kept[key]
+
+    async def delete(self, key: str) -> None:
+        """Forget `key`."""
+        self.kept.pop(key, None)
+
+
+class MemoryBus:
+    """A bus for one process; several services may share it as several connections would."""
+
+    max_payload_bytes = 8 * 1024 * 1024
+
+    def __init__(self) -> None:
+        self.objects = MemoryObjects()
+        self.is_connected = True
+        self._answers: dict[str, Answering[Any]] = {}
+        self._subscriptions: list[_Subscription] = []
+        self._streams: dict[str, _Stream] = {}
+
+    def answer(
+        self,
+        subject: str,
+        request_type: type[Request],
+        handler: Handler[Request],
+        *,
+        group: str = "",
+        concurrency: int = 16,
+        waiting: int = 256,
+    ) -> None:
+        """Answer requests on `subject`; a later handler takes an earlier one's place."""
+        self._answers[subject] = Answering(request_type, handler, concurrency=concurrency, waiting=waiting)
+
+    async def start(self) -> None:
+        """Do nothing: there is no server."""
+
+    async def stop_answering(self) -> None:
+        """Take no more requests."""
+        self._answers.clear()
+
+    async def close(self) -> None:
+        """End all subscriptions."""
+        for subscription in tuple(self._subscriptions):
+            await subscription.unsubscribe()
+
+    def forget(self, subscription: _Subscription) -> None:
+        """Drop a subscription."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    async def request(
+        self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
+    ) -> Reply:
+        """Ask whoever answers `subject` in this process, or a core subscriber to it."""
+        data, headers = request.model_dump_json().encode(), outgoing(timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                if answering := self._answers.get(subject):
+                    reply = await answering.answer(data, headers)
+                    raise_if_error(reply.headers, reply.data)
+                    return reply_type.model_validate_json(reply.data)
+                return reply_type.model_validate_json(await self._ask_subscribers(subject, data))
+        except TimeoutError:
+            raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.") from None
+
+    async def _ask_subscribers(self, subject: str, data: bytes) -> bytes:
+        if not any(matches(found.subject, subject) for found in self._subscriptions):
+            raise ParleyError(ErrorCode.UNAVAILABLE, f"Nobody answers on {subject}.")
+        answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def take(delivery: Any) -> None:
+            if not answered.done():
+                answered.set_result(delivery.data)
+
+        inbox = f"_INBOX.{uuid4().hex}"
+        subscription = await self.subscribe(inbox, take)
+        try:
+            await self.publish(subject, data, reply=inbox)
+            return await answered
+        finally:
+            await subscription.unsubscribe()
+
+    async def publish(self, subject: str, data: bytes, *, reply: str = "") -> None:
+        """Deliver to every matching subscription; a captured subject is stored and acknowledged too."""
+        stream = stream_of(subject)
+        stored = self._keep(stream.name, subject, data, {}) if stream else None
+        message = _Delivered(subject, data, reply)
+        for subscription in tuple(self._subscriptions):
+            if matches(subscription.subject, subject):
+                subscription.offer(message)
+        if stored and stream and reply:
+            ack = b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq)
+            await self.publish(reply, ack)
+
+    async def subscribe(
+        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+    ) -> _Subscription:
+        """Hear messages in order."""
+        subscription = _Subscription(self, subject, on_delivery, on_drop)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def store(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        is_first: bool = False,
+        timeout_s: float = 2.0,
+    ) -> int:
+        """Store and deliver; a refused message is still delivered to core subscribers, as NATS does."""
+        stream = stream_of(subject)
+        if stream is None:
+            raise NotStoredError(f"no stream captures {subject}")
+        taken = is_first and await self.last_stored(stream.name, subject) is not None
+        stored = None if taken else self._keep(stream.name, subject, data, dict(headers or {}))
+        for subscription in tuple(self._subscriptions):
+            if matches(subscription.subject, subject):
+                subscription.offer(_Delivered(subject, data))
+        if stored is None:
+            raise AlreadyStoredError(subject)
+        return stored.stream_seq
+
+    async def publish_event(self, subject: str, event: WireModel, *, message_id: str) -> None:
+        """Store a domain event once for each `message_id`."""
+        stream = stream_of(subject)
+        kept = self._stream(stream.name).messages if stream else []
+        if not any(found.headers.get("Nats-Msg-Id") == message_id for found in kept):
+            await self.store(subject, event.model_dump_json().encode(), headers={"Nats-Msg-Id": message_id})
+
+    def _stream(self, name: str) -> _Stream:
+        return self._streams.setdefault(name, _Stream())
+
+    def _keep(self, name: str, subject: str, data: bytes, headers: dict[str, str]) -> _Stored:
+        stream = self._stream(name)
+        stream.last_seq += 1
+        stored = _Stored(stream.last_seq, subject, data, headers)
+        stream.messages.append(stored)
+        stream.changed.set()
+        return stored
+
+    async def last_stored(self, stream: str, subject: str) -> StoredMessage | None:
+        """Return the newest stored message of a literal subject."""
+        for stored in reversed(self._stream(stream).messages):
+            if stored.subject == subject:
+                return StoredMessage(stored.stream_seq, stored.subject, stored.data)
+        return None
+
+    async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
+        """Return the first stored message of a literal subject at or after a stream sequence."""
+        for stored in self._stream(stream).messages:
+            if stored.subject == subject and stored.stream_seq >= from_stream_seq:
+                return StoredMessage(stored.stream_seq, stored.subject, stored.data)
+        return None
+
+    async def open_jobs(self, queue: WorkQueue) -> _JobSource:
+        """Return a source of the queue's jobs."""
+        return _JobSource(self._stream(queue.stream), queue)
+
+    async def queue_depth(self, queue: WorkQueue) -> int:
+        """Return how many jobs were never delivered."""
+        return sum(
+            stored.deliveries == 0 and matches(queue.subject, stored.subject)
+            for stored in self._stream(queue.stream).messages
+        )

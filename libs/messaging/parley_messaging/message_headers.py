@@ -1,0 +1,47 @@
+"""Headers of commands, requests and domain events, written from and read into the trace context."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import uuid4
+
+from parley_contracts import headers
+
+from parley_messaging.trace_context import TraceContext, continued, current, new_trace
+
+
+def now_ms() -> int:
+    """Return the Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def outgoing(timeout_s: float | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the headers for a message sent from the current context.
+
+    Args:
+        timeout_s: How long the sender waits; the deadline is never later than the context's own.
+        extra: More headers.
+    """
+    context = current() or new_trace()
+    deadlines = [] if context.deadline_ms is None else [context.deadline_ms]
+    if timeout_s is not None:
+        deadlines.append(now_ms() + int(timeout_s * 1000))
+    found = {headers.MESSAGE_ID: uuid4().hex, headers.TRACEPARENT: context.traceparent}
+    if deadlines:
+        found[headers.DEADLINE] = str(min(deadlines))
+    if context.correlation_id:
+        found[headers.CORRELATION_ID] = context.correlation_id
+    if context.message_id:
+        found[headers.CAUSATION_ID] = context.message_id
+    return {**found, **(extra or {})}
+
+
+def incoming(found: Mapping[str, str]) -> TraceContext:
+    """Return the context in which a received message is to be handled."""
+    context = continued(found.get(headers.TRACEPARENT), found.get(headers.CORRELATION_ID, ""))
+    deadline = found.get(headers.DEADLINE, "")
+    return replace(
+        context,
+        message_id=found.get(headers.MESSAGE_ID, ""),
+        deadline_ms=int(deadline) if deadline.isdecimal() else None,
+    )

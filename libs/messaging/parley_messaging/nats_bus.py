@@ -1,0 +1,279 @@
+"""The bus on NATS: one connection; FastStream answers requests, nats-py carries the rest."""
+
+# nats-py leaves some keyword arguments untyped.
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError, SlowConsumerError
+from nats.js import JetStreamContext
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.model import WireModel
+
+from parley_messaging.bus import (
+    AlreadyStoredError,
+    Handler,
+    NotStoredError,
+    OnDelivery,
+    OnDrop,
+    Reply,
+    Request,
+    StoredMessage,
+)
+from parley_messaging.error_boundary import Answering, raise_if_error
+from parley_messaging.message_headers import outgoing
+from parley_messaging.nats_jobs import NatsJobSource
+from parley_messaging.nats_objects import NatsObjects
+from parley_messaging.nats_requests import RequestBroker
+from parley_messaging.nats_streams import ensure_consumer, ensure_streams, pending_jobs
+from parley_messaging.queues import WorkQueue
+
+log = logging.getLogger("parley.messaging")
+
+WRONG_LAST_SEQUENCE = 10071
+PENDING_MESSAGES = 262_144
+PENDING_BYTES = 128 * 1024 * 1024
+OUTBOUND_BYTES = 16 * 1024 * 1024
+START_TIMEOUT_S = 15.0
+
+
+class _Subscription:
+    def __init__(self, subscription: NatsSubscription, drops: dict[int, OnDrop]) -> None:
+        self._subscription: NatsSubscription | None = subscription
+        self._key = id(subscription)
+        self._drops = drops
+
+    async def unsubscribe(self) -> None:
+        found, self._subscription = self._subscription, None
+        self._drops.pop(self._key, None)
+        if found is not None:
+            try:
+                await found.unsubscribe()
+            except NatsError:
+                log.debug("unsubscribed from a connection that is closing")
+
+
+class NatsBus:
+    """A connection to nats-server (2.9 or later) with JetStream."""
+
+    def __init__(self, url: str, *, name: str, replicas: int = 1, grace_s: float = 20.0) -> None:
+        self.url = url
+        self.dropped_messages = 0
+        self._replicas = replicas
+        self._drops: dict[int, OnDrop] = {}
+        self._requests = RequestBroker(
+            grace_s=grace_s,
+            servers=url.split(","),
+            name=name,
+            error_cb=self._on_error,
+            connect_timeout=2,
+            # The default of 2 s overflows the outbound buffer under load; jitter spreads a fleet.
+            reconnect_time_wait=0.1 + random.random() * 0.1,
+            max_reconnect_attempts=-1,
+            pending_size=OUTBOUND_BYTES,
+            allow_reconnect=True,
+        )
+        self._connection: Client | None = None
+        self._js: JetStreamContext | None = None
+        self._objects: NatsObjects | None = None
+
+    # -- lifecycle ---------------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> Client:
+        """The raw client."""
+        if self._connection is None:
+            raise RuntimeError("the bus is not started")
+        return self._connection
+
+    @property
+    def _jetstream(self) -> JetStreamContext:
+        if self._js is None:
+            raise RuntimeError("the bus is not started")
+        return self._js
+
+    @property
+    def objects(self) -> NatsObjects:
+        """The object store for uploaded originals."""
+        if self._objects is None:
+            raise RuntimeError("the bus is not started")
+        return self._objects
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages flow now."""
+        return self._connection is not None and self._connection.is_connected
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest message the server takes."""
+        return self.connection.max_payload
+
+    async def connect(self) -> None:
+        """Connect and make sure the streams exist; answering begins with `start`."""
+        if self._connection is not None:
+            return
+        async with asyncio.timeout(START_TIMEOUT_S):
+            self._connection = await self._requests.broker.connect()
+            self._js = self._connection.jetstream(timeout=5.0)
+            await ensure_streams(self._js, self._replicas)
+        self._objects = NatsObjects(self._js, self._replicas)
+
+    async def start(self) -> None:
+        """Connect if needed and begin to answer requests."""
+        await self.connect()
+        await self._requests.broker.start()
+
+    async def stop_answering(self) -> None:
+        """Take no more requests and finish those that have arrived."""
+        if self.is_connected:
+            await self._requests.drain()
+
+    async def close(self) -> None:
+        """Flush and disconnect."""
+        if self._connection is None:
+            return
+        if self._connection.is_connected:
+            await self._requests.broker.stop()
+        else:
+            await self._connection.close()
+        self._connection = None
+
+    async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, SlowConsumerError):
+            self.dropped_messages += 1
+            if on_drop := self._drops.get(id(error.sub)):
+                on_drop()
+            return
+        log.warning("bus connection error", extra={"error": repr(error)})
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    def answer(
+        self,
+        subject: str,
+        request_type: type[Request],
+        handler: Handler[Request],
+        *,
+        group: str = "",
+        concurrency: int = 16,
+        waiting: int = 256,
+    ) -> None:
+        """Answer requests on `subject` from `start` on."""
+        answering = Answering(request_type, handler, concurrency=concurrency, waiting=waiting)
+        self._requests.answer(subject, group, concurrency + waiting, answering.answer)
+
+    async def request(
+        self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
+    ) -> Reply:
+        """Ask and wait for the answer."""
+        data, headers = request.model_dump_json().encode(), outgoing(timeout_s)
+        try:
+            reply: Msg = await self.connection.request(subject, data, timeout=timeout_s, headers=headers)
+        except NoRespondersError:
+            raise ParleyError(ErrorCode.UNAVAILABLE, f"Nobody answers on {subject}.") from None
+        except TimeoutError:
+            raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.") from None
+        except NatsError as error:
+            log.warning("request was not sent", extra={"subject": subject, "error": repr(error)})
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from None
+        raise_if_error(reply.headers, reply.data)
+        return reply_type.model_validate_json(reply.data)
+
+    # -- core messages -----------------------------------------------------------------------------
+
+    async def publish(self, subject: str, data: bytes, *, reply: str = "") -> None:
+        """Publish a bare core message."""
+        await self.connection.publish(subject, data, reply)
+
+    async def subscribe(
+        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+    ) -> _Subscription:
+        """Hear core messages in order, one at a time."""
+        # The async iterator of nats-py spends a task a message; a callback does not.
+        found = await self.connection.subscribe(
+            subject,
+            cb=on_delivery,
+            pending_msgs_limit=PENDING_MESSAGES,
+            pending_bytes_limit=PENDING_BYTES,
+        )
+        if on_drop:
+            self._drops[id(found)] = on_drop
+        return _Subscription(found, self._drops)
+
+    # -- stored messages ---------------------------------------------------------------------------
+
+    async def store(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        is_first: bool = False,
+        timeout_s: float = 2.0,
+    ) -> int:
+        """Publish into the stream of `subject` and wait for its acknowledgement."""
+        extra = dict(headers or {})
+        if is_first:
+            extra["Nats-Expected-Last-Subject-Sequence"] = "0"
+        try:
+            reply: Msg = await self.connection.request(
+                subject, data, timeout=timeout_s, headers=extra or None
+            )
+        except (TimeoutError, NatsError) as error:
+            raise NotStoredError(f"no acknowledgement for {subject}: {error!r}") from error
+        ack: dict[str, Any] = json.loads(reply.data)
+        if fault := ack.get("error"):
+            if fault.get("err_code") == WRONG_LAST_SEQUENCE:
+                raise AlreadyStoredError(subject)
+            raise NotStoredError(f"{subject} was refused: {fault.get('description')}")
+        return int(ack["seq"])
+
+    async def publish_event(self, subject: str, event: WireModel, *, message_id: str) -> None:
+        """Publish a domain event and wait for its acknowledgement."""
+        headers = outgoing(extra={"Nats-Msg-Id": message_id})
+        await self.store(subject, event.model_dump_json().encode(), headers=headers)
+
+    async def last_stored(self, stream: str, subject: str) -> StoredMessage | None:
+        """Return the newest stored message of a literal subject."""
+        return await self._direct_get(stream, {"last_by_subj": subject})
+
+    async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
+        """Return the first stored message of a literal subject at or after a stream sequence."""
+        return await self._direct_get(stream, {"seq": max(1, from_stream_seq), "next_by_subj": subject})
+
+    async def _direct_get(self, stream: str, query: dict[str, Any]) -> StoredMessage | None:
+        try:
+            reply: Msg = await self.connection.request(
+                f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), timeout=2.0
+            )
+        except (TimeoutError, NatsError) as error:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The turn log cannot be read now.") from error
+        found = reply.headers or {}
+        if "Nats-Sequence" not in found:
+            if found.get("Status") == "404":
+                return None
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The turn log cannot be read now.")
+        return StoredMessage(int(found["Nats-Sequence"]), found["Nats-Subject"], reply.data)
+
+    # -- work queues -------------------------------------------------------------------------------
+
+    async def open_jobs(self, queue: WorkQueue) -> NatsJobSource:
+        """Return a source of the queue's jobs."""
+        await ensure_consumer(self._jetstream, queue)
+        subscription = await self._jetstream.pull_subscribe_bind(queue.consumer, queue.stream)
+        return NatsJobSource(self.connection, subscription)
+
+    async def queue_depth(self, queue: WorkQueue) -> int:
+        """Return how many jobs wait in the queue, undelivered."""
+        await ensure_consumer(self._jetstream, queue)
+        return await pending_jobs(self._jetstream, queue)

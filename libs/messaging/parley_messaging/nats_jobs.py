@@ -1,0 +1,59 @@
+"""Jobs fetched from a JetStream work queue by pull, one at a time."""
+
+from collections.abc import Mapping
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError
+
+
+class NatsJob:
+    """One delivery of a job."""
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+        self.subject = message.subject
+        self.data = message.data
+        self.headers: Mapping[str, str] = message.headers or {}
+        self.deliveries = int(message.metadata.num_delivered or 1)
+
+    async def ack(self) -> None:
+        """Remove the job from its queue."""
+        await self._message.ack()
+
+    async def release(self, delay_s: float) -> None:
+        """Give it back, to be delivered again after `delay_s`."""
+        await self._message.nak(delay=delay_s)
+
+    async def in_progress(self) -> None:
+        """Start the time in which it must be acknowledged anew."""
+        await self._message.in_progress()
+
+
+class NatsJobSource:
+    """One puller of a work queue's durable consumer."""
+
+    def __init__(self, connection: Client, subscription: JetStreamContext.PullSubscription) -> None:
+        self._connection = connection
+        self._subscription = subscription
+
+    async def fetch(self, timeout_s: float) -> NatsJob | None:
+        """Return the next job, or None when none came in time."""
+        try:
+            # Batches above one stall in nats-py.
+            messages = await self._subscription.fetch(1, timeout=timeout_s)
+        except (TimeoutError, APIError, NatsError):
+            return None
+        return NatsJob(messages[0])
+
+    async def close(self) -> NatsJob | None:
+        """Stop fetching; return a job that the server had sent just as the last fetch expired."""
+        left: NatsJob | None = None
+        if self._connection.is_connected:
+            await self._connection.flush()
+            if self._subscription.pending_msgs:
+                left = await self.fetch(0.01)
+            await self._subscription.unsubscribe()
+        return left

@@ -1,0 +1,71 @@
+"""The pen of a turn: numbered slots, each won by one writer. Winning slot n makes its epoch n.
+
+Only "nothing is there yet" is ever expected of a slot: a create has exactly one winner, an update on a
+replicated stream may have several.
+"""
+
+import asyncio
+from uuid import uuid4
+
+from parley_contracts import subjects
+from parley_contracts.turns import PEN_RECORD, PenClaim, Seal
+
+from parley_messaging.bus import AlreadyStoredError, Bus, NotStoredError
+from parley_messaging.streams import TURN_PEN
+
+CLAIM_TIMEOUT_S = 10.0
+ACK_TIMEOUT_S = 2.0
+
+
+def new_nonce() -> str:
+    """Return what tells one attempt at a slot from every other."""
+    return uuid4().hex
+
+
+class Pen:
+    """Claims and reads the slots of any turn."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def claim(self, turn_id: str, number: int, record: PenClaim | Seal) -> PenClaim | Seal:
+        """Try to put `record` into slot `number`.
+
+        Returns:
+            What stands in the slot now; it is ours if it carries our nonce. After anything else the
+            caller stops writing.
+
+        Raises:
+            NotStoredError: Neither a win nor a loss could be established in time.
+        """
+        subject, data = subjects.pen_slot(turn_id, number), record.model_dump_json().encode()
+        deadline_s = asyncio.get_running_loop().time() + CLAIM_TIMEOUT_S
+        while True:
+            try:
+                await self._bus.store(subject, data, is_first=True, timeout_s=ACK_TIMEOUT_S)
+                return record
+            except AlreadyStoredError:
+                # Ours after all, when an earlier attempt was stored and its acknowledgement lost.
+                standing = await self.read(turn_id, number)
+            except NotStoredError:
+                standing = await self.read(turn_id, number)
+                if standing is None and asyncio.get_running_loop().time() > deadline_s:
+                    raise
+            if standing is not None:
+                return standing
+
+    async def read(self, turn_id: str, number: int) -> PenClaim | Seal | None:
+        """Return what stands in slot `number`, or None while it is free."""
+        found = await self._bus.last_stored(TURN_PEN, subjects.pen_slot(turn_id, number))
+        return None if found is None else PEN_RECORD.validate_json(found.data)
+
+    async def read_all(self, turn_id: str) -> list[PenClaim | Seal]:
+        """Return the records of slots 1, 2, ... up to the first free one."""
+        records: list[PenClaim | Seal] = []
+        while (record := await self.read(turn_id, len(records) + 1)) is not None:
+            records.append(record)
+        return records
+
+    async def is_cancelled(self, turn_id: str) -> bool:
+        """Return whether a stop of the turn is stored."""
+        return await self._bus.last_stored(TURN_PEN, subjects.turn_cancel(turn_id)) is not None

@@ -1,0 +1,32 @@
+"""Work queues: which stream, which subject, which durable consumer."""
+
+from dataclasses import dataclass
+
+from parley_contracts import subjects
+
+ACK_WAIT_S = 5.0
+"""A job nobody acknowledges or extends for this long is delivered again."""
+
+HEARTBEAT_S = 1.5
+"""How often the holder of a job extends it."""
+
+FETCH_S = 1.0
+"""The longest a fetch waits, and so the longest a stopping worker waits for its last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkQueue:
+    """A durable queue from which each job goes to one worker."""
+
+    stream: str
+    subject: str
+    consumer: str
+
+
+TURNS = WorkQueue("TURNS", subjects.TURN_START, "runners")
+INGEST = WorkQueue("INGEST", subjects.RAG_INGEST, "rag")
+
+
+def llm_jobs(pool: str) -> WorkQueue:
+    """Return the queue of one pool of language-model workers."""
+    return WorkQueue("LLM_JOBS", subjects.llm_generate(pool), f"pool-{pool}")

@@ -1,0 +1,112 @@
+"""Runs a service as a process: start in one order, stop in the other, exit code 0 on SIGTERM."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TypeVar
+
+import uvloop
+from pydantic import ValidationError
+
+from parley_messaging.logs import configure_logs
+from parley_messaging.nats_bus import NatsBus
+from parley_messaging.probes import probe_server, serving
+from parley_messaging.service import Service, package_version
+from parley_messaging.settings import ServiceSettings
+
+log = logging.getLogger("parley.messaging")
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+Compose = Callable[[Service, Settings], Awaitable[None]]
+
+LAST_STEPS_S = 5.0
+"""After the grace time: how long closing may take before the process exits all the same."""
+
+
+def run_service(name: str, settings_type: type[Settings], compose: Compose[Settings]) -> None:
+    """Run the service `name` until SIGTERM or SIGINT; a second signal exits at once."""
+    parser = argparse.ArgumentParser(prog=f"parley_{name}", description=f"The {name} service of Parley.")
+    parser.add_argument("--check", action="store_true", help="read the settings, say what is wrong, exit")
+    parser.add_argument("--version", action="version", version=package_version(name))
+    arguments = parser.parse_args()
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            where = ".".join(str(part) for part in fault["loc"])
+            sys.stderr.write(f"setting {where}: {fault['msg']}\n")
+        raise SystemExit(2) from None
+    if arguments.check:
+        return
+    configure_logs(name, settings.instance, settings.log_level, shows_content=settings.log_content)
+    uvloop.run(_serve(name, settings, compose))
+
+
+async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> None:
+    stopped = _stop_on_signals()
+    bus = NatsBus(
+        settings.nats_url, name=settings.instance, replicas=settings.nats_replicas, grace_s=settings.grace_s
+    )
+    service = Service(name, settings, bus)
+    async with service.stack:
+        service.stack.push_async_callback(bus.close)
+        await bus.connect()
+        async with AsyncExitStack() as resources:
+            service.stack = resources
+            await compose(service, settings)
+            if settings.health_port is not None:
+                probes = probe_server(service.probe_routes(), settings.health_host, settings.health_port)
+                await resources.enter_async_context(serving(probes))
+            await bus.start()
+            log.info("ready", extra={"version": package_version(name)})
+            await _run_until(service, stopped, settings.grace_s)
+    log.info("stopped")
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            os._exit(1)
+        stopped.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    return stopped
+
+
+async def _run_until(service: Service, stopped: asyncio.Event, grace_s: float) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(work) for work in service.background]
+        loops = [tasks.create_task(loop.run()) for loop in service.loops]
+        await stopped.wait()
+        await _shut_down(service, loops, grace_s)
+        for task in background:
+            task.cancel()
+
+
+async def _shut_down(service: Service, loops: list[asyncio.Task[None]], grace_s: float) -> None:
+    """Arm the deadline, stop intake, finish what is at hand; closing follows in `_serve`."""
+    log.info("stopping", extra={"jobs": sum(loop.jobs_running for loop in service.loops)})
+    service.is_stopping = True
+    asyncio.get_running_loop().call_later(grace_s + LAST_STEPS_S, os._exit, 1)
+    for loop in service.loops:
+        loop.stop_intake()
+    try:
+        async with asyncio.timeout(grace_s):
+            for finish in service.before_stop:
+                await finish()
+            if loops:
+                await asyncio.wait(loops)
+            await service.bus.stop_answering()
+    except TimeoutError:
+        log.warning("grace time is over; what is left is taken over by others")
+    for task in loops:
+        task.cancel()

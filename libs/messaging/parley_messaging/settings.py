@@ -1,0 +1,50 @@
+"""Settings every service has, read once from the environment or a `.env` file, prefix `PARLEY_`."""
+
+import socket
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _instance() -> str:
+    return f"{socket.gethostname().split('.')[0]}-{uuid4().hex[:8]}"
+
+
+def usual(name: str, default: Any, description: str) -> Any:
+    """Return a field whose variable is known everywhere by a name without our prefix."""
+    return Field(
+        default=default,
+        validation_alias=AliasChoices(name, f"PARLEY_{name}"),
+        description=description,
+    )
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads. A service adds fields that begin with its own name."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PARLEY_", env_file=".env", extra="ignore", populate_by_name=True, frozen=True
+    )
+
+    data_dir: Path = Field(default=Path("data"), description="Holds everything that is kept.")
+    instance: str = Field(
+        default_factory=_instance, description="Unique name of this process: letters, digits, - and _."
+    )
+    health_host: str = Field(default="127.0.0.1", description="Where the probes are served.")
+    health_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="Port of /livez, /readyz and /metrics; unset is none."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_content: bool = Field(default=False, description="Log what people wrote, under one key.")
+    grace_s: float = Field(
+        default=30.0, gt=0, description="How long work at hand may go on after SIGTERM, seconds."
+    )
+    nats_replicas: int = Field(default=1, ge=1, le=5, description="Copies of each stream in a cluster.")
+    nats_url: str = usual("NATS_URL", "nats://127.0.0.1:14222", "Bus servers, separated by commas.")
+    redis_url: str = usual("REDIS_URL", "redis://127.0.0.1:16379", "Redis server.")
+    qdrant_url: str | None = usual("QDRANT_URL", None, "Qdrant server; unset keeps vectors in process.")
+    database_url: str | None = usual("DATABASE_URL", None, "PostgreSQL; unset keeps SQLite files.")
+    ollama_host: str = usual("OLLAMA_HOST", "http://127.0.0.1:11434", "Ollama server.")

@@ -1,0 +1,53 @@
+"""The JetStream streams: names, subjects, retention. Uses nothing newer than nats-server 2.9."""
+
+from dataclasses import dataclass
+
+from parley_contracts import subjects
+
+TURN_PEN = "TURN_PEN"
+TURN_EVENTS = "TURN_EVENTS"
+DOMAIN_EVENTS = "DOMAIN_EVENTS"
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream; ages in seconds, sizes in bytes, 0 is unlimited."""
+
+    name: str
+    subjects: tuple[str, ...]
+    is_work_queue: bool = False
+    max_age_s: float = 0
+    max_bytes: int = -1
+
+
+STREAMS = (
+    StreamSpec("TURNS", (subjects.TURN_START,), is_work_queue=True),
+    StreamSpec("LLM_JOBS", (subjects.ALL_GENERATE,), is_work_queue=True),
+    StreamSpec("INGEST", (subjects.RAG_INGEST,), is_work_queue=True),
+    StreamSpec(TURN_PEN, (subjects.ALL_PEN_SLOTS, subjects.ALL_CANCELS), max_age_s=DAY_S),
+    StreamSpec(TURN_EVENTS, (subjects.ALL_TURN_EVENTS,), max_age_s=DAY_S, max_bytes=4 * 1024**3),
+    StreamSpec(DOMAIN_EVENTS, (subjects.ALL_CONVERSATION_EVENTS,), max_age_s=7 * DAY_S),
+)
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Return whether a subject falls under a pattern with `*` and `>` wildcards."""
+    wanted, parts = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(parts) <= len(wanted):
+            return False
+        parts = parts[: len(wanted)]
+    return len(wanted) == len(parts) and all(
+        want in ("*", part) for want, part in zip(wanted, parts, strict=True)
+    )
+
+
+def stream_of(subject: str) -> StreamSpec | None:
+    """Return the stream that captures a subject, or None for a core subject."""
+    for stream in STREAMS:
+        if any(matches(pattern, subject) for pattern in stream.subjects):
+            return stream
+    return None

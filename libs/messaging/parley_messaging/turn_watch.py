@@ -1,0 +1,215 @@
+"""Reads a turn's events: live as core messages, replayed by direct get, spliced without gap or repeat."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from parley_contracts import subjects
+from parley_contracts.errors import ParleyError
+from parley_contracts.turn_events import SEQ_AT, TERMINAL_TYPES, frame_type
+from parley_contracts.turns import EPOCH_SPAN
+
+from parley_messaging.bus import Bus, Delivery, Subscription
+from parley_messaging.streams import TURN_EVENTS
+
+log = logging.getLogger("parley.messaging")
+
+IDLE_S = 1.0
+SWEEP_S = 0.25
+RETRY_S = 0.05
+BUFFER_FRAMES = 10_000
+"""Live frames kept during a replay; beyond it they are dropped, for the log has them."""
+
+Sink = Callable[[bytes, int], None]
+
+
+class TurnWatch:
+    """One watcher of one turn: hands `sink` each frame after `after_seq` once, in order.
+
+    A frame is next when its seq follows the last one, or when it opens a higher epoch and nothing that
+    it `follows` is missing. Lower ones are dropped; anything else is a hole and is replayed.
+    """
+
+    def __init__(self, subject: str, after_seq: int, sink: Sink) -> None:
+        self.subject = subject
+        self.last_seq = after_seq
+        self.is_finished = False
+        self.is_catching_up = False
+        self.heard_s = 0.0
+        self.has_log = False
+        self._sink = sink
+        self._position = 1
+        self._buffer: deque[bytes] = deque(maxlen=BUFFER_FRAMES)
+
+    def hear(self, frame: bytes) -> bool:
+        """Take a live frame; False when a hole before it has to be replayed first."""
+        if self.is_catching_up:
+            self._buffer.append(frame)
+            return True
+        if self._take(frame):
+            return True
+        self._buffer.append(frame)
+        return False
+
+    def _take(self, frame: bytes) -> bool:
+        """Hand a frame on if it is next; False when something before it is missing."""
+        seq = int(frame[SEQ_AT : frame.index(b",", SEQ_AT)])
+        if seq == self.last_seq + 1 and seq % EPOCH_SPAN:
+            self.last_seq = seq
+            self._sink(frame, seq)
+            return True
+        if seq <= self.last_seq:
+            return True
+        if seq % EPOCH_SPAN or json.loads(frame).get("follows", 0) > self.last_seq:
+            return False
+        self.last_seq = seq
+        self.is_finished = frame_type(frame) in TERMINAL_TYPES
+        self._sink(frame, seq)
+        return True
+
+    async def replay(self, bus: Bus) -> None:
+        """Read the log from where this watch stands to its end, then join the live frames.
+
+        Raises:
+            ParleyError: The log cannot be read now; the watch goes on catching up.
+        """
+        while not self.is_finished:
+            stored = await bus.next_stored(TURN_EVENTS, self.subject, self._position)
+            if stored is not None:
+                self.has_log = True
+                self._position = stored.stream_seq + 1
+                # A frame that is not next stands in the log again later: writers go back N in order.
+                self._take(stored.data)
+            elif self._splice():
+                break
+            else:
+                await asyncio.sleep(RETRY_S)
+        self._buffer.clear()
+        self.is_catching_up = False
+
+    def _splice(self) -> bool:
+        while self._buffer:
+            if not self._take(self._buffer[0]):
+                return False
+            self._buffer.popleft()
+        return True
+
+    async def is_behind(self, bus: Bus) -> bool:
+        """Return whether the log holds something newer than this watch has handed on."""
+        stored = await bus.last_stored(TURN_EVENTS, self.subject)
+        if stored is None:
+            return False
+        self.has_log = True
+        return int(stored.data[SEQ_AT : stored.data.index(b",", SEQ_AT)]) > self.last_seq
+
+
+class TurnWatches:
+    """All watches of a process: one wildcard subscription for the turns it started, one for each other."""
+
+    def __init__(self, bus: Bus, home: str) -> None:
+        self.home = home
+        self.gaps = 0
+        self._bus = bus
+        self._by_subject: dict[str, list[TurnWatch]] = {}
+        self._foreign: dict[str, Subscription] = {}
+        self._wanted: asyncio.Queue[TurnWatch] = asyncio.Queue()
+
+    async def start(self) -> None:
+        """Begin to hear the turns that this process starts."""
+        await self._bus.subscribe(
+            subjects.turn_events_of(self.home), self._on_frame, on_drop=self._on_home_drop
+        )
+
+    def open_new(self, turn_id: str, sink: Sink) -> TurnWatch:
+        """Watch a turn of this home from its first event on; nothing of it is published yet."""
+        return self._register(TurnWatch(subjects.turn_events(self.home, turn_id), 0, sink))
+
+    async def open(self, home: str, turn_id: str, after_seq: int, sink: Sink) -> TurnWatch:
+        """Watch a turn of any home: replay what comes after `after_seq`, then go on live."""
+        watch = self._register(TurnWatch(subjects.turn_events(home, turn_id), after_seq, sink))
+        if home != self.home and watch.subject not in self._foreign:
+            self._foreign[watch.subject] = await self._bus.subscribe(
+                watch.subject, self._on_frame, on_drop=lambda: self._on_drop(watch.subject)
+            )
+        self._catch_up(watch)
+        return watch
+
+    async def close(self, watch: TurnWatch) -> None:
+        """Stop watching."""
+        others = self._by_subject.get(watch.subject, [])
+        if watch in others:
+            others.remove(watch)
+        if not others:
+            self._by_subject.pop(watch.subject, None)
+            if subscription := self._foreign.pop(watch.subject, None):
+                await subscription.unsubscribe()
+
+    @property
+    def open_watches(self) -> int:
+        """How many watches there are."""
+        return sum(map(len, self._by_subject.values()))
+
+    def _register(self, watch: TurnWatch) -> TurnWatch:
+        watch.heard_s = asyncio.get_running_loop().time()
+        self._by_subject.setdefault(watch.subject, []).append(watch)
+        return watch
+
+    async def _on_frame(self, delivery: Delivery) -> None:
+        watches = self._by_subject.get(delivery.subject)
+        if watches is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        for watch in watches:
+            watch.heard_s = now_s
+            if not watch.hear(delivery.data):
+                self.gaps += 1
+                self._catch_up(watch)
+
+    def _on_home_drop(self) -> None:
+        for subject in tuple(self._by_subject):
+            if subject not in self._foreign:
+                self._on_drop(subject)
+
+    def _on_drop(self, subject: str) -> None:
+        for watch in self._by_subject.get(subject, []):
+            if not watch.is_catching_up:
+                self.gaps += 1
+                self._catch_up(watch)
+
+    def _catch_up(self, watch: TurnWatch) -> None:
+        if not watch.is_catching_up and not watch.is_finished:
+            watch.is_catching_up = True
+            self._wanted.put_nowait(watch)
+
+    async def run(self) -> None:
+        """Replay for watches with a hole and check on idle ones, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._check_idle())
+            while True:
+                watch = await self._wanted.get()
+                tasks.create_task(self._replay(watch))
+
+    async def _replay(self, watch: TurnWatch) -> None:
+        while watch in self._by_subject.get(watch.subject, []):
+            try:
+                await watch.replay(self._bus)
+                return
+            except ParleyError:
+                log.info("turn log cannot be read; trying again", extra={"subject": watch.subject})
+                await asyncio.sleep(SWEEP_S)
+
+    async def _check_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for watch in [one for watches in self._by_subject.values() for one in watches]:
+                if watch.is_catching_up or watch.is_finished or loop.time() - watch.heard_s < IDLE_S:
+                    continue
+                watch.heard_s = loop.time()
+                try:
+                    if await watch.is_behind(self._bus):
+                        self._catch_up(watch)
+                except ParleyError:
+                    log.debug("turn log cannot be read", extra={"subject": watch.subject})

@@ -1,0 +1,161 @@
+"""Writes a turn's events: publish acknowledged, await nothing, go back N.
+
+Bare publishes leave permanent holes when a server dies, and no writer is told. Here each event goes out
+with a reply inbox and is kept until acknowledged; when the oldest is over a second old, everything from
+it on is published again in order, so that the log becomes whole and readers may take only the next seq.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+from nats.errors import Error as NatsError
+from parley_contracts.turns import EPOCH_SPAN
+
+from parley_messaging.bus import Bus, Delivery, NotStoredError
+
+log = logging.getLogger("parley.messaging")
+
+WINDOW_EVENTS = 512
+"""Events published and not acknowledged yet; a full window stops the writer from reading upstream."""
+
+STALE_S = 1.0
+SWEEP_S = 0.25
+_STORED = b'{"stream"'
+
+
+@dataclass(slots=True)
+class _Unacknowledged:
+    seq: int
+    frame: bytes
+    sent_s: float
+    is_acknowledged: bool = False
+
+
+class TurnWriter:
+    """Appends to one turn's log in one epoch. Made by `TurnWriters.open`."""
+
+    def __init__(self, bus: Bus, subject: str, inbox: str, epoch: int) -> None:
+        self.subject = subject
+        self.seq = epoch * EPOCH_SPAN
+        self._bus = bus
+        self._inbox = inbox
+        self._attempt = 1
+        self._window: deque[_Unacknowledged] = deque()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._is_settled = asyncio.Event()
+        self._is_settled.set()
+
+    async def append(self, frame: bytes) -> None:
+        """Publish a frame that was encoded with `self.seq`; waits only while the window is full."""
+        await self._has_room.wait()
+        sent = _Unacknowledged(self.seq, frame, asyncio.get_running_loop().time())
+        self.seq += 1
+        self._window.append(sent)
+        self._is_settled.clear()
+        if len(self._window) >= WINDOW_EVENTS:
+            self._has_room.clear()
+        await self._publish(sent)
+
+    async def append_settled(self, frame: bytes, *, timeout_s: float) -> None:
+        """Append, then wait until this and everything before it is stored.
+
+        Raises:
+            NotStoredError: It was not, in `timeout_s`.
+        """
+        await self.append(frame)
+        await self.settle(timeout_s)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait until everything appended is stored; NotStoredError when it is not in `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_settled.wait()
+        except TimeoutError:
+            raise NotStoredError(f"{len(self._window)} events of a turn are not acknowledged") from None
+
+    async def _publish(self, sent: _Unacknowledged) -> None:
+        try:
+            await self._bus.publish(self.subject, sent.frame, reply=f"{self._inbox}.{self._attempt}.{sent.seq}")
+        except NatsError:
+            # Disconnected with a full outbound buffer: the sweep publishes it again.
+            log.debug("event was not sent", extra={"seq": sent.seq})
+
+    def acknowledge(self, attempt: int, seq: int) -> None:
+        """Note that one event is stored; only an acknowledged head leaves the window.
+
+        Acknowledgements of earlier attempts do not count: what stands in the log before its predecessor
+        is of no use to a reader.
+        """
+        window = self._window
+        if attempt != self._attempt or not window or seq < window[0].seq:
+            return
+        index = seq - window[0].seq
+        if index < len(window):
+            window[index].is_acknowledged = True
+        while window and window[0].is_acknowledged:
+            window.popleft()
+        if len(window) < WINDOW_EVENTS:
+            self._has_room.set()
+        if not window:
+            self._is_settled.set()
+
+    async def go_back(self, now_s: float) -> None:
+        """Publish the whole window again, in order, when its oldest event is stale."""
+        if not self._window or now_s - self._window[0].sent_s < STALE_S:
+            return
+        self._attempt += 1
+        for sent in tuple(self._window):
+            sent.sent_s, sent.is_acknowledged = now_s, False
+            await self._publish(sent)
+
+
+class TurnWriters:
+    """All writers of a process: one inbox for their acknowledgements, one sweep for what went stale."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._inbox = f"_INBOX.{uuid4().hex}"
+        self._writers: dict[str, TurnWriter] = {}
+        self._opened = 0
+
+    async def start(self) -> None:
+        """Begin to hear acknowledgements."""
+        await self._bus.subscribe(f"{self._inbox}.*.*.*", self._on_acknowledgement)
+
+    @asynccontextmanager
+    async def open(self, subject: str, epoch: int) -> AsyncGenerator[TurnWriter]:
+        """Write to `subject` in an epoch whose pen slot the caller has won."""
+        self._opened += 1
+        key = str(self._opened)
+        writer = TurnWriter(self._bus, subject, f"{self._inbox}.{key}", epoch)
+        self._writers[key] = writer
+        try:
+            yield writer
+        finally:
+            del self._writers[key]
+
+    @property
+    def open_writers(self) -> int:
+        """How many turns are being written now."""
+        return len(self._writers)
+
+    async def _on_acknowledgement(self, delivery: Delivery) -> None:
+        if not delivery.data.startswith(_STORED):
+            return
+        key, attempt, seq = delivery.subject.rsplit(".", 3)[1:]
+        if writer := self._writers.get(key):
+            writer.acknowledge(int(attempt), int(seq))
+
+    async def run(self) -> None:
+        """Publish again what was not acknowledged in time, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            for writer in tuple(self._writers.values()):
+                await writer.go_back(loop.time())

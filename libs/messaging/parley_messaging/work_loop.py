@@ -1,0 +1,128 @@
+"""Runs the jobs of a work queue: fetch one for a free slot, keep it alive, acknowledge its end."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from parley_messaging.bus import Bus, JobOutcome, QueuedJob
+from parley_messaging.message_headers import incoming
+from parley_messaging.queues import FETCH_S, HEARTBEAT_S, WorkQueue
+from parley_messaging.trace_context import working_in
+
+log = logging.getLogger("parley.messaging")
+
+JobHandler = Callable[[QueuedJob], Awaitable[JobOutcome]]
+
+INSTANT_S = 0.05
+"""A fetch that returns nothing sooner than this was refused, and is not repeated at once."""
+
+BACK_OFF_S = 0.25
+MAX_RETRY_S = 30.0
+
+
+class WorkLoop:
+    """At most `slots` jobs at a time; a job stays in its queue until its handler says it is done."""
+
+    def __init__(
+        self, bus: Bus, queue: WorkQueue, handler: JobHandler, *, slots: int, pullers: int = 2
+    ) -> None:
+        self.queue = queue
+        self.slots = slots
+        self._bus = bus
+        self._handler = handler
+        self._pullers = min(pullers, slots)
+        self._free = asyncio.Semaphore(slots)
+        self._running: dict[str, QueuedJob] = {}
+        self._stopping = asyncio.Event()
+
+    @property
+    def jobs_running(self) -> int:
+        """How many jobs are being worked on."""
+        return len(self._running)
+
+    def stop_intake(self) -> None:
+        """Fetch no more; `run` returns when the jobs at hand are done."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop_intake`, then finish what is at hand. Cancelled, it leaves jobs to others."""
+        async with asyncio.TaskGroup() as heart:
+            beating = heart.create_task(self._beat())
+            async with asyncio.TaskGroup() as jobs:
+                for _ in range(self._pullers):
+                    jobs.create_task(self._pull(jobs))
+            beating.cancel()
+
+    async def _pull(self, jobs: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        source = await self._bus.open_jobs(self.queue)
+        while not self._stopping.is_set():
+            if not await self._has_free_slot():
+                break
+            began_s = loop.time()
+            job = await source.fetch(FETCH_S)
+            if job is not None:
+                jobs.create_task(self._work(job))
+                continue
+            self._free.release()
+            if loop.time() - began_s < INSTANT_S:
+                await self._pause(BACK_OFF_S)
+        last = await source.close()
+        if last is not None:
+            await self._free.acquire()
+            jobs.create_task(self._work(last))
+
+    async def _has_free_slot(self) -> bool:
+        acquiring = asyncio.ensure_future(self._free.acquire())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([acquiring, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not acquiring.done():
+                acquiring.cancel()
+        return acquiring.done() and not acquiring.cancelled()
+
+    async def _pause(self, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _work(self, job: QueuedJob) -> None:
+        key = uuid4().hex
+        self._running[key] = job
+        try:
+            with working_in(incoming(job.headers)):
+                await self._settle(job, await self._handle(job))
+        finally:
+            del self._running[key]
+            self._free.release()
+
+    async def _handle(self, job: QueuedJob) -> JobOutcome:
+        try:
+            return await self._handler(job)
+        except Exception:
+            log.exception("job failed", extra={"subject": job.subject, "deliveries": job.deliveries})
+            return JobOutcome.RETRY
+
+    async def _settle(self, job: QueuedJob, outcome: JobOutcome) -> None:
+        try:
+            if outcome is JobOutcome.DONE:
+                await job.ack()
+            elif outcome is JobOutcome.RETRY:
+                await job.release(min(MAX_RETRY_S, 0.5 * 2 ** min(job.deliveries, 10)))
+        except Exception:
+            # Unacknowledged, the job comes again; handlers are idempotent.
+            log.exception("job was not settled", extra={"subject": job.subject})
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            for job in tuple(self._running.values()):
+                try:
+                    await job.in_progress()
+                except Exception:  # noqa: BLE001 - the boundary of the heartbeat: the next one may pass
+                    log.warning("heartbeat was not sent", extra={"subject": job.subject})

@@ -1,0 +1,80 @@
+"""Real servers on free ports, shared by a test run, and buses connected to them."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import pytest
+from parley_messaging.bus import Bus
+from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.nats_bus import NatsBus
+
+SERVER_START_S = 10.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline_s = time.monotonic() + SERVER_START_S
+    while time.monotonic() < deadline_s:
+        if process.poll() is not None:
+            raise RuntimeError(f"server exited with code {process.returncode}")
+        with socket.socket() as probe:
+            probe.settimeout(0.2)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
+def executable(name: str) -> str:
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.fail(f"{name} is not installed; `make install` says how")
+    return found
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """A real nats-server with JetStream on a free port."""
+    port = free_port()
+    store: Path = tmp_path_factory.mktemp("nats")
+    command = [executable("nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        wait_for_port(port, server)
+        yield f"nats://127.0.0.1:{port}"
+        server.terminate()
+
+
+@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.nats)])
+async def bus(request: pytest.FixtureRequest) -> AsyncGenerator[Bus]:
+    """The memory bus and the NATS bus, not started: a test may add what it answers first."""
+    made: Bus
+    if request.param == "nats":
+        url: str = request.getfixturevalue("nats_url")
+        connected = NatsBus(url, name="test", grace_s=2)
+        await connected.connect()
+        made = connected
+    else:
+        made = MemoryBus()
+    yield made
+    await made.close()
+
+
+@pytest.fixture(autouse=True)
+async def no_leaked_tasks() -> AsyncGenerator[None]:
+    """Fail a test that leaves a task behind."""
+    before = asyncio.all_tasks()
+    yield
+    async with asyncio.timeout(2):
+        while left := {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}:
+            await asyncio.wait(left, timeout=0.05)
