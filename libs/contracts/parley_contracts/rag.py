@@ -160,12 +160,6 @@ class DeleteCollection(OwnedRequest):
     name: CollectionName
 
 
-class Done(WireModel):
-    """It was done."""
-
-    type: Literal["done"] = "done"
-
-
 class Search(OwnedRequest):
     """Request: the best passages for a query."""
 

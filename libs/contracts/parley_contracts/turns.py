@@ -91,6 +91,9 @@ class PenClaim(WireModel):
     role: PenRole
     holder: str = Field(description="The process that holds the pen.")
     home: str
+    command: StartTurn | None = Field(
+        default=None, description="In a runner's claim: the turn itself, so that anybody can end it."
+    )
 
 
 class TurnOutcome(StrEnum):

@@ -54,6 +54,20 @@ class StoredMessage:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoreAck:
+    """A stream's acknowledgement.
+
+    Attributes:
+        stream_seq: Where the message stands in its stream.
+        is_duplicate: A message with the same `Nats-Msg-Id` was there already. Not to be relied on: the
+            server forgets what has been acknowledged, and everything when it restarts.
+    """
+
+    stream_seq: int
+    is_duplicate: bool = False
+
+
 class AlreadyStoredError(Exception):
     """A message that had to be the first on its subject was not."""
 
@@ -209,7 +223,7 @@ class Bus(Protocol):
         headers: Mapping[str, str] | None = None,
         is_first: bool = False,
         timeout_s: float = 2.0,
-    ) -> int:
+    ) -> StoreAck:
         """Publish into the stream of `subject` and wait for its acknowledgement.
 
         Args:
@@ -218,9 +232,6 @@ class Bus(Protocol):
             headers: Extra headers.
             is_first: Store only if the subject holds nothing yet.
             timeout_s: How long to wait for the acknowledgement.
-
-        Returns:
-            The message's sequence in its stream.
 
         Raises:
             AlreadyStoredError: `is_first` was asked and the subject holds a message.

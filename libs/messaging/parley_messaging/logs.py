@@ -50,5 +50,5 @@ def configure_logs(service: str, instance: str, level: str, *, shows_content: bo
     handler.setFormatter(JsonLines(service, instance, shows_content=shows_content))
     logging.root.handlers = [handler]
     logging.root.setLevel(level.upper())
-    for noisy in ("uvicorn.access", "httpx", "httpcore", "nats", "faststream"):
+    for noisy in ("uvicorn.access", "uvicorn.error", "httpx", "httpcore", "nats", "faststream"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

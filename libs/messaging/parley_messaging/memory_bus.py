@@ -18,6 +18,7 @@ from parley_messaging.bus import (
     QueuedJob,
     Reply,
     Request,
+    StoreAck,
     StoredMessage,
 )
 from parley_messaging.error_boundary import Answering, raise_if_error
@@ -262,11 +263,13 @@ class MemoryBus:
         headers: Mapping[str, str] | None = None,
         is_first: bool = False,
         timeout_s: float = 2.0,
-    ) -> int:
+    ) -> StoreAck:
         """Store and deliver; a refused message is still delivered to core subscribers, as NATS does."""
         stream = stream_of(subject)
         if stream is None:
             raise NotStoredError(f"no stream captures {subject}")
+        if earlier := self._earlier(stream.name, headers or {}):
+            return StoreAck(earlier.stream_seq, is_duplicate=True)
         taken = is_first and await self.last_stored(stream.name, subject) is not None
         stored = None if taken else self._keep(stream.name, subject, data, dict(headers or {}))
         for subscription in tuple(self._subscriptions):
@@ -274,14 +277,16 @@ class MemoryBus:
                 subscription.offer(_Delivered(subject, data))
         if stored is None:
             raise AlreadyStoredError(subject)
-        return stored.stream_seq
+        return StoreAck(stored.stream_seq)
 
     async def publish_event(self, subject: str, event: WireModel, *, message_id: str) -> None:
         """Store a domain event once for each `message_id`."""
-        stream = stream_of(subject)
-        kept = self._stream(stream.name).messages if stream else []
-        if not any(found.headers.get("Nats-Msg-Id") == message_id for found in kept):
-            await self.store(subject, event.model_dump_json().encode(), headers={"Nats-Msg-Id": message_id})
+        await self.store(subject, event.model_dump_json().encode(), headers={"Nats-Msg-Id": message_id})
+
+    def _earlier(self, name: str, headers: Mapping[str, str]) -> _Stored | None:
+        message_id = headers.get("Nats-Msg-Id")
+        kept = self._stream(name).messages if message_id else []
+        return next((found for found in kept if found.headers.get("Nats-Msg-Id") == message_id), None)
 
     def _stream(self, name: str) -> _Stream:
         return self._streams.setdefault(name, _Stream())

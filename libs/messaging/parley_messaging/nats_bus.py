@@ -27,6 +27,7 @@ from parley_messaging.bus import (
     OnDrop,
     Reply,
     Request,
+    StoreAck,
     StoredMessage,
 )
 from parley_messaging.error_boundary import Answering, raise_if_error
@@ -220,7 +221,7 @@ class NatsBus:
         headers: Mapping[str, str] | None = None,
         is_first: bool = False,
         timeout_s: float = 2.0,
-    ) -> int:
+    ) -> StoreAck:
         """Publish into the stream of `subject` and wait for its acknowledgement."""
         extra = dict(headers or {})
         if is_first:
@@ -236,7 +237,7 @@ class NatsBus:
             if fault.get("err_code") == WRONG_LAST_SEQUENCE:
                 raise AlreadyStoredError(subject)
             raise NotStoredError(f"{subject} was refused: {fault.get('description')}")
-        return int(ack["seq"])
+        return StoreAck(int(ack["seq"]), bool(ack.get("duplicate")))
 
     async def publish_event(self, subject: str, event: WireModel, *, message_id: str) -> None:
         """Publish a domain event and wait for its acknowledgement."""

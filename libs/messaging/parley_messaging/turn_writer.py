@@ -8,7 +8,7 @@ it on is published again in order, so that the log becomes whole and readers may
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
@@ -25,6 +25,7 @@ WINDOW_EVENTS = 512
 
 STALE_S = 1.0
 SWEEP_S = 0.25
+Encode = Callable[[int], bytes]
 _STORED = b'{"stream"'
 
 
@@ -47,28 +48,27 @@ class TurnWriter:
         self._attempt = 1
         self._window: deque[_Unacknowledged] = deque()
         self._has_room = asyncio.Event()
-        self._has_room.set()
         self._is_settled = asyncio.Event()
         self._is_settled.set()
 
-    async def append(self, frame: bytes) -> None:
-        """Publish a frame that was encoded with `self.seq`; waits only while the window is full."""
-        await self._has_room.wait()
-        sent = _Unacknowledged(self.seq, frame, asyncio.get_running_loop().time())
+    async def append(self, encode: Encode) -> None:
+        """Publish the frame that `encode` makes of its seq; waits only while the window is full."""
+        while len(self._window) >= WINDOW_EVENTS:
+            self._has_room.clear()
+            await self._has_room.wait()
+        sent = _Unacknowledged(self.seq, encode(self.seq), asyncio.get_running_loop().time())
         self.seq += 1
         self._window.append(sent)
         self._is_settled.clear()
-        if len(self._window) >= WINDOW_EVENTS:
-            self._has_room.clear()
         await self._publish(sent)
 
-    async def append_settled(self, frame: bytes, *, timeout_s: float) -> None:
+    async def append_settled(self, encode: Encode, *, timeout_s: float) -> None:
         """Append, then wait until this and everything before it is stored.
 
         Raises:
             NotStoredError: It was not, in `timeout_s`.
         """
-        await self.append(frame)
+        await self.append(encode)
         await self.settle(timeout_s)
 
     async def settle(self, timeout_s: float) -> None:
@@ -81,7 +81,9 @@ class TurnWriter:
 
     async def _publish(self, sent: _Unacknowledged) -> None:
         try:
-            await self._bus.publish(self.subject, sent.frame, reply=f"{self._inbox}.{self._attempt}.{sent.seq}")
+            await self._bus.publish(
+                self.subject, sent.frame, reply=f"{self._inbox}.{self._attempt}.{sent.seq}"
+            )
         except NatsError:
             # Disconnected with a full outbound buffer: the sweep publishes it again.
             log.debug("event was not sent", extra={"seq": sent.seq})

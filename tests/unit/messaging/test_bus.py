@@ -8,7 +8,7 @@ from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.turns import HoldAnswer, HoldQuestion, PenRole
-from parley_messaging.bus import AlreadyStoredError, Bus, Delivery, QueuedJob
+from parley_messaging.bus import AlreadyStoredError, Bus, Delivery, QueuedJob, StoreAck
 from parley_messaging.queues import FETCH_S, WorkQueue, llm_jobs
 from parley_messaging.streams import TURN_EVENTS, TURN_PEN
 
@@ -144,12 +144,12 @@ async def test_only_the_first_store_on_a_subject_wins(bus: Bus) -> None:
         *(bus.store(slot, str(number).encode(), is_first=True) for number in range(20)),
         return_exceptions=True,
     )
-    winners = [found for found in results if isinstance(found, int)]
+    winners = [found for found in results if isinstance(found, StoreAck)]
     assert len(winners) == 1
     assert all(isinstance(found, AlreadyStoredError) for found in results if found not in winners)
     stored = await bus.last_stored(TURN_PEN, slot)
     assert stored is not None
-    assert stored.stream_seq == winners[0]
+    assert stored.stream_seq == winners[0].stream_seq
 
 
 async def test_stored_messages_of_one_subject_are_read_back_in_order(bus: Bus) -> None:
@@ -222,11 +222,6 @@ async def test_objects_are_kept_until_deleted(bus: Bus) -> None:
 
 async def test_a_domain_event_is_published_once_for_each_message_id(bus: Bus) -> None:
     await bus.start()
-    heard: list[bytes] = []
-
-    async def hear(delivery: Delivery) -> None:
-        heard.append(delivery.data)
-
     message_id = uuid4().hex
     for _ in range(3):
         await bus.publish_event(

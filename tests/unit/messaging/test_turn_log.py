@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -48,6 +49,10 @@ def ending(epoch: int, *, follows: int) -> bytes:
     )
 
 
+def delta(seq: int, text: str) -> bytes:
+    return text_delta_frame(b'"t"', seq, text)
+
+
 class Seen:
     """A sink that remembers the seqs it was handed."""
 
@@ -84,7 +89,7 @@ async def running(bus: Bus, home: str = HOME) -> AsyncGenerator[tuple[TurnWriter
 
 async def write_deltas(writer: TurnWriter, count: int) -> None:
     for number in range(count):
-        await writer.append(text_delta_frame(b'"t"', writer.seq, f"{number} "))
+        await writer.append(partial(delta, text=f"{number} "))
 
 
 def test_a_frame_tells_its_seq_and_type_without_being_parsed() -> None:
@@ -99,7 +104,7 @@ async def test_a_watch_from_the_start_hears_every_event_once(bus: Bus) -> None:
         turn_id, seen = uuid4().hex, Seen()
         watches.open_new(turn_id, seen)
         async with writers.open(subjects.turn_events(HOME, turn_id), 1) as writer:
-            await writer.append(opening(1))
+            await writer.append(lambda _: opening(1))
             await write_deltas(writer, 700)
             await writer.settle(WAIT_S)
         assert await seen.until(701) == list(range(1_000_000, 1_000_701))
@@ -111,14 +116,14 @@ async def test_a_watch_opened_in_the_middle_gets_exactly_the_rest(bus: Bus, home
     async with running(bus) as (writers, watches):
         turn_id, seen = uuid4().hex, Seen()
         async with writers.open(subjects.turn_events(home, turn_id), 1) as writer:
-            await writer.append(opening(1))
+            await writer.append(lambda _: opening(1))
             await write_deltas(writer, 50)
             writing = asyncio.create_task(write_deltas(writer, 200))
             watch = await watches.open(home, turn_id, 1_000_020, seen)
             await writing
             await writer.settle(WAIT_S)
         async with writers.open(subjects.turn_events(home, turn_id), 2) as writer:
-            await writer.append_settled(ending(2, follows=1_000_250), timeout_s=WAIT_S)
+            await writer.append_settled(lambda _: ending(2, follows=1_000_250), timeout_s=WAIT_S)
         assert await seen.until(231) == [*range(1_000_021, 1_000_251), 2_000_000]
         assert watch.is_finished
         await watches.close(watch)
@@ -131,12 +136,12 @@ async def test_an_event_heard_out_of_turn_makes_the_watch_replay(bus: Bus) -> No
         turn_id, seen = uuid4().hex, Seen()
         subject = subjects.turn_events(HOME, turn_id)
         async with writers.open(subject, 1) as writer:
-            await writer.append(opening(1))
+            await writer.append(lambda _: opening(1))
             await write_deltas(writer, 10)
             await writer.settle(WAIT_S)
             # This watch has heard nothing so far, as after a drop: the next event shows it the hole.
             watches.open_new(turn_id, seen)
-            await writer.append(text_delta_frame(b'"t"', writer.seq, "late"))
+            await writer.append(partial(delta, text="late"))
         assert await seen.until(12) == list(range(1_000_000, 1_000_012))
         assert watches.gaps == 1
 
@@ -205,7 +210,7 @@ async def test_a_log_becomes_whole_although_publishes_are_lost(bus: Bus) -> None
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(writers.run())
             async with writers.open(subjects.turn_events(HOME, turn_id), 1) as writer:
-                await writer.append(opening(1))
+                await writer.append(lambda _: opening(1))
                 await write_deltas(writer, 60)
                 await writer.settle(WAIT_S)
             assert await seen.until(61) == list(range(1_000_000, 1_000_061))
@@ -215,7 +220,7 @@ async def test_a_log_becomes_whole_although_publishes_are_lost(bus: Bus) -> None
 async def test_acknowledgements_out_of_order_leave_the_window_in_order() -> None:
     writer = TurnWriter(Silent(), "subject", "inbox", 1)  # pyright: ignore[reportArgumentType] - publish only
     for number in range(3):
-        await writer.append(b"%d" % number)
+        await writer.append(partial(delta, text=str(number)))
     writer.acknowledge(1, 1_000_001)
     writer.acknowledge(1, 1_000_000)
     with pytest.raises(NotStoredError, match="1 events"):

@@ -1,0 +1,64 @@
+# Everything that is done in this repository. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# uv may stand in .venv-tools when the system's Python lets nobody install (see tools/install.sh).
+UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --version >/dev/null 2>&1 && echo $$uv && break; done)
+RUN = $(UV) run --no-sync
+SERVICES := gateway llm npu rag memory browser
+EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
+# Further words for the command behind a target: make up ARGS=--detach
+ARGS ?=
+
+.PHONY: help install up down dev test check lint format types bench chaos soak lock schemas
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## install what is missing; quick when nothing is
+	@tools/install.sh
+
+up: install ## start everything, e.g. make up ARGS=--detach
+	@exec .venv/bin/parley up $(ARGS)
+
+down: ## stop everything
+	@exec .venv/bin/parley down $(ARGS)
+
+dev: install ## start everything and restart what is edited
+	@exec .venv/bin/parley up --reload $(ARGS)
+
+test: install ## run the tests
+	$(RUN) pytest $(ARGS)
+
+check: install lint types ## what CI runs: lint, types, requirements, tests
+	$(RUN) python tools/requirements_fresh.py
+	$(RUN) pytest $(ARGS)
+
+lint: install ## ruff, without changing anything
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+format: install ## ruff, with its fixes
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+types: install ## pyright, strict
+	$(RUN) pyright
+
+bench: install ## measure
+	$(RUN) python -m benchmarks.run $(ARGS)
+
+chaos: install ## kill processes in the middle of answers
+	$(RUN) pytest tests/chaos $(ARGS)
+
+soak: install ## keep the stack under load for long
+	$(RUN) python -m benchmarks.soak $(ARGS)
+
+schemas: install ## write libs/contracts/schemas from the models
+	$(RUN) python -m parley_contracts.schemas
+
+lock: ## resolve again and write requirements/*.txt
+	$(UV) lock
+	$(EXPORT) --all-packages --output-file requirements/dev.txt >/dev/null
+	for service in $(SERVICES); do \
+	    $(EXPORT) --package parley-$$service --no-dev --output-file requirements/$$service.txt >/dev/null || exit 1; \
+	done

@@ -1,0 +1,58 @@
+"""What the log of a turn says so far: the text that stands, the last event, a finished generation."""
+
+from dataclasses import dataclass, field
+
+from parley_contracts import subjects
+from parley_contracts.turn_events import (
+    LOG_EVENT,
+    ContextReady,
+    EpochStarted,
+    GenerationFinished,
+    TextDelta,
+)
+
+from parley_messaging.bus import Bus
+from parley_messaging.turn_watch import TurnWatch
+
+
+@dataclass(slots=True)
+class TurnLog:
+    """The contiguous prefix of a turn's log, folded event by event."""
+
+    last_seq: int = 0
+    parts: list[str] = field(default_factory=list[str])
+    context: ContextReady | None = None
+    finished: GenerationFinished | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer as it stands."""
+        return "".join(self.parts)
+
+    def take(self, frame: bytes, seq: int) -> None:
+        """Fold the next frame in."""
+        self.last_seq = seq
+        match LOG_EVENT.validate_json(frame):
+            case EpochStarted(keep_chars=keep_chars):
+                self.parts = [self.text[:keep_chars]]
+                self.finished = None
+            case TextDelta(text=text):
+                self.parts.append(text)
+            case ContextReady() as context:
+                self.context = context
+            case GenerationFinished() as finished:
+                self.finished = finished
+            case _:
+                return
+
+
+async def read_turn_log(bus: Bus, home: str, turn_id: str) -> TurnLog:
+    """Return what the log of a turn says; empty when it has none.
+
+    Raises:
+        ParleyError: `unavailable` when the log cannot be read now.
+    """
+    log = TurnLog()
+    watch = TurnWatch(subjects.turn_events(home, turn_id), 0, log.take)
+    await watch.replay(bus)
+    return log

@@ -1,0 +1,41 @@
+"""Composes the browser service: policy -> proxy -> Chromium -> reader."""
+
+from parley_messaging import Service, run_service
+
+from parley_browser.chromium import open_chromium
+from parley_browser.handlers import BrowserHandlers, bind
+from parley_browser.metrics import ReadMetrics
+from parley_browser.proxy import open_proxy
+from parley_browser.reader import PageReader
+from parley_browser.settings import BrowserSettings
+
+# Requests beyond those read and waiting that are heard at once, to be told that it is too much.
+_REFUSALS = 8
+
+
+async def compose(service: Service, settings: BrowserSettings) -> None:
+    limits = settings.read_limits()
+    policy = settings.address_policy()
+    proxy = await service.enter(open_proxy(policy))
+    chromium = await service.enter(
+        open_chromium(
+            executable=settings.browser_executable, proxy_url=proxy.url, idle_s=settings.browser_idle_s
+        )
+    )
+    service.check("chromium", chromium.check)
+    service.spawn(chromium.close_when_idle())
+    reader = PageReader(policy=policy, proxy=proxy, chromium=chromium, limits=limits)
+    handlers = BrowserHandlers(reader, ReadMetrics(service.metrics))
+    bind(
+        service,
+        handlers,
+        concurrency=limits.concurrency + limits.queue + _REFUSALS,
+    )
+
+
+def main() -> None:
+    run_service("browser", BrowserSettings, compose)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The edge of Parley (HTTP, WebSocket, SSE) and its turn runner."""

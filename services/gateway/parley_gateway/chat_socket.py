@@ -1,0 +1,176 @@
+"""`GET /ws`: JSON text frames, many turns on one socket. Leaving is not stopping."""
+
+import asyncio
+import logging
+
+from parley_contracts.client_frames import (
+    CLIENT_FRAME,
+    CancelAccepted,
+    CancelTurnFrame,
+    ErrorFrame,
+    Pong,
+    ResumeTurnFrame,
+    StartTurnFrame,
+    TurnAccepted,
+)
+from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
+from parley_contracts.model import WireModel
+from parley_messaging.error_boundary import described
+from parley_messaging.turn_watch import TurnWatch
+from pydantic import ValidationError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from parley_gateway.identity import Principal
+from parley_gateway.outbox import Outbox, SlowSocketError
+from parley_gateway.turn_door import TurnDoor
+from parley_gateway.turn_stopper import TurnStopper
+
+log = logging.getLogger("parley.gateway")
+
+TRY_AGAIN_LATER = 1013
+SERVICE_RESTART = 1012
+MAX_TURNS_A_SOCKET = 64
+
+
+class ChatSocket:
+    """One client's socket."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        principal: Principal,
+        door: TurnDoor,
+        stopper: TurnStopper,
+        *,
+        outbox_bytes: int,
+    ) -> None:
+        self._socket = socket
+        self._principal = principal
+        self._door = door
+        self._stopper = stopper
+        self._outbox = Outbox(outbox_bytes)
+        self._watches: dict[str, TurnWatch] = {}
+
+    @property
+    def turns_open(self) -> int:
+        """How many turns have still to end, or to be sent to the end."""
+        unfinished = sum(not watch.is_finished for watch in self._watches.values())
+        return unfinished or int(not self._outbox.is_empty)
+
+    async def run(self) -> None:
+        """Serve the socket until it is closed by either side."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                receiving = tasks.create_task(self._receive())
+                sending = tasks.create_task(self._outbox.send_all(self._socket.send_text))
+                await receiving
+                sending.cancel()
+        except* (WebSocketDisconnect, RuntimeError):
+            log.debug("socket closed while it was written to")
+        except* SlowSocketError:
+            await self._socket.close(TRY_AGAIN_LATER, "too slow; reconnect and resume")
+        finally:
+            for watch in self._watches.values():
+                await self._door.release(watch)
+
+    async def close(self) -> None:
+        """Close the socket because the gateway stops; the client resumes elsewhere."""
+        await self._socket.close(SERVICE_RESTART, "restarting; reconnect and resume")
+
+    async def _receive(self) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            await self._handle(text if text is not None else message.get("bytes") or b"")
+
+    async def _handle(self, text: str | bytes) -> None:
+        turn_id: str | None = None
+        try:
+            frame = CLIENT_FRAME.validate_json(text)
+            turn_id = getattr(frame, "turn_id", None)
+            match frame:
+                case StartTurnFrame():
+                    await self._start(frame)
+                case CancelTurnFrame():
+                    self._stopper.see_to(await self._door.cancel(self._principal, frame.turn_id))
+                    self._reply(CancelAccepted(turn_id=frame.turn_id))
+                case ResumeTurnFrame():
+                    await self._resume(frame)
+                case _:
+                    self._reply(Pong())
+        except ValidationError as error:
+            self._refuse(_frame_fault(error), turn_id)
+        except Exception as error:
+            body = described(error)
+            if body.code is ErrorCode.INTERNAL:
+                log.exception("frame failed")
+            self._refuse(body, turn_id)
+
+    async def _start(self, frame: StartTurnFrame) -> None:
+        await self._make_room()
+        relay = _TurnRelay(self._outbox)
+        accepted = await self._door.start(self._principal, frame, relay.take)
+        await self._watch(accepted.ref.client_turn_id, accepted.watch)
+        self._reply(
+            TurnAccepted(turn_id=accepted.ref.client_turn_id, conversation_id=accepted.conversation_id)
+        )
+        relay.open()
+
+    async def _resume(self, frame: ResumeTurnFrame) -> None:
+        await self._make_room()
+        if earlier := self._watches.pop(frame.turn_id, None):
+            await self._door.release(earlier)
+        watch = await self._door.resume(self._principal, frame.turn_id, frame.after_seq, self._outbox.relay)
+        await self._watch(frame.turn_id, watch)
+
+    async def _watch(self, client_turn_id: str, watch: TurnWatch) -> None:
+        if earlier := self._watches.pop(client_turn_id, None):
+            await self._door.release(earlier)
+        self._watches[client_turn_id] = watch
+
+    async def _make_room(self) -> None:
+        for client_turn_id in [key for key, watch in self._watches.items() if watch.is_finished]:
+            await self._door.release(self._watches.pop(client_turn_id))
+        if len(self._watches) >= MAX_TURNS_A_SOCKET:
+            raise ParleyError(ErrorCode.OVERLOADED, "Too many turns are open on this socket.")
+
+    def _reply(self, message: WireModel) -> None:
+        self._outbox.put(message.model_dump_json(exclude_none=True).encode())
+
+    def _refuse(self, body: ErrorBody, turn_id: str | None) -> None:
+        self._reply(ErrorFrame(turn_id=turn_id, **body.model_dump()))
+
+
+class _TurnRelay:
+    """Holds a new turn's events back until `turn_accepted` has gone before them."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._held: list[tuple[bytes, int]] | None = []
+
+    def take(self, frame: bytes, seq: int) -> None:
+        if self._held is None:
+            self._outbox.relay(frame, seq)
+        else:
+            self._held.append((frame, seq))
+
+    def open(self) -> None:
+        for frame, seq in self._held or ():
+            self._outbox.relay(frame, seq)
+        self._held = None
+
+
+def _frame_fault(error: ValidationError) -> ErrorBody:
+    """Return what is wrong with a client's frame, naming the field."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    # The first part of the place is the frame type that the union chose.
+    field = ".".join(str(part) for part in first["loc"][1:]) or None
+    if first["type"] == "json_invalid":
+        message = "The frame is not JSON."
+    elif first["type"].startswith("union_tag"):
+        field, message = "type", f"type: {first['msg']}"
+    else:
+        message = f"{field or 'frame'}: {first['msg']}"
+    return ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body()

@@ -1,0 +1,46 @@
+"""What the routes of the edge share: who asks, and the bus."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from parley_messaging import Bus, Service
+from starlette.requests import HTTPConnection
+
+from parley_gateway.identity import Doorkeeper, Principal
+from parley_gateway.models import Models
+from parley_gateway.settings import GatewaySettings
+from parley_gateway.sockets import Sockets
+from parley_gateway.turn_door import TurnDoor
+from parley_gateway.turn_stopper import TurnStopper
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The parts of a gateway process that its routes use; kept in `app.state.edge`."""
+
+    service: Service
+    settings: GatewaySettings
+    doorkeeper: Doorkeeper
+    models: Models
+    door: TurnDoor
+    stopper: TurnStopper
+    sockets: Sockets
+
+    @property
+    def bus(self) -> Bus:
+        return self.service.bus
+
+
+def _edge(connection: HTTPConnection) -> Edge:
+    return connection.app.state.edge
+
+
+def _principal(connection: HTTPConnection) -> Principal:
+    # A WebSocket handshake is a GET that browsers send across origins with our cookie.
+    method = connection.scope.get("method", "POST")
+    return _edge(connection).doorkeeper.identify(method, connection.headers)
+
+
+CurrentEdge = Annotated[Edge, Depends(_edge)]
+CurrentPrincipal = Annotated[Principal, Depends(_principal)]

@@ -1,0 +1,98 @@
+"""Every HTTP error in one shape, with the id of its request; OpenAI paths use OpenAI's shape."""
+
+import logging
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
+from parley_messaging.error_boundary import described
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+log = logging.getLogger("parley.gateway")
+
+RETRY_AFTER_S = 2
+REQUEST_ID = "x-request-id"
+
+_OPENAI_TYPES = {
+    ErrorCode.INVALID_REQUEST: "invalid_request_error",
+    ErrorCode.UNAUTHENTICATED: "invalid_request_error",
+    ErrorCode.NOT_FOUND: "invalid_request_error",
+    ErrorCode.MODEL_NOT_FOUND: "invalid_request_error",
+    ErrorCode.OVERLOADED: "rate_limit_error",
+}
+_OPENAI_CODES = {ErrorCode.UNAUTHENTICATED: "invalid_api_key"}
+_STATUS_CODES = {
+    401: ErrorCode.UNAUTHENTICATED,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    413: ErrorCode.TOO_LARGE,
+    415: ErrorCode.UNSUPPORTED_TYPE,
+}
+
+
+def openai_error(body: ErrorBody) -> dict[str, Any]:
+    """Return an error in OpenAI's shape (https://platform.openai.com/docs/guides/error-codes)."""
+    return {
+        "error": {
+            "message": body.message,
+            "type": _OPENAI_TYPES.get(body.code, "api_error"),
+            "param": body.field,
+            "code": _OPENAI_CODES.get(body.code, body.code.value),
+        }
+    }
+
+
+def error_response(request: Request, body: ErrorBody, status: int | None = None) -> JSONResponse:
+    """Return the response for an error, in the shape that the request's path speaks."""
+    request_id = request.headers.get(REQUEST_ID, "")[:64] or uuid4().hex
+    if request.url.path.startswith("/v1/") and request.url.path != "/v1/health":
+        content = openai_error(body)
+    else:
+        found = body.model_dump(mode="json", exclude_none=True)
+        content = {"error": {**found, "request_id": request_id}}
+    headers = {REQUEST_ID: request_id}
+    if body.code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE):
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if body.code is ErrorCode.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(content, status or HTTP_STATUS[body.code], headers)
+
+
+async def _on_parley_error(request: Request, error: Exception) -> JSONResponse:
+    return error_response(request, described(error))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    message, field = "The request is not valid.", None
+    if isinstance(error, RequestValidationError) and error.errors():
+        first = error.errors()[0]
+        # The first part is where the value came from: body, query or path.
+        field = ".".join(str(part) for part in first["loc"][1:]) or None
+        is_json_fault = first["type"] == "json_invalid"
+        message = "The body is not JSON." if is_json_fault else f"{field or 'body'}: {first['msg']}"
+        field = None if is_json_fault else field
+    return error_response(request, ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body())
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = str(error.detail) if isinstance(error, HTTPException) else "Something went wrong."
+    code = _STATUS_CODES.get(status, ErrorCode.INVALID_REQUEST)
+    return error_response(request, ParleyError(code, f"{detail}.").body(), status)
+
+
+async def _on_anything(request: Request, error: Exception) -> JSONResponse:
+    log.error("request failed", exc_info=error, extra={"path": request.url.path})
+    return error_response(request, described(error))
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` in its one shape."""
+    app.add_exception_handler(ParleyError, _on_parley_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_anything)

@@ -1,0 +1,99 @@
+"""Who a request is from: a bearer key, or a browser's session cookie with an Origin check."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from parley_contracts.errors import ErrorCode, ParleyError
+
+SESSION_COOKIE = "parley_session"
+LOCAL_OWNER = "local-owner"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks."""
+
+    owner_id: str
+
+
+class Secrets:
+    """The keys that `parley up` made: the owner's API key, and the one behind ids and cookies."""
+
+    def __init__(self, owner_key: str, turn_key: bytes) -> None:
+        self.owner_key = owner_key
+        self.turn_key = turn_key
+
+    @classmethod
+    def read(cls, folder: Path) -> "Secrets":
+        """Read both keys; OSError or ValueError names what is missing."""
+        owner_key = (folder / "owner.key").read_text().strip()
+        turn_key = bytes.fromhex((folder / "turn.key").read_text().strip())
+        if not owner_key or not turn_key:
+            raise ValueError(f"a key in {folder} is empty")
+        return cls(owner_key, turn_key)
+
+
+class Doorkeeper:
+    """Tells who a request is from, or refuses it."""
+
+    def __init__(self, secrets: Secrets, *, session_s: int) -> None:
+        self._owner_key_hash = hashlib.sha256(secrets.owner_key.encode()).digest()
+        self._cookie_key = hmac.new(secrets.turn_key, b"session", hashlib.sha256).digest()
+        self.session_s = session_s
+
+    def identify(self, method: str, headers: Mapping[str, str]) -> Principal:
+        """Return who sends a request with these headers.
+
+        Raises:
+            ParleyError: `unauthenticated` without a valid key or session; `forbidden` when a browser
+                sends the cookie from a page of another origin.
+        """
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and key:
+            return self.identify_key(key.strip())
+        principal = self._identify_cookie(headers.get("cookie", ""))
+        if method not in SAFE_METHODS:
+            _check_origin(headers)
+        return principal
+
+    def identify_key(self, key: str) -> Principal:
+        """Return whose API key it is, in constant time."""
+        found = hashlib.sha256(key.encode()).digest()
+        if not hmac.compare_digest(found, self._owner_key_hash):
+            raise ParleyError(ErrorCode.UNAUTHENTICATED, "The API key is not valid.")
+        return Principal(LOCAL_OWNER)
+
+    def new_session(self, principal: Principal) -> str:
+        """Return the value of a session cookie."""
+        expires = str(int(time.time()) + self.session_s)
+        return f"{principal.owner_id}.{expires}.{self._sign(principal.owner_id, expires)}"
+
+    def _sign(self, owner_id: str, expires: str) -> str:
+        return hmac.new(self._cookie_key, f"{owner_id}.{expires}".encode(), hashlib.sha256).hexdigest()
+
+    def _identify_cookie(self, header: str) -> Principal:
+        try:
+            morsel = SimpleCookie(header).get(SESSION_COOKIE)
+        except CookieError:
+            morsel = None
+        owner_id, expires, signature = (
+            morsel.value.rsplit(".", 2) if morsel and morsel.value.count(".") >= 2 else ("", "", "")
+        )
+        if not hmac.compare_digest(signature.encode(), self._sign(owner_id, expires).encode()):
+            raise ParleyError(ErrorCode.UNAUTHENTICATED, "Send an API key: `Authorization: Bearer <key>`.")
+        if not expires.isdecimal() or int(expires) < time.time():
+            raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has expired; log in again.")
+        return Principal(owner_id)
+
+
+def _check_origin(headers: Mapping[str, str]) -> None:
+    """Refuse what a page of another origin makes a browser send along with our cookie."""
+    if urlsplit(headers.get("origin", "")).netloc != headers.get("host", ""):
+        raise ParleyError(ErrorCode.FORBIDDEN, "Requests from pages of other origins are refused.")

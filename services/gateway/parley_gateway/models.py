@@ -1,0 +1,61 @@
+"""The models that clients may choose, as the language-model service last told."""
+
+import asyncio
+import time
+
+from parley_contracts import subjects
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import ListModels, ModelInfo, ModelList
+from parley_messaging import Bus
+
+FRESH_S = 5.0
+ASK_TIMEOUT_S = 2.0
+DEFAULT_CONTEXT_TOKENS = 8192
+FALLBACK = ModelInfo(
+    id="extractive", pool="extractive", context_tokens=DEFAULT_CONTEXT_TOKENS, owned_by="parley"
+)
+
+
+class Models:
+    """Asks at most every few seconds; when nobody answers, the last answer stands."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._known: tuple[ModelInfo, ...] = ()
+        self._asked_s = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def list(self) -> tuple[ModelInfo, ...]:
+        """Return the reachable models, the default first; empty when none was ever told of."""
+        if time.monotonic() - self._asked_s >= FRESH_S:
+            async with self._asking:
+                if time.monotonic() - self._asked_s >= FRESH_S:
+                    await self._ask()
+        return self._known
+
+    async def _ask(self) -> None:
+        try:
+            found = await self._bus.request(
+                subjects.LLM_MODELS, ListModels(), ModelList, timeout_s=ASK_TIMEOUT_S
+            )
+        except ParleyError:
+            return
+        self._known, self._asked_s = found.models, time.monotonic()
+
+    async def choose(self, model_id: str | None) -> ModelInfo:
+        """Return the model of that id, or the default one.
+
+        Raises:
+            ParleyError: `model_not_found` when the id is known to name none.
+        """
+        models = await self.list()
+        if model_id is None:
+            return models[0] if models else FALLBACK
+        for model in models:
+            if model.id == model_id:
+                return model
+        if models:
+            raise ParleyError(ErrorCode.MODEL_NOT_FOUND, f"There is no model {model_id!r}.", field="model")
+        # The service is away: its pools are named by the first part of a model id, and the job waits.
+        pool = model_id.partition("/")[0]
+        return ModelInfo(id=model_id, pool=pool, context_tokens=DEFAULT_CONTEXT_TOKENS, owned_by="unknown")

@@ -1,0 +1,41 @@
+/** What the page says about a turn, in plain words. */
+
+const STAGES = { gathering: "Looking things up…", generating: "Writing…" };
+
+const PARTS = {
+  memory: "earlier messages and memories were out of reach",
+  history: "earlier messages were out of reach",
+  rag: "your documents could not be searched",
+  retrieval: "your documents could not be searched",
+  npu: "documents were searched by words only, not by meaning",
+  embedding: "documents were searched by words only, not by meaning",
+  browser: "the web page could not be read",
+  web: "the web page could not be read",
+  llm: "no language model was in reach, so this quotes the passages directly",
+  model: "no language model was in reach, so this quotes the passages directly",
+};
+
+/** Returns what a running turn is doing. */
+export function stageWords(turn, isConnected) {
+  if (turn.isStopping) return "Stopping…";
+  if (!isConnected) return "Waiting for the connection…";
+  return STAGES[turn.stage] ?? (turn.isAccepted ? "Starting…" : "Sending…");
+}
+
+/** Returns one sentence naming the parts an answer had to do without, or null. */
+export function degradedWords(parts) {
+  const known = new Set(parts.map((part) => PARTS[part.split(/[.:]/)[0]] ?? `${part} was not available`));
+  return known.size ? `For this answer, ${[...known].join("; ")}.` : null;
+}
+
+/** Returns a duration as people say it. */
+export function durationWords(ms) {
+  if (ms < 1000) return `${Math.max(1, Math.round(ms))} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
+}
+
+/** Returns a plural or singular count. */
+export function countWords(count, one, many) {
+  return `${count.toLocaleString()} ${count === 1 ? one : many}`;
+}

@@ -1,0 +1,46 @@
+"""The open WebSockets of a gateway process, so that it can let them finish before it stops."""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from parley_gateway.chat_socket import ChatSocket
+
+CHECK_S = 0.05
+
+
+class Sockets:
+    """Who is connected."""
+
+    def __init__(self) -> None:
+        self._open: set[ChatSocket] = set()
+        self.streams_open = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def serving(self, socket: ChatSocket) -> Generator[None]:
+        """Count a socket while the body serves it."""
+        self._open.add(socket)
+        try:
+            yield
+        finally:
+            self._open.discard(socket)
+
+    @contextmanager
+    def streaming(self) -> Generator[None]:
+        """Count an HTTP answer that waits for a turn."""
+        self.streams_open += 1
+        try:
+            yield
+        finally:
+            self.streams_open -= 1
+
+    async def finish(self) -> None:
+        """Wait until no client waits for the end of a turn, then close all sockets."""
+        # Turns end in callbacks of the bus; a poll keeps the token path free of bookkeeping.
+        while self.streams_open or any(socket.turns_open for socket in self._open):  # noqa: ASYNC110
+            await asyncio.sleep(CHECK_S)
+        for socket in tuple(self._open):
+            await socket.close()

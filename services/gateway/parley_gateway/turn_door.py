@@ -1,0 +1,179 @@
+"""Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
+
+import asyncio
+from dataclasses import dataclass
+from uuid import uuid4
+
+from parley_contracts import headers, subjects
+from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.turns import CancelTurn, ChatMessage, PenClaim, StartTurn, TurnRef
+from parley_messaging import Bus, NotStoredError
+from parley_messaging.message_headers import now_ms, outgoing
+from parley_messaging.pen import Pen
+from parley_messaging.trace_context import correlated, working_in
+from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
+
+from parley_gateway.identity import Principal
+from parley_gateway.ids import OwnedIds
+from parley_gateway.models import Models
+
+ACCEPT_TIMEOUT_S = 5.0
+FIND_S = 1.0
+FIND_STEP_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedTurn:
+    """A turn that is durable, and the watch that delivers its events."""
+
+    ref: TurnRef
+    conversation_id: str
+    watch: TurnWatch
+
+
+class TurnDoor:
+    """Accepts turns onto the bus and opens watches on them."""
+
+    def __init__(
+        self, bus: Bus, *, ids: OwnedIds, watches: TurnWatches, pen: Pen, models: Models, turn_s: float
+    ) -> None:
+        self._bus = bus
+        self._ids = ids
+        self._watches = watches
+        self._pen = pen
+        self._models = models
+        self._turn_s = turn_s
+        self.is_closed = False
+
+    async def start(
+        self,
+        principal: Principal,
+        frame: StartTurnFrame,
+        sink: Sink,
+        *,
+        history: tuple[ChatMessage, ...] | None = None,
+        is_stored: bool = True,
+    ) -> AcceptedTurn:
+        """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
+
+        Raises:
+            ParleyError: `not_found`, `model_not_found`, or `unavailable` when the turn is not accepted.
+        """
+        if self.is_closed:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
+        ref = self._ref(principal, frame.turn_id or uuid4().hex)
+        conversation_id = self._conversation(principal, frame, ref)
+        await self._models.choose(frame.model)
+        if frame.turn_id is not None and (home := await self._home(ref)) is not None:
+            return await self._join(ref, home, conversation_id, sink)
+        watch = self._watches.open_new(ref.turn_id, sink)
+        accepted_at_ms = now_ms()
+        command = StartTurn(
+            turn=ref,
+            conversation_id=conversation_id,
+            continues_conversation=frame.conversation_id is not None,
+            text=frame.text,
+            history=history,
+            collections=frame.collections,
+            web=frame.web,
+            model=frame.model,
+            params=frame.params,
+            is_stored=is_stored,
+            accepted_at_ms=accepted_at_ms,
+            deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
+        )
+        try:
+            is_repeat = await self._accept(command)
+        except BaseException:
+            await self._watches.close(watch)
+            raise
+        if is_repeat:
+            await self._watches.close(watch)
+            home = await self._await_home(ref) or self._watches.home
+            return await self._join(ref, home, conversation_id, sink)
+        return AcceptedTurn(ref, conversation_id, watch)
+
+    async def _accept(self, command: StartTurn) -> bool:
+        """Store the command; True when the stream recognises a repeat."""
+        turn_id = command.turn.turn_id
+        extra = {headers.TURN_ID: turn_id, "Nats-Msg-Id": turn_id}
+        with working_in(correlated(turn_id)):
+            try:
+                ack = await self._bus.store(
+                    subjects.TURN_START,
+                    command.model_dump_json().encode(),
+                    headers=outgoing(extra=extra),
+                    timeout_s=ACCEPT_TIMEOUT_S,
+                )
+            except NotStoredError:
+                raise ParleyError(ErrorCode.UNAVAILABLE, "The turn could not be accepted now.") from None
+        return ack.is_duplicate
+
+    def _ref(self, principal: Principal, client_turn_id: str) -> TurnRef:
+        return TurnRef(
+            turn_id=self._ids.turn_id(principal.owner_id, client_turn_id),
+            client_turn_id=client_turn_id,
+            owner_id=principal.owner_id,
+            home=self._watches.home,
+        )
+
+    def _conversation(self, principal: Principal, frame: StartTurnFrame, ref: TurnRef) -> str:
+        if frame.conversation_id is None:
+            return self._ids.new_conversation_id(principal.owner_id, seed=ref.turn_id)
+        if not self._ids.owns_conversation(principal.owner_id, frame.conversation_id):
+            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such conversation.", field="conversation_id")
+        return frame.conversation_id
+
+    async def _join(self, ref: TurnRef, home: str, conversation_id: str, sink: Sink) -> AcceptedTurn:
+        watch = await self._watches.open(home, ref.turn_id, 0, sink)
+        return AcceptedTurn(ref, conversation_id, watch)
+
+    async def _home(self, ref: TurnRef) -> str | None:
+        """Return where a turn's events stand, or None while nobody has claimed it."""
+        first = await self._pen.read(ref.turn_id, 1)
+        if first is None:
+            return None
+        return first.home if isinstance(first, PenClaim) else first.turn.home
+
+    async def _await_home(self, ref: TurnRef) -> str | None:
+        """Return where a turn's events stand, allowing for one that was accepted a moment ago."""
+        try:
+            async with asyncio.timeout(FIND_S):
+                # A slot tells nobody that it was won: refused claims are heard live as well.
+                while (home := await self._home(ref)) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(FIND_STEP_S)
+                return home
+        except TimeoutError:
+            return None
+
+    async def resume(
+        self, principal: Principal, client_turn_id: str, after_seq: int, sink: Sink
+    ) -> TurnWatch:
+        """Watch a turn of any gateway from after `after_seq`; ParleyError `not_found` if there is none."""
+        ref = self._ref(principal, client_turn_id)
+        home = await self._await_home(ref)
+        if home is None:
+            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
+        return await self._watches.open(home, ref.turn_id, after_seq, sink)
+
+    async def cancel(self, principal: Principal, client_turn_id: str) -> TurnRef:
+        """Store the stop of a turn; its terminal event follows.
+
+        Raises:
+            ParleyError: `not_found` if there is no such turn, `unavailable` if the stop is not stored.
+        """
+        ref = self._ref(principal, client_turn_id)
+        home = await self._await_home(ref)
+        if home is None:
+            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
+        stop = CancelTurn(turn=ref.model_copy(update={"home": home}), cancelled_at_ms=now_ms())
+        try:
+            await self._bus.store(subjects.turn_cancel(ref.turn_id), stop.model_dump_json().encode())
+        except NotStoredError:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The stop could not be stored now.") from None
+        return stop.turn
+
+    async def release(self, watch: TurnWatch) -> None:
+        """Stop watching; the turn goes on."""
+        await self._watches.close(watch)

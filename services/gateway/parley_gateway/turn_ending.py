@@ -1,0 +1,167 @@
+"""Ends a turn: seal, store from the seal, terminal event. Whoever finds a seal redoes what is left."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from parley_contracts import subjects
+from parley_contracts.citations import Citation
+from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
+from parley_contracts.memory import Stored, StoreTurn
+from parley_contracts.turn_events import (
+    EpochOpening,
+    GenerationFinished,
+    TurnCancelled,
+    TurnCompleted,
+    TurnFailed,
+    encode_event,
+)
+from parley_contracts.turns import (
+    EPOCH_SPAN,
+    PenClaim,
+    PenRole,
+    Seal,
+    StartTurn,
+    TokenUsage,
+    TurnOutcome,
+    TurnTimings,
+)
+from parley_messaging import Bus
+from parley_messaging.message_headers import now_ms
+from parley_messaging.pen import Pen, new_nonce
+from parley_messaging.turn_writer import TurnWriters
+
+from parley_gateway.cited import cited
+
+log = logging.getLogger("parley.gateway")
+
+STORE_BUDGET_S = 2.0
+"""Memory being away delays the terminal event by no more than this."""
+
+TERMINAL_STORED_S = 10.0
+
+
+def new_seal(
+    command: StartTurn,
+    outcome: TurnOutcome,
+    *,
+    text: str,
+    citations: Sequence[Citation],
+    last_seq: int,
+    finished: GenerationFinished | None = None,
+    error: ErrorBody | None = None,
+    degraded: Iterable[str] = (),
+    timings: TurnTimings | None = None,
+) -> Seal:
+    """Return a seal; of `citations` only those that `text` cites are kept."""
+    return Seal(
+        nonce=new_nonce(),
+        turn=command.turn,
+        conversation_id=command.conversation_id,
+        outcome=outcome,
+        user_text=command.text,
+        text=text,
+        citations=cited(text, citations),
+        model=finished.model if finished else None,
+        usage=finished.usage if finished else TokenUsage(),
+        finish_reason=finished.finish_reason if finished else None,
+        error=error,
+        degraded=tuple(sorted(degraded)),
+        timings=timings or TurnTimings(),
+        last_seq=last_seq,
+        is_stored=command.is_stored,
+        accepted_at_ms=command.accepted_at_ms,
+        sealed_at_ms=now_ms(),
+    )
+
+
+class TurnEnding:
+    """Competes for the one slot that ends a turn, and does what follows from whatever stands there."""
+
+    def __init__(self, bus: Bus, pen: Pen, writers: TurnWriters) -> None:
+        self._bus = bus
+        self._pen = pen
+        self._writers = writers
+
+    async def seal(self, number: int, seal: Seal) -> bool:
+        """Put the seal into slot `number` or a later one, and finish the turn with the seal that stands.
+
+        Returns:
+            Whether everything is done; False when memory still has to store the turn.
+        """
+        turn_id = seal.turn.turn_id
+        while True:
+            standing = await self._pen.claim(turn_id, number, seal)
+            if isinstance(standing, Seal):
+                return await self.finish(number, standing)
+            number += 1
+
+    async def finish(self, number: int, seal: Seal) -> bool:
+        """Store the turn, publish its terminal event; False when memory was away."""
+        stored = await self._store(seal)
+        event = terminal_event(number, seal, stored)
+        subject = subjects.turn_events(seal.turn.home, seal.turn.turn_id)
+        async with self._writers.open(subject, number) as writer:
+            await writer.append_settled(lambda _: encode_event(event), timeout_s=TERMINAL_STORED_S)
+        return stored != "pending"
+
+    async def _store(self, seal: Seal) -> str:
+        if not seal.is_stored:
+            return "off"
+        request = StoreTurn(owner_id=seal.turn.owner_id, seal=seal)
+        try:
+            async with asyncio.timeout(STORE_BUDGET_S):
+                await self._bus.request(subjects.MEMORY_STORE_TURN, request, Stored, timeout_s=STORE_BUDGET_S)
+        except ParleyError as error:
+            if not error.retryable:
+                # Its conversation was deleted while the turn ran, say: there is nothing to keep it in.
+                log.warning("turn cannot be stored", extra={"code": error.code})
+                return "off"
+            log.warning("turn is not stored yet", extra={"code": error.code})
+            return "pending"
+        return "yes"
+
+
+def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
+    """Return the one event that ends a turn; the same seal gives the same seq."""
+    seq = number * EPOCH_SPAN
+    turn_id = seal.turn.client_turn_id
+    if seal.outcome is TurnOutcome.COMPLETED:
+        return TurnCompleted.model_validate(
+            {
+                "seq": seq,
+                "follows": seal.last_seq,
+                "turn_id": turn_id,
+                "conversation_id": seal.conversation_id,
+                "model": seal.model,
+                "usage": seal.usage,
+                "finish_reason": seal.finish_reason or "stop",
+                "citations": seal.citations,
+                "degraded": seal.degraded,
+                "timings": seal.timings,
+                "stored": stored,
+            }
+        )
+    if seal.outcome is TurnOutcome.CANCELLED:
+        return TurnCancelled(
+            seq=seq,
+            follows=seal.last_seq,
+            turn_id=turn_id,
+            conversation_id=seal.conversation_id,
+            kept_chars=len(seal.text),
+        )
+    error = seal.error or ParleyError(ErrorCode.INTERNAL, "The turn failed.").body()
+    return TurnFailed(
+        seq=seq,
+        follows=seal.last_seq,
+        turn_id=turn_id,
+        conversation_id=seal.conversation_id,
+        code=error.code,
+        message=error.message,
+        retryable=error.retryable,
+    )
+
+
+def runner_claims(records: list[PenClaim | Seal]) -> int:
+    """Return how many runners have held the pen of a turn."""
+    return sum(isinstance(record, PenClaim) and record.role is PenRole.RUNNER for record in records)

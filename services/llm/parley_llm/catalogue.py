@@ -1,0 +1,57 @@
+"""Which models can be reached now, and whose each one is."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import ModelList
+
+from parley_llm.language_model import LanguageModel
+
+FRESH_S = 3.0
+
+
+class Catalogue:
+    """The language models of this service in order of preference, the one that is always there last."""
+
+    def __init__(
+        self,
+        models: Sequence[LanguageModel],
+        *,
+        fresh_s: float = FRESH_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._models = tuple(models)
+        self._fresh_s = fresh_s
+        self._clock = clock
+        self._listed: ModelList | None = None
+        self._listed_at_s = 0.0
+        self._asking = asyncio.Lock()
+
+    async def list(self) -> ModelList:
+        """Return the reachable models, the default first; asked again after a few seconds."""
+        async with self._asking:
+            now_s = self._clock()
+            if self._listed is None or now_s - self._listed_at_s >= self._fresh_s:
+                found = await asyncio.gather(*(model.models() for model in self._models))
+                self._listed = ModelList(models=tuple(info for infos in found for info in infos))
+                self._listed_at_s = now_s
+            return self._listed
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The worker pools whose jobs this service takes."""
+        return tuple(dict.fromkeys(model.pool for model in self._models))
+
+    @property
+    def last_resort(self) -> LanguageModel:
+        """The model that is always there."""
+        return self._models[-1]
+
+    def resolve(self, model_id: str) -> LanguageModel:
+        """Return who serves a model, reachable or not. Raises ParleyError model_not_found."""
+        for model in self._models:
+            if model.serves(model_id):
+                return model
+        raise ParleyError(ErrorCode.MODEL_NOT_FOUND, f"there is no model {model_id}", field="model")

@@ -1,0 +1,45 @@
+"""Merges deltas that follow each other closely, leading edge first: slow models pay nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+Send = Callable[[str], Awaitable[None]]
+
+
+class DeltaWindow:
+    """Sends a delta at once unless one went out less than a window ago; later ones travel as one."""
+
+    def __init__(self, send: Send, window_ms: float, tasks: asyncio.TaskGroup) -> None:
+        self._send = send
+        self._window_s = window_ms / 1000
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._sent_s = float("-inf")
+        self._held: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def add(self, text: str) -> None:
+        """Send `text` now, or within the window together with its neighbours."""
+        now_s = self._loop.time()
+        if not self._held and now_s - self._sent_s >= self._window_s:
+            self._sent_s = now_s
+            await self._send(text)
+            return
+        self._held.append(text)
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._sent_s + self._window_s, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self._tasks.create_task(self.flush())
+
+    async def flush(self) -> None:
+        """Send what is held."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._held:
+            text = "".join(self._held)
+            self._held.clear()
+            self._sent_s = self._loop.time()
+            await self._send(text)

@@ -1,0 +1,156 @@
+"""Writes one answer into its turn's log: claim the pen, stream, end with `generation_finished`."""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import GenerateJob
+from parley_contracts.turn_events import EpochStarted, GenerationFinished, encode_event, text_delta_frame
+from parley_contracts.turns import TokenUsage
+from parley_messaging import Bus
+from parley_messaging.message_headers import now_ms
+from parley_messaging.stops import Stops
+from parley_messaging.turn_log import TurnLog
+from parley_messaging.turn_writer import TurnWriter
+from pydantic_core import to_json
+
+from parley_llm.catalogue import Catalogue
+from parley_llm.delta_window import DeltaWindow
+from parley_llm.language_model import FinalChunk, LanguageModel, TextChunk
+
+log = logging.getLogger("parley.llm")
+
+END_STORED_S = 30.0
+"""How long a finished answer may wait for the bus to acknowledge it before the job is left to others."""
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a generation ended; turned into `generation_finished`."""
+
+    model: str
+    finish_reason: Literal["stop", "length", "cancelled", "error"] = "stop"
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    error: ParleyError | None = None
+    degraded: tuple[str, ...] = ()
+
+
+class Generation:
+    """One job's answer, in one epoch, from the prefix that already stands in the log."""
+
+    def __init__(
+        self, bus: Bus, job: GenerateJob, catalogue: Catalogue, stops: Stops, *, window_ms: float
+    ) -> None:
+        self._bus = bus
+        self._job = job
+        self._catalogue = catalogue
+        self._stops = stops
+        self._window_ms = window_ms
+        self._turn_id_json = to_json(job.turn.client_turn_id)
+        self._parts: list[str] = []
+
+    async def write(self, writer: TurnWriter, standing: TurnLog, *, is_cancelled: bool) -> None:
+        """Write from `epoch_started` to `generation_finished`; returns when all of it is stored.
+
+        Raises:
+            NotStoredError: The end could not be stored; the job has to come again.
+        """
+        model = self._resolve()
+        written = standing.text if model is not None and model.can_continue else ""
+        self._parts = [written] if written else []
+        opening = partial(self._opening, follows=standing.last_seq, keep_chars=len(written))
+        await writer.append(opening)
+        if is_cancelled:
+            ending = Ending(self._job.model, "cancelled")
+        elif model is None:
+            ending = _failed(self._job.model, ErrorCode.MODEL_NOT_FOUND, "There is no such model.")
+        else:
+            ending = await self._stream(writer, model, written)
+        await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
+
+    def _resolve(self) -> LanguageModel | None:
+        try:
+            return self._catalogue.resolve(self._job.model)
+        except ParleyError:
+            return None
+
+    async def _stream(self, writer: TurnWriter, model: LanguageModel, written: str) -> Ending:
+        ending = Ending(self._job.model)
+        left_s = max(0.0, (self._job.deadline_ms - now_ms()) / 1000)
+        try:
+            async with asyncio.timeout(left_s) as clock:
+                with self._stops.expiring(self._job.turn.turn_id, clock):
+                    await self._copy(writer, model, written, ending)
+        except TimeoutError:
+            if not self._stops.is_stopped(self._job.turn.turn_id):
+                return _failed(self._job.model, ErrorCode.TIMEOUT, "The answer took longer than allowed.")
+            ending.finish_reason = "cancelled"
+        except ParleyError as error:
+            fallback = self._fallback(error, model)
+            if fallback is None:
+                return Ending(self._job.model, "error", ending.usage, error)
+            ending = await self._stream(writer, fallback, "")
+            ending.degraded = ("model", *ending.degraded)
+        except Exception:
+            log.exception("model failed", extra={"model": self._job.model})
+            return _failed(self._job.model, ErrorCode.INTERNAL, "The model failed.")
+        return ending
+
+    def _fallback(self, error: ParleyError, model: LanguageModel) -> LanguageModel | None:
+        """Return who answers instead when a model is away and nothing is written yet."""
+        last = self._catalogue.last_resort
+        if error.code is not ErrorCode.UNAVAILABLE or self._parts or model is last:
+            return None
+        log.warning("model is away; quoting instead", extra={"model": self._job.model})
+        return last
+
+    async def _copy(self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending) -> None:
+        async def send(text: str) -> None:
+            self._parts.append(text)
+            await writer.append(lambda seq: text_delta_frame(self._turn_id_json, seq, text))
+
+        try:
+            async with (
+                asyncio.TaskGroup() as tasks,
+                aclosing(model.generate(self._job, written=written)) as chunks,
+            ):
+                window = DeltaWindow(send, self._window_ms, tasks)
+                try:
+                    async for chunk in chunks:
+                        match chunk:
+                            case TextChunk(text):
+                                await window.add(text)
+                            case FinalChunk(usage, finish_reason):
+                                ending.usage, ending.finish_reason = usage, finish_reason
+                finally:
+                    # What the model has written is kept, also when it is stopped or fails.
+                    await window.flush()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    def _opening(self, seq: int, *, follows: int, keep_chars: int) -> bytes:
+        turn_id = self._job.turn.client_turn_id
+        return encode_event(EpochStarted(seq=seq, follows=follows, turn_id=turn_id, keep_chars=keep_chars))
+
+    def _end(self, seq: int, *, ending: Ending) -> bytes:
+        return encode_event(
+            GenerationFinished(
+                seq=seq,
+                turn_id=self._job.turn.client_turn_id,
+                text="".join(self._parts),
+                model=ending.model,
+                usage=ending.usage,
+                finish_reason=ending.finish_reason,
+                error_code=ending.error.code if ending.error else None,
+                error_message=ending.error.message if ending.error else None,
+                degraded=ending.degraded,
+            )
+        )
+
+
+def _failed(model: str, code: ErrorCode, message: str) -> Ending:
+    return Ending(model, "error", error=ParleyError(code, message))

@@ -1,0 +1,20 @@
+"""What the language-model service answers and works on."""
+
+from parley_contracts import subjects
+from parley_contracts.llm import ListModels, ModelList
+from parley_messaging import Service
+from parley_messaging.queues import llm_jobs
+
+from parley_llm.catalogue import Catalogue
+from parley_llm.worker import GenerationWorker
+
+
+def bind(service: Service, catalogue: Catalogue, worker: GenerationWorker, *, slots: int) -> None:
+    """Answer for the catalogue, and take jobs of every pool."""
+
+    async def list_models(_: ListModels) -> ModelList:
+        return await catalogue.list()
+
+    service.answer(subjects.LLM_MODELS, ListModels, list_models)
+    for pool in catalogue.pools:
+        service.work_raw(llm_jobs(pool), worker.work, slots=slots)

@@ -1,0 +1,37 @@
+"""The settings of the language-model service."""
+
+from parley_messaging import ServiceSettings
+from pydantic import Field
+
+
+class LlmSettings(ServiceSettings):
+    """What a language-model worker is told by its environment."""
+
+    llm_slots: int = Field(
+        default=32, ge=1, le=512, description="Answers written at once, a worker pool of this process."
+    )
+    llm_first_token_s: float = Field(
+        default=120,
+        gt=0,
+        description="Longest wait for the first piece of an answer, model loading included.",
+    )
+    llm_gap_s: float = Field(
+        default=30, gt=0, description="Longest silence of a model between two pieces of an answer."
+    )
+    llm_delta_window_ms: float = Field(
+        default=15, ge=0, description="Pieces that come within this time travel as one; 0 sends each alone."
+    )
+    llm_ollama_default_model: str = Field(
+        default="llama3.2:1b", description="The Ollama model listed first, loaded at start when it is there."
+    )
+    llm_ollama_keep_alive: str = Field(
+        default="30m", description="How long Ollama keeps a model loaded after its last use; -1m is for ever."
+    )
+    llm_ollama_context_tokens: int = Field(
+        default=8192,
+        ge=512,
+        description="Prompt and answer together; lowered to what the model can. More takes more memory.",
+    )
+    llm_extractive_delta_ms: float = Field(
+        default=0, ge=0, description="Pause between two pieces of a quoted answer; tests pace answers by it."
+    )

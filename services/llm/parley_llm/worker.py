@@ -1,0 +1,91 @@
+"""Takes generate jobs of a pool: one epoch a delivery, and only the end of an answer acknowledges it."""
+
+import logging
+from collections.abc import Callable
+
+from parley_contracts import subjects
+from parley_contracts.llm import GenerateJob
+from parley_contracts.turns import PenClaim, PenRole
+from parley_messaging import Bus, JobOutcome, QueuedJob
+from parley_messaging.holds import Holds
+from parley_messaging.pen import Pen, new_nonce
+from parley_messaging.stops import Stops
+from parley_messaging.turn_log import TurnLog, read_turn_log
+from parley_messaging.turn_writer import TurnWriters
+from pydantic import ValidationError
+
+from parley_llm.generation import Generation
+
+log = logging.getLogger("parley.llm")
+
+NewGeneration = Callable[[GenerateJob], Generation]
+
+
+class GenerationWorker:
+    """Claims the pen after the runner that sent the job, and writes."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        holder: str,
+        holds: Holds,
+        pen: Pen,
+        writers: TurnWriters,
+        stops: Stops,
+        new_generation: NewGeneration,
+    ) -> None:
+        self._bus = bus
+        self._holder = holder
+        self._holds = holds
+        self._pen = pen
+        self._writers = writers
+        self._stops = stops
+        self._new_generation = new_generation
+
+    async def work(self, delivery: QueuedJob) -> JobOutcome:
+        """Handle one delivery of a job."""
+        try:
+            job = GenerateJob.model_validate_json(delivery.data)
+        except ValidationError:
+            log.exception("generate job cannot be read and is dropped")
+            return JobOutcome.DONE
+        turn_id = job.turn.turn_id
+        if delivery.deliveries > 1 and await self._holds.is_held(turn_id):
+            return JobOutcome.LEAVE
+        with self._holds.hold(turn_id), self._stops.following(turn_id):
+            return await self._write(job)
+
+    async def _write(self, job: GenerateJob) -> JobOutcome:
+        turn = job.turn
+        epoch = await self._claim(job)
+        if epoch is None:
+            return JobOutcome.DONE
+        standing = TurnLog()
+        if epoch > job.base_slot + 1:
+            standing = await read_turn_log(self._bus, turn.home, turn.turn_id)
+            if standing.finished is not None:
+                return JobOutcome.DONE
+        else:
+            standing.last_seq = job.last_seq
+        # Subscribed first, claimed second, read last: a stop cannot fall between.
+        is_cancelled = await self._pen.is_cancelled(turn.turn_id)
+        subject = subjects.turn_events(turn.home, turn.turn_id)
+        async with self._writers.open(subject, epoch) as writer:
+            await self._new_generation(job).write(writer, standing, is_cancelled=is_cancelled)
+        # The job now belongs to whoever has claimed the pen since; his acknowledgement ends it.
+        later = await self._pen.read(turn.turn_id, epoch + 1)
+        is_fenced = isinstance(later, PenClaim) and later.role is PenRole.WORKER
+        return JobOutcome.LEAVE if is_fenced else JobOutcome.DONE
+
+    async def _claim(self, job: GenerateJob) -> int | None:
+        """Return the epoch won; None when the job is stale: its turn has ended or has a newer runner."""
+        number = job.base_slot + 1
+        while True:
+            claim = PenClaim(nonce=new_nonce(), role=PenRole.WORKER, holder=self._holder, home=job.turn.home)
+            standing = await self._pen.claim(job.turn.turn_id, number, claim)
+            if standing.nonce == claim.nonce:
+                return number
+            if not (isinstance(standing, PenClaim) and standing.role is PenRole.WORKER):
+                return None
+            number += 1

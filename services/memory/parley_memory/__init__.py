@@ -1,0 +1,1 @@
+"""The memory service: conversations and their messages, each stored exactly once."""

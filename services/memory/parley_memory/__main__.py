@@ -1,0 +1,42 @@
+"""Starts the memory service: `python -m parley_memory`."""
+
+from parley_messaging import Service, run_service
+
+from parley_memory.conversation_shelf import ConversationShelf
+from parley_memory.database import open_database
+from parley_memory.database_url import resolve_database_url
+from parley_memory.handlers import MemoryHandlers, bind
+from parley_memory.history import HistoryReader
+from parley_memory.metrics import MemoryMetrics
+from parley_memory.migration import migrate
+from parley_memory.outbox import Outbox
+from parley_memory.settings import MemorySettings
+from parley_memory.turn_store import TurnStore
+
+
+async def compose(service: Service, settings: MemorySettings) -> None:
+    """Open the database, bring its tables up to date and answer requests."""
+    database = await service.enter(
+        open_database(
+            resolve_database_url(settings.database_url, settings.data_dir),
+            pool_size=settings.memory_pool_size,
+            pool_wait_s=settings.memory_pool_wait_s,
+        )
+    )
+    await migrate(database, start_wait_s=settings.memory_start_wait_s)
+    service.check("database", database.check)
+
+    metrics = MemoryMetrics(service.metrics)
+    outbox = Outbox(database, service.bus, metrics, sweep_s=settings.memory_sweep_s)
+    shelf = ConversationShelf(database, reply_bytes=settings.memory_reply_bytes)
+    bind(service, MemoryHandlers(TurnStore(database), HistoryReader(database), shelf, outbox, metrics))
+    service.spawn(outbox.run())
+    service.spawn(metrics.watch_conversations(shelf.count, every_s=settings.memory_sweep_s))
+
+
+def main() -> None:
+    run_service("memory", MemorySettings, compose)
+
+
+if __name__ == "__main__":
+    main()

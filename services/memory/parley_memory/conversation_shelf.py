@@ -1,0 +1,146 @@
+"""Conversations as their owner handles them: list, read, rename, delete."""
+
+import time
+from typing import Any
+
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.memory import (
+    Conversation,
+    ConversationList,
+    ConversationMessages,
+    DeleteConversation,
+    ListConversations,
+    ReadConversation,
+    RenameConversation,
+    StoredMessage,
+)
+from parley_contracts.turns import TurnOutcome
+from sqlalchemy import Row, delete, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from parley_memory.cursor import ConversationCursor
+from parley_memory.database import Database
+from parley_memory.ownership import OwnedConversation
+from parley_memory.tables import conversations, messages
+from parley_memory.turn_store import CITATIONS
+
+_ROWS_AT_ONCE = 64
+
+
+class ConversationShelf:
+    """An owner's conversations; `reply_bytes` bounds how much of one is read at once."""
+
+    def __init__(self, database: Database, *, reply_bytes: int) -> None:
+        self._database = database
+        self._reply_bytes = reply_bytes
+
+    async def list(self, request: ListConversations) -> ConversationList:
+        """Return a page of conversations, the latest used first."""
+        column = conversations.c
+        query = (
+            select(column.id, column.title, column.created_at_ms, column.updated_at_ms, column.turns)
+            .where(column.owner_id == request.owner_id, column.deleted_at_ms.is_(None))
+            .order_by(column.updated_at_ms.desc(), column.id.desc())
+            .limit(request.limit + 1)
+        )
+        if request.cursor is not None:
+            cursor = ConversationCursor.decode(request.cursor)
+            here = tuple_(column.updated_at_ms, column.id)
+            query = query.where(here < tuple_(cursor.updated_at_ms, cursor.conversation_id))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        page = rows[: request.limit]
+        return ConversationList(
+            conversations=tuple(_conversation(row) for row in page),
+            next_cursor=_cursor_behind(page[-1]) if len(rows) > len(page) else None,
+        )
+
+    async def read(self, request: ReadConversation) -> ConversationMessages:
+        """Return a conversation with its messages, oldest turn first.
+
+        Raises:
+            ParleyError: `not_found`; `too_large` when it does not fit into one reply.
+        """
+        owned = OwnedConversation(request.owner_id, request.conversation_id)
+        async with self._database.read() as connection:
+            conversation = _conversation(await owned.require(connection))
+            found = await self._messages(connection, conversation.id)
+        return ConversationMessages(conversation=conversation, messages=found)
+
+    async def rename(self, request: RenameConversation) -> None:
+        """Give a conversation a title; `not_found` when it is not the owner's."""
+        owned = OwnedConversation(request.owner_id, request.conversation_id)
+        async with self._database.write() as connection:
+            await owned.require(connection, for_update=True)
+            await connection.execute(
+                update(conversations)
+                .where(conversations.c.id == owned.id)
+                .values(title=request.title, is_renamed=True)
+            )
+
+    async def delete(self, request: DeleteConversation) -> None:
+        """Remove a conversation's messages and title; its id and owner stay, to refuse late stores.
+
+        Raises:
+            ParleyError: `not_found` when it is not the owner's, or already deleted.
+        """
+        owned = OwnedConversation(request.owner_id, request.conversation_id)
+        async with self._database.write() as connection:
+            await owned.require(connection, for_update=True)
+            await connection.execute(delete(messages).where(messages.c.conversation_id == owned.id))
+            await connection.execute(
+                update(conversations)
+                .where(conversations.c.id == owned.id)
+                .values(title="", turns=0, deleted_at_ms=time.time_ns() // 1_000_000)
+            )
+
+    async def count(self) -> int:
+        """Return how many conversations all owners have."""
+        query = select(func.count()).select_from(conversations).where(conversations.c.deleted_at_ms.is_(None))
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    async def _messages(self, connection: AsyncConnection, conversation_id: str) -> tuple[StoredMessage, ...]:
+        column = messages.c
+        query = (
+            select(messages)
+            .where(column.conversation_id == conversation_id)
+            .order_by(column.turn_at_ms, column.turn_id, column.role.desc())
+            .execution_options(yield_per=_ROWS_AT_ONCE)
+        )
+        left_bytes = self._reply_bytes
+        found: list[StoredMessage] = []
+        async with connection.stream(query) as rows:
+            async for row in rows:
+                message = _message(row)
+                left_bytes -= len(message.model_dump_json().encode()) + 1
+                if left_bytes < 0:
+                    raise ParleyError(ErrorCode.TOO_LARGE, "The conversation is too long to be read at once.")
+                found.append(message)
+        return tuple(found)
+
+
+def _conversation(row: Row[*tuple[Any, ...]]) -> Conversation:
+    return Conversation(
+        id=row.id,
+        title=row.title,
+        created_at_ms=row.created_at_ms,
+        updated_at_ms=row.updated_at_ms,
+        turns=row.turns,
+    )
+
+
+def _message(row: Row[*tuple[Any, ...]]) -> StoredMessage:
+    return StoredMessage(
+        turn_id=row.client_turn_id,
+        role=row.role,
+        text=row.text,
+        outcome=None if row.outcome is None else TurnOutcome(row.outcome),
+        citations=() if row.citations is None else CITATIONS.validate_json(row.citations),
+        model=row.model,
+        created_at_ms=row.created_at_ms,
+    )
+
+
+def _cursor_behind(row: Row[*tuple[Any, ...]]) -> str:
+    return ConversationCursor(row.updated_at_ms, row.id).encode()

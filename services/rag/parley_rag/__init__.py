@@ -1,0 +1,1 @@
+"""Documents: ingestion, hybrid search and citations."""

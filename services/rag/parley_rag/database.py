@@ -1,0 +1,114 @@
+"""The service's database: SQLite in the data folder, or PostgreSQL by address; migrated when opened."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from parley_rag.migrations import HEAD, VERSION_TABLE
+
+_BUSY_TIMEOUT_MS = 5000
+_MIGRATION_LOCK = 7271731  # any number; the same in every process of this service
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+
+
+class Database:
+    """Hands out sessions; a writing one takes SQLite's write lock at once, so it never fails half-way."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(parley_writes=True)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncSession, None]:
+        """Yield a session for queries."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncSession, None]:
+        """Yield a session in one transaction, committed at the end."""
+        async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    async def check(self) -> None:
+        """Raise when the database does not answer."""
+        async with self._engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+
+@asynccontextmanager
+async def open_database(url: str | None, data_dir: Path) -> AsyncGenerator[Database, None]:
+    """Yield the migrated database at `url`, or `rag.sqlite` in the data folder."""
+    engine = create_async_engine(_address(url, data_dir))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    try:
+        await _migrate(engine)
+        yield Database(engine)
+    finally:
+        await engine.dispose()
+
+
+def _address(url: str | None, data_dir: Path) -> str:
+    if url is None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return f"sqlite+aiosqlite:///{data_dir / 'rag.sqlite'}"
+    parsed = make_url(url)
+    if ssl_mode := parsed.query.get("sslmode"):  # libpq's name; the driver's is another
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": ssl_mode})
+    driver = _DRIVERS.get(parsed.drivername, parsed.drivername)
+    return parsed.set(drivername=driver).render_as_string(hide_password=False)
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue]  transactions are begun by us
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("parley_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+async def _migrate(engine: AsyncEngine) -> None:
+    if await _revision(engine) == HEAD:  # the usual start: the migration tool is not even loaded
+        return
+    async with engine.execution_options(parley_writes=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        await _upgrade(connection)
+
+
+async def _revision(engine: AsyncEngine) -> str | None:
+    """Return the database's revision; None when it has none yet."""
+    async with engine.connect() as connection:
+        try:
+            return (await connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))).scalar()
+        except DBAPIError:
+            return None
+
+
+async def _upgrade(connection: AsyncConnection) -> None:
+    from parley_rag.migrations.upgrade import upgrade  # noqa: PLC0415  loads Alembic
+
+    await connection.run_sync(upgrade)

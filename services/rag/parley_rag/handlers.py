@@ -1,0 +1,113 @@
+"""Subject -> function."""
+
+import logging
+
+from parley_contracts import subjects
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.rag import (
+    Collection,
+    CollectionList,
+    CreateCollection,
+    CreateDocument,
+    DeleteCollection,
+    DeleteDocument,
+    Document,
+    DocumentCreated,
+    DocumentList,
+    IngestDocument,
+    ListCollections,
+    ListDocuments,
+    PassageText,
+    ReadDocument,
+    ReadPassage,
+    Search,
+)
+from parley_contracts.replies import Done
+from parley_messaging import Service, queues
+
+from parley_rag.document_collections import Collections
+from parley_rag.documents import Documents
+from parley_rag.ingestion import Ingestion
+from parley_rag.passages import Passages
+from parley_rag.removals import Removals
+from parley_rag.searching import Searching
+
+_log = logging.getLogger("parley.rag")
+_SEARCHES_AT_ONCE = 64
+
+
+class RagHandlers:
+    """What the service answers."""
+
+    def __init__(
+        self, documents: Documents, collections: Collections, passages: Passages, removals: Removals
+    ) -> None:
+        self._documents = documents
+        self._collections = collections
+        self._passages = passages
+        self._removals = removals
+
+    async def create_document(self, request: CreateDocument) -> DocumentCreated:
+        document, needs_content = await self._documents.create(request)
+        return DocumentCreated(document=document, needs_content=needs_content)
+
+    async def read_document(self, request: ReadDocument) -> Document:
+        return await self._documents.read(request.owner_id, request.document_id)
+
+    async def list_documents(self, request: ListDocuments) -> DocumentList:
+        documents, cursor = await self._documents.page(
+            request.owner_id, request.collection, request.limit, request.cursor
+        )
+        return DocumentList(documents=tuple(documents), next_cursor=cursor)
+
+    async def delete_document(self, request: DeleteDocument) -> Done:
+        await self._documents.remove(request.owner_id, request.document_id)
+        await self._clean_up()
+        return Done()
+
+    async def read_passage(self, request: ReadPassage) -> PassageText:
+        if request.end < request.start:
+            raise ParleyError(ErrorCode.INVALID_REQUEST, "`end` lies before `start`.", field="end")
+        document = await self._documents.read(request.owner_id, request.document_id)
+        span = await self._passages.span(
+            request.owner_id, request.document_id, request.start, request.end, request.around_chars
+        )
+        if span is None:
+            raise ParleyError(ErrorCode.CONFLICT, "The document has not been read yet.", field="document_id")
+        return PassageText(
+            document=document, before=span.before, text=span.text, after=span.after, page=span.page
+        )
+
+    async def list_collections(self, request: ListCollections) -> CollectionList:
+        return CollectionList(collections=tuple(await self._collections.all(request.owner_id)))
+
+    async def create_collection(self, request: CreateCollection) -> Collection:
+        return await self._collections.create(request.owner_id, request.name)
+
+    async def delete_collection(self, request: DeleteCollection) -> Done:
+        await self._collections.remove(request.owner_id, request.name)
+        await self._clean_up()
+        return Done()
+
+    async def _clean_up(self) -> None:
+        """Remove vectors and originals now; when that fails, the next ingestion or start does it."""
+        try:
+            await self._removals.finish()
+        except ParleyError as error:
+            _log.warning("removal postponed", extra={"code": error.code})
+
+
+def bind(
+    service: Service, handlers: RagHandlers, searching: Searching, ingestion: Ingestion, *, slots: int
+) -> None:
+    """Answer every subject of this service and take its jobs."""
+    service.answer(subjects.RAG_SEARCH, Search, searching.search, concurrency=_SEARCHES_AT_ONCE)
+    service.answer(subjects.RAG_CREATE_DOCUMENT, CreateDocument, handlers.create_document)
+    service.answer(subjects.RAG_READ_DOCUMENT, ReadDocument, handlers.read_document)
+    service.answer(subjects.RAG_LIST_DOCUMENTS, ListDocuments, handlers.list_documents)
+    service.answer(subjects.RAG_DELETE_DOCUMENT, DeleteDocument, handlers.delete_document)
+    service.answer(subjects.RAG_READ_PASSAGE, ReadPassage, handlers.read_passage)
+    service.answer(subjects.RAG_LIST_COLLECTIONS, ListCollections, handlers.list_collections)
+    service.answer(subjects.RAG_CREATE_COLLECTION, CreateCollection, handlers.create_collection)
+    service.answer(subjects.RAG_DELETE_COLLECTION, DeleteCollection, handlers.delete_collection)
+    service.work(queues.INGEST, IngestDocument, ingestion.run, slots=slots)

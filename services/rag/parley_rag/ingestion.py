@@ -1,0 +1,168 @@
+"""The ingestion job: original -> text -> passages -> vectors -> ready. Running it again changes nothing."""
+
+import asyncio
+import logging
+import time
+from hashlib import sha256
+from pathlib import PurePosixPath
+from weakref import WeakValueDictionary
+
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.rag import DocumentStatus, IngestDocument
+from parley_messaging.bus import ObjectStore
+
+from parley_rag.documents import Documents
+from parley_rag.embedding import Embedder
+from parley_rag.load.extraction import UnreadableDocument
+from parley_rag.measures import Measures
+from parley_rag.passages import Passages
+from parley_rag.reading import ReadLimits, read_document
+from parley_rag.removals import Removals
+from parley_rag.tables import ChunkRow, DocumentRow
+from parley_rag.vector_space import OtherVectorSpace, VectorSpaces
+from parley_rag.vectors import IndexedPassage, VectorIndex
+
+_log = logging.getLogger("parley.rag")
+_BATCH = 32
+_EMBED_TIMEOUT_S = 60.0
+_HEADING_CHARS = 160  # leaves the model's window to the passage
+
+
+class _Gone(Exception):
+    """The document was deleted while it was ingested."""
+
+
+class Ingestion:
+    """Runs ingestion jobs."""
+
+    def __init__(
+        self,
+        *,
+        documents: Documents,
+        passages: Passages,
+        removals: Removals,
+        spaces: VectorSpaces,
+        index: VectorIndex,
+        embedder: Embedder,
+        originals: ObjectStore,
+        limits: ReadLimits,
+        measures: Measures,
+    ) -> None:
+        self._documents = documents
+        self._passages = passages
+        self._removals = removals
+        self._spaces = spaces
+        self._index = index
+        self._embedder = embedder
+        self._originals = originals
+        self._limits = limits
+        self._measures = measures
+        self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def run(self, job: IngestDocument) -> None:
+        """Ingest a document; raises when the job should be tried again later."""
+        lock = self._at_work.setdefault(job.document_id, asyncio.Lock())
+        async with lock:  # a document that is sent twice is read once
+            started_s = time.monotonic()
+            try:
+                outcome = await self._ingest(job)
+            except _Gone:
+                outcome = "gone"
+                await self._index.remove_document(job.owner_id, job.document_id)
+                await self._originals.delete(job.object_key)
+            except UnreadableDocument as error:
+                outcome = "unreadable"
+                await self._fail(job, str(error))
+            except OtherVectorSpace:
+                outcome = "refused"
+                await self._fail(
+                    job,
+                    "The embedding model has changed since the other documents were added; "
+                    "vectors of two models cannot be searched together.",
+                )
+            self._measures.ingested.labels(outcome).inc()
+            _log.info(
+                "ingestion finished",
+                extra={
+                    "document_id": job.document_id,
+                    "outcome": outcome,
+                    "duration_s": time.monotonic() - started_s,
+                },
+            )
+        await self._removals.finish()
+
+    async def _ingest(self, job: IngestDocument) -> str:
+        try:
+            document = await self._documents.row(job.owner_id, job.document_id)
+        except ParleyError as error:
+            raise _Gone from error
+        if document.status == DocumentStatus.READY:
+            return "already"
+        await self._update(job, status=DocumentStatus.INGESTING.value, error=None, object_key=job.object_key)
+        original = await self._original(job, document)
+        read = await read_document(original, document.name, self._limits)
+        document.title = read.title
+        done = await self._passages.keep(document, read)
+        if done is None:
+            raise _Gone
+        if done == 0:  # what a run left behind that read the document differently
+            await self._index.remove_document(job.owner_id, job.document_id)
+        await self._index_from(job, document, done)
+        if await self._index.count(job.owner_id, job.document_id) != len(read.chunks):
+            await self._index.remove_document(job.owner_id, job.document_id)
+            await self._index_from(job, document, 0)
+        await self._index.flush()
+        return "ready" if await self._documents.finish(job.owner_id, job.document_id) else "replaced"
+
+    async def _original(self, job: IngestDocument, document: DocumentRow) -> bytes:
+        try:
+            original = await self._originals.get(job.object_key)
+        except ParleyError as error:
+            if error.code is not ErrorCode.NOT_FOUND:
+                raise
+            raise UnreadableDocument("The uploaded file is no longer stored; upload it again.") from error
+        if sha256(original).hexdigest() != document.sha256:
+            raise UnreadableDocument("The upload arrived damaged; upload the file again.")
+        return original
+
+    async def _index_from(self, job: IngestDocument, document: DocumentRow, first: int) -> None:
+        """Embed and index the passages from `first` on, a batch at a time."""
+        while batch := await self._passages.of_document(job.owner_id, job.document_id, first, _BATCH):
+            texts = tuple(embedded_text(document, chunk) for chunk in batch)
+            vectors = await self._embedder.embed(texts, _EMBED_TIMEOUT_S)
+            await self._spaces.claim(vectors.space)
+            await self._index.put(
+                [
+                    IndexedPassage(chunk.id, job.owner_id, document.collection, job.document_id, vector, text)
+                    for chunk, text, vector in zip(batch, texts, vectors.rows, strict=True)
+                ]
+            )
+            first += len(batch)
+            self._measures.passages.inc(len(batch))
+            await self._update(job, chunks_done=first)
+
+    async def _update(self, job: IngestDocument, **values: object) -> None:
+        if not await self._documents.update(job.owner_id, job.document_id, **values):
+            raise _Gone
+
+    async def _fail(self, job: IngestDocument, reason: str) -> None:
+        await self._index.remove_document(job.owner_id, job.document_id)
+        await self._documents.update(
+            job.owner_id,
+            job.document_id,
+            status=DocumentStatus.FAILED.value,
+            error=reason,
+            object_key=job.object_key,
+            chunks_done=0,
+        )
+        _log.warning("document failed", extra={"document_id": job.document_id, "reason": reason})
+
+
+def embedded_text(document: DocumentRow, chunk: ChunkRow) -> str:
+    """Return what is embedded and word-searched for a passage: its title and headings, then its text."""
+    title = document.title or PurePosixPath(document.name).stem
+    heading = chunk.heading or ""
+    above = heading if heading.startswith(title) else " > ".join(part for part in (title, heading) if part)
+    if len(above) > _HEADING_CHARS:  # the innermost headings say most
+        above = above[-_HEADING_CHARS:].partition(" ")[2] or above[-_HEADING_CHARS:]
+    return f"{above}\n{chunk.text}"

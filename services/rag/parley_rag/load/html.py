@@ -1,0 +1,143 @@
+"""HTML: the main text with its headings, lists, tables and code; scripts and navigation left out."""
+
+import re
+from collections.abc import Iterator
+
+from bs4 import BeautifulSoup
+from bs4.element import Comment, NavigableString, PageElement, PreformattedString, Tag
+
+from parley_rag.load.extraction import BlockKind, Extraction, HeadingPath, TextBuilder, UnreadableDocument
+from parley_rag.load.sniff import decode
+
+_LEFT_OUT = (
+    *("script", "style", "noscript", "template", "nav", "form", "button"),
+    *("select", "iframe", "svg", "canvas", "object"),
+)
+_LEFT_OUT_ROLES = ("navigation", "search", "banner", "contentinfo")
+_BLOCKS = frozenset(
+    (
+        *("address", "article", "aside", "blockquote", "body", "center", "dd", "details", "dialog", "div"),
+        *("dl", "dt", "figcaption", "figure", "footer", "header", "hr", "html", "li", "main"),
+        *("ol", "p", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead"),
+        *("tr", "ul", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "caption"),
+    )
+)
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_PERMALINKS = "¶§#\u200b "
+_SPACE = re.compile(r"[ \t\r\n\f]+")
+_MAIN_MIN_SHARE = 0.3
+
+
+def load_html(data: bytes) -> Extraction:
+    """Read an HTML page or manual."""
+    soup = BeautifulSoup(_source(data), "lxml")
+    title = soup.title.get_text(" ", strip=True) if soup.title else None
+    for tag in soup.find_all(_LEFT_OUT):
+        tag.decompose()
+    for tag in soup.select(",".join(f"[role={role}]" for role in _LEFT_OUT_ROLES)):
+        tag.decompose()
+    writer = _Writer()
+    writer.write(_main(soup))
+    extraction = writer.builder.build(title or writer.first_heading)
+    if not extraction.text:
+        raise UnreadableDocument("The page holds no text.")
+    return extraction
+
+
+def _source(data: bytes) -> bytes | str:
+    """Return bytes whose encoding the page declares itself, else the text."""
+    return data if b"charset" in data[:2048].lower() and b"\x00" not in data[:64] else decode(data)
+
+
+def _main(soup: BeautifulSoup) -> Tag:
+    """Return the element of the main text, when it holds a good part of the page."""
+    body = soup.body or soup
+    whole = len(body.get_text())
+    for selector in ("main", "[role=main]", "article"):
+        found = soup.select(selector)
+        if len(found) == 1 and len(found[0].get_text()) >= _MAIN_MIN_SHARE * whole:
+            return found[0]
+    return body
+
+
+class _Writer:
+    """Walks elements without recursion and writes a block wherever a block element begins or ends."""
+
+    def __init__(self) -> None:
+        self.builder = TextBuilder()
+        self.first_heading: str | None = None
+        self._path = HeadingPath()
+        self._line: list[str] = []
+        self._prefix = ""
+
+    def write(self, root: Tag) -> None:
+        stack: list[Iterator[PageElement]] = [iter(list(root.children))]
+        open_tags: list[Tag] = [root]
+        while stack:
+            element = next(stack[-1], None)
+            if element is None:
+                stack.pop()
+                self._leave(open_tags.pop())
+            elif isinstance(element, Tag):
+                if not self._whole(element):
+                    self._enter(element)
+                    stack.append(iter(list(element.children)))
+                    open_tags.append(element)
+            elif isinstance(element, NavigableString) and not isinstance(
+                element, Comment | PreformattedString
+            ):
+                self._line.append(str(element))
+
+    def _whole(self, tag: Tag) -> bool:
+        """Write elements that are read as one block; False for those to walk into."""
+        if tag.name in _HEADINGS:
+            self._end_block()
+            words = _squeeze(tag.get_text()).strip(_PERMALINKS)
+            self._path.enter(_HEADINGS[tag.name], words)
+            self.first_heading = self.first_heading or words
+            self.builder.add(BlockKind.HEADING, words, self._path.titles())
+        elif tag.name == "pre":
+            self._end_block()
+            self.builder.add(BlockKind.LINES, tag.get_text(), self._path.titles())
+        elif tag.name == "table" and _is_data(tag):
+            self._end_block()
+            self.builder.add(BlockKind.LINES, _rows(tag), self._path.titles())
+        else:
+            return False
+        return True
+
+    def _enter(self, tag: Tag) -> None:
+        if tag.name in _BLOCKS:
+            self._end_block()
+        if tag.name == "li":
+            self._prefix = "- "
+        elif tag.name == "br":
+            self._line.append("\n")
+
+    def _leave(self, tag: Tag) -> None:
+        if tag.name in _BLOCKS:
+            self._end_block(gap="\n" if tag.name in {"li", "dt"} else "\n\n")
+
+    def _end_block(self, gap: str = "\n\n") -> None:
+        words = _squeeze("".join(self._line))
+        self._line = []
+        if words:
+            self.builder.add(BlockKind.PARAGRAPH, self._prefix + words, self._path.titles(), gap=gap)
+            self._prefix = ""
+
+
+def _squeeze(text: str) -> str:
+    return _SPACE.sub(" ", text).strip()
+
+
+def _is_data(table: Tag) -> bool:
+    """Return whether a table holds data; one that lays out a page holds headings, lists or other tables."""
+    return table.find(["table", "h1", "h2", "h3", "h4", "ul", "ol", "pre", "div"]) is None
+
+
+def _rows(table: Tag) -> str:
+    rows: list[str] = []
+    for row in table.find_all("tr"):
+        cells = [_squeeze(cell.get_text()) for cell in row.find_all(["td", "th"])]
+        rows.append(" | ".join(cells))
+    return "\n".join(row for row in rows if row.strip(" |"))

@@ -1,0 +1,175 @@
+"""Texts and passages of documents in the database. Every query names the owner."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from parley_contracts.citations import DocumentRef, Passage
+from parley_contracts.rag import DocumentStatus
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from parley_rag.chunking import Chunk, page_at
+from parley_rag.database import Database
+from parley_rag.reading import ReadText
+from parley_rag.tables import ChunkRow, DocumentRow, DocumentTextRow
+
+_INSERT_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage as stored, with the hash by which equal texts are told."""
+
+    id: str
+    text_hash: str
+    passage: Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A span of a document's text with what stands around it."""
+
+    before: str
+    text: str
+    after: str
+    page: int | None
+
+
+def chunk_id(document_id: str, ordinal: int) -> str:
+    """Return the id of a document's passage: the same whenever the document is read again."""
+    return str(uuid5(UUID(document_id), str(ordinal)))
+
+
+def text_hash(text: str) -> str:
+    """Return what texts share that differ in case and spacing only."""
+    return hashlib.sha256(" ".join(text.casefold().split()).encode()).hexdigest()
+
+
+class Passages:
+    """The texts and chunks tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(self, document: DocumentRow, read: ReadText) -> int | None:
+        """Store what was read in place of what was stored; return how much of it is indexed already.
+
+        None says that the document is gone.
+        """
+        rows = [_chunk_row(document, read.text, ordinal, chunk) for ordinal, chunk in enumerate(read.chunks)]
+        async with self._database.writing() as session:
+            current = await session.get(DocumentRow, document.id)
+            if current is None or current.owner_id != document.owner_id:
+                return None
+            if not await _holds(session, document, rows):
+                await _replace(session, document, read, rows)
+                current.chunks_done = 0
+            current.title, current.content_type = read.title, read.content_type
+            current.pages, current.chunks = len(read.page_starts) or None, len(rows)
+            return current.chunks_done
+
+    async def of_document(self, owner_id: str, document_id: str, first: int, count: int) -> list[ChunkRow]:
+        """Return `count` passages of a document from ordinal `first` on."""
+        query = (
+            select(ChunkRow)
+            .where(
+                ChunkRow.owner_id == owner_id, ChunkRow.document_id == document_id, ChunkRow.ordinal >= first
+            )
+            .order_by(ChunkRow.ordinal)
+            .limit(count)
+        )
+        async with self._database.reading() as session:
+            return list(await session.scalars(query))
+
+    async def by_id(self, owner_id: str, ids: Iterable[str]) -> dict[str, Found]:
+        """Return the owner's passages of ready documents among these ids."""
+        query = (
+            select(ChunkRow, DocumentRow.name, DocumentRow.collection)
+            .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+            .where(
+                ChunkRow.owner_id == owner_id,
+                ChunkRow.id.in_(list(ids)),
+                DocumentRow.owner_id == owner_id,
+                DocumentRow.status == DocumentStatus.READY,
+            )
+        )
+        async with self._database.reading() as session:
+            rows = (await session.execute(query)).all()
+        return {chunk.id: _found(chunk, name, collection) for chunk, name, collection in rows}
+
+    async def span(self, owner_id: str, document_id: str, start: int, end: int, around: int) -> Span | None:
+        """Return a span cut to the text's ends; None when the document has no text (yet)."""
+        column = DocumentTextRow.text
+        before_start = max(0, start - around)
+        query = select(
+            func.substr(column, before_start + 1, start - before_start),
+            func.substr(column, start + 1, end - start),
+            func.substr(column, end + 1, around),
+            DocumentTextRow.page_starts,
+        ).where(DocumentTextRow.owner_id == owner_id, DocumentTextRow.document_id == document_id)
+        async with self._database.reading() as session:
+            row = (await session.execute(query)).one_or_none()
+        if row is None:
+            return None
+        before, text, after, page_starts = row
+        return Span(before, text, after, page_at(page_starts, start))
+
+
+def _chunk_row(document: DocumentRow, text: str, ordinal: int, chunk: Chunk) -> dict[str, object]:
+    passage = text[chunk.start : chunk.end]
+    return {
+        "id": chunk_id(document.id, ordinal),
+        "owner_id": document.owner_id,
+        "document_id": document.id,
+        "ordinal": ordinal,
+        "start_offset": chunk.start,
+        "end_offset": chunk.end,
+        "page": chunk.page,
+        "heading": chunk.heading,
+        "text": passage,
+        "text_hash": text_hash(passage),
+    }
+
+
+async def _holds(session: AsyncSession, document: DocumentRow, rows: Sequence[dict[str, object]]) -> bool:
+    """Return whether exactly these passages are stored."""
+    columns = ("id", "start_offset", "end_offset", "page", "heading", "text_hash")
+    query = (
+        select(*(getattr(ChunkRow, column) for column in columns))
+        .where(ChunkRow.owner_id == document.owner_id, ChunkRow.document_id == document.id)
+        .order_by(ChunkRow.ordinal)
+    )
+    stored = [tuple(row) for row in (await session.execute(query)).all()]
+    return stored == [tuple(row[column] for column in columns) for row in rows]
+
+
+async def _replace(
+    session: AsyncSession, document: DocumentRow, read: ReadText, rows: list[dict[str, object]]
+) -> None:
+    await session.execute(delete(ChunkRow).where(ChunkRow.document_id == document.id))
+    await session.execute(delete(DocumentTextRow).where(DocumentTextRow.document_id == document.id))
+    session.add(
+        DocumentTextRow(
+            document_id=document.id,
+            owner_id=document.owner_id,
+            text=read.text,
+            page_starts=list(read.page_starts),
+        )
+    )
+    for at in range(0, len(rows), _INSERT_ROWS):
+        await session.execute(insert(ChunkRow), rows[at : at + _INSERT_ROWS])
+
+
+def _found(chunk: ChunkRow, name: str, collection: str) -> Found:
+    passage = Passage(
+        text=chunk.text,
+        score=0.0,
+        document=DocumentRef(id=chunk.document_id, name=name, collection=collection),
+        page=chunk.page,
+        heading=chunk.heading,
+        start=chunk.start_offset,
+        end=chunk.end_offset,
+    )
+    return Found(chunk.id, chunk.text_hash, passage)

@@ -1,0 +1,25 @@
+"""The service's settings."""
+
+from parley_messaging import ServiceSettings
+from pydantic import Field
+
+
+class RagSettings(ServiceSettings):
+    """From the environment, prefix `PARLEY_`."""
+
+    rag_language: str = Field(default="english", description="Language of stemming and stop words.")
+    rag_dimensions: int = Field(default=384, ge=8, description="Length of the embedding model's vectors.")
+    rag_qdrant_collection: str = Field(
+        default="parley_passages", description="Collection on the Qdrant server, when `QDRANT_URL` is set."
+    )
+    rag_ingest_slots: int = Field(default=1, ge=1, le=64, description="Documents ingested at the same time.")
+    rag_passage_chars: int = Field(
+        default=800, ge=200, le=4000, description="Longest passage, in characters."
+    )
+    rag_read_timeout_s: float = Field(default=120.0, gt=0, description="Longest time to read one document.")
+    rag_read_memory_bytes: int = Field(
+        default=1 << 30, ge=1 << 28, description="Address space of the process that reads a document."
+    )
+    rag_embed_budget_s: float = Field(
+        default=0.5, gt=0, description="Longest wait for a query's vector before only words are searched."
+    )

@@ -1,0 +1,111 @@
+"""The tables, as they are after the newest migration."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Row(DeclarativeBase):
+    """What every table's row class is made from."""
+
+
+class CollectionRow(Row):
+    """A collection of an owner."""
+
+    __tablename__ = "rag_collections"
+
+    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    created_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class DocumentRow(Row):
+    """A document; among those of one name the one last wanted (`wanted_at_ms`) replaces the others."""
+
+    __tablename__ = "rag_documents"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["owner_id", "collection"], ["rag_collections.owner_id", "rag_collections.name"]
+        ),
+        UniqueConstraint("owner_id", "collection", "sha256", name="uq_rag_documents_content"),
+        Index("ix_rag_documents_newest", "owner_id", "created_at_ms", "id"),
+        Index("ix_rag_documents_name", "owner_id", "collection", "name"),
+        Index("ix_rag_documents_status", "owner_id", "status"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(200))
+    collection: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(500))
+    title: Mapped[str | None] = mapped_column(String(300))
+    content_type: Mapped[str] = mapped_column(String(200))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(20))
+    error: Mapped[str | None] = mapped_column(Text)
+    pages: Mapped[int | None]
+    chunks: Mapped[int]
+    chunks_done: Mapped[int]
+    object_key: Mapped[str | None] = mapped_column(String(500))
+    created_at_ms: Mapped[int] = mapped_column(BigInteger)
+    wanted_at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class DocumentTextRow(Row):
+    """The text that was read from a document, and where its pages start in it."""
+
+    __tablename__ = "rag_document_texts"
+
+    document_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
+    )
+    owner_id: Mapped[str] = mapped_column(String(200))
+    text: Mapped[str] = mapped_column(Text)
+    page_starts: Mapped[list[int]] = mapped_column(JSON)
+
+
+class ChunkRow(Row):
+    """A passage of a document; `id` is also its point's in the vector index."""
+
+    __tablename__ = "rag_chunks"
+    __table_args__ = (UniqueConstraint("document_id", "ordinal", name="uq_rag_chunks_ordinal"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(200))
+    document_id: Mapped[str] = mapped_column(String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    start_offset: Mapped[int]
+    end_offset: Mapped[int]
+    page: Mapped[int | None]
+    heading: Mapped[str | None] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    text_hash: Mapped[str] = mapped_column(String(64))
+
+
+class RemovalRow(Row):
+    """A document that is gone, whose vectors and original are still to be removed."""
+
+    __tablename__ = "rag_removals"
+
+    document_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(200))
+    object_key: Mapped[str | None] = mapped_column(String(500))
+
+
+class VectorSpaceRow(Row):
+    """What made the vectors of an index; vectors of another model or engine are never added to it."""
+
+    __tablename__ = "rag_vector_spaces"
+
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    model: Mapped[str] = mapped_column(String(200))
+    engine: Mapped[str] = mapped_column(String(200))
+    dimensions: Mapped[int]

@@ -1,0 +1,72 @@
+"""The vector index: what it stores and how it is asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPassage:
+    """A passage as it enters the index.
+
+    Attributes:
+        id: A UUID; putting the same one again replaces it.
+        vector: Little-endian float32, L2-normalised.
+        words: What the word search sees.
+    """
+
+    id: str
+    owner_id: str
+    collection: str
+    document_id: str
+    vector: bytes
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which passages a search may return; None means all of the owner's."""
+
+    owner_id: str
+    collections: tuple[str, ...] | None = None
+    document_ids: tuple[str, ...] | None = None
+    hidden_document_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that a search found, with its score by meaning and by words; None where it was not scored."""
+
+    id: str
+    cosine: float | None
+    bm25: float | None
+
+
+class VectorIndex(Protocol):
+    """Finds passages by meaning (dense cosine) and by words (BM25 with the owner's own word statistics)."""
+
+    async def put(self, passages: Sequence[IndexedPassage]) -> None:
+        """Store passages; when it returns, a crash of this process does not lose them."""
+        ...
+
+    async def search(
+        self, words: str, vector: bytes | None, scope: Scope, limit: int
+    ) -> tuple[Candidate, ...]:
+        """Return up to `limit` passages by meaning and up to `limit` by words, as one set, in no order."""
+        ...
+
+    async def remove_document(self, owner_id: str, document_id: str) -> None:
+        """Remove all passages of a document; none is fine."""
+        ...
+
+    async def count(self, owner_id: str, document_id: str) -> int:
+        """Return how many passages of a document are stored."""
+        ...
+
+    async def flush(self) -> None:
+        """Write everything to disk: when it returns, a power cut does not lose what was put."""
+        ...
+
+    async def check(self) -> None:
+        """Raise when the index does not answer."""
+        ...

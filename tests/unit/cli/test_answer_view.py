@@ -1,0 +1,60 @@
+"""How a growing answer appears on a terminal and in a pipe."""
+
+import io
+
+import pytest
+from parley_cli.client.answer import Answer
+from parley_cli.client.answer_view import MarkdownView, PlainView, settled_length
+from rich.console import Console
+
+
+def plain(steps: list[str]) -> tuple[str, str]:
+    out, remarks = io.StringIO(), io.StringIO()
+    answer = Answer("t1")
+    with PlainView(Console(file=out), Console(file=remarks)) as view:
+        for text in steps:
+            answer.text = text
+            view.show(answer)
+    return out.getvalue(), remarks.getvalue()
+
+
+def test_a_pipe_gets_every_character_once() -> None:
+    assert plain(["Be", "Because", "Because."]) == ("Because.\n", "")
+
+
+def test_a_truncated_answer_that_goes_on_the_same_is_not_repeated() -> None:
+    assert plain(["Because it", "Bec", "Because", "Because it is."]) == ("Because it is.\n", "")
+
+
+def test_a_truncated_answer_that_goes_on_differently_is_written_anew_and_that_is_said() -> None:
+    out, remarks = plain(["Because it", "Bec", "Beca", "Becalm."])
+    assert out == "Because it\nBecalm.\n"
+    assert "written anew" in remarks
+
+
+@pytest.mark.parametrize(
+    ("text", "settled"),
+    [
+        ("One par", ""),
+        ("One.\n\nTwo", "One.\n\n"),
+        ("```\na\n\nb", ""),
+        ("One.\n\n```\na\n\nb", "One.\n\n"),
+        ("```\na\n\nb\n```\n\nTwo", "```\na\n\nb\n```\n\n"),
+    ],
+)
+def test_only_paragraphs_that_will_not_change_are_settled(text: str, settled: str) -> None:
+    assert text[: settled_length(text)] == settled
+
+
+def test_a_terminal_shows_the_whole_answer_as_markdown_in_the_end() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, color_system=None)
+    answer = Answer("t1")
+    with MarkdownView(console) as view:
+        for end in range(0, 45, 5):
+            answer.text = "# Head\n\nFirst **bold** part.\n\n- one\n- two"[: end + 5]
+            view.show(answer)
+    shown = out.getvalue()
+    assert "Head" in shown
+    assert "**" not in shown.split("First")[-1]
+    assert "• two" in shown

@@ -1,0 +1,54 @@
+"""The local owner's secrets: once, private, and safe against two starts at the same moment."""
+
+import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from parley_cli.owner_secrets import create_secrets, login_link, read_owner_key
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_secrets_are_readable_by_their_user_only(tmp_path: Path) -> None:
+    create_secrets(tmp_path / "secrets")
+    assert mode(tmp_path / "secrets") == 0o700
+    assert mode(tmp_path / "secrets/owner.key") == 0o600
+    assert mode(tmp_path / "secrets/turn.key") == 0o600
+
+
+def test_keys_have_the_promised_form(tmp_path: Path) -> None:
+    create_secrets(tmp_path)
+    assert re.fullmatch(r"pk_[A-Za-z0-9_-]{43}", read_owner_key(tmp_path) or "")
+    assert len(bytes.fromhex((tmp_path / "turn.key").read_text())) == 32
+
+
+def test_a_second_start_keeps_the_keys(tmp_path: Path) -> None:
+    create_secrets(tmp_path)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    create_secrets(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_starts_at_the_same_moment_agree_on_one_key_and_leave_no_drafts(tmp_path: Path) -> None:
+    def create_and_read(_: int) -> str | None:
+        create_secrets(tmp_path)
+        return read_owner_key(tmp_path)
+
+    with ThreadPoolExecutor(16) as pool:
+        keys = set(pool.map(create_and_read, range(64)))
+    assert len(keys) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["owner.key", "turn.key"]
+
+
+def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    create_secrets(tmp_path)
+    assert mode(tmp_path) == 0o700
+
+
+def test_the_login_link_carries_the_key_in_its_fragment_only() -> None:
+    link = login_link("http://127.0.0.1:8000", "pk_x")
+    assert link == "http://127.0.0.1:8000/login#key=pk_x"

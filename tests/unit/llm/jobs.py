@@ -1,0 +1,41 @@
+"""Generate jobs for tests."""
+
+from parley_contracts.citations import Citation
+from parley_contracts.llm import GenerateJob
+from parley_contracts.turns import ChatMessage, GenerationParams, TurnRef
+from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+
+
+def job_for(
+    model: str,
+    question: str = "How do I descale the kettle?",
+    *,
+    citations: tuple[Citation, ...] = (),
+    params: GenerationParams | None = None,
+) -> GenerateJob:
+    """Return a job that asks one question."""
+    return GenerateJob(
+        turn=TurnRef(turn_id="t1", client_turn_id="c1", owner_id="o1", home="h1"),
+        base_slot=1,
+        model=model,
+        messages=(
+            ChatMessage(role="system", content="Be brief."),
+            ChatMessage(role="user", content=question),
+        ),
+        question=question,
+        citations=citations,
+        params=params or GenerationParams(),
+        deadline_ms=0,
+    )
+
+
+def text_of(chunks: list[Chunk]) -> str:
+    """Return the text that chunks carry."""
+    return "".join(chunk.text for chunk in chunks if isinstance(chunk, TextChunk))
+
+
+def final_of(chunks: list[Chunk]) -> FinalChunk:
+    """Return the last chunk, which is the only final one."""
+    finals = [chunk for chunk in chunks if isinstance(chunk, FinalChunk)]
+    assert finals == [chunks[-1]]
+    return finals[0]

@@ -1,0 +1,223 @@
+"""Questions over hand-written passages, each with what a good quoted answer holds and cites.
+
+Written before the ranking was tuned; a change of the ranking answers to all of them.
+"""
+
+from dataclasses import dataclass
+
+from parley_contracts.citations import Citation, DocumentRef
+
+
+@dataclass(frozen=True)
+class QuotingCase:
+    """A question, its passages (document name, heading, text; best ranked first), and what must come out."""
+
+    name: str
+    question: str
+    passages: tuple[tuple[str, str | None, str], ...]
+    leads_with: str | None = None
+    holds: tuple[str, ...] = ()
+    cites: int | None = None
+    lacks: tuple[str, ...] = ()
+
+    def citations(self) -> tuple[Citation, ...]:
+        """Return the passages numbered from 1, scores falling."""
+        return tuple(
+            Citation(
+                n=rank,
+                text=text,
+                score=1 / (59 + rank),
+                document=DocumentRef(id=f"d-{name}", name=name, collection="manuals"),
+                heading=heading,
+                start=0,
+                end=len(text),
+            )
+            for rank, (name, heading, text) in enumerate(self.passages, start=1)
+        )
+
+
+REMOVAL = (
+    "packages.md",
+    "Packages > Removing",
+    "Installed packages can be taken away again in two ways. The `remove` command deletes the program but\n"
+    "leaves its configuration files behind, e.g. those under /etc. To delete the configuration files as\n"
+    "well, use `pkg purge NAME`. Dependencies that nothing else needs stay until you run `pkg autoremove`.",
+)
+PINNING = (
+    "packages.md",
+    "Packages > Pinning",
+    "A pinned package keeps its version. Pin priorities above 1000 allow downgrades. The file\n"
+    "/etc/pkg/preferences holds the pins, one stanza a package.",
+)
+BATTERY = (
+    "kettle-manual.pdf",
+    "Care",
+    "Descale the kettle once a month when your water is hard. Fill it with one part vinegar and two parts\n"
+    "water, boil, and let it stand for 20 minutes. Rinse three times before the next use.\n"
+    "The kettle switches itself off after 12 minutes without being lifted.",
+)
+EXIT_CODES = (
+    "backup.txt",
+    "EXIT STATUS",
+    "The program returns one of these codes:\n"
+    "\n"
+    "- 0: every file was copied\n"
+    "- 1: some files changed while they were read\n"
+    "- 2: the destination is full or cannot be written\n"
+    "\n"
+    "Scripts should treat 1 as a warning.",
+)
+RETENTION = (
+    "policy.html",
+    "Retention",
+    "Invoices are kept for ten years. Job applications of candidates who were not hired are erased after\n"
+    "six months. Access logs are rotated weekly and kept for 90 days, cf. the security policy (Dr. Weber,\n"
+    "ext. 12).\n"
+    "Nobody may extend these periods without the approval of the data protection officer.",
+)
+FAQ = (
+    "faq.txt",
+    None,
+    "How do I reset my password?\n"
+    "Open Settings, choose Account and press Reset password. You get a mail with a link that works for one\n"
+    "hour.\n"
+    "\n"
+    "How do I change my mail address?\n"
+    "Ask an administrator. For safety reasons the address cannot be changed by yourself.",
+)
+LIMITS_TABLE = (
+    "limits.md",
+    "Limits",
+    "Each plan has its own limits.\n"
+    "\n"
+    "| Plan | Storage | Upload size |\n"
+    "|---|---|---|\n"
+    "| Free | 5 GB | 25 MB |\n"
+    "| Team | 200 GB | 500 MB |\n"
+    "| Enterprise | unlimited | 5 GB |\n",
+)
+SERVICE_UNIT = (
+    "services.md",
+    "Services > Logging",
+    "Messages of a unit go to the journal.\n"
+    "\n"
+    "To follow the log of one unit while it is written:\n"
+    "\n"
+    "    journalctl --follow --unit=NAME\n"
+    "\n"
+    "Old entries are dropped when the journal exceeds `SystemMaxUse=`, which is 10% of the file system by\n"
+    "default.",
+)
+TURNS = (
+    "turn-protocol.md",
+    "The pen: one owner at a time",
+    "Slot n is an acknowledged publish. Winning slot n makes its writer's epoch n. Only the service that\n"
+    "holds the pen may write to a turn's events. The pen passes to the next writer when it wins the next\n"
+    "slot: the runner hands it to the worker with the job, and gets it back after generation_finished [3].",
+)
+
+CASES = (
+    QuotingCase(
+        name="a how-to is answered by the sentence with the command",
+        question="How do I delete a package together with its configuration files?",
+        passages=(PINNING, REMOVAL),
+        leads_with="To delete the configuration files as well",
+        holds=("pkg purge NAME",),
+        cites=2,
+        lacks=("Pin priorities",),
+    ),
+    QuotingCase(
+        name="abbreviations do not end a sentence",
+        question="What does the remove command leave behind?",
+        passages=(REMOVAL, PINNING),
+        leads_with="The `remove` command deletes the program but leaves its configuration files behind, e.g.",
+        holds=("under /etc.",),
+        cites=1,
+    ),
+    QuotingCase(
+        name="another word form and a synonym still match",
+        question="How long do you store the applications of rejected job candidates before removing them?",
+        passages=(BATTERY, RETENTION),
+        leads_with="Job applications of candidates who were not hired are erased after six",
+        cites=2,
+        lacks=("vinegar",),
+    ),
+    QuotingCase(
+        name="the introduction of a list brings its items",
+        question="Which exit codes does the backup program return?",
+        passages=(EXIT_CODES, REMOVAL),
+        leads_with="The program returns one of these codes:",
+        holds=("0: every file was copied", "2: the destination is full"),
+        cites=1,
+    ),
+    QuotingCase(
+        name="a list item alone is found",
+        question="What happens when the destination is full?",
+        passages=(RETENTION, EXIT_CODES),
+        holds=("the destination is full or cannot be written",),
+        cites=2,
+    ),
+    QuotingCase(
+        name="a question in the text is answered by what follows it",
+        question="How do I reset my password?",
+        passages=(FAQ, BATTERY),
+        leads_with="Open Settings, choose Account and press Reset password.",
+        cites=1,
+        lacks=("Ask an administrator", "vinegar"),
+    ),
+    QuotingCase(
+        name="a table row comes with its column names",
+        question="What is the upload size limit of the Team plan?",
+        passages=(LIMITS_TABLE, RETENTION),
+        holds=("Upload size", "500 MB"),
+        cites=1,
+    ),
+    QuotingCase(
+        name="code comes with the sentence that introduces it",
+        question="How can I follow the log of a unit?",
+        passages=(RETENTION, SERVICE_UNIT),
+        leads_with="To follow the log of one unit while it is written:",
+        holds=("journalctl --follow --unit=NAME",),
+        cites=2,
+    ),
+    QuotingCase(
+        name="a question in two parts is covered by two sentences",
+        question="Which service may write to a turn's events, and how is that passed on?",
+        passages=(SERVICE_UNIT, TURNS),
+        leads_with="Only the service that holds the pen may write to a turn's events.",
+        holds=("The pen passes to the next writer",),
+        cites=2,
+        lacks=("[3]",),
+    ),
+    QuotingCase(
+        name="a number is preferred when the question asks for one",
+        question="After how many minutes does the kettle switch off?",
+        passages=(BATTERY, RETENTION),
+        leads_with="The kettle switches itself off after 12 minutes",
+        cites=1,
+    ),
+    QuotingCase(
+        name="the heading says what the sentence leaves out",
+        question="How long are access logs kept under the retention policy?",
+        passages=(SERVICE_UNIT, RETENTION),
+        leads_with="Access logs are rotated weekly and kept for 90 days",
+        holds=("cf. the security policy (Dr. Weber, ext. 12). [2]",),
+        cites=2,
+    ),
+    QuotingCase(
+        name="nothing relevant: a question of general knowledge",
+        question="What is the capital of France?",
+        passages=(REMOVAL, RETENTION, BATTERY),
+    ),
+    QuotingCase(
+        name="nothing relevant: only a common word is shared",
+        question="Who won the football world cup after the penalty shootout in the final minutes?",
+        passages=(BATTERY, REMOVAL, EXIT_CODES),
+    ),
+    QuotingCase(
+        name="nothing relevant: the subject is near but the thing asked for is absent",
+        question="Which kubernetes ingress annotations configure TLS certificates?",
+        passages=(REMOVAL, PINNING, SERVICE_UNIT),
+    ),
+    QuotingCase(name="nothing was retrieved", question="How do I descale the kettle?", passages=()),
+)

@@ -1,0 +1,28 @@
+"""Addresses as people write them become addresses for the asynchronous drivers."""
+
+from pathlib import Path
+
+import pytest
+from parley_memory.database_url import resolve_database_url
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        (None, "sqlite+aiosqlite:////data/memory.sqlite"),
+        ("", "sqlite+aiosqlite:////data/memory.sqlite"),
+        ("sqlite:////srv/x.db", "sqlite+aiosqlite:////srv/x.db"),
+        ("postgresql://u:p@db:5433/parley", "postgresql+asyncpg://u:p@db:5433/parley"),
+        ("postgres://db/parley", "postgresql+asyncpg://db/parley"),
+        ("postgresql+asyncpg://db/parley", "postgresql+asyncpg://db/parley"),
+        ("postgresql://db/parley?sslmode=require", "postgresql+asyncpg://db/parley?ssl=require"),
+    ],
+)
+def test_an_address_gets_its_driver(given: str | None, used: str) -> None:
+    assert resolve_database_url(given, Path("/data")).render_as_string(hide_password=False) == used
+
+
+@pytest.mark.parametrize("given", ["mysql://db/parley", "sqlite://", "sqlite:///:memory:"])
+def test_an_address_that_keeps_nothing_or_is_unknown_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="DATABASE_URL"):
+        resolve_database_url(given, Path("/data"))

@@ -1,0 +1,124 @@
+"""The real model's vectors against a forward pass written out in numpy."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from parley_npu.backends.onnx_minilm import OnnxMiniLm
+from parley_npu.model_files import ModelFiles
+from tokenizers import Tokenizer
+
+pytestmark = pytest.mark.model
+
+Array = NDArray[np.float64]
+
+TEXTS = [
+    "What is the boiling point of water at high altitude?",
+    "",
+    "Unaffable résumé—naïve façade, 東京 2024!",
+    "flutter of thin cylindrical shells in a supersonic stream " * 30,
+]
+
+
+@pytest.fixture(scope="module")
+def minilm(model_files: ModelFiles) -> OnnxMiniLm:
+    return OnnxMiniLm(model_files)
+
+
+def read_tensors(path: Path) -> dict[str, Array]:
+    raw = path.read_bytes()
+    header_bytes = int.from_bytes(raw[:8], "little")
+    header: dict[str, Any] = json.loads(raw[8 : 8 + header_bytes])
+    body = raw[8 + header_bytes :]
+    return {
+        name: np.frombuffer(body[entry["data_offsets"][0] : entry["data_offsets"][1]], "<f4")
+        .reshape(entry["shape"])
+        .astype(np.float64)
+        for name, entry in header.items()
+        if name != "__metadata__" and entry["dtype"] == "F32"
+    }
+
+
+class Reference:
+    """BERT as its paper writes it, one text at a time in float64, without padding."""
+
+    def __init__(self, files: ModelFiles) -> None:
+        self._tensors = read_tensors(files.weights)
+        self._tokenizer = Tokenizer.from_file(str(files.tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(256)  # pyright: ignore[reportUnknownMemberType] -- untyped **kwargs
+
+    def embed(self, text: str) -> Array:
+        ids: list[int] = self._tokenizer.encode(text).ids
+        tensors = self._tensors
+        x = tensors["embeddings.word_embeddings.weight"][ids]
+        x = x + tensors["embeddings.position_embeddings.weight"][: len(ids)]
+        x = self._norm(x + tensors["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+        for layer in range(6):
+            name = f"encoder.layer.{layer}"
+            attended = self._dense(self._attention(x, name), f"{name}.attention.output.dense")
+            x = self._norm(x + attended, f"{name}.attention.output.LayerNorm")
+            inner = self._dense(x, f"{name}.intermediate.dense")
+            inner = inner * 0.5 * (1 + np.vectorize(math.erf)(inner / math.sqrt(2)))
+            x = self._norm(x + self._dense(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
+        mean = x.mean(axis=0)
+        return mean / np.linalg.norm(mean)
+
+    def _attention(self, x: Array, name: str) -> Array:
+        query, key, value = (
+            self._dense(x, f"{name}.attention.self.{part}").reshape(len(x), 12, 32).swapaxes(0, 1)
+            for part in ("query", "key", "value")
+        )
+        weights = np.exp(query @ key.swapaxes(1, 2) / math.sqrt(32))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        return (weights @ value).swapaxes(0, 1).reshape(len(x), 384)
+
+    def _dense(self, x: Array, name: str) -> Array:
+        return x @ self._tensors[f"{name}.weight"].T + self._tensors[f"{name}.bias"]
+
+    def _norm(self, x: Array, name: str) -> Array:
+        x = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + 1e-12)
+        return x * self._tensors[f"{name}.weight"] + self._tensors[f"{name}.bias"]
+
+
+def test_vectors_agree_with_the_reference_in_numpy(minilm: OnnxMiniLm, model_files: ModelFiles) -> None:
+    reference = Reference(model_files)
+
+    vectors = minilm.infer(minilm.tokenize(TEXTS))
+
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        assert vector @ reference.embed(text) > 0.99999
+
+
+def test_tokens_are_neither_padded_nor_cut_at_the_files_128(minilm: OnnxMiniLm) -> None:
+    short, long = minilm.tokenize(["a short question", "word " * 200])
+
+    assert len(short) == 5
+    assert len(long) == 202
+
+
+def test_a_text_is_cut_at_256_tokens_and_keeps_its_end_mark(minilm: OnnxMiniLm) -> None:
+    (tokens,) = minilm.tokenize(["word " * 5000])
+
+    assert len(tokens) == 256
+    assert tokens[-1] == 102
+
+
+def test_a_question_is_nearest_to_its_answer(minilm: OnnxMiniLm) -> None:
+    question, *passages = minilm.infer(
+        minilm.tokenize(
+            [
+                "How do I get my money back?",
+                "Customers may request a refund within thirty days.",
+                "The server listens on port 8000 by default.",
+                "Bake the bread for forty minutes.",
+            ]
+        )
+    )
+
+    assert max(range(3), key=lambda row: question @ passages[row]) == 0
+    assert question @ passages[0] > 0.4

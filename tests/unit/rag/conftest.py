@@ -1,0 +1,37 @@
+"""The rag service's parts over a memory bus, a memory index and a SQLite file."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from parley_contracts import subjects
+from parley_contracts.npu import Embed
+from parley_messaging.memory_bus import MemoryBus
+from parley_rag.assembly import assemble
+from parley_rag.backends.memory import MemoryIndex
+from parley_rag.database import Database, open_database
+from parley_rag.measures import Measures
+from parley_rag.settings import RagSettings
+from prometheus_client import CollectorRegistry
+
+from tests.fakes.embedding import FakeNpu
+from tests.unit.rag.library import Library
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncGenerator[Database, None]:
+    async with open_database(None, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RagSettings:
+    return RagSettings(data_dir=tmp_path, rag_embed_budget_s=0.2)
+
+
+@pytest.fixture
+def library(database: Database, settings: RagSettings) -> Library:
+    bus, index, npu = MemoryBus(), MemoryIndex(), FakeNpu()
+    bus.answer(subjects.NPU_EMBED, Embed, npu.embed)
+    parts = assemble(database, index, bus, settings, Measures(CollectorRegistry()))
+    return Library(bus=bus, database=database, index=index, npu=npu, parts=parts)

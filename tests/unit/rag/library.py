@@ -1,0 +1,79 @@
+"""What a client does with documents: upload, ingest, look, search."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from parley_contracts.citations import Passage
+from parley_contracts.rag import (
+    CreateDocument,
+    Document,
+    DocumentCreated,
+    IngestDocument,
+    ListDocuments,
+    ReadDocument,
+    Search,
+)
+from parley_messaging.memory_bus import MemoryBus
+from parley_rag.assembly import Parts
+from parley_rag.backends.memory import MemoryIndex
+from parley_rag.database import Database
+from parley_rag.tables import ChunkRow
+from sqlalchemy import select
+
+from tests.fakes.embedding import FakeNpu
+
+OWNER = "ada"
+OTHER = "bob"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """One rag service and the means to use it."""
+
+    bus: MemoryBus
+    database: Database
+    index: MemoryIndex
+    npu: FakeNpu
+    parts: Parts
+
+    async def create(
+        self, content: bytes, name: str = "notes.txt", *, owner: str = OWNER, collection: str = "default"
+    ) -> DocumentCreated:
+        return await self.parts.handlers.create_document(
+            CreateDocument(
+                owner_id=owner,
+                collection=collection,
+                name=name,
+                size_bytes=max(1, len(content)),
+                sha256=sha256(content).hexdigest(),
+            )
+        )
+
+    async def put(self, content: bytes, document: Document, owner: str = OWNER) -> IngestDocument:
+        key = f"{owner}/{document.id}"
+        await self.bus.objects.put(key, content)
+        return IngestDocument(owner_id=owner, document_id=document.id, object_key=key)
+
+    async def upload(
+        self, content: bytes, name: str = "notes.txt", *, owner: str = OWNER, collection: str = "default"
+    ) -> Document:
+        """Create, put and ingest; return the document as it is afterwards."""
+        created = await self.create(content, name, owner=owner, collection=collection)
+        await self.parts.ingestion.run(await self.put(content, created.document, owner))
+        return await self.read(created.document.id, owner)
+
+    async def read(self, document_id: str, owner: str = OWNER) -> Document:
+        return await self.parts.handlers.read_document(ReadDocument(owner_id=owner, document_id=document_id))
+
+    async def names(self, owner: str = OWNER) -> list[str]:
+        page = await self.parts.handlers.list_documents(ListDocuments(owner_id=owner))
+        return [document.name for document in page.documents]
+
+    async def search(self, query: str, *, owner: str = OWNER, limit: int = 8) -> tuple[Passage, ...]:
+        found = await self.parts.searching.search(Search(owner_id=owner, query=query, limit=limit))
+        return found.results
+
+    async def chunks(self) -> list[tuple[str, int, int, str]]:
+        async with self.database.reading() as session:
+            rows = await session.scalars(select(ChunkRow).order_by(ChunkRow.document_id, ChunkRow.ordinal))
+            return [(row.id, row.start_offset, row.end_offset, row.text) for row in rows]

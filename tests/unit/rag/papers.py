@@ -1,0 +1,40 @@
+# pyright: reportUnknownMemberType=false
+# reportlab has no types
+"""PDFs made for a test."""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfgen.canvas import Canvas
+
+_TOP, _LINE = 780, 14
+
+
+def pdf(
+    pages: Sequence[Sequence[str]], *, outline: dict[str, int] | None = None, password: str | None = None
+) -> bytes:
+    """Return a PDF with these lines on its pages; `outline` maps titles to pages from 1."""
+    file = BytesIO()
+    encryption = StandardEncryption(password, canPrint=0) if password else None
+    canvas = Canvas(file, encrypt=encryption)  # pyright: ignore[reportArgumentType]  its stub knows str only
+    for number, lines in enumerate(pages, start=1):
+        for title, page in (outline or {}).items():
+            if page == number:
+                canvas.bookmarkPage(title)
+                canvas.addOutlineEntry(title, title)
+        for index, line in enumerate(lines):
+            canvas.drawString(72, _TOP - _LINE * index, line)
+        canvas.showPage()
+    canvas.save()
+    return file.getvalue()
+
+
+def scanned_pdf() -> bytes:
+    """Return a PDF whose page holds a picture only."""
+    file = BytesIO()
+    canvas = Canvas(file)
+    canvas.rect(100, 100, 200, 200, fill=1)
+    canvas.showPage()
+    canvas.save()
+    return file.getvalue()

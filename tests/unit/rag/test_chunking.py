@@ -1,0 +1,107 @@
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parley_rag.chunking import Chunk, ChunkSize, cut, estimate_tokens
+from parley_rag.load.extraction import Block, BlockKind, Extraction, TextBuilder
+from parley_rag.load.plain import load_plain
+
+SIZE = ChunkSize(target_chars=200, max_tokens=60, merge_below_chars=50, overlap_chars=60)
+WORDS = st.text(alphabet="abcdeé日😀 .\n!?'\"A", min_size=1, max_size=400)
+KINDS = st.sampled_from([BlockKind.PARAGRAPH, BlockKind.LINES, BlockKind.HEADING])
+
+
+@st.composite
+def extractions(draw: st.DrawFn) -> Extraction:
+    builder = TextBuilder()
+    for number, (kind, words) in enumerate(draw(st.lists(st.tuples(KINDS, WORDS), max_size=12))):
+        if draw(st.booleans()):
+            builder.start_page()
+        builder.add(kind, words, ("Part", f"Section {number // 3}"))
+    built = builder.build("A title")
+    return (
+        built
+        if not built.page_starts
+        else Extraction(built.text, built.blocks, None, (0, *built.page_starts))
+    )
+
+
+def covered(text: str, chunks: list[Chunk], blocks: tuple[Block, ...]) -> bool:
+    marks = bytearray(len(text))
+    for chunk in chunks:
+        marks[chunk.start : chunk.end] = b"\x01" * (chunk.end - chunk.start)
+    body = [block for block in blocks if block.kind is not BlockKind.HEADING] or blocks
+    return all(marks[at] or text[at].isspace() for block in body for at in range(block.start, block.end))
+
+
+@given(extractions())
+@settings(max_examples=150, deadline=None)
+def test_passages_are_spans_of_the_text_in_order_that_fit_and_leave_nothing_out(
+    extraction: Extraction,
+) -> None:
+    chunks = cut(extraction, SIZE)
+    assert [chunk.start for chunk in chunks] == sorted({chunk.start for chunk in chunks})
+    for chunk in chunks:
+        text = extraction.text[chunk.start : chunk.end]
+        assert text.strip()
+        assert len(text) <= SIZE.target_chars
+        assert estimate_tokens(text) <= SIZE.max_tokens
+    if extraction.text.strip():
+        assert covered(extraction.text, chunks, extraction.blocks)
+    assert cut(extraction, SIZE) == chunks
+
+
+def test_a_passage_never_crosses_a_page() -> None:
+    builder = TextBuilder()
+    for page in range(3):
+        builder.start_page()
+        builder.add(BlockKind.PARAGRAPH, f"Page {page} has few words.")
+    chunks = cut(builder.build(None), ChunkSize())
+    assert [chunk.page for chunk in chunks] == [1, 2, 3]
+
+
+def test_code_and_tables_stay_whole_when_they_fit() -> None:
+    builder = TextBuilder()
+    builder.add(BlockKind.PARAGRAPH, "Sentence one is here. " * 7)
+    code = "\n".join(f"line_{n} = {n}" for n in range(10))
+    builder.add(BlockKind.LINES, code)
+    extraction = builder.build(None)
+    texts = [extraction.text[chunk.start : chunk.end] for chunk in cut(extraction, SIZE)]
+    assert any(code in text for text in texts)
+
+
+def test_long_code_is_cut_between_lines() -> None:
+    builder = TextBuilder()
+    lines = [f"value_{n} = compute({n})" for n in range(40)]
+    builder.add(BlockKind.LINES, "\n".join(lines))
+    extraction = builder.build(None)
+    for chunk in cut(extraction, SIZE):
+        assert set(extraction.text[chunk.start : chunk.end].split("\n")) <= set(lines)
+
+
+def test_a_long_paragraph_is_cut_at_sentences_and_repeats_the_last_one() -> None:
+    text = " ".join(f"Sentence number {n} says e.g. Something." for n in range(20))
+    extraction = load_plain(text.encode())
+    passages = [extraction.text[chunk.start : chunk.end] for chunk in cut(extraction, SIZE)]
+    assert len(passages) > 2
+    for before, after in pairwise(passages):
+        assert before.endswith("Something.")
+        first = after.split(". Sentence")[0]
+        assert first.rstrip(".") in before
+
+
+def test_small_sections_are_joined_under_the_heading_they_share() -> None:
+    builder = TextBuilder()
+    for name in ("One", "Two"):
+        builder.add(BlockKind.HEADING, name, ("Manual", name))
+        builder.add(BlockKind.PARAGRAPH, f"{name} is short.", ("Manual", name))
+    extraction = builder.build(None)
+    (chunk,) = cut(extraction, SIZE)
+    assert chunk.heading == "Manual"
+    assert extraction.text[chunk.start : chunk.end] == "One is short.\n\nTwo\n\nTwo is short."
+
+
+def test_a_document_of_headings_only_can_still_be_found() -> None:
+    builder = TextBuilder()
+    builder.add(BlockKind.HEADING, "Opening hours: nine to five", ("Opening hours: nine to five",))
+    assert len(cut(builder.build(None), ChunkSize())) == 1

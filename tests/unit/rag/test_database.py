@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from parley_rag.database import Database, open_database
+from parley_rag.migrations import HEAD, VERSION_TABLE
+from parley_rag.migrations.upgrade import script_config
+from parley_rag.tables import Row
+from sqlalchemy import Connection, text
+
+
+def test_the_code_expects_the_newest_revision() -> None:
+    assert ScriptDirectory.from_config(script_config()).get_heads() == [HEAD]
+
+
+def test_every_row_that_belongs_to_somebody_names_the_owner() -> None:
+    without = {name for name, table in Row.metadata.tables.items() if "owner_id" not in table.columns}
+    assert without == {"rag_vector_spaces"}
+    assert all(name.startswith("rag_") for name in Row.metadata.tables)
+
+
+async def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        return list(compare_metadata(context, Row.metadata))
+
+    async with database.reading() as session:
+        connection = await session.connection()
+        assert await connection.run_sync(differences) == []
+
+
+async def test_a_database_is_opened_again_as_it_was_left(tmp_path: Path) -> None:
+    for _ in range(2):
+        async with open_database(None, tmp_path) as database, database.reading() as session:
+            assert (await session.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))).scalar() == HEAD
+            assert (await session.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
+
+
+async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
+    async def fail_in_the_middle() -> None:
+        async with database.writing() as session:
+            await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1)"))
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        await fail_in_the_middle()
+    async with database.reading() as session:
+        assert (await session.execute(text("SELECT count(*) FROM rag_collections"))).scalar() == 0

@@ -1,0 +1,159 @@
+"""One suite over every vector index."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import pytest
+from parley_rag.backends.edge import EdgeIndex, open_edge
+from parley_rag.backends.memory import MemoryIndex
+from parley_rag.backends.server import ServerIndex
+from parley_rag.passages import chunk_id
+from parley_rag.vectors import IndexedPassage, Scope, VectorIndex
+from qdrant_client import AsyncQdrantClient
+
+from tests.fakes.embedding import DIMENSIONS, HashEmbedder
+
+DOCUMENT = "6f1c1a0e-0000-4000-8000-000000000001"
+OTHER_DOCUMENT = "6f1c1a0e-0000-4000-8000-000000000002"
+TEXTS = ("The pump moves water.", "The kettle boils water.", "Trains leave at noon.")
+
+
+@pytest.fixture(params=["memory", "edge", "server"])
+async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[VectorIndex, None]:
+    if request.param == "memory":
+        yield MemoryIndex()
+    elif request.param == "edge":
+        async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as edge:
+            yield edge
+    else:
+        client = AsyncQdrantClient(location=":memory:")
+        server = ServerIndex(client, "passages", "english")
+        await server.prepare(DIMENSIONS, with_payload_indexes=False)  # the local mode has none and warns
+        yield server
+        await client.close()
+
+
+def vector(text: str) -> bytes:
+    return HashEmbedder().embed([text]).astype("<f4").tobytes()
+
+
+def passages(
+    owner: str = "ada", document: str = DOCUMENT, collection: str = "default"
+) -> list[IndexedPassage]:
+    return [
+        IndexedPassage(chunk_id(document, n), owner, collection, document, vector(text), text)
+        for n, text in enumerate(TEXTS)
+    ]
+
+
+async def test_every_candidate_has_both_scores(index: VectorIndex) -> None:
+    await index.put(passages())
+    found = {c.id: c for c in await index.search("pumped waters", vector("kettle boils"), Scope("ada"), 1)}
+    pump, kettle = found[chunk_id(DOCUMENT, 0)], found[chunk_id(DOCUMENT, 1)]
+    assert pump.bm25 is not None
+    assert kettle.bm25 is not None
+    assert pump.cosine is not None
+    assert kettle.cosine is not None
+    assert pump.bm25 > kettle.bm25 > 0
+    assert kettle.cosine > pump.cosine
+    assert len(found) == 2
+
+
+async def test_words_alone_are_searched_without_a_vector(index: VectorIndex) -> None:
+    await index.put(passages())
+    found = await index.search("trains leaving", None, Scope("ada"), 5)
+    assert [(c.id, c.cosine) for c in found] == [(chunk_id(DOCUMENT, 2), None)]
+
+
+async def test_a_query_of_stop_words_finds_nothing_by_words(index: VectorIndex) -> None:
+    await index.put(passages())
+    assert await index.search("the at", None, Scope("ada"), 5) == ()
+
+
+async def test_nothing_outside_the_scope_is_found(index: VectorIndex) -> None:
+    await index.put([*passages(), *passages("bob", OTHER_DOCUMENT, "pumps")])
+
+    async def documents(scope: Scope) -> set[str]:
+        found = await index.search("water", vector("water"), scope, 50)
+        ids = {chunk_id(document, n): document for document in (DOCUMENT, OTHER_DOCUMENT) for n in range(3)}
+        return {ids[candidate.id] for candidate in found}
+
+    assert await documents(Scope("ada")) == {DOCUMENT}
+    assert await documents(Scope("bob")) == {OTHER_DOCUMENT}
+    assert await documents(Scope("eve")) == set()
+    assert await documents(Scope("ada", collections=("pumps",))) == set()
+    assert await documents(Scope("bob", collections=("pumps", "x"))) == {OTHER_DOCUMENT}
+    assert await documents(Scope("ada", document_ids=(OTHER_DOCUMENT,))) == set()
+    assert await documents(Scope("ada", hidden_document_ids=(DOCUMENT,))) == set()
+
+
+async def test_how_rare_a_word_is_counts_in_the_owners_passages_only(index: VectorIndex) -> None:
+    await index.put(passages())
+    (before,) = await index.search("train", None, Scope("ada"), 5)
+    bobs = [
+        IndexedPassage(
+            str(uuid5(index_space(), str(n))), "bob", "c", OTHER_DOCUMENT, vector("train"), "train"
+        )
+        for n in range(20)
+    ]
+    await index.put(bobs)
+    (after,) = await index.search("train", None, Scope("ada"), 5)
+    assert after.bm25 == pytest.approx(before.bm25)
+
+
+def index_space() -> UUID:
+    return UUID(OTHER_DOCUMENT)
+
+
+async def test_putting_again_replaces_and_removing_removes_one_document_only(index: VectorIndex) -> None:
+    for _ in range(2):
+        await index.put([*passages(), *passages("ada", OTHER_DOCUMENT)])
+    assert await index.count("ada", DOCUMENT) == 3
+    await index.remove_document("bob", DOCUMENT)
+    assert await index.count("ada", DOCUMENT) == 3
+    await index.remove_document("ada", DOCUMENT)
+    await index.remove_document("ada", DOCUMENT)
+    assert (await index.count("ada", DOCUMENT), await index.count("ada", OTHER_DOCUMENT)) == (0, 3)
+    await index.flush()
+    await index.check()
+
+
+async def test_all_indexes_score_words_alike(index: VectorIndex) -> None:
+    await index.put(passages())
+    reference = MemoryIndex()
+    await reference.put(passages())
+    query = ("pumps and kettles of water", vector("water pump"), Scope("ada"), 10)
+    expected = {c.id: c for c in await reference.search(*query)}
+    for candidate in await index.search(*query):
+        assert candidate.bm25 == pytest.approx(expected[candidate.id].bm25, rel=1e-3)
+        assert candidate.cosine == pytest.approx(expected[candidate.id].cosine, abs=1e-3)
+
+
+async def test_what_was_put_outlives_a_kill_of_the_index_process(tmp_path: Path) -> None:
+    async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as index:
+        await index.put(passages())
+        kill(index)
+        assert await index.count("ada", DOCUMENT) == 3
+    async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as index:
+        assert await index.count("ada", DOCUMENT) == 3
+
+
+async def test_an_answer_nobody_waits_for_any_more_is_not_given_to_the_next(tmp_path: Path) -> None:
+    async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as index:
+        await index.put(passages())
+        for _ in range(20):
+            asking = asyncio.ensure_future(index.search("water", vector("water"), Scope("ada"), 5))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            asking.cancel()
+            assert await index.count("ada", DOCUMENT) == 3
+
+
+def kill(index: EdgeIndex) -> None:
+    pid = index.child_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,48 @@
+"""Where the stack is and which key opens it."""
+
+from dataclasses import dataclass, field
+
+from parley_cli.exits import CliError, not_running
+from parley_cli.owner_secrets import read_owner_key
+from parley_cli.settings import CliSettings
+from parley_cli.supervisor.stack_state import read_state
+
+
+@dataclass(frozen=True)
+class Access:
+    """Address and key of one stack."""
+
+    url: str
+    key: str = field(repr=False)
+
+    @property
+    def socket_url(self) -> str:
+        """The chat socket's address."""
+        return "ws" + self.url.removeprefix("http") + "/ws"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
+
+
+def find_key(settings: CliSettings) -> str:
+    """Return PARLEY_API_KEY, else the local owner's key."""
+    key = settings.api_key or read_owner_key(settings.secrets_dir)
+    if key is None:
+        raise not_running(
+            "There is no API key yet: `parley up` creates the local owner's, or set PARLEY_API_KEY."
+        )
+    return key
+
+
+def find_access(settings: CliSettings) -> Access:
+    """Return PARLEY_URL, else the address of the stack that runs here."""
+    url = settings.url
+    if url is None:
+        state = read_state(settings.run_dir)
+        url = state.url if state else None
+    if not url:
+        raise not_running()
+    if not url.startswith(("http://", "https://")):
+        raise CliError(f"PARLEY_URL must begin with http:// or https://: {url!r}.", code="usage")
+    return Access(url.rstrip("/"), find_key(settings))

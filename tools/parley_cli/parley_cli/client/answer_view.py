@@ -1,0 +1,135 @@
+"""Shows an answer while it is written: Markdown on a terminal, appended text everywhere else."""
+
+import re
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+
+from parley_cli.client.answer import Answer
+
+FENCE = re.compile(r"^(```|~~~)", re.MULTILINE)
+FRAMES_PER_S = 12
+
+
+def settled_length(text: str) -> int:
+    """Return how much of a growing Markdown text will not be rendered differently by what follows.
+
+    That is up to the last blank line outside a fenced block.
+    """
+    end = text.rfind("\n\n")
+    while end > 0 and len(FENCE.findall(text[:end])) % 2:
+        end = text.rfind("\n\n", 0, end)
+    return end + 2 if end > 0 else 0
+
+
+class AnswerView(Protocol):
+    """Where an answer appears as it grows."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def show(self, answer: Answer) -> None:
+        """Show the answer as it stands now."""
+        ...
+
+
+class MarkdownView:
+    """Prints settled paragraphs for good and keeps only the one being written live.
+
+    A live area higher than the terminal cannot be redrawn, so that it must stay small.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(
+            console=console, refresh_per_second=FRAMES_PER_S, transient=True, vertical_overflow="ellipsis"
+        )
+        self._printed = ""
+        self._text = ""
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.update("")
+        self._live.__exit__(kind, error, traceback)
+        rest = self._text[len(self._printed) :]
+        if rest.strip():
+            self._console.print(Markdown(rest))
+
+    def show(self, answer: Answer) -> None:
+        self._text = answer.text
+        if self._printed.startswith(self._text):
+            return  # as in PlainView
+        if not self._text.startswith(self._printed):
+            self._console.print("[dim](the answer is written anew)[/]")
+            self._printed = ""
+        settled = settled_length(self._text)
+        if settled > len(self._printed):
+            self._console.print(Markdown(self._text[len(self._printed) : settled]))
+            self._printed = self._text[:settled]
+        self._live.update(Markdown(self._text[len(self._printed) :]))
+
+
+class PlainView:
+    """Appends text as it comes; what was written cannot be taken back, so a rewrite starts on a new line."""
+
+    def __init__(self, console: Console, remarks: Console) -> None:
+        self._console = console
+        self._remarks = remarks
+        self._printed = ""
+        self._text = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._text and not self._text.endswith("\n"):
+            self._write("\n")
+
+    def show(self, answer: Answer) -> None:
+        self._text = answer.text
+        if self._printed.startswith(self._text):
+            # Truncated: what follows usually is the same text again, so nothing is said before it differs.
+            return
+        if not self._text.startswith(self._printed):
+            self._remarks.print("(the answer is written anew)")
+            self._write("\n")
+            self._printed = ""
+        self._write(self._text[len(self._printed) :])
+        self._printed = self._text
+
+    def _write(self, text: str) -> None:
+        self._console.file.write(text)
+        self._console.file.flush()
+
+
+class HiddenView:
+    """Shows nothing: the whole answer is printed as JSON at its end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def show(self, answer: Answer) -> None: ...
+
+
+def choose_view(console: Console, remarks: Console, *, is_json: bool) -> AnswerView:
+    """Return the view that fits what stdout is."""
+    if is_json:
+        return HiddenView()
+    return MarkdownView(console) if console.is_terminal else PlainView(console, remarks)

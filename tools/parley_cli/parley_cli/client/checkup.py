@@ -1,0 +1,149 @@
+"""What Parley needs on this machine, whether it is there, and how to get it."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from parley_cli.owner_secrets import read_owner_key
+from parley_cli.settings import CliSettings
+from parley_cli.supervisor.brokers import find_program, how_to_install
+from parley_cli.supervisor.ports import is_free
+from parley_cli.supervisor.readiness import is_reachable, shown_address
+from parley_cli.supervisor.stack import NATS_PORT, REDIS_PORT
+from parley_cli.supervisor.stack_state import is_supervised, read_state
+
+MINIMUM_PYTHON = (3, 11)
+MINIMUM_FREE_BYTES = 2 * 1024**3
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OLLAMA_PORT = 11434
+VERSION_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `missing` keeps Parley from starting, `absent` only costs a feature."""
+
+    name: str
+    state: Literal["ok", "absent", "missing"]
+    found: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _version(path: str) -> str:
+    try:
+        result = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return path
+    return (
+        (result.stdout or result.stderr).strip().splitlines()[0] if result.stdout or result.stderr else path
+    )
+
+
+def _server(program: str, url: str | None, setting: str, default_port: int) -> Finding:
+    if url is not None:
+        shown = shown_address(url)
+        if asyncio.run(is_reachable(url, default_port)):
+            return Finding(setting, "ok", f"{shown} answers")
+        return Finding(setting, "missing", f"{shown} does not answer", f"start it, or unset {setting}")
+    path = find_program(program)
+    if path is None:
+        return Finding(program, "missing", "not installed", how_to_install(program))
+    return Finding(program, "ok", _version(path))
+
+
+def _chromium() -> Finding:
+    path = next((path for name in CHROMIUM_NAMES if (path := find_program(name))), None)
+    if path is None:
+        return Finding(
+            "chromium", "absent", "not installed: web pages cannot be read", how_to_install("chromium")
+        )
+    return Finding("chromium", "ok", path)
+
+
+def _python() -> Finding:
+    found = sys.version.split()[0]
+    is_recent = sys.version_info >= MINIMUM_PYTHON
+    return Finding(
+        "python", "ok" if is_recent else "missing", found, "" if is_recent else "Python 3.11 or newer"
+    )
+
+
+def _uv() -> Finding:
+    path = shutil.which("uv") or shutil.which("uv", path=str(Path(".venv-tools/bin")))
+    if path is None:
+        return Finding("uv", "absent", "not installed", "make install")
+    return Finding("uv", "ok", _version(path))
+
+
+def _data_folder(settings: CliSettings) -> Finding:
+    existing = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        remedy = "set PARLEY_DATA_DIR to a folder that you may write to"
+        return Finding("data folder", "missing", f"{existing} cannot be written to", remedy)
+    free_bytes = shutil.disk_usage(existing).free
+    shown = f"{settings.data_dir} ({free_bytes / 1024**3:.0f} GB free)"
+    is_enough = free_bytes >= MINIMUM_FREE_BYTES
+    return Finding(
+        "data folder", "ok" if is_enough else "absent", shown, "" if is_enough else "free some space"
+    )
+
+
+def _port(settings: CliSettings) -> Finding:
+    if is_supervised(settings.run_dir):
+        state = read_state(settings.run_dir)
+        return Finding("stack", "ok", f"{state.phase} at {state.url}" if state else "starting")
+    if is_free(settings.port):
+        return Finding("stack", "absent", f"not running (port {settings.port} is free)", "parley up")
+    return Finding(
+        "stack",
+        "missing",
+        f"port {settings.port} is taken by another program",
+        "set PARLEY_PORT to a free one",
+    )
+
+
+def _model(settings: CliSettings) -> Finding:
+    models = settings.data_dir / "models"
+    if models.is_dir() and any(models.iterdir()):
+        return Finding("embedding model", "ok", str(models))
+    return Finding("embedding model", "absent", "not fetched yet", "the first `parley up` fetches it")
+
+
+def _owner_key(settings: CliSettings) -> Finding:
+    if settings.api_key or read_owner_key(settings.secrets_dir):
+        return Finding("API key", "ok", "PARLEY_API_KEY" if settings.api_key else str(settings.secrets_dir))
+    return Finding("API key", "absent", "none yet", "the first `parley up` creates it")
+
+
+def _ollama(settings: CliSettings) -> Finding:
+    address = settings.environment.get("OLLAMA_HOST") or f"http://127.0.0.1:{OLLAMA_PORT}"
+    if asyncio.run(is_reachable(address, OLLAMA_PORT)):
+        return Finding("ollama", "ok", f"{address} answers")
+    return Finding(
+        "ollama", "absent", "not there: answers quote the documents", "start Ollama for answers in own words"
+    )
+
+
+def examine(settings: CliSettings) -> Iterator[Finding]:
+    """Look at everything; quick, and starts nothing that stays."""
+    yield _python()
+    yield _uv()
+    yield _server("nats-server", settings.nats_url, "NATS_URL", NATS_PORT)
+    yield _server("redis-server", settings.redis_url, "REDIS_URL", REDIS_PORT)
+    yield _chromium()
+    yield _data_folder(settings)
+    yield _model(settings)
+    yield _owner_key(settings)
+    yield _ollama(settings)
+    yield _port(settings)

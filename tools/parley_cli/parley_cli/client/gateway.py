@@ -1,0 +1,140 @@
+"""The HTTP API as the command uses it."""
+
+import asyncio
+import mimetypes
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, cast
+
+import httpx
+from parley_contracts.citations import Passage
+from parley_contracts.rag import Document
+
+from parley_cli.client.access import Access
+from parley_cli.exits import CliError, ExitCode, not_running
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+RETRIES = 6
+FIRST_RETRY_S = 0.3
+LONGEST_RETRY_S = 10.0
+REFUSED_FOR_NOW = {429, 503}
+NOT_FOUND_STATUS = 404
+Json = dict[str, Any]
+
+
+class CountedFile:
+    """A file being uploaded that tells how much of it was read."""
+
+    def __init__(self, file: BinaryIO, read: Callable[[int], None]) -> None:
+        self._file = file
+        self._read = read
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._read(self._file.tell())
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+
+class Gateway:
+    """One open HTTP client; errors of the API become CliError."""
+
+    def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._access = access
+        self._http = httpx.AsyncClient(
+            base_url=access.url, headers=access.headers, timeout=TIMEOUT, transport=transport, trust_env=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def upload(self, path: Path, name: str, collection: str, read: Callable[[int], None]) -> Document:
+        """Upload a file and return its document; `read` hears how many bytes went out."""
+        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+        async def attempt() -> httpx.Response:
+            with path.open("rb") as file:
+                counted = cast("BinaryIO", CountedFile(file, read))
+                return await self._http.post(
+                    "/api/documents",
+                    files={"file": (name, counted, content_type)},
+                    data={"collection": collection},
+                )
+
+        return _document(await self._answer(attempt))
+
+    async def document(self, document_id: str) -> Document:
+        """Return a document as it stands now."""
+        return _document(await self._answer(lambda: self._http.get(f"/api/documents/{document_id}")))
+
+    async def search(self, query: str, collection: str | None, limit: int) -> list[Passage]:
+        """Return the best passages, best first."""
+        question: Json = {"query": query, "limit": limit}
+        if collection is not None:
+            question["collection"] = collection
+        body = await self._answer(lambda: self._http.post("/api/search", json=question))
+        return [Passage.model_validate(result) for result in body["results"]]
+
+    async def health(self) -> Json:
+        """Return each dependency's state."""
+        return await self._answer(lambda: self._http.get("/v1/health"))
+
+    async def _answer(self, attempt: Callable[[], Any]) -> Json:
+        """Ask until there is an answer that counts; being refused for now is asked again, a few times."""
+        delay_s = FIRST_RETRY_S
+        for left in range(RETRIES, -1, -1):
+            try:
+                response: httpx.Response = await attempt()
+            except httpx.ConnectError:
+                raise not_running(f"Nothing answers at {self._access.url}: is `parley up` running?") from None
+            except httpx.HTTPError as error:
+                if left == 0:
+                    kind = type(error).__name__
+                    raise CliError(f"{self._access.url} broke off ({kind}).", code="unavailable") from None
+            else:
+                if response.status_code not in REFUSED_FOR_NOW or left == 0:
+                    return _body(response)
+                delay_s = max(delay_s, _retry_after_s(response))
+            await asyncio.sleep(min(delay_s, LONGEST_RETRY_S))
+            delay_s *= 2
+        raise AssertionError("the last attempt answers or raises")
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    try:
+        return float(response.headers.get("Retry-After", "0"))
+    except ValueError:
+        return 0.0
+
+
+def _document(body: Json) -> Document:
+    return Document.model_validate(body.get("document", body))
+
+
+def _body(response: httpx.Response) -> Json:
+    """Return the JSON of an answer, or raise the error it describes."""
+    try:
+        body: Json = response.json()
+    except ValueError:
+        raise CliError(f"HTTP status {response.status_code} without an answer that can be read.") from None
+    if response.is_success:
+        return body
+    error: Json = body.get("error") or {}
+    message = str(error.get("message") or f"HTTP status {response.status_code}")
+    code = str(error.get("code") or "failed")
+    exit_code = ExitCode.NOT_FOUND if response.status_code == NOT_FOUND_STATUS else ExitCode.FAILED
+    raise CliError(message, exit_code, code=code)

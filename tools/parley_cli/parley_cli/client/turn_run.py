@@ -1,0 +1,73 @@
+"""Asks one turn and shows it until its end; Ctrl-C stops the turn, a second one leaves."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Generator
+from contextlib import aclosing
+
+from parley_contracts.citations import Citation
+from parley_contracts.turns import TurnOutcome
+from rich.markup import escape
+
+from parley_cli.client.answer import Answer
+from parley_cli.client.answer_view import AnswerView, choose_view
+from parley_cli.client.turn_socket import TurnSocket
+from parley_cli.output import Output
+
+
+@contextlib.contextmanager
+def _on_interrupt(turn: TurnSocket, output: Output) -> Generator[None]:
+    """First Ctrl-C: cancel the turn and hear its end. Second: leave at once."""
+    loop = asyncio.get_running_loop()
+    own_task = asyncio.current_task()
+    stops: list[asyncio.Task[None]] = []
+
+    def interrupt() -> None:
+        if stops:
+            if own_task is not None:
+                own_task.cancel()
+            return
+        output.remark("Stopping; Ctrl-C again leaves at once.")
+        stops.append(loop.create_task(turn.cancel()))
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+async def _follow(turn: TurnSocket, view: AnswerView) -> None:
+    async with aclosing(turn.frames()) as frames:
+        async for _ in frames:
+            view.show(turn.answer)
+
+
+async def run_turn(turn: TurnSocket, output: Output) -> Answer:
+    """Show a turn to its end and return its answer. KeyboardInterrupt when the user left."""
+    view = choose_view(output.console, output.remarks, is_json=output.is_json)
+    try:
+        with _on_interrupt(turn, output), view:
+            await _follow(turn, view)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    return turn.answer
+
+
+def _source_line(citation: Citation) -> str:
+    place = f"page {citation.page}" if citation.page is not None else citation.heading
+    name = citation.url or citation.document.name
+    return f"  [bold]\\[{citation.n}][/] {escape(name)}" + (f" [dim]({escape(place)})[/]" if place else "")
+
+
+def show_end(answer: Answer, output: Output) -> None:
+    """List the sources, and say what was missing or went wrong."""
+    if answer.citations:
+        output.show("\n[dim]Sources[/]")
+    for citation in answer.citations:
+        output.show(_source_line(citation))
+    if answer.degraded:
+        output.remark(f"Without: {', '.join(answer.degraded)}.")
+    if answer.outcome is TurnOutcome.CANCELLED:
+        output.remark("Stopped.")

@@ -1,0 +1,163 @@
+"""Commands `ask` and `chat`: turns over the chat socket."""
+
+import asyncio
+import contextlib
+from importlib import import_module
+from typing import Annotated
+
+import typer
+from parley_contracts.client_frames import MAX_TEXT_CHARS, StartTurnFrame
+from parley_contracts.errors import ErrorCode
+from parley_contracts.turns import TurnOutcome
+
+from parley_cli.client.access import Access, find_access
+from parley_cli.client.answer import Answer
+from parley_cli.client.turn_run import run_turn, show_end
+from parley_cli.client.turn_socket import TurnSocket, new_turn_id
+from parley_cli.commands.options import AsJson, Collections, Model, Web
+from parley_cli.exits import CliError, ExitCode
+from parley_cli.output import Output, command, tell_error
+from parley_cli.settings import read_settings
+
+HELP = "/new begins another conversation, /model ID changes the model, /quit or Ctrl-D leaves."
+Conversation = Annotated[str | None, typer.Option("--conversation", help="Go on with this conversation.")]
+
+
+def _failure(answer: Answer) -> CliError | None:
+    """Return what made a turn fail, None when it did not."""
+    if answer.outcome is not TurnOutcome.FAILED:
+        return None
+    is_missing = answer.refusal is not None and answer.refusal.code is ErrorCode.NOT_FOUND
+    return CliError(
+        answer.failure or "The turn failed.",
+        ExitCode.NOT_FOUND if is_missing else ExitCode.FAILED,
+        code=str(answer.refusal.code) if answer.refusal else "turn_failed",
+    )
+
+
+def _checked(text: str) -> str:
+    if not text.strip():
+        raise CliError("There is no question: the text is empty.", ExitCode.USAGE, code="usage")
+    if len(text) > MAX_TEXT_CHARS:
+        raise CliError(f"The text is longer than {MAX_TEXT_CHARS} characters.", ExitCode.USAGE, code="usage")
+    return text
+
+
+def _ask(access: Access, start: StartTurnFrame, output: Output) -> Answer:
+    turn = TurnSocket(access, start.turn_id or new_turn_id(), start)
+    answer = asyncio.run(run_turn(turn, output))
+    show_end(answer, output)
+    return answer
+
+
+@command
+def ask(
+    text: Annotated[str, typer.Argument(help="The question; - reads it from stdin.")],
+    *,
+    model: Model = None,
+    collection: Collections = None,
+    conversation: Conversation = None,
+    web: Web = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask one question and show the answer while it is written."""
+    output = Output(is_json=as_json)
+    question = typer.get_text_stream("stdin").read() if text == "-" else text
+    start = StartTurnFrame(
+        type="start_turn",
+        turn_id=new_turn_id(),
+        text=_checked(question),
+        model=model,
+        collections=tuple(collection) if collection else None,
+        conversation_id=conversation,
+        web=web,
+    )
+    answer = _ask(find_access(read_settings()), start, output)
+    output.data(answer.as_json())
+    if error := _failure(answer):
+        if as_json:  # The document above says what happened.
+            raise typer.Exit(error.exit_code)
+        raise error
+
+
+class ChatLoop:
+    """A conversation typed line by line."""
+
+    def __init__(self, access: Access, start: StartTurnFrame, output: Output) -> None:
+        self._access = access
+        self._template = start
+        self._output = output
+
+    def run(self) -> None:
+        """Read and answer until the user leaves."""
+        self._output.remark(HELP)
+        was_interrupted = False
+        while True:
+            try:
+                line = input("> " if self._output.console.is_terminal else "").strip()
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                if was_interrupted:
+                    return
+                was_interrupted = True
+                self._output.remark("\nCtrl-C again or Ctrl-D leaves.")
+                continue
+            was_interrupted = False
+            if line == "/quit":
+                return
+            if line.startswith("/"):
+                self._obey(line)
+            elif line:
+                self._answer(line)
+
+    def _obey(self, line: str) -> None:
+        word, _, argument = line.partition(" ")
+        match word:
+            case "/new":
+                self._change(conversation_id=None)
+                self._output.remark("A new conversation.")
+            case "/model":
+                self._change(model=argument.strip() or None)
+                self._output.remark(f"Model: {self._template.model or 'the default'}.")
+            case _:
+                self._output.remark(HELP)
+
+    def _change(self, **values: str | None) -> None:
+        self._template = self._template.model_copy(update=values)
+
+    def _answer(self, line: str) -> None:
+        start = self._template.model_copy(update={"turn_id": new_turn_id(), "text": line})
+        try:
+            answer = _ask(self._access, start, self._output)
+        except CliError as error:
+            tell_error(error, is_json=self._output.is_json)
+            return
+        self._output.data(answer.as_json())
+        if answer.conversation_id is not None:
+            self._change(conversation_id=answer.conversation_id)
+        if (error := _failure(answer)) and not self._output.is_json:
+            tell_error(error, is_json=False)
+
+
+@command
+def chat(
+    *,
+    model: Model = None,
+    collection: Collections = None,
+    conversation: Conversation = None,
+    web: Web = False,
+    as_json: AsJson = False,
+) -> None:
+    """Talk, line by line; Ctrl-C stops an answer, a second one leaves. With --json: a document a line."""
+    with contextlib.suppress(ImportError):
+        import_module("readline")  # gives input() its history, where the system has it
+    start = StartTurnFrame(
+        type="start_turn",
+        text="-",
+        model=model,
+        collections=tuple(collection) if collection else None,
+        conversation_id=conversation,
+        web=web,
+    )
+    ChatLoop(find_access(read_settings()), start, Output(is_json=as_json)).run()

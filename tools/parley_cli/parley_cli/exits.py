@@ -1,0 +1,35 @@
+"""How a command ends: its exit codes and the one error that becomes one sentence."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means, for scripts."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_RUNNING = 3
+    NOT_FOUND = 4
+    INTERRUPTED = 130
+
+
+EXIT_CODES_HELP = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Parley is not running, 4 not found."
+
+
+class CliError(Exception):
+    """Something the user can act on, told in one sentence and without a traceback."""
+
+    def __init__(
+        self, message: str, exit_code: ExitCode = ExitCode.FAILED, *, code: str = "failed", detail: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.exit_code = exit_code
+        self.code = code
+        self.detail = detail
+
+
+def not_running(message: str = "Parley is not running here: start it with `parley up`.") -> CliError:
+    """Return the error of a command that needs a running stack."""
+    return CliError(message, ExitCode.NOT_RUNNING, code="not_running")

@@ -1,0 +1,81 @@
+"""What the command reads from the environment and `.env`.
+
+A plain dataclass, quick to import: this stands in the path of every start of the stack.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from parley_cli.exits import CliError, ExitCode
+
+MAX_PORT = 65_535
+
+
+def _text(help_text: str) -> str | None:
+    return field(default=None, metadata={"help": help_text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CliSettings:
+    """Settings of the command; `metadata["help"]` documents each field."""
+
+    data_dir: Path = field(metadata={"help": "PARLEY_DATA_DIR: where everything that is kept stands."})
+    secrets_dir: Path = field(metadata={"help": "PARLEY_SECRETS_DIR: owner.key and turn.key."})
+    port: int = field(default=8000, metadata={"help": "PARLEY_PORT: the public port."})
+    nats_url: str | None = _text("NATS_URL: an external nats-server instead of one of our own.")
+    redis_url: str | None = _text("REDIS_URL: an external redis-server instead of one of our own.")
+    url: str | None = _text("PARLEY_URL: the stack that client commands talk to.")
+    api_key: str | None = _text("PARLEY_API_KEY: the key client commands use.")
+    ready_timeout_s: float = field(
+        default=120.0, metadata={"help": "PARLEY_READY_TIMEOUT_S: how long `up` waits for the services."}
+    )
+    grace_s: float = field(
+        default=30.0, metadata={"help": "PARLEY_GRACE_S: how long a process may take to stop."}
+    )
+    environment: Mapping[str, str] = field(
+        default_factory=dict[str, str], repr=False, metadata={"help": "What the services inherit."}
+    )
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the state of a running stack stands."""
+        return self.data_dir / "run"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Where each process has its log."""
+        return self.data_dir / "logs"
+
+
+def _number(values: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(values[name]) if values.get(name) else default
+    except ValueError:
+        raise CliError(f"{name} is not a number: {values[name]!r}.", ExitCode.USAGE, code="usage") from None
+
+
+def read_settings(environment: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> CliSettings:
+    """Return the settings; the environment wins over `.env`. Raises CliError for a value that cannot be."""
+    from_file = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    values = {**from_file, **(os.environ if environment is None else environment)}
+    data_dir = Path(values.get("PARLEY_DATA_DIR") or "data").expanduser().absolute()
+    port = int(_number(values, "PARLEY_PORT", 8000))
+    if not 1 <= port <= MAX_PORT:
+        raise CliError(f"PARLEY_PORT must be between 1 and {MAX_PORT}, not {port}.", ExitCode.USAGE)
+    secrets_dir = values.get("PARLEY_SECRETS_DIR")
+    return CliSettings(
+        data_dir=data_dir,
+        secrets_dir=Path(secrets_dir).expanduser().absolute() if secrets_dir else data_dir / "secrets",
+        port=port,
+        nats_url=values.get("NATS_URL") or None,
+        redis_url=values.get("REDIS_URL") or None,
+        url=values.get("PARLEY_URL") or None,
+        api_key=values.get("PARLEY_API_KEY") or None,
+        ready_timeout_s=_number(values, "PARLEY_READY_TIMEOUT_S", 120.0),
+        grace_s=_number(values, "PARLEY_GRACE_S", 30.0),
+        environment=values,
+    )
