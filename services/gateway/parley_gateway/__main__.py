@@ -17,6 +17,7 @@ from parley_gateway.handlers import bind
 from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
+from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_door import TurnDoor
@@ -31,7 +32,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     pen, models, sockets = Pen(bus), Models(bus), Sockets()
     writers, watches = TurnWriters(bus), TurnWatches(bus, home)
     holds, stops = Holds(bus, home, PenRole.RUNNER), Stops(bus)
-    ending = TurnEnding(bus, pen, writers)
+    ending, questions = TurnEnding(bus, pen, writers), QuestionKeeper(bus)
     stopper = TurnStopper(bus, pen, watches, ending)
     door = TurnDoor(
         bus,
@@ -52,10 +53,11 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
         models=models,
         gathering=Gathering(bus, settings),
         ending=ending,
+        questions=questions,
     )
     for part in (writers, watches, holds, stops):
         await part.start()
-    for endless in (writers, watches, stopper):
+    for endless in (writers, watches, stopper, questions):
         service.spawn(endless.run())
     bind(service, runner, slots=settings.gateway_runner_slots)
     doorkeeper = Doorkeeper(secrets, session_s=settings.gateway_session_days * 86_400)

@@ -11,7 +11,7 @@ from parley_contracts import subjects
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef, Passage
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.memory import History, ReadHistory, Stored, StoreUserMessage
+from parley_contracts.memory import History, ReadHistory
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.rag import Search, SearchResults
 from parley_contracts.turns import ChatMessage, StartTurn
@@ -23,7 +23,6 @@ Found = TypeVar("Found")
 
 MAX_PAGES = 3
 PAGE_CHARS = 6_000
-STORE_BUDGET_S = 2.0
 _ADDRESS = re.compile(r"https?://[^\s<>\"'\])]+")
 
 
@@ -60,8 +59,6 @@ class Gathering:
         gathered = Gathered(history=command.history or ())
         try:
             async with asyncio.TaskGroup() as tasks:
-                if command.is_stored:
-                    tasks.create_task(self._store_question(command))
                 if command.continues_conversation and command.history is None:
                     tasks.create_task(self._read_history(command, gathered, history_chars))
                 if command.collections is None or command.collections:
@@ -84,23 +81,6 @@ class Gathering:
             return None
         finally:
             gathered.took_ms[name] = (time.monotonic() - began_s) * 1000
-
-    async def _store_question(self, command: StartTurn) -> None:
-        """Show the question in the conversation early; the seal stores it in any case."""
-        request = StoreUserMessage(
-            owner_id=command.turn.owner_id,
-            turn=command.turn,
-            conversation_id=command.conversation_id,
-            text=command.text,
-            created_at_ms=command.accepted_at_ms,
-        )
-        try:
-            await self._bus.request(
-                subjects.MEMORY_STORE_USER_MESSAGE, request, Stored, timeout_s=STORE_BUDGET_S
-            )
-        except ParleyError as error:
-            if error.code is ErrorCode.NOT_FOUND:
-                raise
 
     async def _read_history(self, command: StartTurn, gathered: Gathered, max_chars: int) -> None:
         request = ReadHistory(

@@ -208,7 +208,11 @@ class _Completion:
         yield b"data: [DONE]\n\n"
 
     def _usage_chunk(self, event: TurnCompleted) -> bytes:
-        body = {**self._envelope("chat.completion.chunk"), "choices": [], "usage": _usage(event)}
+        body: dict[str, Any] = {
+            **self._envelope("chat.completion.chunk"),
+            "choices": [],
+            "usage": _usage(event),
+        }
         return b"data: " + to_json(body) + b"\n\n"
 
     async def whole(self) -> Response:

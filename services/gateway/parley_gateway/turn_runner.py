@@ -32,6 +32,7 @@ from parley_gateway.gathering import Gathered, Gathering
 from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.models import Models
 from parley_gateway.prompt import assemble, fitted, history_chars
+from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.turn_ending import TurnEnding, new_seal, runner_claims
 
 log = logging.getLogger("parley.gateway")
@@ -79,6 +80,7 @@ class TurnRunner:
         models: Models,
         gathering: Gathering,
         ending: TurnEnding,
+        questions: QuestionKeeper,
     ) -> None:
         self._bus = bus
         self._holder = holder
@@ -90,6 +92,7 @@ class TurnRunner:
         self._models = models
         self._gathering = gathering
         self._ending = ending
+        self._questions = questions
 
     async def work(self, delivery: QueuedJob) -> JobOutcome:
         """Handle one delivery of a turn."""
@@ -107,18 +110,20 @@ class TurnRunner:
 
     async def _run(self, turn: RunningTurn) -> bool:
         """Run the turn from wherever it stands; False when something of it is left to do."""
-        turn_id = turn.command.turn.turn_id
+        command = turn.command
+        turn_id = command.turn.turn_id
         claim = self._claim(turn)
         standing = await self._pen.claim(turn_id, 1, claim)
         if standing.nonce == claim.nonce:
             turn.epoch = 1
+            self._questions.keep(command)
             return await self._begin(turn)
         records = await self._pen.read_all(turn_id)
         last = records[-1]
         # Whoever claimed first chose where the events stand.
-        home = records[0].home if isinstance(records[0], PenClaim) else turn.command.turn.home
-        ref = turn.command.turn.model_copy(update={"home": home})
-        turn.command = turn.command.model_copy(update={"turn": ref})
+        home = records[0].home if isinstance(records[0], PenClaim) else command.turn.home
+        ref = command.turn.model_copy(update={"home": home})
+        turn.command = command.model_copy(update={"turn": ref})
         if isinstance(last, Seal):
             return await self._ending.finish(len(records), last)
         if last.role is PenRole.WORKER:
