@@ -153,6 +153,7 @@ ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
 # -- every service ----------------------------------------------------------------------------------
 
 _HEALTH = f"{PREFIX}.health"
+ALL_HEALTH = f"{_HEALTH}.*"
 
 
 def service_health(service: str) -> str:

@@ -5,7 +5,7 @@ A frame begins `{"seq":N,"type":"...` so that a relay reads both at fixed places
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from parley_contracts.citations import Citation
@@ -137,6 +137,20 @@ LOG_EVENT: TypeAdapter[
     | TurnFailed
     | TurnCancelled
 ] = TypeAdapter(LogEvent)
+
+
+def known_event(frame: bytes) -> TurnEvent | None:
+    """Return the event of a frame; None when its type is of a later version and is to be ignored.
+
+    Raises:
+        ValueError: The frame is no turn event, or one of a known type that is malformed.
+    """
+    try:
+        return LOG_EVENT.validate_json(frame)
+    except ValidationError as error:
+        if error.errors(include_input=False)[0]["type"] == "union_tag_invalid":
+            return None
+        raise
 
 
 class Sync(WireModel):

@@ -45,6 +45,8 @@ PENDING_MESSAGES = 262_144
 PENDING_BYTES = 128 * 1024 * 1024
 OUTBOUND_BYTES = 16 * 1024 * 1024
 START_TIMEOUT_S = 15.0
+DRAIN_S = 3
+"""How long closing waits for callbacks; one that nobody drives any more would hold it for ever."""
 
 
 class _Subscription:
@@ -81,6 +83,7 @@ class NatsBus:
             reconnect_time_wait=0.1 + random.random() * 0.1,
             max_reconnect_attempts=-1,
             pending_size=OUTBOUND_BYTES,
+            drain_timeout=DRAIN_S,
             allow_reconnect=True,
         )
         self._connection: Client | None = None

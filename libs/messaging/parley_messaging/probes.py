@@ -28,7 +28,11 @@ class EmbeddedServer(uvicorn.Server):
 async def serving(server: uvicorn.Server) -> AsyncGenerator[uvicorn.Server]:
     """Serve while the body runs; a port that is taken raises OSError before it."""
     server.config.load()
-    bound = server.config.bind_socket()
+    try:
+        bound = server.config.bind_socket()
+    except SystemExit:
+        # uvicorn has logged the reason; what has been opened so far is to be closed in order.
+        raise OSError(f"port {server.config.port} cannot be listened on") from None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve(sockets=[bound]))
         try:

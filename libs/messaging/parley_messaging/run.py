@@ -44,7 +44,12 @@ def run_service(name: str, settings_type: type[Settings], compose: Compose[Setti
     if arguments.check:
         return
     configure_logs(name, settings.instance, settings.log_level, shows_content=settings.log_content)
-    uvloop.run(_serve(name, settings, compose))
+    try:
+        uvloop.run(_serve(name, settings, compose))
+    except (OSError, ValueError) as error:
+        # What the environment lacks: a server that is away, a port that is taken, a file that is missing.
+        log.critical("cannot run", extra={"reason": str(error) or type(error).__name__})
+        raise SystemExit(1) from None
 
 
 async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> None:
@@ -84,7 +89,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 async def _run_until(service: Service, stopped: asyncio.Event, grace_s: float) -> None:
     async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(work) for work in service.background]
+        background = [tasks.create_task(work()) for work in service.background]
         loops = [tasks.create_task(loop.run()) for loop in service.loops]
         await stopped.wait()
         await _shut_down(service, loops, grace_s)

@@ -46,7 +46,7 @@ class Service:
         self.metrics = CollectorRegistry()
         self.stack = AsyncExitStack()
         self.loops: list[WorkLoop] = []
-        self.background: list[Coroutine[Any, Any, None]] = []
+        self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.before_stop: list[Callable[[], Awaitable[None]]] = []
         self.is_stopping = False
         self._checks: dict[str, Check] = {}
@@ -103,7 +103,7 @@ class Service:
         """Add a condition of readiness: `check` raises when it does not hold."""
         self._checks[name] = check
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `work` from start to stop of the service; when it fails, so does the service."""
         self.background.append(work)
 

@@ -57,18 +57,19 @@ class WorkLoop:
     async def _pull(self, jobs: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         source = await self._bus.open_jobs(self.queue)
-        while not self._stopping.is_set():
-            if not await self._has_free_slot():
-                break
-            began_s = loop.time()
-            job = await source.fetch(FETCH_S)
-            if job is not None:
-                jobs.create_task(self._work(job))
-                continue
-            self._free.release()
-            if loop.time() - began_s < INSTANT_S:
-                await self._pause(BACK_OFF_S)
-        last = await source.close()
+        last: QueuedJob | None = None
+        try:
+            while not self._stopping.is_set() and await self._has_free_slot():
+                began_s = loop.time()
+                job = await source.fetch(FETCH_S)
+                if job is not None:
+                    jobs.create_task(self._work(job))
+                    continue
+                self._free.release()
+                if loop.time() - began_s < INSTANT_S:
+                    await self._pause(BACK_OFF_S)
+        finally:
+            last = await source.close()
         if last is not None:
             await self._free.acquire()
             jobs.create_task(self._work(last))

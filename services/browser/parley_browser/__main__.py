@@ -23,7 +23,7 @@ async def compose(service: Service, settings: BrowserSettings) -> None:
         )
     )
     service.check("chromium", chromium.check)
-    service.spawn(chromium.close_when_idle())
+    service.spawn(chromium.close_when_idle)
     reader = PageReader(policy=policy, proxy=proxy, chromium=chromium, limits=limits)
     handlers = BrowserHandlers(reader, ReadMetrics(service.metrics))
     bind(

@@ -58,7 +58,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     for part in (writers, watches, holds, stops):
         await part.start()
     for endless in (writers, watches, stopper, questions):
-        service.spawn(endless.run())
+        service.spawn(endless.run)
     bind(service, runner, slots=settings.gateway_runner_slots)
     doorkeeper = Doorkeeper(secrets, session_s=settings.gateway_session_days * 86_400)
     edge = Edge(service, settings, doorkeeper, models, door, stopper, sockets)

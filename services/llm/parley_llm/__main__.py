@@ -31,7 +31,7 @@ def ollama_options(settings: LlmSettings) -> OllamaOptions:
 async def compose(service: Service, settings: LlmSettings) -> None:
     bus = service.bus
     ollama = await service.enter(open_ollama(ollama_options(settings)))
-    service.spawn(ollama.keep_loaded())
+    service.spawn(ollama.keep_loaded)
     catalogue = Catalogue([ollama, ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms)])
     writers, stops = TurnWriters(bus), Stops(bus)
     holds = Holds(bus, settings.instance, PenRole.WORKER)
@@ -50,7 +50,7 @@ async def compose(service: Service, settings: LlmSettings) -> None:
     )
     for part in (writers, stops, holds):
         await part.start()
-    service.spawn(writers.run())
+    service.spawn(writers.run)
     bind(service, catalogue, worker, slots=settings.llm_slots)
 
 

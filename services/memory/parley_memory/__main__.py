@@ -1,5 +1,7 @@
 """Starts the memory service: `python -m parley_memory`."""
 
+from functools import partial
+
 from parley_messaging import Service, run_service
 
 from parley_memory.conversation_shelf import ConversationShelf
@@ -30,8 +32,8 @@ async def compose(service: Service, settings: MemorySettings) -> None:
     outbox = Outbox(database, service.bus, metrics, sweep_s=settings.memory_sweep_s)
     shelf = ConversationShelf(database, reply_bytes=settings.memory_reply_bytes)
     bind(service, MemoryHandlers(TurnStore(database), HistoryReader(database), shelf, outbox, metrics))
-    service.spawn(outbox.run())
-    service.spawn(metrics.watch_conversations(shelf.count, every_s=settings.memory_sweep_s))
+    service.spawn(outbox.run)
+    service.spawn(partial(metrics.watch_conversations, shelf.count, every_s=settings.memory_sweep_s))
 
 
 def main() -> None:

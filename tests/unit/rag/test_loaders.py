@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from parley_rag.load.__main__ import load
 from parley_rag.load.extraction import BlockKind, Extraction, UnreadableDocument
 from parley_rag.load.sniff import DocumentKind
@@ -148,3 +150,18 @@ def test_a_table_of_contents_is_kept_but_not_searched() -> None:
 def test_what_cannot_be_read_says_why(data: bytes, name: str, says: str) -> None:
     with pytest.raises(UnreadableDocument, match=says):
         load(data, name)
+
+
+@given(st.text(max_size=600), st.sampled_from(["a.txt", "a.md", "a.html"]))
+@settings(max_examples=200, deadline=None)
+def test_blocks_are_ordered_spans_of_storable_text_whatever_is_read(text: str, name: str) -> None:
+    try:
+        _, read = load(text.encode("utf-8", errors="surrogatepass"), name)
+    except UnreadableDocument:
+        return
+    read.text.encode()  # no lone surrogates
+    assert "\x00" not in read.text
+    ends = [0, *(block.end for block in read.blocks)]
+    for before, block in zip(ends, read.blocks, strict=False):
+        assert before <= block.start < block.end <= len(read.text)
+        assert read.text[block.start : block.end].strip()

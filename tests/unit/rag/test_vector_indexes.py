@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 import pytest
+from parley_contracts.errors import ParleyError
 from parley_rag.backends.edge import EdgeIndex, open_edge
 from parley_rag.backends.memory import MemoryIndex
 from parley_rag.backends.server import ServerIndex
@@ -157,3 +158,21 @@ def kill(index: EdgeIndex) -> None:
     pid = index.child_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_check_starts_a_dead_index_process_anew(tmp_path: Path) -> None:
+    async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as index:
+        dead = index.child_pid
+        kill(index)
+        async with asyncio.timeout(10):
+            while index.child_pid == dead:
+                await index.check()
+                await asyncio.sleep(0)
+        assert await index.count("ada", DOCUMENT) == 0
+
+
+async def test_an_index_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ParleyError, match="cannot be started"):
+        async with open_edge(tmp_path / "file" / "vectors", DIMENSIONS, "english"):
+            pass

@@ -1,0 +1,53 @@
+"""One stack for all tests of this folder: starting one takes longer than most of them."""
+
+import os
+import tempfile
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from parley_npu.fetch import fetch
+from parley_npu.model_files import ModelFiles
+
+from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
+from tests.integration.library import Library, ingest_library
+from tests.integration.paced import MODELS
+from tests.integration.stack import Stack, open_stack
+
+EXTRACTIVE_DELTA_MS = "8"
+
+
+@pytest.fixture(scope="session")
+def model_dir() -> Path:
+    """The directory of the real embedding model, fetched once a machine."""
+    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
+    directory = Path(cache, "all-minilm-l6-v2")
+    fetch(ModelFiles(directory))
+    return directory
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def ollama() -> AsyncGenerator[OllamaFake]:
+    """The upstream of the stack."""
+    async with open_ollama_fake() as fake:
+        fake.models = MODELS
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, model_dir: Path, ollama: OllamaFake
+) -> AsyncGenerator[Stack]:
+    """Two gateways and every service; a test that stops one of them starts it again."""
+    environment = {"OLLAMA_HOST": ollama.url, "PARLEY_LLM_EXTRACTIVE_DELTA_MS": EXTRACTIVE_DELTA_MS}
+    async with open_stack(
+        tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=2, environment=environment
+    ) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def library(stack: Stack) -> Library:
+    """Documents that have been ingested."""
+    return await ingest_library(stack)

@@ -1,0 +1,37 @@
+"""Models of the fake Ollama whose pace the tests rely on, and the text each must have written."""
+
+import re
+from dataclasses import dataclass
+
+_CALL = re.compile(r"c(\d+)w0 ")
+
+
+@dataclass(frozen=True)
+class PacedModel:
+    """A model that writes `count` words, one every `gap_ms`."""
+
+    gap_ms: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """What Ollama calls it."""
+        return f"paced:ttft=10,gap={self.gap_ms},count={self.count}"
+
+    @property
+    def id(self) -> str:
+        """What clients of Parley call it."""
+        return f"ollama/{self.name}"
+
+    def answer_begun_as(self, text: str) -> str:
+        """Return the whole answer of the call that a text comes from."""
+        found = _CALL.match(text)
+        assert found, text
+        return "".join(f"c{found.group(1)}w{index} " for index in range(self.count))
+
+
+QUICK = "llama3.2:1b"
+TWO_SECONDS = PacedModel(gap_ms=20, count=100)
+SIX_SECONDS = PacedModel(gap_ms=40, count=150)
+TEN_SECONDS = PacedModel(gap_ms=50, count=200)
+MODELS = (QUICK, TWO_SECONDS.name, SIX_SECONDS.name, TEN_SECONDS.name)

@@ -1,0 +1,264 @@
+"""A whole turn on one bus: the gateway's runner and a language-model worker, with scripted neighbours."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from parley_contracts import subjects
+from parley_contracts.citations import DocumentRef, Passage
+from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import GenerateJob, ListModels, ModelInfo, ModelList
+from parley_contracts.memory import History, ReadHistory, Stored, StoreTurn, StoreUserMessage
+from parley_contracts.npu import Embed, Embeddings
+from parley_contracts.rag import Search, SearchResults
+from parley_contracts.turn_events import LOG_EVENT, TERMINAL_TYPES, TurnEvent, frame_type
+from parley_contracts.turns import ChatMessage, PenRole, Seal, TokenUsage
+from parley_gateway.gathering import Gathering
+from parley_gateway.identity import Principal
+from parley_gateway.ids import OwnedIds
+from parley_gateway.models import Models
+from parley_gateway.question_keeper import QuestionKeeper
+from parley_gateway.settings import GatewaySettings
+from parley_gateway.turn_door import AcceptedTurn, TurnDoor
+from parley_gateway.turn_ending import TurnEnding
+from parley_gateway.turn_runner import TurnRunner
+from parley_gateway.turn_stopper import TurnStopper
+from parley_llm.catalogue import Catalogue
+from parley_llm.generation import Generation
+from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.worker import GenerationWorker
+from parley_messaging.bus import Bus
+from parley_messaging.holds import Holds
+from parley_messaging.pen import Pen
+from parley_messaging.queues import TURNS, llm_jobs
+from parley_messaging.stops import Stops
+from parley_messaging.turn_watch import TurnWatches
+from parley_messaging.turn_writer import TurnWriters
+from parley_messaging.work_loop import WorkLoop
+
+OWNER = Principal("owner-1")
+WAIT_S = 10.0
+PASSAGE = Passage(
+    text="The pen passes to the worker.",
+    score=1.0,
+    document=DocumentRef(id="d1", name="protocol.md", collection="default"),
+    start=0,
+    end=29,
+)
+
+
+class ScriptedModel:
+    """Writes what the test says, piece by piece, and counts its calls."""
+
+    pool = "scripted"
+
+    def __init__(self) -> None:
+        self.pieces = ["The pen ", "passes on ", "[1]."]
+        self.calls: list[GenerateJob] = []
+        self.error: ParleyError | None = None
+        self.can_continue = True
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+        self.was_aborted = False
+
+    def serves(self, model_id: str) -> bool:
+        return model_id == "scripted"
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        return (ModelInfo(id="scripted", pool="scripted", context_tokens=4096, owned_by="test"),)
+
+    async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
+        self.calls.append(job)
+        if self.error:
+            raise self.error
+        done = written
+        try:
+            for piece in self.pieces:
+                if done.startswith(piece):
+                    done = done.removeprefix(piece)
+                    continue
+                yield TextChunk(piece)
+                await self.may_go_on.wait()
+        except GeneratorExit:
+            self.was_aborted = True
+            raise
+        except asyncio.CancelledError:
+            self.was_aborted = True
+            raise
+        yield FinalChunk(TokenUsage(prompt_tokens=7, completion_tokens=3), "stop")
+
+
+@dataclass
+class Neighbours:
+    """The other services: what they were asked, and how they fail."""
+
+    away: set[str] = field(default_factory=set[str])
+    stored: dict[str, Seal] = field(default_factory=dict[str, Seal])
+    questions: list[str] = field(default_factory=list[str])
+    history: tuple[ChatMessage, ...] = ()
+    passages: tuple[Passage, ...] = (PASSAGE,)
+    searches: list[Search] = field(default_factory=list[Search])
+
+    def _fail_if_away(self, name: str) -> None:
+        if name in self.away:
+            raise ParleyError(ErrorCode.UNAVAILABLE, f"{name} is away")
+
+    async def embed(self, request: Embed) -> Embeddings:
+        self._fail_if_away("npu")
+        return Embeddings(model="m", engine="e", dimensions=1, vectors=b"\0\0\0\0")
+
+    async def search(self, request: Search) -> SearchResults:
+        self._fail_if_away("rag")
+        self.searches.append(request)
+        return SearchResults(results=self.passages)
+
+    async def read_history(self, request: ReadHistory) -> History:
+        self._fail_if_away("memory")
+        return History(messages=self.history)
+
+    async def store_turn(self, request: StoreTurn) -> Stored:
+        self._fail_if_away("memory")
+        turn_id = request.seal.turn.turn_id
+        is_new = turn_id not in self.stored
+        self.stored.setdefault(turn_id, request.seal)
+        return Stored(is_new=is_new)
+
+    async def store_question(self, request: StoreUserMessage) -> Stored:
+        self._fail_if_away("memory")
+        self.questions.append(request.text)
+        return Stored(is_new=True)
+
+    def bind(self, bus: Bus, catalogue: Catalogue) -> None:
+        async def list_models(_: ListModels) -> ModelList:
+            return await catalogue.list()
+
+        bus.answer(subjects.NPU_EMBED, Embed, self.embed)
+        bus.answer(subjects.RAG_SEARCH, Search, self.search)
+        bus.answer(subjects.MEMORY_READ_HISTORY, ReadHistory, self.read_history)
+        bus.answer(subjects.MEMORY_STORE_TURN, StoreTurn, self.store_turn)
+        bus.answer(subjects.MEMORY_STORE_USER_MESSAGE, StoreUserMessage, self.store_question)
+        bus.answer(subjects.LLM_MODELS, ListModels, list_models)
+
+
+class Seen:
+    """What a watcher of a turn was handed, with ways to wait for it."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self._changed = asyncio.Event()
+
+    def take(self, frame: bytes, _: int) -> None:
+        self.frames.append(frame)
+        self._changed.set()
+
+    @property
+    def events(self) -> list[TurnEvent]:
+        return [LOG_EVENT.validate_json(frame) for frame in self.frames]
+
+    @property
+    def text(self) -> str:
+        return "".join(getattr(event, "text", "") for event in self.events if event.type == "text_delta")  # type: ignore[attr-defined]  # every event of the union has a type
+
+    async def until(self, is_so: Callable[["Seen"], bool]) -> "Seen":
+        async with asyncio.timeout(WAIT_S):
+            while not is_so(self):
+                self._changed.clear()
+                await self._changed.wait()
+        return self
+
+    async def ended(self) -> TurnEvent:
+        await self.until(lambda seen: any(frame_type(frame) in TERMINAL_TYPES for frame in seen.frames))
+        return self.events[-1]
+
+
+class Gateway:
+    """One gateway's turn parts."""
+
+    def __init__(self, bus: Bus, home: str) -> None:
+        self.bus = bus
+        self.pen, self.models = Pen(bus), Models(bus)
+        self.writers, self.watches = TurnWriters(bus), TurnWatches(bus, home)
+        self.holds, self.stops = Holds(bus, home, PenRole.RUNNER), Stops(bus)
+        self.ending, self.questions = TurnEnding(bus, self.pen, self.writers), QuestionKeeper(bus)
+        self.stopper = TurnStopper(bus, self.pen, self.watches, self.ending)
+        self.ids = OwnedIds(b"secret")
+        self.door = TurnDoor(
+            bus, ids=self.ids, watches=self.watches, pen=self.pen, models=self.models, turn_s=20
+        )
+        self.runner = TurnRunner(
+            bus,
+            holder=home,
+            holds=self.holds,
+            pen=self.pen,
+            writers=self.writers,
+            watches=self.watches,
+            stops=self.stops,
+            models=self.models,
+            gathering=Gathering(bus, GatewaySettings()),
+            ending=self.ending,
+            questions=self.questions,
+        )
+        self.loop = WorkLoop(bus, TURNS, self.runner.work, slots=8, pullers=1)
+
+    async def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        for part in (self.writers, self.watches, self.holds, self.stops):
+            await part.start()
+        endless = (self.writers, self.watches, self.stopper, self.questions)
+        return [tasks.create_task(one.run()) for one in endless]
+
+    async def ask(self, text: str = "Who has the pen?", **fields: object) -> tuple[AcceptedTurn, Seen]:
+        seen = Seen()
+        frame = StartTurnFrame.model_validate({"type": "start_turn", "text": text, **fields})
+        return await self.door.start(OWNER, frame, seen.take), seen
+
+
+class Rig:
+    """Two gateways, one worker, one model and the neighbours."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.model = ScriptedModel()
+        self.neighbours = Neighbours()
+        self.first, self.second = Gateway(bus, "gateway-1"), Gateway(bus, "gateway-2")
+        self.catalogue = Catalogue([self.model])
+        self.worker_writers, self.worker_stops = TurnWriters(bus), Stops(bus)
+        self.worker_holds = Holds(bus, "llm-1", PenRole.WORKER)
+        self.worker = GenerationWorker(
+            bus,
+            holder="llm-1",
+            holds=self.worker_holds,
+            pen=Pen(bus),
+            writers=self.worker_writers,
+            stops=self.worker_stops,
+            new_generation=self._new_generation,
+        )
+        self.worker_loop = WorkLoop(bus, llm_jobs("scripted"), self.worker.work, slots=8, pullers=1)
+
+    def _new_generation(self, job: GenerateJob) -> Generation:
+        return Generation(self.bus, job, self.catalogue, self.worker_stops, window_ms=0)
+
+
+@asynccontextmanager
+async def running(bus: Bus, *, runs_turns: bool = True, writes_answers: bool = True) -> AsyncGenerator[Rig]:
+    """Run the rig while the body tests it; its work loops may be left out."""
+    rig = Rig(bus)
+    rig.neighbours.bind(bus, rig.catalogue)
+    await bus.start()
+    async with asyncio.TaskGroup() as tasks:
+        endless = [*await rig.first.start(tasks), *await rig.second.start(tasks)]
+        for part in (rig.worker_writers, rig.worker_stops, rig.worker_holds):
+            await part.start()
+        endless.append(tasks.create_task(rig.worker_writers.run()))
+        loops: list[WorkLoop] = []
+        if runs_turns:
+            loops.append(rig.first.loop)
+        if writes_answers:
+            loops.append(rig.worker_loop)
+        endless += [tasks.create_task(loop.run()) for loop in loops]
+        try:
+            yield rig
+        finally:
+            for task in endless:
+                task.cancel()
