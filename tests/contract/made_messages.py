@@ -78,31 +78,43 @@ def _plain(kind: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
         )
     plain: dict[Any, st.SearchStrategy[Any]] = {
         bool: st.booleans(),
-        # In Python a field of bytes takes base64 text, as it does on the wire.
-        bytes: st.binary(max_size=MAX_CHARS).map(lambda data: data.hex().encode()),
+        bytes: st.binary(max_size=MAX_CHARS),
         NoneType: st.none(),
     }
     return plain[kind]
 
 
 def _text(metadata: list[Any]) -> st.SearchStrategy[str]:
-    smallest, largest = _lengths(metadata, MAX_CHARS)
+    fewest, most = _lengths(metadata, MAX_CHARS)
     for item in metadata:
         if pattern := getattr(item, "pattern", None):
-            matching = st.from_regex(pattern, fullmatch=True)
-            # Some patterns are anchored with $, which also lets a last newline pass.
-            return matching.filter(lambda text: smallest <= len(text.strip()) <= largest and "\n" not in text)
-    return st.text(min_size=smallest, max_size=largest)
+            return _matching(str(pattern), fewest, _limit(metadata))
+    return st.text(min_size=fewest, max_size=most)
 
 
-def _lengths(metadata: list[Any], largest: int) -> tuple[int, int]:
-    """Return the fewest and most items, with at most `largest` above the fewest."""
+def _matching(pattern: str, fewest: int, limit: int) -> st.SearchStrategy[str]:
+    # A last newline passes Python's $, but not the $ of the engine that Pydantic uses; surrounding
+    # space may be stripped before the length is looked at.
+    return st.from_regex(pattern, fullmatch=True).filter(
+        lambda text: fewest <= len(text.strip()) <= len(text) <= limit and "\n" not in text
+    )
+
+
+def _limit(metadata: list[Any]) -> int:
+    return min([item.max_length for item in metadata if isinstance(item, MaxLen)], default=LARGEST_INT)
+
+
+def _lengths(metadata: list[Any], extra: int) -> tuple[int, int]:
+    """Return the fewest and most items, with at most `extra` above the fewest."""
     fewest = max([item.min_length for item in metadata if isinstance(item, MinLen)], default=0)
-    most = min([item.max_length for item in metadata if isinstance(item, MaxLen)], default=fewest + largest)
-    return fewest, min(most, fewest + largest)
+    return fewest, min(_limit(metadata), fewest + extra)
 
 
 def _bounds(metadata: list[Any]) -> tuple[Any, Any]:
-    low = [item.ge if isinstance(item, Ge) else item.gt for item in metadata if isinstance(item, Ge | Gt)]
-    high = [item.le if isinstance(item, Le) else item.lt for item in metadata if isinstance(item, Le | Lt)]
+    low: list[Any] = [
+        item.ge if isinstance(item, Ge) else item.gt for item in metadata if isinstance(item, Ge | Gt)
+    ]
+    high: list[Any] = [
+        item.le if isinstance(item, Le) else item.lt for item in metadata if isinstance(item, Le | Lt)
+    ]
     return max(low, default=None), min(high, default=None)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from jsonschema import Draft7Validator
@@ -15,16 +15,15 @@ def document() -> dict[str, Any]:
     return json.loads((schemas.FOLDER / "asyncapi.json").read_text(encoding="utf-8"))
 
 
-def references(node: Any) -> Iterator[str]:
+def references(node: object) -> Iterator[str]:
     if isinstance(node, dict):
-        found: dict[str, Any] = node
+        found = cast(dict[str, Any], node)
         if isinstance(ref := found.get("$ref"), str):
             yield ref
         for value in found.values():
             yield from references(value)
     elif isinstance(node, list):
-        items: list[Any] = node
-        for value in items:
+        for value in cast(list[Any], node):
             yield from references(value)
 
 
@@ -67,7 +66,9 @@ def test_every_channel_is_sent_to_and_received_from(document: dict[str, Any]) ->
             operation = document["operations"][f"{action}_{channel.name}"]
             assert operation["action"] == action
             assert operation["channel"]["$ref"] == f"#/channels/{channel.name}"
-            replies = [ref["$ref"].rsplit("/", 1)[1] for ref in operation.get("reply", {}).get("messages", ())]
+            replies = [
+                ref["$ref"].rsplit("/", 1)[1] for ref in operation.get("reply", {}).get("messages", ())
+            ]
             assert replies == [one.__name__ for one in channel.replies]
 
 

@@ -45,7 +45,9 @@ def test_every_subject_has_a_channel(name: str) -> None:
 @pytest.mark.parametrize("name", BUILDERS)
 def test_every_builder_builds_into_a_channel(name: str) -> None:
     builder: Callable[..., str] = BUILDERS[name]
-    wanted = {parameter: 1 if parameter == "number" else "1" for parameter in inspect.signature(builder).parameters}
+    wanted = {
+        parameter: 1 if parameter == "number" else "1" for parameter in inspect.signature(builder).parameters
+    }
     built = builder(**wanted)
     (channel,) = (one for one in CHANNELS if matches(one.pattern, literal(built)))
     assert set(wanted) <= set(channel.parameters)

@@ -1,4 +1,4 @@
-"""Only additive changes within a version; unknown fields and types are ignored, malformed known types are not."""
+"""Only additive changes within a version; what is unknown is ignored, what is malformed is not."""
 
 import copy
 import json
@@ -61,7 +61,10 @@ def test_additions_are_compatible(new: dict[str, Any]) -> None:
         (changed("remove", "properties", "limit"), "/limit: is gone"),
         (changed("set", "required", value=["type", "ref", "limit"]), "/limit: is required now"),
         (changed("set", "required", value=["type"]), "/ref: is required no longer"),
-        (changed("set", "properties", "limit", "type", value="string"), "/limit/type: 'integer' became 'string'"),
+        (
+            changed("set", "properties", "limit", "type", value="string"),
+            "/limit/type: 'integer' became 'string'",
+        ),
         (changed("set", "properties", "limit", "maximum", value=5), "/limit/maximum: 10 became 5"),
         (changed("remove", "$defs", "Ref", "properties", "id"), "/ref/id: is gone"),
         (changed("set", "properties", "type", "const", value="ask"), "/type/const: 'asked' became 'ask'"),

@@ -44,7 +44,9 @@ def imported_with(*modules: str) -> set[str]:
 
 
 def test_contracts_import_pydantic_and_nothing_else() -> None:
-    modules = [f"parley_contracts.{path.stem}" for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"]
+    modules = [
+        f"parley_contracts.{path.stem}" for path in sorted(PACKAGE.glob("*.py")) if path.stem != "__init__"
+    ]
     found = imported_with("parley_contracts", *modules)
     assert found - ALLOWED == set()
     assert {"parley_contracts", "pydantic"} <= found

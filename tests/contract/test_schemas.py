@@ -1,6 +1,7 @@
 """The committed documents are those of the models, and they describe what really travels."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,14 @@ every_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda one: one
 some_examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@cache
 def schema_of(message: type[BaseModel]) -> dict[str, Any]:
     return json.loads((schemas.FOLDER / f"{message.__name__}.json").read_text(encoding="utf-8"))
+
+
+def faults(message: type[BaseModel], body: object) -> list[str]:
+    validator: Any = Draft202012Validator(schema_of(message))
+    return [str(error.message) for error in validator.iter_errors(body)]
 
 
 def test_the_documents_on_disk_are_those_of_the_models() -> None:
@@ -92,7 +99,7 @@ def test_a_message_comes_back_as_it_was_sent_and_obeys_its_schema(
     sent = data.draw(made(message))
     text = sent.model_dump_json()
     assert message.model_validate_json(text) == sent
-    Draft202012Validator(schema_of(message)).validate(json.loads(text))
+    assert faults(message, json.loads(text)) == []
 
 
 @every_message
@@ -102,15 +109,13 @@ def test_fields_of_a_later_version_change_nothing(message: type[BaseModel], data
     sent = data.draw(made(message))
     later = json.dumps({**json.loads(sent.model_dump_json()), "added_later": [1]})
     assert message.model_validate_json(later) == sent
-    Draft202012Validator(schema_of(message)).validate(json.loads(later))
+    assert faults(message, json.loads(later)) == []
 
 
 @every_message
 @some_examples
 @given(data=st.data())
-def test_a_message_without_a_field_it_needs_is_refused(
-    message: type[BaseModel], data: st.DataObject
-) -> None:
+def test_a_message_without_a_field_it_needs_is_refused(message: type[BaseModel], data: st.DataObject) -> None:
     needed = [name for name, field in message.model_fields.items() if field.is_required()]
     if not needed:
         return
@@ -118,4 +123,4 @@ def test_a_message_without_a_field_it_needs_is_refused(
     del body[data.draw(st.sampled_from(needed))]
     with pytest.raises(ValidationError):
         message.model_validate_json(json.dumps(body))
-    assert not Draft202012Validator(schema_of(message)).is_valid(body)
+    assert faults(message, body) != []

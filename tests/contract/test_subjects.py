@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from parley_contracts import subjects
 
 PARSERS: dict[str, Callable[[str], Any]] = {
-    name: function for name, function in inspect.getmembers(subjects, inspect.isfunction) if name.startswith("parse_")
+    name: function
+    for name, function in inspect.getmembers(subjects, inspect.isfunction)
+    if name.startswith("parse_")
 }
 BUILT: dict[str, Callable[..., str]] = {
     name: getattr(subjects, name.removeprefix("parse_")) for name in PARSERS
@@ -54,7 +56,7 @@ def test_every_builder_has_a_parser() -> None:
 def test_a_parser_returns_what_its_builder_was_given(name: str, data: st.DataObject) -> None:
     given_to = arguments_of(BUILT[name], data)
     parsed = PARSERS[name](BUILT[name](*given_to))
-    assert list(parsed if isinstance(parsed, tuple) else (parsed,)) == given_to
+    assert parsed == (given_to[0] if len(given_to) == 1 else tuple(given_to))
 
 
 @by_parser
@@ -78,9 +80,15 @@ def test_a_filter_refuses_what_is_no_part(name: str, value: str) -> None:
 @given(data=st.data())
 def test_a_parser_refuses_every_other_subject(name: str, data: st.DataObject) -> None:
     subject = BUILT[name](*arguments_of(BUILT[name], data))
-    others = [f"{subject}.more", subject.rsplit(".", 1)[0], f"x{subject}", f"{subject.rsplit('.', 1)[0]}.*", ""]
+    others = [
+        f"{subject}.more",
+        subject.rsplit(".", 1)[0],
+        f"x{subject}",
+        f"{subject.rsplit('.', 1)[0]}.*",
+        "",
+    ]
     for other in others:
-        with pytest.raises(ValueError, match=r"not a|invalid literal"):
+        with pytest.raises(ValueError, match="not a"):
             PARSERS[name](other)
 
 
@@ -101,5 +109,5 @@ def test_pen_slots_count_from_one(turn_id: str, number: int) -> None:
 @given(turn_id=parts, word=st.sampled_from(["0", "-1", "01", "1_0", "x"]))
 def test_what_is_no_pen_slot_is_not_parsed_as_one(turn_id: str, word: str) -> None:
     stem = subjects.pen_slot(turn_id, 1).rsplit(".", 1)[0]
-    with pytest.raises(ValueError, match=r"not a|invalid literal|count from 1"):
+    with pytest.raises(ValueError, match="not a"):
         subjects.parse_pen_slot(f"{stem}.{word}")

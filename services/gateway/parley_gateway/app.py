@@ -15,6 +15,7 @@ from parley_gateway import (
     pages,
     session_api,
 )
+from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.http_errors import install_error_handlers
@@ -67,5 +68,6 @@ def create_app(edge: Edge) -> FastAPI:
     app.mount("/page", StaticFiles(directory=pages.PAGE_FOLDER, check_dir=False))
     pages.install_docs(app)
     install_error_handlers(app)
+    app.add_middleware(BodyLimit, max_upload_bytes=edge.settings.gateway_max_upload_bytes)
     app.add_middleware(SecurityHeaders)
     return app

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from parley_gateway.identity import Principal
 from parley_gateway.outbox import Outbox, SlowSocketError
-from parley_gateway.turn_door import TurnDoor
+from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 from parley_gateway.turn_stopper import TurnStopper
 
 log = logging.getLogger("parley.gateway")
@@ -113,17 +113,20 @@ class ChatSocket:
         relay = _TurnRelay(self._outbox)
         accepted = await self._door.start(self._principal, frame, relay.take)
         await self._watch(accepted.ref.client_turn_id, accepted.watch)
-        self._reply(
-            TurnAccepted(turn_id=accepted.ref.client_turn_id, conversation_id=accepted.conversation_id)
-        )
+        self._accept(accepted, relay)
+
+    def _accept(self, turn: AcceptedTurn, relay: "_TurnRelay") -> None:
+        self._reply(TurnAccepted(turn_id=turn.ref.client_turn_id, conversation_id=turn.conversation_id))
         relay.open()
 
     async def _resume(self, frame: ResumeTurnFrame) -> None:
         await self._make_room()
         if earlier := self._watches.pop(frame.turn_id, None):
             await self._door.release(earlier)
-        watch = await self._door.resume(self._principal, frame.turn_id, frame.after_seq, self._outbox.relay)
-        await self._watch(frame.turn_id, watch)
+        relay = _TurnRelay(self._outbox)
+        found = await self._door.resume(self._principal, frame.turn_id, frame.after_seq, relay.take)
+        await self._watch(frame.turn_id, found.watch)
+        self._accept(found, relay)
 
     async def _watch(self, client_turn_id: str, watch: TurnWatch) -> None:
         if earlier := self._watches.pop(client_turn_id, None):
@@ -144,7 +147,7 @@ class ChatSocket:
 
 
 class _TurnRelay:
-    """Holds a new turn's events back until `turn_accepted` has gone before them."""
+    """Holds a turn's events back until `turn_accepted` has gone before them."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

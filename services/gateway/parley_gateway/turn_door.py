@@ -7,7 +7,7 @@ from uuid import uuid4
 from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.turns import CancelTurn, ChatMessage, PenClaim, StartTurn, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, PenClaim, Seal, StartTurn, TurnRef
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.message_headers import now_ms, outgoing
 from parley_messaging.pen import Pen
@@ -62,11 +62,13 @@ class TurnDoor:
         """
         if self.is_closed:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
+        if not frame.text.strip():
+            raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         conversation_id = self._conversation(principal, frame, ref)
         await self._models.choose(frame.model)
-        if frame.turn_id is not None and (home := await self._home(ref)) is not None:
-            return await self._join(ref, home, conversation_id, sink)
+        if frame.turn_id is not None and (first := await self._pen.read(ref.turn_id, 1)) is not None:
+            return await self._join(ref, first, sink)
         watch = self._watches.open_new(ref.turn_id, sink)
         accepted_at_ms = now_ms()
         command = StartTurn(
@@ -90,8 +92,10 @@ class TurnDoor:
             raise
         if is_repeat:
             await self._watches.close(watch)
-            home = await self._await_home(ref) or self._watches.home
-            return await self._join(ref, home, conversation_id, sink)
+            first = await self._await_claim(ref)
+            if first is None:
+                raise ParleyError(ErrorCode.UNAVAILABLE, "The turn waits to be run; resume it later.")
+            return await self._join(ref, first, sink)
         return AcceptedTurn(ref, conversation_id, watch)
 
     async def _accept(self, command: StartTurn) -> bool:
@@ -125,37 +129,35 @@ class TurnDoor:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such conversation.", field="conversation_id")
         return frame.conversation_id
 
-    async def _join(self, ref: TurnRef, home: str, conversation_id: str, sink: Sink) -> AcceptedTurn:
-        watch = await self._watches.open(home, ref.turn_id, 0, sink)
-        return AcceptedTurn(ref, conversation_id, watch)
+    async def _join(self, ref: TurnRef, first: PenClaim | Seal, sink: Sink) -> AcceptedTurn:
+        watch = await self._watches.open(_home_of(first), ref.turn_id, 0, sink)
+        return AcceptedTurn(ref, _conversation_of(first), watch)
 
-    async def _home(self, ref: TurnRef) -> str | None:
-        """Return where a turn's events stand, or None while nobody has claimed it."""
-        first = await self._pen.read(ref.turn_id, 1)
-        if first is None:
-            return None
-        return first.home if isinstance(first, PenClaim) else first.turn.home
-
-    async def _await_home(self, ref: TurnRef) -> str | None:
-        """Return where a turn's events stand, allowing for one that was accepted a moment ago."""
+    async def _await_claim(self, ref: TurnRef) -> PenClaim | Seal | None:
+        """Return the first claim of a turn, allowing for one that was accepted a moment ago."""
         try:
             async with asyncio.timeout(FIND_S):
                 # A slot tells nobody that it was won: refused claims are heard live as well.
-                while (home := await self._home(ref)) is None:  # noqa: ASYNC110
+                while (first := await self._pen.read(ref.turn_id, 1)) is None:  # noqa: ASYNC110
                     await asyncio.sleep(FIND_STEP_S)
-                return home
+                return first
         except TimeoutError:
             return None
 
     async def resume(
         self, principal: Principal, client_turn_id: str, after_seq: int, sink: Sink
-    ) -> TurnWatch:
+    ) -> AcceptedTurn:
         """Watch a turn of any gateway from after `after_seq`; ParleyError `not_found` if there is none."""
+        ref, first = await self._find(principal, client_turn_id)
+        watch = await self._watches.open(ref.home, ref.turn_id, after_seq, sink)
+        return AcceptedTurn(ref, _conversation_of(first), watch)
+
+    async def _find(self, principal: Principal, client_turn_id: str) -> tuple[TurnRef, PenClaim | Seal]:
         ref = self._ref(principal, client_turn_id)
-        home = await self._await_home(ref)
-        if home is None:
+        first = await self._await_claim(ref)
+        if first is None:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
-        return await self._watches.open(home, ref.turn_id, after_seq, sink)
+        return ref.model_copy(update={"home": _home_of(first)}), first
 
     async def cancel(self, principal: Principal, client_turn_id: str) -> TurnRef:
         """Store the stop of a turn; its terminal event follows.
@@ -163,11 +165,8 @@ class TurnDoor:
         Raises:
             ParleyError: `not_found` if there is no such turn, `unavailable` if the stop is not stored.
         """
-        ref = self._ref(principal, client_turn_id)
-        home = await self._await_home(ref)
-        if home is None:
-            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
-        stop = CancelTurn(turn=ref.model_copy(update={"home": home}), cancelled_at_ms=now_ms())
+        ref, _ = await self._find(principal, client_turn_id)
+        stop = CancelTurn(turn=ref, cancelled_at_ms=now_ms())
         try:
             await self._bus.store(subjects.turn_cancel(ref.turn_id), stop.model_dump_json().encode())
         except NotStoredError:
@@ -177,3 +176,13 @@ class TurnDoor:
     async def release(self, watch: TurnWatch) -> None:
         """Stop watching; the turn goes on."""
         await self._watches.close(watch)
+
+
+def _home_of(first: PenClaim | Seal) -> str:
+    return first.home if isinstance(first, PenClaim) else first.turn.home
+
+
+def _conversation_of(first: PenClaim | Seal) -> str:
+    if isinstance(first, Seal):
+        return first.conversation_id
+    return first.command.conversation_id if first.command else ""

@@ -56,7 +56,6 @@ def assemble(
     searching = Searching(
         database=database,
         passages=passages,
-        spaces=spaces,
         index=index,
         embedder=embedder,
         embed_budget_s=settings.rag_embed_budget_s,

@@ -22,8 +22,8 @@ _WORD = re.compile(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]")
 class ChunkSize:
     """How long passages get. `max_tokens` is an estimate that keeps heading and text in a window of 256."""
 
-    target_chars: int = 800
-    max_tokens: int = 210
+    target_chars: int = 900
+    max_tokens: int = 220
     merge_below_chars: int = 200
     overlap_chars: int = 150
 
@@ -47,7 +47,8 @@ class _Unit:
     headings: tuple[str, ...]
     page: int | None
     paragraph: int
-    inside_long_paragraph: bool
+    inside_long_paragraph: bool = False
+    tokens: int = 0
 
 
 def cut(extraction: Extraction, size: ChunkSize) -> list[Chunk]:
@@ -81,7 +82,8 @@ def _units(extraction: Extraction, block: Block, number: int, size: ChunkSize) -
     spans = _split(text, block.start, block.end, block.kind, size)
     long = len(spans) > 1 and block.kind is BlockKind.PARAGRAPH
     for start, end in spans:
-        yield _Unit(start, end, block.headings, page_at(extraction.page_starts, start), number, long)
+        page, tokens = page_at(extraction.page_starts, start), estimate_tokens(text[start:end])
+        yield _Unit(start, end, block.headings, page, number, long, tokens)
 
 
 def _split(text: str, start: int, end: int, kind: BlockKind, size: ChunkSize) -> list[tuple[int, int]]:
@@ -131,11 +133,19 @@ def _fits(text: str, start: int, end: int, size: ChunkSize) -> bool:
 def _pack(text: str, units: Sequence[_Unit], size: ChunkSize) -> Iterator[list[_Unit]]:
     """Group neighbouring units under one heading and on one page into passages."""
     run: list[_Unit] = []
+    tokens = 0
     for unit in units:
-        if run and not (_same_place(run[-1], unit) and _fits(text, run[0].start, unit.end, size)):
+        added = unit.tokens + (estimate_tokens(text[run[-1].end : unit.start]) if run else 0)
+        if run and not (
+            _same_place(run[-1], unit)
+            and unit.end - run[0].start <= size.target_chars
+            and tokens + added <= size.max_tokens
+        ):
             yield run
             run = _overlap(text, run, unit, size)
+            tokens, added = sum(kept.tokens for kept in run), unit.tokens
         run.append(unit)
+        tokens += added
     if run:
         yield run
 
@@ -160,7 +170,7 @@ def _overlap(text: str, run: Sequence[_Unit], unit: _Unit, size: ChunkSize) -> l
 
 def _span(run: Sequence[_Unit]) -> _Unit:
     first, last = run[0], run[-1]
-    return _Unit(first.start, last.end, first.headings, first.page, first.paragraph, False)
+    return _Unit(first.start, last.end, first.headings, first.page, first.paragraph)
 
 
 def _merge_small(text: str, spans: Sequence[_Unit], size: ChunkSize) -> list[_Unit]:
@@ -170,7 +180,7 @@ def _merge_small(text: str, spans: Sequence[_Unit], size: ChunkSize) -> list[_Un
         before = merged[-1] if merged else None
         if before is not None and _mergeable(text, before, span, size):
             shared = _shared(before.headings, span.headings)
-            merged[-1] = _Unit(before.start, span.end, shared, before.page, before.paragraph, False)
+            merged[-1] = _Unit(before.start, span.end, shared, before.page, before.paragraph)
         else:
             merged.append(span)
     return merged

@@ -146,10 +146,6 @@ class Documents:
                 raise no_such_document()
             await remove_row(session, row)
 
-    async def check(self) -> None:
-        """Raise when the documents cannot be read."""
-        await self._database.check()
-
 
 def _this(owner_id: str, document_id: str) -> tuple[ColumnElement[bool], ...]:
     return DocumentRow.owner_id == owner_id, DocumentRow.id == document_id

@@ -121,7 +121,7 @@ class Ingestion:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
             raise UnreadableDocument("The uploaded file is no longer stored; upload it again.") from error
-        if sha256(original).hexdigest() != document.sha256:
+        if (await asyncio.to_thread(sha256, original)).hexdigest() != document.sha256:
             raise UnreadableDocument("The upload arrived damaged; upload the file again.")
         return original
 

@@ -1,5 +1,6 @@
 """Texts and passages of documents in the database. Every query names the owner."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Passages:
 
         None says that the document is gone.
         """
-        rows = [_chunk_row(document, read.text, ordinal, chunk) for ordinal, chunk in enumerate(read.chunks)]
+        rows = await asyncio.to_thread(_chunk_rows, document, read)
         async with self._database.writing() as session:
             current = await session.get(DocumentRow, document.id)
             if current is None or current.owner_id != document.owner_id:
@@ -115,6 +116,10 @@ class Passages:
             return None
         before, text, after, page_starts = row
         return Span(before, text, after, page_at(page_starts, start))
+
+
+def _chunk_rows(document: DocumentRow, read: ReadText) -> list[dict[str, object]]:
+    return [_chunk_row(document, read.text, ordinal, chunk) for ordinal, chunk in enumerate(read.chunks)]
 
 
 def _chunk_row(document: DocumentRow, text: str, ordinal: int, chunk: Chunk) -> dict[str, object]:

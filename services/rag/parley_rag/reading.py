@@ -21,7 +21,7 @@ class ReadLimits:
     timeout_s: float = 120.0
     memory_bytes: int = 1 << 30
     text_chars: int = 50_000_000
-    passage_chars: int = 800
+    passage_chars: int = 900
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,26 @@
 
 import logging
 import time
-from dataclasses import replace
 
 from parley_contracts.citations import Passage
 from parley_contracts.errors import ParleyError
 from parley_contracts.rag import DocumentStatus, Search, SearchResults
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from parley_rag.database import Database
-from parley_rag.embedding import Embedder
+from parley_rag.embedding import Embedder, VectorSpace
 from parley_rag.fusion import fuse
 from parley_rag.measures import Measures
-from parley_rag.passages import Found, Passages
-from parley_rag.tables import DocumentRow
-from parley_rag.vector_space import VectorSpaces
+from parley_rag.passages import Passages
+from parley_rag.tables import DocumentRow, VectorSpaceRow
+from parley_rag.vector_space import space_of
 from parley_rag.vectors import Scope, VectorIndex
 
 _log = logging.getLogger("parley.rag")
 _MIN_CANDIDATES = 50
 _CANDIDATES_A_RESULT = 5
 _FLOAT_BYTES = 4
+_SPARE = 2  # passages read for one that is shown, as some are equal or gone
 
 
 class Searching:
@@ -32,7 +32,6 @@ class Searching:
         *,
         database: Database,
         passages: Passages,
-        spaces: VectorSpaces,
         index: VectorIndex,
         embedder: Embedder,
         embed_budget_s: float,
@@ -40,7 +39,6 @@ class Searching:
     ) -> None:
         self._database = database
         self._passages = passages
-        self._spaces = spaces
         self._index = index
         self._embedder = embedder
         self._embed_budget_s = embed_budget_s
@@ -49,37 +47,41 @@ class Searching:
     async def search(self, request: Search) -> SearchResults:
         """Return the best passages; `degraded` names npu when only words were searched."""
         started_s = time.monotonic()
-        scope = await self._scope(request)
-        if scope is None:
+        place = await self._place(request)
+        if place is None:
             return SearchResults(results=())
-        vector = await self._vector(request)
+        scope, space = place
+        vector = await self._vector(request, space)
         limit = max(_MIN_CANDIDATES, _CANDIDATES_A_RESULT * request.limit)
         ranked = fuse(await self._index.search(request.query, vector, scope, limit))
-        found = await self._passages.by_id(request.owner_id, [id_ for id_, _ in ranked])
-        results = _distinct(ranked, found, request.limit)
+        results = await self._distinct(request.owner_id, ranked, request.limit)
         self._measures.searches.labels("hybrid" if vector else "words").inc()
         self._measures.search_s.observe(time.monotonic() - started_s)
         return SearchResults(results=tuple(results), degraded=() if vector else ("npu",))
 
-    async def _scope(self, request: Search) -> Scope | None:
-        """Return where to search; None when the owner has nothing ready there."""
-        wanted = Scope(request.owner_id, request.collections, request.document_ids)
-        query = select(DocumentRow.status, DocumentRow.id).where(DocumentRow.owner_id == request.owner_id)
+    async def _place(self, request: Search) -> tuple[Scope, VectorSpace] | None:
+        """Return where to search and in which space; None when the owner has nothing ready there."""
+        inside = [DocumentRow.owner_id == request.owner_id]
         if request.collections is not None:
-            query = query.where(DocumentRow.collection.in_(request.collections))
+            inside.append(DocumentRow.collection.in_(request.collections))
         if request.document_ids is not None:
-            query = query.where(DocumentRow.id.in_(request.document_ids))
+            inside.append(DocumentRow.id.in_(request.document_ids))
+        ready = exists().where(*inside, DocumentRow.status == DocumentStatus.READY)
+        hidden = select(DocumentRow.id).where(
+            DocumentRow.owner_id == request.owner_id,
+            DocumentRow.status != DocumentStatus.READY,
+            DocumentRow.chunks_done > 0,
+        )
         async with self._database.reading() as session:
-            ready = await session.scalar(query.where(DocumentRow.status == DocumentStatus.READY).limit(1))
-            unready = query.where(DocumentRow.status != DocumentStatus.READY, DocumentRow.chunks_done > 0)
-            hidden = tuple(row.id for row in (await session.execute(unready)).all())
-        return replace(wanted, hidden_document_ids=hidden) if ready else None
+            row = await session.scalar(select(VectorSpaceRow).where(ready))
+            if row is None:
+                return None
+            hidden_ids = tuple(await session.scalars(hidden))
+        scope = Scope(request.owner_id, request.collections, request.document_ids, hidden_ids)
+        return scope, space_of(row)
 
-    async def _vector(self, request: Search) -> bytes | None:
+    async def _vector(self, request: Search, space: VectorSpace) -> bytes | None:
         """Return the query's vector in the index's space: the caller's, else npu's, else None."""
-        space = await self._spaces.current()
-        if space is None:
-            return None
         if (
             request.vector
             and request.engine == space.engine
@@ -99,17 +101,18 @@ class Searching:
             return None
         return vectors.rows[0]
 
-
-def _distinct(ranked: list[tuple[str, float]], found: dict[str, Found], limit: int) -> list[Passage]:
-    """Return the best passages, of equal texts only the first."""
-    results: list[Passage] = []
-    seen: set[str] = set()
-    for id_, score in ranked:
-        stored = found.get(id_)
-        if stored is None or stored.text_hash in seen:
-            continue
-        seen.add(stored.text_hash)
-        results.append(stored.passage.model_copy(update={"score": round(score, 6)}))
-        if len(results) == limit:
-            break
-    return results
+    async def _distinct(self, owner_id: str, ranked: list[tuple[str, float]], limit: int) -> list[Passage]:
+        """Return the best passages, of equal texts only the first; no more are read than needed."""
+        results: list[Passage] = []
+        seen: set[str] = set()
+        for at in range(0, len(ranked), _SPARE * limit):
+            some = ranked[at : at + _SPARE * limit]
+            found = await self._passages.by_id(owner_id, [id_ for id_, _ in some])
+            for id_, score in some:
+                stored = found.get(id_)
+                if stored is not None and stored.text_hash not in seen and len(results) < limit:
+                    seen.add(stored.text_hash)
+                    results.append(stored.passage.model_copy(update={"score": round(score, 6)}))
+            if len(results) == limit:
+                break
+        return results

@@ -14,7 +14,7 @@ class RagSettings(ServiceSettings):
     )
     rag_ingest_slots: int = Field(default=1, ge=1, le=64, description="Documents ingested at the same time.")
     rag_passage_chars: int = Field(
-        default=800, ge=200, le=4000, description="Longest passage, in characters."
+        default=900, ge=200, le=4000, description="Longest passage, in characters."
     )
     rag_read_timeout_s: float = Field(default=120.0, gt=0, description="Longest time to read one document.")
     rag_read_memory_bytes: int = Field(

@@ -16,6 +16,11 @@ class OtherVectorSpace(Exception):
     """Vectors of another model or engine were about to be added to the index."""
 
 
+def space_of(row: VectorSpaceRow) -> VectorSpace:
+    """Return the space that a row records."""
+    return VectorSpace(row.model, row.engine, row.dimensions)
+
+
 class VectorSpaces:
     """The record of what made the vectors."""
 
@@ -23,17 +28,11 @@ class VectorSpaces:
         self._database = database
         self._dimensions = dimensions
 
-    async def current(self) -> VectorSpace | None:
-        """Return the index's space; None before its first vector."""
-        async with self._database.reading() as session:
-            row = await session.get(VectorSpaceRow, _NAME)
-        return row and VectorSpace(row.model, row.engine, row.dimensions)
-
     async def claim(self, space: VectorSpace) -> None:
         """Make `space` the index's own while it is empty, else insist that it is."""
         async with self._database.writing() as session:
             row = await session.get(VectorSpaceRow, _NAME)
-            held = row and VectorSpace(row.model, row.engine, row.dimensions)
+            held = row and space_of(row)
             if held == space:
                 return
             is_empty = (

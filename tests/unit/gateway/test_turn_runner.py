@@ -140,9 +140,7 @@ async def test_the_same_turn_id_again_is_the_same_turn(bus: Bus) -> None:
 async def test_a_repeat_while_the_turn_still_waits_is_the_same_turn(bus: Bus) -> None:
     mine = uuid4().hex
     async with running(bus) as rig:
-        (_, one), (_, two) = await asyncio.gather(
-            rig.first.ask(turn_id=mine), rig.second.ask(turn_id=mine)
-        )
+        (_, one), (_, two) = await asyncio.gather(rig.first.ask(turn_id=mine), rig.second.ask(turn_id=mine))
         await one.ended()
         await two.ended()
         assert one.frames == two.frames
@@ -221,7 +219,7 @@ async def test_a_turn_that_several_runners_died_of_is_given_up(bus: Bus) -> None
 async def test_a_generation_begun_under_a_dead_runner_is_followed_and_not_repeated(bus: Bus) -> None:
     async with running(bus, runs_turns=False) as rig:
         rig.model.may_go_on.clear()
-        accepted, seen = await rig.first.ask()
+        _, seen = await rig.first.ask()
         async with asyncio.TaskGroup() as tasks:
             dying = tasks.create_task(rig.first.loop.run())
             await seen.until(lambda found: bool(found.text))

@@ -138,7 +138,9 @@ class EdgeIndex:
         await self._ask("flush")
 
     async def check(self) -> None:
-        await self._ask("check")
+        """Raise when the child cannot be started; a living one is not asked, so that it gets its rest."""
+        if self._child is None or not self._child.is_alive:
+            await self._ask("check")
 
     async def close(self) -> None:
         """Let the child write everything and end."""

@@ -1,5 +1,6 @@
 """Brings a database to the newest revision, in the caller's transaction."""
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +17,7 @@ def script_config() -> Config:
 
 def upgrade(connection: Connection) -> None:
     """Run what is missing."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = script_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

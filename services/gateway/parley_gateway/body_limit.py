@@ -1,0 +1,47 @@
+"""Refuses request bodies larger than their route takes, before they are read."""
+
+from parley_contracts.errors import ErrorCode, ParleyError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parley_gateway.http_errors import error_response
+
+JSON_BYTES = 4 * 1024 * 1024
+MULTIPART_OVERHEAD_BYTES = 64 * 1024
+UPLOAD_PATH = "/api/documents"
+
+
+class BodyLimit:
+    """Answers 413 by the declared length, or when a body without one grows too large."""
+
+    def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
+        self._app = app
+        self._max_upload_bytes = max_upload_bytes + MULTIPART_OVERHEAD_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        limit = self._max_upload_bytes if scope["path"] == UPLOAD_PATH else JSON_BYTES
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            fault = ParleyError(ErrorCode.TOO_LARGE, f"The body is larger than {limit} bytes.")
+            await error_response(request, fault.body())(scope, receive, send)
+            return
+        await self._app(scope, _counted(receive, limit), send)
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    left = limit
+
+    async def counted() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, f"The body is larger than {limit} bytes")
+        return message
+
+    return counted

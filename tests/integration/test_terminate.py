@@ -1,0 +1,172 @@
+"""SIGTERM to every service in the middle of an answer: it is byte-exact, and nothing is done twice."""
+
+import asyncio
+import json
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.fakes.ollama_server import OllamaFake
+from tests.integration.chat_client import ChatClient
+from tests.integration.deliveries import watching_deliveries
+from tests.integration.library import upload
+from tests.integration.paced import QUICK, SIX_SECONDS, TEN_SECONDS, PacedModel
+from tests.integration.stack import Stack
+from tests.integration.turn_view import TurnView
+from tests.integration.waiting import eventually
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.nats,
+    pytest.mark.redis,
+    pytest.mark.model,
+    pytest.mark.asyncio(loop_scope="session"),
+]
+
+QUICK_ID = f"ollama/{QUICK}"
+SERVICE_RESTART = 1012
+
+
+async def begun(chat: ChatClient, model: PacedModel) -> TurnView:
+    """Return a turn of which some words are written."""
+    turn = await chat.start("Write on.", model=model.id, collections=[])
+    await chat.until(lambda: turn.text.count(" ") >= 5)
+    return turn
+
+
+def assert_whole(turn: TurnView, model: PacedModel) -> None:
+    assert turn.ending["type"] == "turn_completed", turn.ending
+    assert turn.text.encode() == model.answer_begun_as(turn.text).encode()
+    assert turn.ending["stored"] == "yes"
+    # One writer before the answer and one for it: nobody took over.
+    assert turn.types.count("epoch_started") == 2
+
+
+async def test_what_an_answer_no_longer_needs_stops_and_comes_back_unnoticed(stack: Stack) -> None:
+    async with watching_deliveries(stack.nats_url), stack.chat() as chat:
+        turn = await begun(chat, TEN_SECONDS)
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(chat.until(lambda: turn.is_over))
+            for name in ("memory", "npu", "rag", "browser"):
+                assert not reading.done()
+                assert await stack.terminate(name) == 0, stack.processes[name].log_end()
+                tasks.create_task(stack.start(name))
+        assert_whole(turn, TEN_SECONDS)
+
+
+async def test_a_model_worker_writes_its_answers_to_the_end_and_leaves_the_next_to_its_successor(
+    stack: Stack, ollama: OllamaFake
+) -> None:
+    async with watching_deliveries(stack.nats_url), stack.chat(0) as chat, stack.chat(1) as other:
+        calls = ollama.stats.calls
+        turns = [await begun(chat, SIX_SECONDS), await begun(other, SIX_SECONDS)]
+        async with asyncio.TaskGroup() as tasks:
+            stopping = tasks.create_task(stack.terminate("llm"))
+            reading = tasks.create_task(other.until(lambda: turns[1].is_over))
+            await chat.until(lambda: turns[0].is_over)
+            await reading
+            late = await chat.start("And me?", model=QUICK_ID, collections=[])
+            assert await stopping == 0, stack.processes["llm"].log_end()
+        await stack.start("llm")
+        await chat.until(lambda: late.is_over)
+    for turn in turns:
+        assert_whole(turn, SIX_SECONDS)
+    assert late.ending["type"] == "turn_completed"
+    assert ollama.stats.calls == calls + 3
+
+
+async def streamed_text(stack: Stack, gateway: int, begun: asyncio.Event) -> str:
+    """Return an answer that is streamed over HTTP."""
+    body = {"model": SIX_SECONDS.id, "stream": True, "messages": [{"role": "user", "content": "Go."}]}
+    text = ""
+    async with (
+        stack.http(gateway) as client,
+        client.stream("POST", "/v1/chat/completions", json=body) as response,
+    ):
+        async for line in response.aiter_lines():
+            if line.startswith("data: {"):
+                for choice in json.loads(line.removeprefix("data: "))["choices"]:
+                    text += choice["delta"].get("content", "")
+            if text:
+                begun.set()
+    return text
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+async def test_a_gateway_finishes_the_turns_it_runs_and_the_sockets_it_serves(
+    stack: Stack, victim: int
+) -> None:
+    name = f"gateway-{victim}"
+    async with (
+        watching_deliveries(stack.nats_url),
+        stack.chat(victim) as own,
+        stack.chat(1 - victim) as other,
+    ):
+        is_begun = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            streaming = tasks.create_task(streamed_text(stack, victim, is_begun))
+            own_turns = [await begun(own, SIX_SECONDS) for _ in range(3)]
+            other_turns = [await begun(other, SIX_SECONDS) for _ in range(3)]
+            await is_begun.wait()
+            stopping = tasks.create_task(stack.terminate(name))
+            tasks.create_task(other.until(lambda: all(turn.is_over for turn in other_turns)))
+            await own.until(lambda: all(turn.is_over for turn in own_turns))
+            assert await stopping == 0, stack.processes[name].log_end()
+            with pytest.raises(ConnectionClosed) as caught:
+                await own.next_frame()
+        await stack.start(name)
+    for turn in (*own_turns, *other_turns):
+        assert_whole(turn, SIX_SECONDS)
+    text = streaming.result()
+    assert text == SIX_SECONDS.answer_begun_as(text)
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == SERVICE_RESTART
+
+
+async def test_a_stopping_gateway_sends_new_turns_elsewhere(stack: Stack) -> None:
+    async with watching_deliveries(stack.nats_url), stack.chat(0) as chat:
+        turn = await begun(chat, SIX_SECONDS)
+        stack.signal_term("gateway-0")
+        async with stack.http(0) as client:
+
+            async def is_stopping() -> bool:
+                return (await client.get("/readyz")).status_code == 503
+
+            await eventually(is_stopping)
+        await chat.send({"type": "start_turn", "turn_id": "too-late", "text": "Hi", "model": QUICK_ID})
+        refusal: dict[str, object] = {}
+        while refusal.get("type") != "error":
+            refusal = await chat.next_frame()
+        assert (refusal["turn_id"], refusal["code"], refusal["retryable"]) == (
+            "too-late",
+            "unavailable",
+            True,
+        )
+        async with stack.chat(1) as elsewhere:
+            moved = await elsewhere.ask("Hi", turn_id="too-late", model=QUICK_ID, collections=[])
+        await chat.until(lambda: turn.is_over)
+        assert await stack.processes["gateway-0"].ended() == 0
+        await stack.start("gateway-0")
+    assert_whole(turn, SIX_SECONDS)
+    assert moved.ending["type"] == "turn_completed"
+
+
+async def test_a_document_that_is_being_read_in_is_finished_before_its_service_ends(stack: Stack) -> None:
+    text = "\n\n".join(
+        f"# Entry {n}\n\n" + f"On day {n} the herd of {n * 7} sheep crossed the river at ford {n}. " * 9
+        for n in range(150)
+    )
+    async with watching_deliveries(stack.nats_url), stack.http() as client:
+        response = await upload(client, "herd.md", text.encode(), "herds")
+        document_id = response.json()["document"]["id"]
+
+        async def is_being_read() -> bool:
+            found = (await client.get(f"/api/documents/{document_id}")).json()["document"]
+            assert found["status"] != "ready"
+            return found["chunks_done"] > 0
+
+        await eventually(is_being_read)
+        assert await stack.terminate("rag") == 0, stack.processes["rag"].log_end()
+        await stack.start("rag")
+        document = (await client.get(f"/api/documents/{document_id}")).json()["document"]
+    assert (document["status"], document["chunks_done"]) == ("ready", document["chunks"])
