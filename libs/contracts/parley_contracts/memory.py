@@ -91,18 +91,21 @@ class ConversationList(WireModel):
 
 
 class ReadConversation(OwnedRequest):
-    """Request: a conversation with its messages, oldest first."""
+    """Request: a conversation with its latest turns; `cursor` asks for those before them."""
 
     type: Literal["read_conversation"] = "read_conversation"
     conversation_id: str
+    limit: int = Field(default=200, ge=1, le=1000, description="Turns at most; fewer when they are large.")
+    cursor: str | None = None
 
 
 class ConversationMessages(WireModel):
-    """A conversation and all its messages."""
+    """A conversation and a page of its messages, oldest first; `next_cursor` leads to earlier ones."""
 
     type: Literal["conversation_messages"] = "conversation_messages"
     conversation: Conversation
     messages: tuple[StoredMessage, ...]
+    next_cursor: str | None = None
 
 
 class RenameConversation(OwnedRequest):

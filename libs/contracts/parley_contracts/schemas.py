@@ -21,6 +21,7 @@ from parley_contracts.catalogue import CHANNELS, SOCKET, Channel, message_types
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "v1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+URN = ":".join(("urn", *subjects.PREFIX.split(".")))
 Schema = dict[str, Any]
 
 ERROR_HEADERS = frozenset({headers.SERVICE_ERROR, headers.SERVICE_ERROR_CODE})
@@ -38,7 +39,7 @@ def _with_type_required(schema: Schema) -> Schema:
 def message_schema(message: type[BaseModel]) -> Schema:
     """Return the JSON Schema (2020-12) of one message, as its sender has to write it."""
     body = _with_type_required(message.model_json_schema())
-    return {"$schema": DIALECT, "$id": f"urn:{subjects.PREFIX.replace(".", ":")}:{message.__name__}", **body}
+    return {"$schema": DIALECT, "$id": f"{URN}:{message.__name__}", **body}
 
 
 def _component_schemas() -> Schema:

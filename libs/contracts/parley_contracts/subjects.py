@@ -6,6 +6,7 @@ from typing import NamedTuple
 PREFIX = "parley.v1"
 
 _PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_SLOT = re.compile(r"[1-9][0-9]*")
 
 
 def _part(value: str) -> str:
@@ -60,6 +61,8 @@ def pen_slot(turn_id: str, number: int) -> str:
 def parse_pen_slot(subject: str) -> PenSlot:
     """Return what `pen_slot` was given; ValueError for any other subject."""
     turn_id, number = _parts(subject, _PEN, 2)
+    if not _SLOT.fullmatch(number):
+        raise ValueError(f"not a {_PEN} subject: {subject!r}")
     return PenSlot(turn_id, int(number))
 
 

@@ -44,10 +44,16 @@ async def list_conversations(
 
 @router.get("/{conversation_id}")
 async def read_conversation(
-    conversation_id: str, edge: CurrentEdge, principal: CurrentPrincipal
+    conversation_id: str,
+    edge: CurrentEdge,
+    principal: CurrentPrincipal,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    cursor: str | None = None,
 ) -> ConversationMessages:
-    """Return a conversation with its messages, oldest first."""
-    request = ReadConversation(owner_id=principal.owner_id, conversation_id=conversation_id)
+    """Return a conversation with its latest turns, oldest first; `next_cursor` leads to earlier ones."""
+    request = ReadConversation(
+        owner_id=principal.owner_id, conversation_id=conversation_id, limit=limit, cursor=cursor
+    )
     return await edge.bus.request(
         subjects.MEMORY_READ_CONVERSATION, request, ConversationMessages, timeout_s=ASK_S
     )

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import (
     Conversation,
     ConversationList,
@@ -18,7 +17,7 @@ from parley_contracts.turns import TurnOutcome
 from sqlalchemy import Row, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from parley_memory.cursor import ConversationCursor
+from parley_memory.cursor import PageCursor
 from parley_memory.database import Database
 from parley_memory.ownership import OwnedConversation
 from parley_memory.tables import conversations, messages
@@ -44,9 +43,9 @@ class ConversationShelf:
             .limit(request.limit + 1)
         )
         if request.cursor is not None:
-            cursor = ConversationCursor.decode(request.cursor)
+            cursor = PageCursor.decode(request.cursor)
             here = tuple_(column.updated_at_ms, column.id)
-            query = query.where(here < tuple_(cursor.updated_at_ms, cursor.conversation_id))
+            query = query.where(here < tuple_(cursor.at_ms, cursor.row_id))
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         page = rows[: request.limit]
@@ -56,16 +55,13 @@ class ConversationShelf:
         )
 
     async def read(self, request: ReadConversation) -> ConversationMessages:
-        """Return a conversation with its messages, oldest turn first.
-
-        Raises:
-            ParleyError: `not_found`; `too_large` when it does not fit into one reply.
-        """
+        """Return a conversation with its latest messages, oldest first; `not_found` if it is not theirs."""
         owned = OwnedConversation(request.owner_id, request.conversation_id)
         async with self._database.read() as connection:
             conversation = _conversation(await owned.require(connection))
-            found = await self._messages(connection, conversation.id)
-        return ConversationMessages(conversation=conversation, messages=found)
+            page = await self._turns(connection, request)
+        found = tuple(message for turn in reversed(page.turns) for message in turn)
+        return ConversationMessages(conversation=conversation, messages=found, next_cursor=page.next_cursor)
 
     async def rename(self, request: RenameConversation) -> None:
         """Give a conversation a title; `not_found` when it is not the owner's."""
@@ -100,24 +96,51 @@ class ConversationShelf:
         async with self._database.read() as connection:
             return (await connection.execute(query)).scalar_one()
 
-    async def _messages(self, connection: AsyncConnection, conversation_id: str) -> tuple[StoredMessage, ...]:
+    async def _turns(self, connection: AsyncConnection, request: ReadConversation) -> "_TurnPage":
+        """Return the latest turns before the cursor."""
         column = messages.c
         query = (
             select(messages)
-            .where(column.conversation_id == conversation_id)
-            .order_by(column.turn_at_ms, column.turn_id, column.role.desc())
+            .where(column.conversation_id == request.conversation_id)
+            .order_by(column.turn_at_ms.desc(), column.turn_id.desc(), column.role)
             .execution_options(yield_per=_ROWS_AT_ONCE)
         )
-        left_bytes = self._reply_bytes
-        found: list[StoredMessage] = []
+        if request.cursor is not None:
+            cursor = PageCursor.decode(request.cursor)
+            here = tuple_(column.turn_at_ms, column.turn_id)
+            query = query.where(here < tuple_(cursor.at_ms, cursor.row_id))
+        page = _TurnPage(request.limit, self._reply_bytes)
         async with connection.stream(query) as rows:
             async for row in rows:
-                message = _message(row)
-                left_bytes -= len(message.model_dump_json().encode()) + 1
-                if left_bytes < 0:
-                    raise ParleyError(ErrorCode.TOO_LARGE, "The conversation is too long to be read at once.")
-                found.append(message)
-        return tuple(found)
+                if not page.add(row):
+                    break
+        return page
+
+
+class _TurnPage:
+    """Whole turns, newest first, up to a count and a size; the newest is taken whatever its size."""
+
+    def __init__(self, limit: int, max_bytes: int) -> None:
+        self.turns: list[list[StoredMessage]] = []
+        self.next_cursor: str | None = None
+        self._limit = limit
+        self._left_bytes = max_bytes
+        self._places: list[tuple[int, str]] = []
+
+    def add(self, row: Row[*tuple[Any, ...]]) -> bool:
+        """Take the next message; False when its turn does not fit any more and the page is done."""
+        message, place = _message(row), (row.turn_at_ms, row.turn_id)
+        self._left_bytes -= len(message.model_dump_json().encode()) + 1
+        if self._places and self._places[-1] == place:
+            self.turns[-1].insert(0, message)
+        else:
+            self.turns.append([message])
+            self._places.append(place)
+        if len(self.turns) > 1 and (self._left_bytes < 0 or len(self.turns) > self._limit):
+            del self.turns[-1]
+            self.next_cursor = PageCursor(*self._places[-2]).encode()
+            return False
+        return True
 
 
 def _conversation(row: Row[*tuple[Any, ...]]) -> Conversation:
@@ -143,4 +166,4 @@ def _message(row: Row[*tuple[Any, ...]]) -> StoredMessage:
 
 
 def _cursor_behind(row: Row[*tuple[Any, ...]]) -> str:
-    return ConversationCursor(row.updated_at_ms, row.id).encode()
+    return PageCursor(row.updated_at_ms, row.id).encode()

@@ -24,7 +24,7 @@ class MemorySettings(ServiceSettings):
     memory_reply_bytes: int = Field(
         default=1_000_000,
         ge=10_000,
-        description="The largest conversation read at once; below the bus's largest message.",
+        description="How much of a conversation is read at once; below the bus's largest message.",
     )
 
     @field_validator("database_url")

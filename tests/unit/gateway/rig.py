@@ -95,6 +95,7 @@ class Neighbours:
     """The other services: what they were asked, and how they fail."""
 
     away: set[str] = field(default_factory=set[str])
+    has_stored: asyncio.Event = field(default_factory=asyncio.Event)
     stored: dict[str, Seal] = field(default_factory=dict[str, Seal])
     questions: list[str] = field(default_factory=list[str])
     history: tuple[ChatMessage, ...] = ()
@@ -123,6 +124,7 @@ class Neighbours:
         turn_id = request.seal.turn.turn_id
         is_new = turn_id not in self.stored
         self.stored.setdefault(turn_id, request.seal)
+        self.has_stored.set()
         return Stored(is_new=is_new)
 
     async def store_question(self, request: StoreUserMessage) -> Stored:

@@ -109,8 +109,8 @@ async def test_memory_away_says_pending_and_the_turn_is_stored_when_it_is_back(b
         assert ended.stored == "pending"
         rig.neighbours.away = set()
         async with asyncio.timeout(WAIT_S):
-            while accepted.ref.turn_id not in rig.neighbours.stored:
-                await asyncio.sleep(0.02)
+            await rig.neighbours.has_stored.wait()
+        assert accepted.ref.turn_id in rig.neighbours.stored
         assert len(rig.model.calls) == 1
 
 

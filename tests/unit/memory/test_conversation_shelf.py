@@ -9,8 +9,9 @@ from parley_contracts.memory import (
     ListConversations,
     ReadConversation,
     RenameConversation,
+    StoredMessage,
 )
-from parley_memory.cursor import ConversationCursor
+from parley_memory.cursor import PageCursor
 from sqlalchemy import URL
 
 from tests.unit.memory.stored_turns import ALICE, Memory, open_memory, store_turn
@@ -61,7 +62,7 @@ async def test_a_conversation_used_again_comes_first(memory: Memory) -> None:
         "not base64!",
         base64.urlsafe_b64encode(b"[1]").decode(),
         base64.urlsafe_b64encode(b'["1","c"]').decode(),
-        ConversationCursor(2**63, "c").encode(),
+        PageCursor(2**63, "c").encode(),
         "A" * 5000,
         "\ud800",
     ],
@@ -75,8 +76,8 @@ async def test_a_cursor_that_no_list_returned_is_refused(memory: Memory, cursor:
 
 
 def test_a_cursor_is_read_back() -> None:
-    cursor = ConversationCursor(1_700_000_000_000, "c/ü?")
-    assert ConversationCursor.decode(cursor.encode()) == cursor
+    cursor = PageCursor(1_700_000_000_000, "c/ü?")
+    assert PageCursor.decode(cursor.encode()) == cursor
 
 
 async def test_a_conversation_is_renamed_and_keeps_its_place(memory: Memory) -> None:
@@ -99,11 +100,35 @@ async def test_a_deleted_conversation_is_neither_listed_nor_counted(url: URL) ->
         assert await ids_by_page(memory, 5) == [["c2"]]
 
 
-async def test_a_conversation_larger_than_a_reply_is_refused_clearly(url: URL) -> None:
+@pytest.mark.parametrize("limit", [1, 3, 200])
+async def test_a_conversation_larger_than_a_reply_is_read_turn_by_turn_without_loss(
+    url: URL, limit: int
+) -> None:
     async with open_memory(url, reply_bytes=10_000) as memory:
         for number in range(1, 20):
             await memory.handlers.store_turn(store_turn(number, answer="ä" * 300))
-        with pytest.raises(ParleyError) as told:
-            await memory.handlers.read_conversation(ReadConversation(owner_id=ALICE, conversation_id="c1"))
+        pages: list[tuple[StoredMessage, ...]] = []
+        cursor: str | None = None
+        while not pages or cursor is not None:
+            request = ReadConversation(owner_id=ALICE, conversation_id="c1", limit=limit, cursor=cursor)
+            found = await memory.handlers.read_conversation(request)
+            pages.insert(0, found.messages)
+            cursor = found.next_cursor
 
-    assert told.value.code is ErrorCode.TOO_LARGE
+    messages = [message for page in pages for message in page]
+    assert len(pages) > 1
+    assert [message.role for message in messages] == ["user", "assistant"] * 19
+    assert [message.text for message in messages[::2]] == [f"question {number}" for number in range(1, 20)]
+
+
+async def test_a_turn_larger_than_a_reply_is_read_alone(url: URL) -> None:
+    async with open_memory(url, reply_bytes=10_000) as memory:
+        await memory.handlers.store_turn(store_turn(1))
+        await memory.handlers.store_turn(store_turn(2, answer="ä" * 10_000))
+        found = await memory.handlers.read_conversation(
+            ReadConversation(owner_id=ALICE, conversation_id="c1")
+        )
+
+    assert [len(message.text) for message in found.messages][-1] == 10_000
+    assert len(found.messages) == 2
+    assert found.next_cursor is not None

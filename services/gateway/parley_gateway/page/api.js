@@ -47,6 +47,18 @@ function parseJson(text) {
   }
 }
 
+/** Ends the session and forgets what this browser keeps; running answers go on and are found again later. */
+export async function logOut() {
+  try {
+    await call("DELETE", "/api/auth/session");
+  } catch (error) {
+    if (error.status !== 401) throw error;
+  }
+  sessionStorage.clear();
+  localStorage.clear();
+  location.replace("/login#out");
+}
+
 const at = encodeURIComponent;
 
 export const listConversations = (cursor) =>

@@ -1,6 +1,6 @@
 /** Composes the chat page: one socket, the open conversation, the list of conversations, the composer. */
 
-import { readConversation } from "./api.js";
+import { logOut, readConversation } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConversationList } from "./conversations.js";
 import { element } from "./dom.js";
@@ -84,6 +84,7 @@ class ChatPage {
     addEventListener("popstate", () => this.#openFromAddress());
     addEventListener("keydown", (event) => this.#pressed(event));
     $("new-chat").addEventListener("click", () => this.#navigate(null));
+    $("log-out").addEventListener("click", () => this.#load(logOut, "You are still logged in"));
     $("skip-link").addEventListener("click", (event) => {
       event.preventDefault();
       composer.focus();

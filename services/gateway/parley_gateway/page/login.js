@@ -48,9 +48,10 @@ form.addEventListener("submit", (event) => {
 });
 
 function begin() {
+  const hasLeft = location.hash === "#out";
   const key = takeKeyFromAddress();
   if (key) logIn(key);
-  else if (form.hidden) showForm("Log in with your access key.");
+  else if (form.hidden) showForm(hasLeft ? "You are logged out." : "Log in with your access key.");
 }
 
 addEventListener("hashchange", begin);
