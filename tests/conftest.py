@@ -14,6 +14,8 @@ from parley_messaging.bus import Bus
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.nats_bus import NatsBus
 
+from tests.postgres import running_postgres, server_folder
+
 SERVER_START_S = 10.0
 
 
@@ -53,6 +55,16 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
         wait_for_port(port, server)
         yield f"nats://127.0.0.1:{port}"
         server.terminate()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Generator[str]:
+    """A real PostgreSQL server on a free port."""
+    programs = server_folder()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    with running_postgres(programs, free_port()) as url:
+        yield url
 
 
 @pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.nats)])

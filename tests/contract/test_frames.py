@@ -23,7 +23,7 @@ from parley_contracts.turn_events import (
 from tests.contract.made_messages import made
 
 every_event = pytest.mark.parametrize("event_type", LOG_EVENTS, ids=lambda one: one.__name__)
-some_examples = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some_examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 any_text = st.text(max_size=40)
 
 

@@ -23,7 +23,7 @@ import importlib, json, sys
 sys.path += sys.argv[1:3]
 for name in sys.argv[3:]:
     importlib.import_module(name)
-tops = {name.partition(".")[0] for name in sys.modules}
+tops = {name.partition(".")[0] for name in sys.modules if not name.startswith("_sysconfigdata")}
 print(json.dumps(sorted(tops - sys.stdlib_module_names - {"__main__"})))
 """
 

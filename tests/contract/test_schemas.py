@@ -20,7 +20,7 @@ MESSAGES = catalogue.message_types()
 TOLD_BY_THEIR_REQUEST = {"Collection", "Document", "ErrorBody"}
 
 every_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda one: one.__name__)
-some_examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some_examples = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @cache
@@ -28,9 +28,13 @@ def schema_of(message: type[BaseModel]) -> dict[str, Any]:
     return json.loads((schemas.FOLDER / f"{message.__name__}.json").read_text(encoding="utf-8"))
 
 
+@cache
+def validator_of(message: type[BaseModel]) -> Any:
+    return Draft202012Validator(schema_of(message))
+
+
 def faults(message: type[BaseModel], body: object) -> list[str]:
-    validator: Any = Draft202012Validator(schema_of(message))
-    return [str(error.message) for error in validator.iter_errors(body)]
+    return [str(error.message) for error in validator_of(message).iter_errors(body)]
 
 
 def test_the_documents_on_disk_are_those_of_the_models() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from parley_contracts import subjects
 
@@ -28,6 +28,7 @@ not_parts = st.one_of(
     st.sampled_from(["", ".", "*", ">", "a.b", "a b", "a\n", "é", "a" * 129]),
     st.text().filter(lambda text: not set(text) <= set("abcdefghijklmnopqrstuvwxyz")),
 ).filter(lambda text: not _is_part(text))
+some_examples = settings(max_examples=30, deadline=None)
 by_parser = pytest.mark.parametrize("name", PARSERS)
 
 
@@ -52,6 +53,7 @@ def test_every_builder_has_a_parser() -> None:
 
 
 @by_parser
+@some_examples
 @given(data=st.data())
 def test_a_parser_returns_what_its_builder_was_given(name: str, data: st.DataObject) -> None:
     given_to = arguments_of(BUILT[name], data)
@@ -60,6 +62,7 @@ def test_a_parser_returns_what_its_builder_was_given(name: str, data: st.DataObj
 
 
 @by_parser
+@some_examples
 @given(data=st.data())
 def test_a_builder_refuses_what_is_no_part(name: str, data: st.DataObject) -> None:
     given_to = arguments_of(BUILT[name], data)
@@ -70,6 +73,7 @@ def test_a_builder_refuses_what_is_no_part(name: str, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("name", FILTERS)
+@some_examples
 @given(value=not_parts)
 def test_a_filter_refuses_what_is_no_part(name: str, value: str) -> None:
     with pytest.raises(ValueError, match="not a subject part"):
@@ -77,6 +81,7 @@ def test_a_filter_refuses_what_is_no_part(name: str, value: str) -> None:
 
 
 @by_parser
+@some_examples
 @given(data=st.data())
 def test_a_parser_refuses_every_other_subject(name: str, data: st.DataObject) -> None:
     subject = BUILT[name](*arguments_of(BUILT[name], data))
@@ -93,6 +98,7 @@ def test_a_parser_refuses_every_other_subject(name: str, data: st.DataObject) ->
 
 
 @by_parser
+@some_examples
 @given(data=st.data())
 def test_a_parser_refuses_the_subjects_of_the_others(name: str, data: st.DataObject) -> None:
     other = data.draw(st.sampled_from(sorted(set(PARSERS) - {name})))
@@ -100,12 +106,14 @@ def test_a_parser_refuses_the_subjects_of_the_others(name: str, data: st.DataObj
         PARSERS[name](BUILT[other](*arguments_of(BUILT[other], data)))
 
 
+@some_examples
 @given(turn_id=parts, number=st.integers(max_value=0))
 def test_pen_slots_count_from_one(turn_id: str, number: int) -> None:
     with pytest.raises(ValueError, match="count from 1"):
         subjects.pen_slot(turn_id, number)
 
 
+@some_examples
 @given(turn_id=parts, word=st.sampled_from(["0", "-1", "01", "1_0", "x"]))
 def test_what_is_no_pen_slot_is_not_parsed_as_one(turn_id: str, word: str) -> None:
     stem = subjects.pen_slot(turn_id, 1).rsplit(".", 1)[0]

@@ -36,10 +36,10 @@ async def ollama() -> AsyncGenerator[OllamaFake]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(
+async def running_stack(
     tmp_path_factory: pytest.TempPathFactory, model_dir: Path, ollama: OllamaFake
 ) -> AsyncGenerator[Stack]:
-    """Two gateways and every service; a test that stops one of them starts it again."""
+    """Two gateways and every service."""
     environment = {"OLLAMA_HOST": ollama.url, "PARLEY_LLM_EXTRACTIVE_DELTA_MS": EXTRACTIVE_DELTA_MS}
     async with open_stack(
         tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=2, environment=environment
@@ -47,7 +47,14 @@ async def stack(
         yield stack
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def stack(running_stack: Stack) -> Stack:
+    """The stack, whole again after a test that failed while it had stopped a part of it."""
+    await running_stack.mend()
+    return running_stack
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def library(stack: Stack) -> Library:
+async def library(running_stack: Stack) -> Library:
     """Documents that have been ingested."""
-    return await ingest_library(stack)
+    return await ingest_library(running_stack)

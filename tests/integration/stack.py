@@ -21,6 +21,7 @@ from tests.integration.chat_client import ChatClient
 from tests.integration.stack_process import StackProcess
 
 LOOPBACK = "127.0.0.1"
+BROKERS = ("nats", "redis")
 WORKERS = ("llm", "npu", "rag", "memory", "browser")
 HTTP_TIMEOUT_S = 20.0
 MAX_FRAME_BYTES = 16 * 1024 * 1024
@@ -80,6 +81,10 @@ class Stack:
             for name in names:
                 tasks.create_task(self.processes[name].start())
 
+    async def mend(self) -> None:
+        """Start what a test has left stopped."""
+        await self.start(*(name for name, process in self.processes.items() if not process.is_running))
+
     async def terminate(self, name: str) -> int:
         """Send SIGTERM to a process and return its exit code."""
         return await self.processes[name].terminate()
@@ -100,13 +105,23 @@ class Stack:
             raise RuntimeError(f"{name} ended with {code}:\n{self.processes[name].log_end()}")
 
     async def close(self) -> None:
-        """Stop everything, those who take work in first."""
+        """Stop everything, those who take work in first; RuntimeError when one does not end well."""
 
         def rank(process: StackProcess) -> int:
             return STOP_RANKS[process.name.partition("-")[0]]
 
+        faults: list[str] = []
         for _, group in groupby(sorted(self.processes.values(), key=rank), key=rank):
-            await asyncio.gather(*(process.close() for process in group))
+            tier = list(group)
+            codes = await asyncio.gather(*(process.close() for process in tier))
+            faults += [
+                f"{process.name} ended with {code}:\n{process.log_end()}"
+                for process, code in zip(tier, codes, strict=True)
+                # nats-server 2.9 ends a SIGTERM with 1.
+                if code != 0 and process.name not in BROKERS
+            ]
+        if faults:
+            raise RuntimeError("\n".join(faults))
 
 
 def _environment(
@@ -159,7 +174,7 @@ async def open_stack(
         environment: Further settings for every service.
     """
     edges = [f"gateway-{index}" for index in range(gateways)]
-    ports = {name: free_port() for name in ("nats", "redis", *edges)}
+    ports = {name: free_port() for name in (*BROKERS, *edges)}
     data_dir, secrets_dir = folder / "data", folder / "secrets"
     data_dir.mkdir(parents=True)
     create_secrets(secrets_dir)

@@ -77,15 +77,15 @@ class StackProcess:
         self.signal(signal.SIGTERM)
         return await self.ended()
 
-    async def close(self) -> None:
-        """End the process, by force when it does not end when it is asked to."""
+    async def close(self) -> int:
+        """End the process, by force when it does not end when it is asked to; return its exit code."""
         if self._process is None:
-            return
+            return 0
         try:
-            await self.terminate()
+            return await self.terminate()
         except TimeoutError:
             self._kill_group(self._process.pid)
-            await self._process.wait()
+            return await self._process.wait()
 
     def _kill_group(self, pid: int) -> None:
         # The session that was made for the process alone, with whatever it has left behind.

@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.nats, pytest.mark.redis, pytest.mar
 
 LEAST_RIGHT = 17
 SERVICES = ("llm", "npu", "rag", "memory")
-INGESTION_S = 240.0
+INGESTION_S = 600.0
+POLL_S = 0.5
+"""Between looks at a document; quicker ones would take from the processor that embeds."""
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +52,18 @@ async def test_questions_on_manuals_cite_the_right_file_and_page(
 
 async def _ingest(stack: Stack, manuals: Mapping[str, bytes]) -> None:
     async with stack.http() as client, asyncio.timeout(INGESTION_S):
+        ids: list[str] = []
         for name, content in manuals.items():
             response = await upload(client, name, content, "manuals")
             assert response.status_code == 202, response.text
-            await _ready(client, response.json()["document"]["id"])
+            ids.append(response.json()["document"]["id"])
+        for document_id in ids:
+            await _ready(client, document_id)
 
 
 async def _ready(client: httpx.AsyncClient, document_id: str) -> None:
     async def is_ready() -> bool:
+        await asyncio.sleep(POLL_S)
         document = (await client.get(f"/api/documents/{document_id}")).json()["document"]
         assert document["status"] != "failed", document
         return document["status"] == "ready"

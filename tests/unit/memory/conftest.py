@@ -1,6 +1,5 @@
-"""Every store test runs over SQLite, and over PostgreSQL where PARLEY_TEST_POSTGRES_URL names a server."""
+"""Every store test runs over SQLite and over a real PostgreSQL server."""
 
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from uuid import uuid4
@@ -12,18 +11,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.unit.memory.stored_turns import Memory, open_memory
 
-POSTGRES_URL = "PARLEY_TEST_POSTGRES_URL"
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[URL]:
     """The address of an empty database."""
     if request.param == "sqlite":
         yield resolve_database_url(None, tmp_path)
         return
-    server = os.environ.get(POSTGRES_URL)
-    if not server:
-        pytest.skip(f"{POSTGRES_URL} names no server")
+    server: str = request.getfixturevalue("postgres_url")
     name = f"parley_test_{uuid4().hex}"
     await _on_server(server, f"CREATE DATABASE {name}")
     yield resolve_database_url(server, tmp_path).set(database=name)
