@@ -159,8 +159,7 @@ class Chromium:
             return self._browser
 
     async def _start(self) -> "Browser":
-        # Loaded on the first read: until then the service does not carry its 30 MB.
-        from playwright.async_api import Error, async_playwright  # noqa: PLC0415
+        from playwright.async_api import Error, async_playwright  # noqa: PLC0415 - 30 MB, for the first read
 
         executable = find_executable(self._executable)
         try:

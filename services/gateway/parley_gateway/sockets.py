@@ -40,7 +40,7 @@ class Sockets:
     async def finish(self) -> None:
         """Wait until no client waits for the end of a turn, then close all sockets."""
         # Turns end in callbacks of the bus; a poll keeps the token path free of bookkeeping.
-        while self.streams_open or any(socket.turns_open for socket in self._open):  # noqa: ASYNC110
+        while self.streams_open or any(socket.turns_open for socket in self._open):  # noqa: ASYNC110 - see above
             await asyncio.sleep(CHECK_S)
         for socket in tuple(self._open):
             await socket.close()

@@ -138,7 +138,7 @@ class TurnDoor:
         try:
             async with asyncio.timeout(FIND_S):
                 # A slot tells nobody that it was won: refused claims are heard live as well.
-                while (first := await self._pen.read(ref.turn_id, 1)) is None:  # noqa: ASYNC110
+                while (first := await self._pen.read(ref.turn_id, 1)) is None:  # noqa: ASYNC110 - see above
                     await asyncio.sleep(FIND_STEP_S)
                 return first
         except TimeoutError:

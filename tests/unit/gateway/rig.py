@@ -15,16 +15,11 @@ from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.rag import Search, SearchResults
 from parley_contracts.turn_events import LOG_EVENT, TERMINAL_TYPES, TurnEvent, frame_type
 from parley_contracts.turns import ChatMessage, PenRole, Seal, TokenUsage
-from parley_gateway.gathering import Gathering
 from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
-from parley_gateway.models import Models
-from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.settings import GatewaySettings
-from parley_gateway.turn_door import AcceptedTurn, TurnDoor
-from parley_gateway.turn_ending import TurnEnding
-from parley_gateway.turn_runner import TurnRunner
-from parley_gateway.turn_stopper import TurnStopper
+from parley_gateway.turn_door import AcceptedTurn
+from parley_gateway.turn_parts import TurnParts
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
 from parley_llm.language_model import Chunk, FinalChunk, TextChunk
@@ -34,7 +29,6 @@ from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen
 from parley_messaging.queues import TURNS, llm_jobs
 from parley_messaging.stops import Stops
-from parley_messaging.turn_watch import TurnWatches
 from parley_messaging.turn_writer import TurnWriters
 from parley_messaging.work_loop import WorkLoop
 
@@ -179,36 +173,15 @@ class Gateway:
     """One gateway's turn parts."""
 
     def __init__(self, bus: Bus, home: str) -> None:
-        self.bus = bus
-        self.pen, self.models = Pen(bus), Models(bus)
-        self.writers, self.watches = TurnWriters(bus), TurnWatches(bus, home)
-        self.holds, self.stops = Holds(bus, home, PenRole.RUNNER), Stops(bus)
-        self.ending, self.questions = TurnEnding(bus, self.pen, self.writers), QuestionKeeper(bus)
-        self.stopper = TurnStopper(bus, self.pen, self.watches, self.ending)
-        self.ids = OwnedIds(b"secret")
-        self.door = TurnDoor(
-            bus, ids=self.ids, watches=self.watches, pen=self.pen, models=self.models, turn_s=20
-        )
-        self.runner = TurnRunner(
-            bus,
-            holder=home,
-            holds=self.holds,
-            pen=self.pen,
-            writers=self.writers,
-            watches=self.watches,
-            stops=self.stops,
-            models=self.models,
-            gathering=Gathering(bus, GatewaySettings()),
-            ending=self.ending,
-            questions=self.questions,
-        )
-        self.loop = WorkLoop(bus, TURNS, self.runner.work, slots=8, pullers=1)
+        settings = GatewaySettings(gateway_turn_s=20)
+        self.parts = TurnParts(bus, home=home, ids=OwnedIds(b"secret"), settings=settings)
+        self.pen, self.door, self.stopper = self.parts.pen, self.parts.door, self.parts.stopper
+        self.ending = self.parts.ending
+        self.loop = WorkLoop(bus, TURNS, self.parts.runner.work, slots=8, pullers=1)
 
     async def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        for part in (self.writers, self.watches, self.holds, self.stops):
-            await part.start()
-        endless = (self.writers, self.watches, self.stopper, self.questions)
-        return [tasks.create_task(one.run()) for one in endless]
+        await self.parts.start()
+        return [tasks.create_task(endless()) for endless in self.parts.endless]
 
     async def ask(self, text: str = "Who has the pen?", **fields: object) -> tuple[AcceptedTurn, Seen]:
         seen = Seen()

@@ -178,8 +178,8 @@ async def open_ollama(options: OllamaOptions) -> AsyncGenerator[OllamaModel]:
 
 
 def _import_client() -> "type[OllamaApi]":
-    # Importing the client takes a second of computing and 25 MB, which only somebody with a server owes.
-    from parley_llm.backends.ollama_api import OllamaApi  # noqa: PLC0415
+    # Importing the client takes a second of computing and 25 MB.
+    from parley_llm.backends.ollama_api import OllamaApi  # noqa: PLC0415 - only with a server
 
     return OllamaApi
 

@@ -10,6 +10,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_documents()
+    _create_passages()
+    _create_upkeep()
+
+
+def _create_documents() -> None:
     op.create_table(
         "rag_collections",
         sa.Column("owner_id", sa.String(200), primary_key=True),
@@ -42,6 +48,9 @@ def upgrade() -> None:
     op.create_index("ix_rag_documents_newest", "rag_documents", ["owner_id", "created_at_ms", "id"])
     op.create_index("ix_rag_documents_name", "rag_documents", ["owner_id", "collection", "name"])
     op.create_index("ix_rag_documents_status", "rag_documents", ["owner_id", "status"])
+
+
+def _create_passages() -> None:
     op.create_table(
         "rag_document_texts",
         sa.Column(
@@ -73,6 +82,9 @@ def upgrade() -> None:
         sa.Column("text_hash", sa.String(64), nullable=False),
         sa.UniqueConstraint("document_id", "ordinal", name="uq_rag_chunks_ordinal"),
     )
+
+
+def _create_upkeep() -> None:
     op.create_table(
         "rag_removals",
         sa.Column("document_id", sa.String(36), primary_key=True),
