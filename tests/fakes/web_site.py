@@ -103,21 +103,21 @@ class Browser:
 
     def main_processes(self) -> list[int]:
         """Return the ids of the main Chromium processes that use this reader's proxy."""
-        return [pid for pid, command in _commands() if self._marker in command and "--type=" not in command]
+        return [pid for pid, command in commands() if self._marker in command and "--type=" not in command]
 
     def processes(self) -> list[int]:
         """Return the ids of all Chromium processes of this reader, found by its profile folder."""
         folders = {
             argument
-            for _, command in _commands()
+            for _, command in commands()
             if self._marker in command
             for argument in command.split("\0")
             if argument.startswith("--user-data-dir=")
         }
-        return [pid for pid, command in _commands() if any(folder in command for folder in folders)]
+        return [pid for pid, command in commands() if any(folder in command for folder in folders)]
 
 
-def _commands() -> list[tuple[int, str]]:
+def commands() -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -132,7 +132,7 @@ def driver_processes() -> set[int]:
     parent = f"PPid:\t{os.getpid()}\n"
     return {
         pid
-        for pid, command in _commands()
+        for pid, command in commands()
         if "playwright/driver" in command and parent in Path(f"/proc/{pid}/status").read_text()
     }
 

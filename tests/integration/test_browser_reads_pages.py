@@ -15,6 +15,7 @@ from tests.fakes.web_site import (
     Browser,
     Site,
     Trap,
+    commands,
     driver_processes,
     hold,
     http_response,
@@ -327,7 +328,7 @@ async def test_a_killed_driver_is_replaced(site: Site) -> None:
         os.kill(driver, signal.SIGKILL)
         await until(lambda: not browser.processes())
         assert (await browser.read(f"{site.url}/")).text == "alive"
-    await until(lambda: not set(started) & {pid for pid, _ in _commands()})
+    await until(lambda: not set(started) & {pid for pid, _ in commands()})
 
 
 async def test_reads_share_one_chromium_and_do_not_mix(site: Site, browser: Browser) -> None:
@@ -363,7 +364,7 @@ async def test_closing_leaves_no_chromium_process_behind(site: Site) -> None:
         await browser.read(f"{site.url}/")
         started = browser.processes()
         assert len(started) > 1
-    await until(lambda: not set(started) & {pid for pid, _ in _commands()})
+    await until(lambda: not set(started) & {pid for pid, _ in commands()})
 
 
 async def test_without_chromium_the_error_says_how_to_get_it(site: Site) -> None:
