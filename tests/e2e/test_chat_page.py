@@ -90,7 +90,7 @@ async def test_an_answer_streams_through_its_stages_and_names_its_sources(
     await expect(answer).to_have_attribute("data-outcome", "completed")
     await expect(answer.locator("strong")).to_have_text("the rest")
     await expect(page.get_by_test_id("source")).to_have_text(re.compile(r"1\s*manual\.pdf\s*page 3"))
-    await expect(page.get_by_test_id("meta")).to_have_text("extractive · 1.2 s")
+    await expect(page.get_by_test_id("meta")).to_have_text("Quotes only · 1.2 s")
     await expect(page.locator("#announcer")).to_contain_text("The first half and the rest")
     await expect(page.get_by_test_id("conversation")).to_have_count(1)
     assert page.url.endswith("#c=conv-1")

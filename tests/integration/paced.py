@@ -32,6 +32,6 @@ class PacedModel:
 
 QUICK = "llama3.2:1b"
 TWO_SECONDS = PacedModel(gap_ms=20, count=100)
-SIX_SECONDS = PacedModel(gap_ms=40, count=150)
+FIVE_SECONDS = PacedModel(gap_ms=40, count=135)
 TEN_SECONDS = PacedModel(gap_ms=50, count=200)
-MODELS = (QUICK, TWO_SECONDS.name, SIX_SECONDS.name, TEN_SECONDS.name)
+MODELS = (QUICK, TWO_SECONDS.name, FIVE_SECONDS.name, TEN_SECONDS.name)

@@ -52,7 +52,7 @@ async def test_a_turn_without_retrieval_is_answered_and_says_what_it_lacks(
     async with stack.chat() as chat:
         after = await chat.ask(QUESTION, model="extractive")
     for turn in (written, quoted):
-        assert turn.ending["type"] == "turn_completed"
+        assert turn.ending["type"] == "turn_completed", turn.ending
         assert turn.ending["degraded"] == turn.event("context_ready")["degraded"] == ["rag"]
         assert turn.ending["citations"] == []
         assert turn.text
@@ -65,7 +65,7 @@ async def test_a_turn_without_retrieval_is_answered_and_says_what_it_lacks(
 async def test_without_embeddings_documents_are_found_by_their_words(stack: Stack, library: Library) -> None:
     async with stack.without("npu"), stack.chat() as chat:
         turn = await chat.ask(QUESTION, model="extractive")
-    assert turn.ending["type"] == "turn_completed"
+    assert turn.ending["type"] == "turn_completed", turn.ending
     assert turn.ending["degraded"] == ["npu"]
     assert turn.ending["citations"][0]["document"]["id"] == library.ids["lighthouse.md"]
 
@@ -74,7 +74,7 @@ async def test_an_answer_that_memory_was_away_for_is_stored_when_it_is_back(stac
     async with stack.chat() as chat:
         async with stack.without("memory"):
             turn = await chat.ask("Remember this.", model=QUICK_ID, collections=[])
-            assert turn.ending["type"] == "turn_completed"
+            assert turn.ending["type"] == "turn_completed", turn.ending
             assert turn.ending["stored"] == "pending"
         async with stack.http() as client:
 
@@ -98,5 +98,5 @@ async def test_a_turn_waits_for_model_workers_that_are_away(
         await stack.start("llm")
         await chat.until(lambda: turn.is_over)
     assert code == 0
-    assert turn.ending["type"] == "turn_completed"
+    assert turn.ending["type"] == "turn_completed", turn.ending
     assert turn.text

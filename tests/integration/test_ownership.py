@@ -89,7 +89,7 @@ async def test_another_owners_conversation_is_not_found(
         turn = await chat.ask("And my own?", model="extractive", collections=[])
     assert answers[0] == answers[1]
     assert theirs not in {one["id"] for one in listed}
-    assert turn.ending["type"] == "turn_completed"
+    assert turn.ending["type"] == "turn_completed", turn.ending
 
 
 async def test_another_owners_document_is_not_found(stack: Stack, bus_of_services: NatsBus) -> None:
@@ -117,4 +117,4 @@ async def test_another_owners_turn_is_not_found(stack: Stack) -> None:
             assert (refusal["type"], refusal["code"]) == ("error", "not_found")
             assert (refusal["field"], refusal["turn_id"]) == ("turn_id", "theirs")
         turn = await chat.ask("And my own?", model="extractive", collections=[])
-    assert turn.ending["type"] == "turn_completed"
+    assert turn.ending["type"] == "turn_completed", turn.ending

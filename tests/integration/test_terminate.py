@@ -11,7 +11,7 @@ from tests.fakes.ollama_server import OllamaFake
 from tests.integration.chat_client import ChatClient
 from tests.integration.deliveries import watching_deliveries
 from tests.integration.library import upload
-from tests.integration.paced import QUICK, SIX_SECONDS, TEN_SECONDS, PacedModel
+from tests.integration.paced import FIVE_SECONDS, QUICK, TEN_SECONDS, PacedModel
 from tests.integration.stack import Stack
 from tests.integration.turn_view import Frame, TurnView
 from tests.integration.waiting import eventually
@@ -60,7 +60,7 @@ async def test_a_model_worker_writes_its_answers_to_the_end_and_leaves_the_next_
 ) -> None:
     async with watching_deliveries(stack.nats_url), stack.chat(0) as chat, stack.chat(1) as other:
         calls = ollama.stats.calls
-        turns = [await begun(chat, SIX_SECONDS), await begun(other, SIX_SECONDS)]
+        turns = [await begun(chat, FIVE_SECONDS), await begun(other, FIVE_SECONDS)]
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(stack.terminate("llm"))
             reading = tasks.create_task(other.until(lambda: turns[1].is_over))
@@ -71,14 +71,14 @@ async def test_a_model_worker_writes_its_answers_to_the_end_and_leaves_the_next_
         await stack.start("llm")
         await chat.until(lambda: late.is_over)
     for turn in turns:
-        assert_whole(turn, SIX_SECONDS)
-    assert late.ending["type"] == "turn_completed"
+        assert_whole(turn, FIVE_SECONDS)
+    assert late.ending["type"] == "turn_completed", late.ending
     assert ollama.stats.calls == calls + 3
 
 
 async def streamed_text(stack: Stack, gateway: int, begun: asyncio.Event) -> str:
     """Return an answer that is streamed over HTTP."""
-    body = {"model": SIX_SECONDS.id, "stream": True, "messages": [{"role": "user", "content": "Go."}]}
+    body = {"model": FIVE_SECONDS.id, "stream": True, "messages": [{"role": "user", "content": "Go."}]}
     text = ""
     async with (
         stack.http(gateway) as client,
@@ -124,8 +124,8 @@ async def test_a_gateway_finishes_the_turns_it_runs_and_sends_new_ones_elsewhere
         is_begun = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             streaming = tasks.create_task(streamed_text(stack, victim, is_begun))
-            own_turns = [await begun(own, SIX_SECONDS) for _ in range(3)]
-            other_turns = [await begun(other, SIX_SECONDS) for _ in range(3)]
+            own_turns = [await begun(own, FIVE_SECONDS) for _ in range(3)]
+            other_turns = [await begun(other, FIVE_SECONDS) for _ in range(3)]
             await is_begun.wait()
             stopping = tasks.create_task(stack.terminate(name))
             await until_it_refuses(stack, victim)
@@ -139,11 +139,11 @@ async def test_a_gateway_finishes_the_turns_it_runs_and_sends_new_ones_elsewhere
                 await own.next_frame()
         await stack.start(name)
     for turn in (*own_turns, *other_turns):
-        assert_whole(turn, SIX_SECONDS)
+        assert_whole(turn, FIVE_SECONDS)
     text = streaming.result()
-    assert text == SIX_SECONDS.answer_begun_as(text)
+    assert text == FIVE_SECONDS.answer_begun_as(text)
     assert (refusal["turn_id"], refusal["code"], refusal["retryable"]) == (late_id, "unavailable", True)
-    assert late.ending["type"] == "turn_completed"
+    assert late.ending["type"] == "turn_completed", late.ending
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == SERVICE_RESTART
 
@@ -165,7 +165,7 @@ async def test_clients_that_leave_as_their_gateway_stops_do_not_spoil_its_end(st
 async def test_a_document_that_is_being_read_in_is_finished_before_its_service_ends(stack: Stack) -> None:
     text = "\n\n".join(
         f"# Entry {n}\n\n" + f"On day {n} the herd of {n * 7} sheep crossed the river at ford {n}. " * 9
-        for n in range(80)
+        for n in range(60)
     )
     async with watching_deliveries(stack.nats_url), stack.http() as client:
         response = await upload(client, "herd.md", text.encode(), "herds")

@@ -25,7 +25,7 @@ async def test_a_turn_streams_in_order_ends_once_and_is_stored_as_it_was_shown(s
         turn = await chat.ask("Count for me.", model=TWO_SECONDS.id, collections=[])
         assert await chat.answer_to({"type": "ping"}) == {"type": "pong"}
         found = (await client.get(f"/api/conversations/{turn.conversation_id}")).json()
-    assert turn.ending["type"] == "turn_completed"
+    assert turn.ending["type"] == "turn_completed", turn.ending
     assert turn.ending["stored"] == "yes"
     assert turn.ending["degraded"] == []
     assert turn.types.count("text_delta") > 10

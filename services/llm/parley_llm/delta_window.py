@@ -16,17 +16,16 @@ class DeltaWindow:
         self._loop = asyncio.get_running_loop()
         self._sent_s = float("-inf")
         self._held: list[str] = []
+        self._sending = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
     async def add(self, text: str) -> None:
         """Send `text` now, or within the window together with its neighbours."""
-        now_s = self._loop.time()
-        if not self._held and now_s - self._sent_s >= self._window_s:
-            self._sent_s = now_s
-            await self._send(text)
-            return
         self._held.append(text)
-        if self._timer is None:
+        if self._loop.time() - self._sent_s >= self._window_s:
+            # Where an earlier delta still waits to be sent, this waits as well: the model is read no faster.
+            await self.flush()
+        elif self._timer is None:
             self._timer = self._loop.call_at(self._sent_s + self._window_s, self._expire)
 
     def _expire(self) -> None:
@@ -34,12 +33,12 @@ class DeltaWindow:
         self._tasks.create_task(self.flush())
 
     async def flush(self) -> None:
-        """Send what is held."""
+        """Send what is held, after what is being sent; what could not be sent is held on."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._held:
-            text = "".join(self._held)
-            self._held.clear()
-            self._sent_s = self._loop.time()
-            await self._send(text)
+        async with self._sending:
+            if count := len(self._held):
+                self._sent_s = self._loop.time()
+                await self._send("".join(self._held[:count]))
+                del self._held[:count]

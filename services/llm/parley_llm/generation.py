@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +21,7 @@ from pydantic_core import to_json
 
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
-from parley_llm.language_model import FinalChunk, LanguageModel, TextChunk
+from parley_llm.language_model import Chunk, LanguageModel, TextChunk
 
 log = logging.getLogger("parley.llm")
 
@@ -53,7 +54,9 @@ class Generation:
         self._turn_id_json = to_json(job.turn.client_turn_id)
         self._parts: list[str] = []
 
-    async def write(self, writer: TurnWriter, standing: TurnLog, *, is_cancelled: bool) -> None:
+    async def write(
+        self, writer: TurnWriter, standing: TurnLog, *, is_cancelled: bool, is_given_up: bool = False
+    ) -> None:
         """Write from `epoch_started` to `generation_finished`; returns when all of it is stored.
 
         Raises:
@@ -66,6 +69,8 @@ class Generation:
         await writer.append(opening)
         if is_cancelled:
             ending = Ending(self._job.model, "cancelled")
+        elif is_given_up:
+            ending = _failed(self._job.model, ErrorCode.INTERNAL, "The answer failed several times.")
         elif model is None:
             ending = _failed(self._job.model, ErrorCode.MODEL_NOT_FOUND, "There is no such model.")
         else:
@@ -110,25 +115,14 @@ class Generation:
 
     async def _copy(self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending) -> None:
         async def send(text: str) -> None:
-            self._parts.append(text)
             await writer.append(lambda seq: text_delta_frame(self._turn_id_json, seq, text))
+            # The answer is what stands in the log: a delta that found no room there is no part of it.
+            self._parts.append(text)
 
         try:
-            async with (
-                asyncio.TaskGroup() as tasks,
-                aclosing(model.generate(self._job, written=written)) as chunks,
-            ):
+            async with asyncio.TaskGroup() as tasks:
                 window = DeltaWindow(send, self._window_ms, tasks)
-                try:
-                    async for chunk in chunks:
-                        match chunk:
-                            case TextChunk(text):
-                                await window.add(text)
-                            case FinalChunk(usage, finish_reason):
-                                ending.usage, ending.finish_reason = usage, finish_reason
-                finally:
-                    # What the model has written is kept, also when it is stopped or fails.
-                    await window.flush()
+                await _pour(model.generate(self._job, written=written), window, ending)
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
@@ -150,6 +144,20 @@ class Generation:
                 degraded=ending.degraded,
             )
         )
+
+
+async def _pour(answer: AsyncGenerator[Chunk, None], window: DeltaWindow, ending: Ending) -> None:
+    """Pass an answer on; what was written is sent also when the model is stopped or fails."""
+    async with aclosing(answer) as chunks:
+        try:
+            async for chunk in chunks:
+                if isinstance(chunk, TextChunk):
+                    await window.add(chunk.text)
+                else:
+                    ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
+        finally:
+            async with asyncio.timeout(END_STORED_S):
+                await window.flush()
 
 
 def _failed(model: str, code: ErrorCode, message: str) -> Ending:

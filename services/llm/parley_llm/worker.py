@@ -18,6 +18,9 @@ from parley_llm.generation import Generation
 
 log = logging.getLogger("parley.llm")
 
+MAX_WORKERS = 5
+"""An answer that this many workers have begun since its runner asked is not tried again."""
+
 NewGeneration = Callable[[GenerateJob], Generation]
 
 
@@ -72,7 +75,12 @@ class GenerationWorker:
         is_cancelled = await self._pen.is_cancelled(turn.turn_id)
         subject = subjects.turn_events(turn.home, turn.turn_id)
         async with self._writers.open(subject, epoch) as writer:
-            await self._new_generation(job).write(writer, standing, is_cancelled=is_cancelled)
+            await self._new_generation(job).write(
+                writer,
+                standing,
+                is_cancelled=is_cancelled,
+                is_given_up=epoch - job.base_slot > MAX_WORKERS,
+            )
         # The job now belongs to whoever has claimed the pen since; his acknowledgement ends it.
         later = await self._pen.read(turn.turn_id, epoch + 1)
         is_fenced = isinstance(later, PenClaim) and later.role is PenRole.WORKER

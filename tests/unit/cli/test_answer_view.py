@@ -46,6 +46,23 @@ def test_only_paragraphs_that_will_not_change_are_settled(text: str, settled: st
     assert text[: settled_length(text)] == settled
 
 
+def test_parts_of_an_answer_are_set_off_by_one_blank_line_whatever_they_are() -> None:
+    out = io.StringIO()
+    answer = Answer("t1")
+    with MarkdownView(Console(file=out, width=60, color_system=None)) as view:
+        for text in (
+            "One.\n\n",
+            "One.\n\nTwo:\n\n",
+            "One.\n\nTwo:\n\n- three\n\n",
+            "One.\n\nTwo:\n\n- three\n\nFour.",
+        ):
+            answer.text = text
+            view.show(answer)
+    assert [line.rstrip() for line in out.getvalue().strip().splitlines()] == [
+        *("One.", "", "Two:", "", " • three", "", "Four.")
+    ]
+
+
 def test_a_terminal_shows_the_whole_answer_as_markdown_in_the_end() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=60, color_system=None)

@@ -115,6 +115,38 @@ TURNS = (
     "holds the pen may write to a turn's events. The pen passes to the next writer when it wins the next\n"
     "slot: the runner hands it to the worker with the job, and gets it back after generation_finished [3].",
 )
+SUPPORT_FAQ = (
+    "mixer-faq.txt",
+    "Power > Does the mixer run on batteries?",
+    "No, the mixer needs mains power. A battery pack is sold for the older model only.",
+)
+MIXER = (
+    "mixer.pdf",
+    "Overview",
+    "The mixer runs quietly. Its filters are changed once a year. For more information about batteries and\n"
+    "the mixer see the service manual.",
+)
+CLEANUP = (
+    "layout.txt",
+    None,
+    "3.4. /cache : Data that can be made again\n"
+    "Files in /cache may be deleted at any time.\n"
+    "3.5. /var/cache/old : Archive\n"
+    "Files here are never deleted, whatever time has passed.",
+)
+HOLDING = (
+    "packages.html",
+    "Packages > How do I hold a package?",
+    "With the new tool, you can set a package to hold using\n\npkg-mark hold NAME\n\n"
+    "All three tools read the same list of packages.",
+)
+STEPS = (
+    "rules.txt",
+    "Committee",
+    "    1. The committee consists of up to nine members.\n"
+    "    2. When there are fewer than nine members the chair may appoint one.\n"
+    "    3. When there are four members or fewer the committee of members may",
+)
 
 CASES = (
     QuotingCase(
@@ -197,6 +229,37 @@ CASES = (
         cites=1,
     ),
     QuotingCase(
+        name="a question of yes or no is answered by the sentence that opens so",
+        question="Does the mixer run on batteries?",
+        passages=(MIXER, SUPPORT_FAQ),
+        leads_with="No, the mixer needs mains power.",
+        cites=2,
+        lacks=("For more information",),
+    ),
+    QuotingCase(
+        name="a path is not the end of another path",
+        question="May files in /cache be deleted?",
+        passages=(CLEANUP,),
+        leads_with="Files in /cache may be deleted at any time.",
+        cites=1,
+        lacks=("3.4.",),
+    ),
+    QuotingCase(
+        name="a sentence that runs on into code brings it",
+        question="How do I set a package to hold?",
+        passages=(HOLDING, PINNING),
+        leads_with="With the new tool, you can set a package to hold using",
+        holds=("pkg-mark hold NAME",),
+        cites=1,
+    ),
+    QuotingCase(
+        name="an item that was cut off does not lead",
+        question="How many members does the committee have?",
+        passages=(STEPS,),
+        leads_with="The committee consists of up to nine members.",
+        cites=1,
+    ),
+    QuotingCase(
         name="the heading says what the sentence leaves out",
         question="How long are access logs kept under the retention policy?",
         passages=(SERVICE_UNIT, RETENTION),
@@ -218,6 +281,11 @@ CASES = (
         name="nothing relevant: the subject is near but the thing asked for is absent",
         question="Which kubernetes ingress annotations configure TLS certificates?",
         passages=(REMOVAL, PINNING, SERVICE_UNIT),
+    ),
+    QuotingCase(
+        name="nothing relevant: a name that no passage holds",
+        question="How do I delete configuration files on a Solaris machine?",
+        passages=(TURNS, SERVICE_UNIT, BATTERY),
     ),
     QuotingCase(name="nothing was retrieved", question="How do I descale the kettle?", passages=()),
 )

@@ -117,6 +117,22 @@ def test_a_passage_falls_into_headings_sentences_items_rows_and_code():
     ]
 
 
+def test_numbered_titles_are_headings_and_wrapped_numbers_are_not():
+    text = (
+        "1. mixers compared\n\n4.2. I keep getting the error 501\nIt means little. It takes\n"
+        "2.5 seconds to pass.\n\n  o one thing\n  o another\n"
+    )
+
+    assert [(unit.kind, unit.text) for unit in split_units(text)] == [
+        (UnitKind.HEADING, "1. mixers compared"),
+        (UnitKind.HEADING, "4.2. I keep getting the error 501"),
+        (UnitKind.SENTENCE, "It means little."),
+        (UnitKind.SENTENCE, "It takes 2.5 seconds to pass."),
+        (UnitKind.ITEM, "one thing"),
+        (UnitKind.ITEM, "another"),
+    ]
+
+
 @pytest.mark.parametrize(
     "text", ["", " \n\n", "```", "|||\n|-|\n|", "-\n- \n1.", "....", ":\n:\n", "?", "#", "\x00\x01"]
 )

@@ -178,7 +178,7 @@ async def test_an_idle_watch_finds_an_event_it_never_heard(bus: Bus) -> None:
         turn_id, seen = uuid4().hex, Seen()
         watch = TurnWatch(subjects.turn_events("elsewhere", turn_id), 0, seen)
         # Registered without any live subscription: only the idle check can find the event.
-        watches._register(watch)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - simulates deafness
+        watches._register(watch)  # pyright: ignore[reportPrivateUsage] - simulates deafness
         await bus.store(watch.subject, opening(1))
         assert await seen.until(1) == [1_000_000]
 

@@ -80,6 +80,8 @@ def _quote(ranking: Ranking, ranked: RankedUnit, *, alone: bool) -> Quote:
         positions = _with_introduction(units, ranked.position)
     elif not alone and _points_back(units, ranked.position):
         positions.insert(0, ranked.position - 1)
+    elif ranked.opens_answer and _goes_on(units, ranked.position):
+        positions.append(ranked.position + 1)
     return _quote_of(units, ranked.passage, positions)
 
 
@@ -123,6 +125,20 @@ def _points_back(units: tuple[Unit, ...], position: int) -> bool:
         and before.is_whole
         and not before.asks
         and len(before.text.split()) <= LONGEST_ANTECEDENT_WORDS
+    )
+
+
+def _goes_on(units: tuple[Unit, ...], position: int) -> bool:
+    """Whether a further sentence of the same paragraph follows that stands without what comes after it."""
+    if position + 1 == len(units):
+        return False
+    following = units[position + 1]
+    return (
+        following.kind is UnitKind.SENTENCE
+        and following.block == units[position].block
+        and following.is_whole
+        and not following.introduces
+        and len(following.text.split()) <= LONGEST_ANTECEDENT_WORDS
     )
 
 

@@ -10,13 +10,17 @@ from parley_llm.backends.extraction.sentences import split_sentences
 LONGEST_UNIT_WORDS = 70
 LONGEST_ITEM_WORDS = 40
 LONGEST_HEADING_WORDS = 9
+LONGEST_NUMBERED_HEADING_WORDS = 14
+SHORTEST_OPEN_WORDS = 4
+LONGEST_BARE_CODE_LINES = 6
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _MARKED_HEADING = re.compile(r"^#{1,6}\s+(?=\S)(?![a-z][\w-]*\s+(?:-|\w+$))")
 _RULE = re.compile(r"^\s*([=~\-^*_#+])(?:\s*\1){2,}\s*$")
-_ITEM = re.compile(r"^\s*(?:[-*+\u2022\u2023\u25e6\u25aa\u2013\u00b7]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
+_ITEM = re.compile(r"^\s*(?:[-*+o\u2022\u2023\u25e6\u25aa\u2013\u00b7]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 _NUMBERED_HEADING = re.compile(r"^\s*(?:chapter|appendix|section|\d+(?:\.\d+)+\.?)\s+\S", re.IGNORECASE)
-_SECTION_NUMBER = re.compile(r"^\d+(?:\.\d+)+\.?\s+[A-Z][^.;:?!]*$")
+_SECTION_NUMBER = re.compile(r"^\W{0,3}\d+(?:\.\d+)+\.?\s+[A-Z/\"'\u2018\u201c][^.;?!]*[^.;:,?!]$")
+_NUMBERED_TITLE = re.compile(r"^\d{1,2}\.\s+[^\W\d_][^.;:?!]{0,60}$")
 _TABLE_RULE = re.compile(r"^\s*\|?[\s:|+-]+\|[\s:|+-]*$")
 _CODE_SIGN = re.compile(
     r"[{}$|\\=<>;]|(?:^|\s)--?\w|^\s*[$#>%] |\(\)|\S/\S|^\S+\s*$|^\s*[a-z][\w.-]*(?: [\w.~-]+)*$"
@@ -37,18 +41,23 @@ class UnitKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A quotable span. `columns` are a row's column names; `is_whole` is false where a cut left a part."""
+    """A quotable span. `columns` are a row's column names; `is_whole` is false where a cut left a part.
+
+    `runs_on` says that its sentence ends in the code after it.
+    """
 
     text: str
     kind: UnitKind
     block: int
     columns: tuple[str, ...] = ()
     is_whole: bool = True
+    runs_on: bool = False
 
     @property
     def introduces(self) -> bool:
         """Whether what follows belongs to it."""
-        return self.kind in {UnitKind.SENTENCE, UnitKind.ITEM} and self.text.rstrip("*_ ").endswith(":")
+        is_prose = self.kind in {UnitKind.SENTENCE, UnitKind.ITEM}
+        return self.runs_on or (is_prose and self.text.rstrip("*_ ").endswith(":"))
 
     @property
     def asks(self) -> bool:
@@ -60,13 +69,34 @@ def split_units(text: str) -> tuple[Unit, ...]:
     """Return the units of a passage in reading order; table-of-contents lines are left out."""
     units: list[Unit] = []
     for block, lines in enumerate(_blocks(text)):
-        introduced = bool(units) and units[-1].introduces
-        units.extend(_block_units(lines, block, introduced=introduced))
+        is_open = bool(units) and _is_open(units[-1])
+        introduced = bool(units) and (units[-1].introduces or is_open)
+        found = tuple(_block_units(lines, block, introduced=introduced))
+        if is_open and found and found[0].kind is UnitKind.CODE:
+            units[-1] = replace(units[-1], runs_on=True)
+        units.extend(found)
     if units and units[0].kind is UnitKind.SENTENCE and units[0].text[:1].islower():
         units[0] = replace(units[0], is_whole=False)
-    if units and units[-1].kind is UnitKind.SENTENCE and units[-1].text[-1:].isalnum():
+    if units and _is_cut_off(units):
         units[-1] = replace(units[-1], is_whole=False)
     return tuple(units)
+
+
+def _is_cut_off(units: list[Unit]) -> bool:
+    """Whether the last unit stops without an end: any sentence, an item where the one before it has one."""
+    last = units[-1]
+    if not last.text[-1:].isalnum():
+        return False
+    if last.kind is UnitKind.ITEM:
+        before = units[-2] if len(units) > 1 else last
+        return before.kind is UnitKind.ITEM and before.text.endswith(".")
+    return last.kind is UnitKind.SENTENCE
+
+
+def _is_open(unit: Unit) -> bool:
+    """Whether a sentence stops without an end, as one does whose last words are the code after it."""
+    is_long_enough = len(unit.text.split()) >= SHORTEST_OPEN_WORDS
+    return unit.kind is UnitKind.SENTENCE and is_long_enough and unit.text[-1].isalnum()
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
@@ -98,21 +128,23 @@ def _block_units(lines: list[str], block: int, *, introduced: bool) -> Iterator[
         code = "\n".join(line for line in lines if not _FENCE.match(line))
         if code.strip():
             yield Unit(_dedented(code), UnitKind.CODE, block)
-    elif _is_indented_code(lines, introduced=introduced):
+    elif _is_code(lines, introduced=introduced):
         yield Unit(_dedented("\n".join(lines)), UnitKind.CODE, block)
     elif sum(line.count("|") >= 2 for line in lines) >= 2:
         yield from _table_units(lines, block)
-    elif len(lines) == 1 and _is_heading_line(lines[0]):
+    elif len(lines) == 1 and (_is_heading_line(lines[0]) or _NUMBERED_TITLE.match(lines[0])):
         yield Unit(lines[0].strip(" #*_"), UnitKind.HEADING, block)
     else:
         yield from _flowing_units(lines, block)
 
 
-def _is_indented_code(lines: list[str], *, introduced: bool) -> bool:
-    """Whether an indented block is code: it looks so, and a sentence introduces it or every line agrees."""
-    if not all(line.startswith("    ") for line in lines) or _ITEM.match(lines[0]):
+def _is_code(lines: list[str], *, introduced: bool) -> bool:
+    """Whether a block is code: it looks so, and it is introduced, or indented and every line agrees."""
+    if _ITEM.match(lines[0]):
         return False
     signed = sum(bool(_CODE_SIGN.search(line)) and not line.rstrip().endswith((".", ",")) for line in lines)
+    if not all(line.startswith("    ") for line in lines):
+        return introduced and signed == len(lines) <= LONGEST_BARE_CODE_LINES
     return signed == len(lines) or (introduced and signed * 2 >= len(lines))
 
 
@@ -178,7 +210,7 @@ def _opens_section(line: str, following: str) -> bool:
     if _PROMPT.match(line) and not _MARKED_HEADING.match(plain):
         return False
     is_capitals = plain.isupper() and 1 <= len(plain.split()) <= LONGEST_HEADING_WORDS and len(plain) > 3
-    is_numbered = bool(_SECTION_NUMBER.match(plain)) and len(plain.split()) <= LONGEST_HEADING_WORDS
+    is_numbered = bool(_SECTION_NUMBER.match(plain)) and len(plain.split()) <= LONGEST_NUMBERED_HEADING_WORDS
     is_underlined = bool(_RULE.match(following)) and not _ITEM.match(line)
     is_marked = bool(_MARKED_HEADING.match(plain)) or is_numbered or is_underlined
     return is_marked or (is_capitals and not _ITEM.match(line))

@@ -14,11 +14,12 @@ thank okay ok whats
 STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
 _WEAK_WORDS_TEXT = """
-answer anything best case chang come common configur describ detail differ differ document exact
-exampl explain find first general get give go good happen help idea inform instead kind know list
-long look main make mani mean much necessari need new normal old order part place possibl question
-reason say see set show someth sort start stuff take tell thing time topic tri type use user usual
-want way word work write
+actual alway anoth answer anyth anything avail becom best bit bring call case chang come common
+configur current describ detail differ document everi exact exampl explain find first general get
+give go good happen help idea includ inform instead kind know let list long look lot main make mani
+mean much necessari need never new normal often old order part peopl place point possibl provid put
+question reason right say see seem set sever show someth sometim sort start still stuff sure take
+tell thing time topic tri type use user usual want way word work write wrong
 """
 WEAK_WORDS = frozenset(_WEAK_WORDS_TEXT.split())
 """Stems that many sentences hold whatever their subject; they count for less."""

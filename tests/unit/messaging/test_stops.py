@@ -1,0 +1,101 @@
+"""Stops end the work on their turn at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import pytest
+from parley_contracts import subjects
+from parley_messaging.bus import Bus
+from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.stops import Stops
+
+WAIT_S = 5.0
+
+
+async def hearing(bus: Bus) -> Stops:
+    await bus.start()
+    stops = Stops(bus)
+    await stops.start()
+    return stops
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not is_so():  # noqa: ASYNC110 - a callback of the bus changes it and tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def work(stops: Stops, turn_id: str, last_steps: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Work on a turn until it is stopped; TimeoutError is what its clock raises then."""
+    async with asyncio.timeout(WAIT_S) as clock:
+        with stops.expiring(turn_id, clock):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                if last_steps:
+                    await last_steps()
+
+
+async def stopped(stops: Stops, turn_id: str, began_s: float) -> bool:
+    """Return whether the work on a turn ends because of a stop, and not by its own clock."""
+    with pytest.raises(TimeoutError):
+        await work(stops, turn_id)
+    return asyncio.get_running_loop().time() - began_s < WAIT_S
+
+
+async def test_a_stop_expires_the_clock_of_its_turn(bus: Bus) -> None:
+    stops, turn_id = await hearing(bus), uuid4().hex
+    began_s = asyncio.get_running_loop().time()
+    with stops.following(turn_id):
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(stopped(stops, turn_id, began_s))
+            await bus.store(subjects.turn_cancel(turn_id), b"stop")
+        assert working.result()
+        assert stops.is_stopped(turn_id)
+
+
+async def test_a_stop_that_came_before_the_clock_expires_it_too(bus: Bus) -> None:
+    stops, turn_id = await hearing(bus), uuid4().hex
+    with stops.following(turn_id):
+        await bus.store(subjects.turn_cancel(turn_id), b"stop")
+        await until(lambda: stops.is_stopped(turn_id))
+        assert await stopped(stops, turn_id, asyncio.get_running_loop().time())
+
+
+async def test_a_second_stop_while_the_first_is_obeyed_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bus, turn_id, other = MemoryBus(), uuid4().hex, uuid4().hex
+    stops = await hearing(bus)
+
+    async def stop_again() -> None:
+        await bus.store(subjects.turn_cancel(turn_id), b"again")
+        await bus.store(subjects.turn_cancel(other), b"and another turn, so that this one has been heard")
+        await until(lambda: stops.is_stopped(other))
+
+    with stops.following(turn_id), stops.following(other):
+        await bus.store(subjects.turn_cancel(turn_id), b"stop")
+        with pytest.raises(TimeoutError):
+            await work(stops, turn_id, stop_again)
+    await bus.close()
+    assert not caplog.records
+
+
+async def test_a_stop_of_a_turn_that_nobody_follows_is_forgotten(bus: Bus) -> None:
+    stops, turn_id, other = await hearing(bus), uuid4().hex, uuid4().hex
+    with stops.following(other):
+        await bus.store(subjects.turn_cancel(turn_id), b"stop")
+        await bus.store(subjects.turn_cancel(other), b"stop")
+        await until(lambda: stops.is_stopped(other))
+        with stops.following(turn_id):
+            assert not stops.is_stopped(turn_id)
+
+
+async def test_a_turn_followed_twice_in_one_process_is_still_stopped_after_one_has_left(bus: Bus) -> None:
+    stops, turn_id = await hearing(bus), uuid4().hex
+    with stops.following(turn_id):
+        with stops.following(turn_id):
+            pass
+        await bus.store(subjects.turn_cancel(turn_id), b"stop")
+        assert await stopped(stops, turn_id, asyncio.get_running_loop().time())
