@@ -3,7 +3,6 @@
 from fastapi import FastAPI
 from parley_messaging.service import package_version
 from starlette.datastructures import MutableHeaders
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -65,8 +64,7 @@ def create_app(edge: Edge) -> FastAPI:
         app.include_router(module.router)
     app.router.routes.extend(edge.service.probe_routes())
     app.add_api_websocket_route("/ws", serve_socket)
-    app.mount("/page", StaticFiles(directory=pages.PAGE_FOLDER, check_dir=False))
-    pages.install_docs(app)
+    pages.mount_files(app)
     install_error_handlers(app)
     app.add_middleware(BodyLimit, max_upload_bytes=edge.settings.gateway_max_upload_bytes)
     app.add_middleware(SecurityHeaders)

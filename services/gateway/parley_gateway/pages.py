@@ -1,34 +1,53 @@
 """The chat page and the API's documentation, from files that come with the package."""
 
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse, Response
+from parley_contracts.errors import ParleyError
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from parley_gateway.edge import CurrentEdge
 
 PAGE_FOLDER = Path(str(files("parley_gateway"))) / "page"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# Swagger UI writes style attributes.
 DOCS_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# The names of files stay when their content changes: without this, browsers guess how long to keep them.
+CACHING = {"Cache-Control": "no-cache"}
 
 router = APIRouter(include_in_schema=False)
 
 
-def _page(name: str) -> Response:
-    return FileResponse(PAGE_FOLDER / name, headers={"Content-Security-Policy": PAGE_POLICY})
+class PageFiles(StaticFiles):
+    """Files that browsers ask about each time, and get again only when they have changed."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(CACHING)
+        return response
+
+
+def _page(name: str, policy: str = PAGE_POLICY) -> Response:
+    return FileResponse(PAGE_FOLDER / name, headers={"Content-Security-Policy": policy, **CACHING})
 
 
 @router.get("/")
-async def chat_page() -> Response:
-    """Return the chat page; it asks for a key when there is no session."""
+async def chat_page(request: Request, edge: CurrentEdge) -> Response:
+    """Return the chat page, or lead who is not logged in to the log-in page."""
+    try:
+        edge.doorkeeper.identify(request.method, request.headers)
+    except ParleyError:
+        return RedirectResponse("/login", 303)
     return _page("chat.html")
 
 
@@ -38,19 +57,13 @@ async def login_page() -> Response:
     return _page("login.html")
 
 
-def install_docs(app: FastAPI) -> None:
-    """Serve the API's documentation at /docs without any other host."""
-    bundle = import_module("swagger_ui_bundle")
-    app.mount("/docs/assets", StaticFiles(directory=bundle.swagger_ui_path))
+@router.get("/docs")
+async def docs_page() -> Response:
+    """Return the API's documentation, which asks no other host."""
+    return _page("docs.html", DOCS_POLICY)
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction] - a route
-        page = get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Parley API",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/page/icon.svg",
-        )
-        page.headers["Content-Security-Policy"] = DOCS_POLICY
-        return page
+
+def mount_files(app: FastAPI) -> None:
+    """Serve what the pages are made of."""
+    app.mount("/page", PageFiles(directory=PAGE_FOLDER, check_dir=False))
+    app.mount("/docs/assets", PageFiles(packages=[("fastapi_swagger", "resources")]))

@@ -4,6 +4,7 @@ Usage: python stand_in.py --port N --journal FILE --name NAME [--crashes N] [--i
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ class Probe(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200 if time.monotonic() >= self.ready_at_s else 503)
         self.end_headers()
+        self.wfile.write(json.dumps({"instance": os.environ["PARLEY_INSTANCE"]}).encode())
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the log for what the test looks for."""

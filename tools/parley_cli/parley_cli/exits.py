@@ -14,7 +14,9 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-EXIT_CODES_HELP = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Parley is not running, 4 not found."
+EXIT_CODES_HELP = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 Parley is not running, 4 not found, 130 stopped."
+)
 
 
 class CliError(Exception):

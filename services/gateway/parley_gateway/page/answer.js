@@ -3,7 +3,7 @@
 import { citationButtons, sourceList } from "./citations.js";
 import { button, element } from "./dom.js";
 import { StreamedMarkdown } from "./streamed_markdown.js";
-import { degradedWords, durationWords, stageWords } from "./words.js";
+import { degradedWords, durationWords, modelWords, stageWords } from "./words.js";
 
 /** Returns the node of a question. */
 export function questionNode(text) {
@@ -118,6 +118,6 @@ function degradedNote(turn) {
 }
 
 function timeNote(turn) {
-  const parts = [turn.model, turn.totalMs === null ? null : durationWords(turn.totalMs)].filter(Boolean);
+  const parts = [turn.model && modelWords(turn.model), turn.totalMs === null ? null : durationWords(turn.totalMs)].filter(Boolean);
   return parts.length ? element("p", { class: "answer-meta", "data-testid": "meta" }, parts.join(" · ")) : null;
 }

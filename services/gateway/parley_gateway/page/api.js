@@ -12,9 +12,14 @@ export class ApiError extends Error {
   }
 }
 
+/** Keeps the address to go back to after logging in. */
+export function rememberReturn(hash) {
+  sessionStorage.setItem(RETURN_KEY, hash);
+}
+
 /** Goes to the log-in page, remembering which conversation was open. */
 export function goToLogin() {
-  sessionStorage.setItem(RETURN_KEY, location.hash);
+  rememberReturn(location.hash);
   location.replace("/login");
 }
 

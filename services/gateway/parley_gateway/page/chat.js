@@ -67,7 +67,10 @@ class ChatPage {
 
   #listen() {
     const { live, list, composer, socket } = this;
-    live.addEventListener("started", ({ detail }) => this.#showTurn(detail));
+    live.addEventListener("started", ({ detail }) => {
+      this.uploads.tidy();
+      this.#showTurn(detail);
+    });
     live.addEventListener("changed", ({ detail }) => this.#turnChanged(detail));
     live.addEventListener("ended", () => this.#turnEnded());
     live.addEventListener("refused", ({ detail }) => this.#notice(detail.message));

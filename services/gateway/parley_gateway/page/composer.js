@@ -11,7 +11,8 @@ export class Composer extends EventTarget {
   constructor({ form, field, send, stop }) {
     super();
     Object.assign(this, { form, field, send, stop });
-    field.value = sessionStorage.getItem(DRAFT_KEY) ?? "";
+    // What was typed while the page was still loading stays.
+    field.value ||= sessionStorage.getItem(DRAFT_KEY) ?? "";
     field.addEventListener("input", () => this.#changed());
     field.addEventListener("keydown", (event) => this.#pressed(event));
     form.addEventListener("submit", (event) => {

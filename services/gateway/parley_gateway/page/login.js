@@ -1,6 +1,6 @@
 /** Trades an access key, from the link's fragment or pasted, for a session cookie. */
 
-import { takeReturnAddress } from "./api.js";
+import { rememberReturn, takeReturnAddress } from "./api.js";
 
 const status = document.getElementById("login-status");
 const form = document.getElementById("login-form");
@@ -9,6 +9,7 @@ const field = document.getElementById("login-key");
 /** Returns the key in the address and removes it there, so that it stays out of history and screenshots. */
 function takeKeyFromAddress() {
   const found = /^#key=(.+)$/.exec(location.hash);
+  if (location.hash.startsWith("#c=")) rememberReturn(location.hash);
   if (location.hash) history.replaceState(null, "", location.pathname);
   if (!found) return null;
   try {

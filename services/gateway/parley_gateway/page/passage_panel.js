@@ -52,7 +52,7 @@ export class PassagePanel {
       "header",
       { class: "passage-head" },
       element("span", { class: "source-number" }, String(citation.n)),
-      element("h2", { id: "passage-title" }, sourceName(citation)),
+      element("h2", { id: "passage-title", title: sourceName(citation) }, sourceName(citation)),
       close,
     );
   }

@@ -2,7 +2,7 @@
 
 import { listCollections, listModels } from "./api.js";
 import { element } from "./dom.js";
-import { countWords } from "./words.js";
+import { countWords, modelWords } from "./words.js";
 
 const MODEL_KEY = "parley.model";
 
@@ -20,7 +20,7 @@ export class ModelPicker {
   async reload() {
     const { data } = await listModels();
     const wanted = this.select.value || localStorage.getItem(MODEL_KEY);
-    this.select.replaceChildren(...data.map(({ id }) => element("option", { value: id }, id)));
+    this.select.replaceChildren(...data.map(({ id }) => element("option", { value: id }, modelWords(id))));
     if (data.some(({ id }) => id === wanted)) this.select.value = wanted;
     this.select.disabled = data.length === 0;
     this.select.hidden = data.length === 0;

@@ -25,6 +25,11 @@ export class Uploads extends EventTarget {
     this.#next();
   }
 
+  /** Takes away the rows of files that are ready: they have been read. */
+  tidy() {
+    for (const node of this.list.querySelectorAll("[data-state=ready]")) node.remove();
+  }
+
   #row(file) {
     const row = {
       file,

@@ -15,6 +15,11 @@ const PARTS = {
   model: "no language model was in reach, so this quotes the passages directly",
 };
 
+/** Returns what people call a model: the one that only quotes says so. */
+export function modelWords(id) {
+  return id === "extractive" ? "Quotes only" : id;
+}
+
 /** Returns what a running turn is doing. */
 export function stageWords(turn, isConnected) {
   if (turn.isStopping) return "Stopping…";

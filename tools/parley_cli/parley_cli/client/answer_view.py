@@ -4,9 +4,10 @@ import re
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.segment import Segment
 
 from parley_cli.client.answer import Answer
 
@@ -39,6 +40,31 @@ class AnswerView(Protocol):
         ...
 
 
+class Block:
+    """A part of an answer as Markdown, set off from the part above it by one blank line."""
+
+    def __init__(self, text: str, *, is_first: bool) -> None:
+        self._markdown = Markdown(text)
+        self._is_first = is_first
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        # Some elements bring blank lines around them, and others do not.
+        lines = console.render_lines(self._markdown, options, pad=False)
+        while lines and _is_blank(lines[0]):
+            del lines[0]
+        while lines and _is_blank(lines[-1]):
+            del lines[-1]
+        if lines and not self._is_first:
+            yield Segment.line()
+        for line in lines:
+            yield from line
+            yield Segment.line()
+
+
+def _is_blank(line: list[Segment]) -> bool:
+    return not any(segment.text.strip() for segment in line)
+
+
 class MarkdownView:
     """Prints settled paragraphs for good and keeps only the one being written live.
 
@@ -62,9 +88,8 @@ class MarkdownView:
     ) -> None:
         self._live.update("")
         self._live.__exit__(kind, error, traceback)
-        rest = self._text[len(self._printed) :]
-        if rest.strip():
-            self._console.print(Markdown(rest))
+        if self._text[len(self._printed) :].strip():
+            self._console.print(self._block(len(self._printed), len(self._text)), end="")
 
     def show(self, answer: Answer) -> None:
         self._text = answer.text
@@ -75,9 +100,12 @@ class MarkdownView:
             self._printed = ""
         settled = settled_length(self._text)
         if settled > len(self._printed):
-            self._console.print(Markdown(self._text[len(self._printed) : settled]))
+            self._console.print(self._block(len(self._printed), settled), end="")
             self._printed = self._text[:settled]
-        self._live.update(Markdown(self._text[len(self._printed) :]))
+        self._live.update(self._block(len(self._printed), len(self._text)))
+
+    def _block(self, start: int, end: int) -> Block:
+        return Block(self._text[start:end], is_first=not self._printed)
 
 
 class PlainView:

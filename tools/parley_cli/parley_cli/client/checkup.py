@@ -45,9 +45,9 @@ def _version(path: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return path
-    return (
-        (result.stdout or result.stderr).strip().splitlines()[0] if result.stdout or result.stderr else path
-    )
+    told = (result.stdout or result.stderr).strip().splitlines()
+    # redis-server tells its whole build after its version.
+    return told[0].partition(" sha=")[0] if told else path
 
 
 def _server(program: str, url: str | None, setting: str, default_port: int) -> Finding:

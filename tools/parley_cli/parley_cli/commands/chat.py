@@ -20,6 +20,7 @@ from parley_cli.output import Output, command, tell_error
 from parley_cli.settings import read_settings
 
 HELP = "/new begins another conversation, /model ID changes the model, /quit or Ctrl-D leaves."
+MISSING = (ErrorCode.NOT_FOUND, ErrorCode.MODEL_NOT_FOUND)
 Conversation = Annotated[str | None, typer.Option("--conversation", help="Go on with this conversation.")]
 
 
@@ -27,7 +28,7 @@ def _failure(answer: Answer) -> CliError | None:
     """Return what made a turn fail, None when it did not."""
     if answer.outcome is not TurnOutcome.FAILED:
         return None
-    is_missing = answer.refusal is not None and answer.refusal.code is ErrorCode.NOT_FOUND
+    is_missing = answer.refusal is not None and answer.refusal.code in MISSING
     return CliError(
         answer.failure or "The turn failed.",
         ExitCode.NOT_FOUND if is_missing else ExitCode.FAILED,
@@ -78,6 +79,8 @@ def ask(
         if as_json:  # The document above says what happened.
             raise typer.Exit(error.exit_code)
         raise error
+    if answer.outcome is TurnOutcome.CANCELLED:
+        raise typer.Exit(ExitCode.INTERRUPTED)
 
 
 class ChatLoop:

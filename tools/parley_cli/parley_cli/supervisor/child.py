@@ -53,10 +53,11 @@ class Child:
 
     async def live(self, changed: Callable[[], None]) -> int:
         """Run the process once and return its exit code (negative: the signal that ended it)."""
+        instance = f"{self.spec.name}-{secrets.token_hex(4)}"
         with open_log(self.log) as log:
             process = await asyncio.create_subprocess_exec(
                 *self.spec.argv,
-                env={**self._environment, "PARLEY_INSTANCE": f"{self.spec.name}-{secrets.token_hex(4)}"},
+                env={**self._environment, "PARLEY_INSTANCE": instance},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -69,7 +70,7 @@ class Child:
         if self.stopping.is_set():
             self.signal(signal.SIGTERM)
         async with asyncio.TaskGroup() as group:
-            probing = group.create_task(self._watch_readiness(changed))
+            probing = group.create_task(self._watch_readiness(instance, changed))
             code = await process.wait()
             probing.cancel()
         # What it started must not hold its files or ports when it starts again.
@@ -77,10 +78,10 @@ class Child:
             os.killpg(process.pid, signal.SIGKILL)
         return code
 
-    async def _watch_readiness(self, changed: Callable[[], None]) -> None:
+    async def _watch_readiness(self, instance: str, changed: Callable[[], None]) -> None:
         started_s = time.monotonic()
         interval_s = FIRST_PROBE_S
-        while not await self.spec.probe():
+        while not await self.spec.probe(instance):
             await asyncio.sleep(interval_s)
             interval_s = min(interval_s * 1.5, LONGEST_PROBE_S)
         self.ready_after_s = round(time.monotonic() - started_s, 2)

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-Probe = Callable[[], Awaitable[bool]]
-"""Answers whether the process is ready; never raises, never takes long."""
+Probe = Callable[[str], Awaitable[bool]]
+"""Answers whether the process of that instance name is ready; never raises, never takes long."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,14 +10,14 @@ LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 2.0
 
 
-async def _first_line(host: str, port: int, request: bytes) -> bytes:
-    """Return what a server says first, or b"" when it says nothing."""
+async def _said(host: str, port: int, request: bytes, *, is_whole: bool = False) -> bytes:
+    """Return the first line a server says, or all of it, or b"" when it says nothing."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(host, port)
             writer.write(request)
-            return await reader.readline()
+            return await (reader.read(-1) if is_whole else reader.readline())
     except (OSError, TimeoutError, ValueError):
         return b""
     finally:
@@ -30,8 +30,8 @@ async def _first_line(host: str, port: int, request: bytes) -> bytes:
 def nats_probe(port: int) -> Probe:
     """Ready when the server greets and says that it has JetStream."""
 
-    async def probe() -> bool:
-        line = await _first_line(LOOPBACK, port, b"")
+    async def probe(_: str) -> bool:
+        line = await _said(LOOPBACK, port, b"")
         return line.startswith(b"INFO ") and b'"jetstream":true' in line
 
     return probe
@@ -40,18 +40,22 @@ def nats_probe(port: int) -> Probe:
 def redis_probe(port: int) -> Probe:
     """Ready when the server answers PING; while it loads its files it answers an error."""
 
-    async def probe() -> bool:
-        return (await _first_line(LOOPBACK, port, b"PING\r\n")).startswith(b"+PONG")
+    async def probe(_: str) -> bool:
+        return (await _said(LOOPBACK, port, b"PING\r\n")).startswith(b"+PONG")
 
     return probe
 
 
 def http_probe(port: int) -> Probe:
-    """Ready when `GET /readyz` answers 200."""
+    """Ready when `GET /readyz` answers 200 in the name of our own process.
+
+    Another stack's process may have taken the port between its choice and the start of ours.
+    """
     request = f"GET /readyz HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n".encode()
 
-    async def probe() -> bool:
-        return (await _first_line(LOOPBACK, port, request)).split(b" ")[1:2] == [b"200"]
+    async def probe(instance: str) -> bool:
+        answer = await _said(LOOPBACK, port, request, is_whole=True)
+        return answer.split(b" ")[1:2] == [b"200"] and f'"{instance}"'.encode() in answer
 
     return probe
 

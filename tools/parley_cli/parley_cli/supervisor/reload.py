@@ -26,9 +26,8 @@ def watched_folders() -> tuple[Path, list[Path]]:
 
 async def reload_on_change(supervisor: Supervisor) -> None:
     """Restart what is edited until cancelled."""
-    # watchfiles is a development tool, which images do not carry;
-    # its signature names an optional type of anyio
-    from watchfiles import awatch  # noqa: PLC0415  # pyright: ignore[reportUnknownVariableType]
+    # A development tool, which images do not carry; its signature names an optional type of anyio.
+    from watchfiles import awatch  # noqa: PLC0415  # pyright: ignore[reportUnknownVariableType] - see above
 
     root, folders = watched_folders()
     async for changes in awatch(*folders):

@@ -157,6 +157,8 @@ class Supervisor:
         found = [
             child for child in self.children if child.spec.source and source in (None, child.spec.source)
         ]
+        if found:
+            self._say(f"Edited: {', '.join(child.spec.name for child in found)} starts again.")
         async with asyncio.TaskGroup() as group:
             for child in found:
                 child.is_restart_asked = True
