@@ -40,7 +40,12 @@ async def running_stack(
     tmp_path_factory: pytest.TempPathFactory, model_dir: Path, ollama: OllamaFake
 ) -> AsyncGenerator[Stack]:
     """Two gateways and every service."""
-    environment = {"OLLAMA_HOST": ollama.url, "PARLEY_LLM_EXTRACTIVE_DELTA_MS": EXTRACTIVE_DELTA_MS}
+    environment = {
+        "OLLAMA_HOST": ollama.url,
+        "PARLEY_LLM_EXTRACTIVE_DELTA_MS": EXTRACTIVE_DELTA_MS,
+        # The front page of the fake is the one private address that may be read.
+        "PARLEY_BROWSER_ALLOW_HOSTS": ollama.url.removeprefix("http://"),
+    }
     async with open_stack(
         tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=2, environment=environment
     ) as stack:

@@ -43,8 +43,14 @@ def assert_whole(turn: TurnView, model: PacedModel) -> None:
     assert turn.types.count("epoch_started") == 2
 
 
-async def test_what_an_answer_no_longer_needs_stops_and_comes_back_unnoticed(stack: Stack) -> None:
+@pytest.mark.chromium
+async def test_what_an_answer_no_longer_needs_stops_and_comes_back_unnoticed(
+    stack: Stack, ollama: OllamaFake
+) -> None:
     async with watching_deliveries(stack.nats_url), stack.chat() as chat:
+        # Every service has been at work, the browser with a Chromium that it has to end.
+        warm = await chat.ask(f"What does {ollama.url}/ say?", model=QUICK_ID, web=True)
+        assert warm.ending["degraded"] == []
         turn = await begun(chat, TEN_SECONDS)
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(chat.until(lambda: turn.is_over))

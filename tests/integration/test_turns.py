@@ -79,6 +79,29 @@ async def test_a_follow_up_reads_the_conversation_it_belongs_to(stack: Stack, ol
     assert found["conversation"]["turns"] == 2
 
 
+@pytest.mark.chromium
+async def test_a_page_that_the_question_names_is_read_and_given_to_the_model(
+    stack: Stack, ollama: OllamaFake
+) -> None:
+    question = f"What does {ollama.url}/ say?"
+    async with stack.chat() as chat:
+        turn = await chat.ask(question, model=QUICK_ID, collections=[], web=True)
+    [page] = turn.event("context_ready")["citations"]
+    assert (page["url"], page["text"]) == (f"{ollama.url}/", "Ollama is running")
+    assert turn.ending["degraded"] == []
+    prompt = "\n".join(message["content"] for message in ollama.requests[-1]["messages"])
+    assert "Ollama is running" in prompt
+
+
+async def test_a_page_at_a_private_address_is_left_out_and_the_answer_says_so(stack: Stack) -> None:
+    question = f"What does {stack.url()}/ say?"
+    async with stack.chat() as chat:
+        turn = await chat.ask(question, model=QUICK_ID, collections=[], web=True)
+    assert turn.ending["type"] == "turn_completed", turn.ending
+    assert turn.event("context_ready")["citations"] == []
+    assert turn.ending["degraded"] == ["browser"]
+
+
 @pytest.mark.parametrize("gateway", [0, 1])
 async def test_a_turn_id_sent_again_is_the_same_turn_and_generates_nothing(
     stack: Stack, ollama: OllamaFake, gateway: int

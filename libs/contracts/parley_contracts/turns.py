@@ -13,6 +13,10 @@ EPOCH_SPAN = 1_000_000
 """seq = epoch x EPOCH_SPAN + i, so that seq grows across takeovers without knowing the last one."""
 
 
+MAX_TOKENS = 131_072
+MAX_STOPS = 4
+
+
 class TurnRef(WireModel):
     """One turn, wherever it is mentioned."""
 
@@ -34,9 +38,9 @@ class GenerationParams(WireModel):
 
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int | None = Field(default=None, ge=1, le=131_072)
+    max_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
     seed: int | None = None
-    stop: tuple[str, ...] = Field(default=(), max_length=4)
+    stop: tuple[str, ...] = Field(default=(), max_length=MAX_STOPS)
 
 
 class TokenUsage(WireModel):

@@ -17,7 +17,7 @@ from parley_contracts.turn_events import (
     TurnFailed,
     known_event,
 )
-from parley_contracts.turns import ChatMessage, GenerationParams
+from parley_contracts.turns import MAX_STOPS, MAX_TOKENS, ChatMessage, GenerationParams
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -70,10 +70,10 @@ class CompletionRequest(BaseModel):
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(max_length=MAX_STOPS)] | None = None
     n: Literal[1] | None = None
     tools: Annotated[list[Any] | None, Field(max_length=0)] = None
     store: bool | None = Field(default=None, description="True keeps the turn as a conversation.")

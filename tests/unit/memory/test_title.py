@@ -11,7 +11,7 @@ from parley_memory.title import MAX_TITLE_CHARS, title_of
     [
         ("What is NATS?", "What is NATS?"),
         ("  two\n\tlines  ", "two lines"),
-        ("word " * 12 + "beyond", "word " * 10 + "word…"),
+        ("word " * 12 + "beyond", "word " * 11 + "word…"),
         ("a" * 60, "a" * 60),
         ("a" * 61, "a" * 59 + "…"),
         ("b " + "a" * 80, "b…"),

@@ -1,0 +1,206 @@
+"""Who may write an answer, and what becomes of the job afterwards."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from parley_contracts import subjects
+from parley_contracts.errors import ErrorCode
+from parley_contracts.llm import GenerateJob
+from parley_contracts.turn_events import GenerationFinished, encode_event
+from parley_contracts.turns import PenClaim, PenRole, Seal, TokenUsage, TurnOutcome
+from parley_llm.catalogue import Catalogue
+from parley_llm.generation import Generation
+from parley_llm.worker import MAX_WORKERS, GenerationWorker
+from parley_messaging.bus import JobOutcome
+from parley_messaging.holds import Holds
+from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.message_headers import now_ms
+from parley_messaging.pen import Pen, new_nonce
+from parley_messaging.stops import Stops
+from parley_messaging.turn_log import TurnLog, read_turn_log
+from parley_messaging.turn_writer import TurnWriters
+
+from tests.unit.llm.jobs import job_for
+from tests.unit.llm.test_generation import Scripted, until
+
+WAIT_S = 5.0
+JOB = job_for("scripted").model_copy(update={"deadline_ms": now_ms() + 60_000, "last_seq": 1_000_003})
+TURN = JOB.turn
+
+
+@dataclass
+class Delivery:
+    """A delivery whose acknowledgement is the loop's affair."""
+
+    data: bytes = JOB.model_dump_json().encode()
+    deliveries: int = 1
+    subject: str = subjects.llm_generate("scripted")
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    async def ack(self) -> None: ...
+
+    async def release(self, delay_s: float) -> None: ...
+
+    async def in_progress(self) -> None: ...
+
+
+class Bench:
+    """A worker on a bus, with a runner's claim in slot 1."""
+
+    def __init__(self, bus: MemoryBus, model: Scripted) -> None:
+        self.bus, self.model, self.pen = bus, model, Pen(bus)
+        self.writers, self.stops = TurnWriters(bus), Stops(bus)
+        self.holds = Holds(bus, "llm-1", PenRole.WORKER)
+        self.worker = GenerationWorker(
+            bus,
+            holder="llm-1",
+            holds=self.holds,
+            pen=self.pen,
+            writers=self.writers,
+            stops=self.stops,
+            new_generation=self._new_generation,
+        )
+
+    def _new_generation(self, job: GenerateJob) -> Generation:
+        return Generation(self.bus, job, Catalogue([self.model]), self.stops, window_ms=0)
+
+    async def claim(self, number: int, role: PenRole) -> None:
+        one = PenClaim(nonce=new_nonce(), role=role, holder="somebody", home=TURN.home)
+        assert await self.pen.claim(TURN.turn_id, number, one) == one
+
+    async def work(self, delivery: Delivery | None = None) -> JobOutcome:
+        async with asyncio.timeout(WAIT_S):
+            return await self.worker.work(delivery or Delivery())
+
+    async def log(self) -> TurnLog:
+        return await read_turn_log(self.bus, TURN.home, TURN.turn_id)
+
+
+@asynccontextmanager
+async def working(**model: object) -> AsyncGenerator[Bench]:
+    bus = MemoryBus()
+    bench = Bench(bus, Scripted(**model))  # type: ignore[arg-type]  # whatever a scripted model takes
+    for part in (bench.writers, bench.stops, bench.holds):
+        await part.start()
+    await bench.claim(1, PenRole.RUNNER)
+    try:
+        yield bench
+    finally:
+        await bus.close()
+
+
+def seal() -> Seal:
+    return Seal(
+        nonce=new_nonce(),
+        turn=TURN,
+        conversation_id="c",
+        outcome=TurnOutcome.FAILED,
+        user_text="q",
+        text="",
+        accepted_at_ms=1,
+        sealed_at_ms=2,
+    )
+
+
+async def written(bench: Bench) -> list[bytes]:
+    found: list[bytes] = []
+    position = 1
+    subject = subjects.turn_events(TURN.home, TURN.turn_id)
+    while stored := await bench.bus.next_stored("TURN_EVENTS", subject, position):
+        found.append(stored.data)
+        position = stored.stream_seq + 1
+    return found
+
+
+async def test_a_worker_takes_the_slot_after_the_runners_and_writes_in_its_epoch() -> None:
+    async with working() as bench:
+        assert await bench.work() is JobOutcome.DONE
+        records = await bench.pen.read_all(TURN.turn_id)
+        frames = await written(bench)
+    assert [getattr(record, "role", None) for record in records] == [PenRole.RUNNER, PenRole.WORKER]
+    assert frames[0].startswith(b'{"seq":2000000,"type":"epoch_started"')
+    assert b'"follows":1000003' in frames[0]
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+async def test_a_job_whose_turn_has_ended_or_has_a_newer_runner_writes_nothing(is_sealed: bool) -> None:
+    async with working() as bench:
+        if is_sealed:
+            await bench.pen.claim(TURN.turn_id, 2, seal())
+        else:
+            await bench.claim(2, PenRole.RUNNER)
+        assert await bench.work() is JobOutcome.DONE
+        assert bench.model.written == []
+        assert await written(bench) == []
+
+
+async def test_a_redelivered_job_that_somebody_holds_is_left_to_him() -> None:
+    async with working() as bench:
+        with bench.holds.hold(TURN.turn_id):
+            assert await bench.work(Delivery(deliveries=2)) is JobOutcome.LEAVE
+        assert bench.model.written == []
+
+
+async def test_an_answer_that_stands_finished_in_the_log_is_not_asked_for_again() -> None:
+    async with working() as bench:
+        assert await bench.work() is JobOutcome.DONE
+        assert await bench.work(Delivery(deliveries=2)) is JobOutcome.DONE
+        assert bench.model.written == [""]
+
+
+async def test_a_worker_that_lost_the_pen_meanwhile_leaves_the_job_to_its_successor() -> None:
+    async with working(waits_after=1) as bench, asyncio.TaskGroup() as tasks:
+        stale = tasks.create_task(bench.work())
+        await until(lambda: bool(bench.model.written))
+        await bench.claim(3, PenRole.WORKER)
+        await bench.bus.store(subjects.turn_cancel(TURN.turn_id), b"stop")
+        assert await stale is JobOutcome.LEAVE
+
+
+async def test_a_stop_stored_before_the_claim_is_found() -> None:
+    async with working() as bench:
+        await bench.bus.store(subjects.turn_cancel(TURN.turn_id), b"stop")
+        assert await bench.work() is JobOutcome.DONE
+        finished = (await bench.log()).finished or pytest.fail("the answer has no end")
+        assert finished.finish_reason == "cancelled"
+        assert bench.model.written == []
+
+
+@pytest.mark.parametrize("dead", [MAX_WORKERS - 1, MAX_WORKERS])
+async def test_a_job_that_workers_die_of_is_given_up_after_some_of_them(dead: int) -> None:
+    async with working() as bench:
+        for number in range(2, 2 + dead):
+            await bench.claim(number, PenRole.WORKER)
+        assert await bench.work(Delivery(deliveries=dead + 1)) is JobOutcome.DONE
+        frames = await written(bench)
+        is_given_up = dead == MAX_WORKERS
+        assert bench.model.written == ([] if is_given_up else [""])
+        assert (b'"error_code":"%b"' % ErrorCode.INTERNAL.encode() in frames[-1]) is is_given_up
+
+
+async def test_a_job_that_cannot_be_read_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    async with working() as bench:
+        assert await bench.work(Delivery(data=b"nonsense")) is JobOutcome.DONE
+        assert [record.message for record in caplog.records] == ["generate job cannot be read and is dropped"]
+
+
+async def test_a_finished_answer_of_a_dead_worker_is_found_by_the_next() -> None:
+    async with working() as bench:
+        await bench.claim(2, PenRole.WORKER)
+        ended = GenerationFinished(
+            seq=2_000_001,
+            turn_id=TURN.client_turn_id,
+            text="whole",
+            model="scripted",
+            usage=TokenUsage(),
+            finish_reason="stop",
+        )
+        subject = subjects.turn_events(TURN.home, TURN.turn_id)
+        opening = b'{"seq":2000000,"type":"epoch_started","follows":0,"turn_id":"c1","keep_chars":0}'
+        await bench.bus.store(subject, opening)
+        await bench.bus.store(subject, encode_event(ended))
+        assert await bench.work(Delivery(deliveries=2)) is JobOutcome.DONE
+        assert bench.model.written == []
