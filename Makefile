@@ -9,7 +9,7 @@ EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-works
 # Further words for the command behind a target: make up ARGS=--detach
 ARGS ?=
 
-.PHONY: help install up down dev test check lint format types bench chaos soak lock schemas
+.PHONY: help install up down dev test check lint format types bench lock schemas
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,12 +46,6 @@ types: install ## pyright, strict
 
 bench: install ## measure
 	$(RUN) python -m benchmarks.run $(ARGS)
-
-chaos: install ## kill processes in the middle of answers
-	$(RUN) pytest tests/chaos $(ARGS)
-
-soak: install ## keep the stack under load for long
-	$(RUN) python -m benchmarks.soak $(ARGS)
 
 schemas: install ## write libs/contracts/schemas from the models
 	$(RUN) python -m parley_contracts.schemas

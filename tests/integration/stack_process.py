@@ -30,6 +30,7 @@ class StackProcess:
         self._folder = folder
         self._probe = probe
         self._process: asyncio.subprocess.Process | None = None
+        self._instance = ""
 
     @property
     def is_running(self) -> bool:
@@ -37,10 +38,11 @@ class StackProcess:
 
     async def start(self) -> None:
         """Start the process and return when it is ready; RuntimeError with its log when it is not."""
+        self._instance = f"{self.name}-{secrets.token_hex(4)}"
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._argv,
-                env={**self._environment, "PARLEY_INSTANCE": f"{self.name}-{secrets.token_hex(4)}"},
+                env={**self._environment, "PARLEY_INSTANCE": self._instance},
                 # A `.env` where the tests are run from is none of this process's business.
                 cwd=self._folder,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -56,7 +58,7 @@ class StackProcess:
             raise RuntimeError(f"{self.name} exited at its start:\n{self.log_end()}")
 
     async def _has_settled(self) -> bool:
-        return not self.is_running or await self._probe()
+        return not self.is_running or await self._probe(self._instance)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process alone."""

@@ -21,8 +21,9 @@ from parley_messaging.turn_watch import TurnWatch
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from parley_gateway.frame_protocol import FRAMES
 from parley_gateway.identity import Principal
-from parley_gateway.outbox import Outbox, SlowSocketError
+from parley_gateway.outbox import FrameWriter, Outbox, SlowSocketError
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 from parley_gateway.turn_stopper import TurnStopper
 
@@ -31,6 +32,7 @@ log = logging.getLogger("parley.gateway")
 TRY_AGAIN_LATER = 1013
 SERVICE_RESTART = 1012
 MAX_TURNS_A_SOCKET = 64
+CLOSE_S = 5.0
 
 
 class ChatSocket:
@@ -49,7 +51,8 @@ class ChatSocket:
         self._principal = principal
         self._door = door
         self._stopper = stopper
-        self._outbox = Outbox(outbox_bytes)
+        self._writer: FrameWriter = socket.scope["extensions"][FRAMES]
+        self._outbox = Outbox(self._writer, outbox_bytes)
         self._watches: dict[str, TurnWatch] = {}
 
     @property
@@ -63,7 +66,7 @@ class ChatSocket:
         try:
             async with asyncio.TaskGroup() as tasks:
                 receiving = tasks.create_task(self._receive())
-                sending = tasks.create_task(self._outbox.send_all(self._socket.send_text))
+                sending = tasks.create_task(self._outbox.overflow())
                 await receiving
                 sending.cancel()
         except* (WebSocketDisconnect, RuntimeError):
@@ -79,9 +82,13 @@ class ChatSocket:
         await self._close(SERVICE_RESTART, "restarting; reconnect and resume")
 
     async def _close(self, code: int, reason: str) -> None:
-        # The client may have left in the same moment.
-        with suppress(WebSocketDisconnect, RuntimeError):
-            await self._socket.close(code, reason)
+        # The client may have left in the same moment; one that reads nothing never makes room for a reason.
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                with suppress(WebSocketDisconnect, RuntimeError):
+                    await self._socket.close(code, reason)
+        except TimeoutError:
+            self._writer.abort()
 
     async def _receive(self) -> None:
         while True:

@@ -4,6 +4,7 @@ import uvicorn
 from parley_messaging.probes import EmbeddedServer
 from starlette.types import ASGIApp
 
+from parley_gateway.frame_protocol import FrameProtocol
 from parley_gateway.settings import GatewaySettings
 
 
@@ -16,7 +17,7 @@ def create_server(app: ASGIApp, settings: GatewaySettings) -> EmbeddedServer:
         app,
         host=settings.host,
         port=settings.port,
-        ws="wsproto",
+        ws=FrameProtocol,
         ws_max_size=settings.gateway_max_frame_bytes,
         ws_per_message_deflate=False,
         log_config=None,

@@ -95,7 +95,8 @@ class TurnDoor:
             first = await self._await_claim(ref)
             if first is None:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The turn waits to be run; resume it later.")
-            return await self._join(ref, first, sink)
+            # What was heard before the repeat was recognised has been handed on already.
+            return await self._join(ref, first, sink, after_seq=watch.last_seq)
         return AcceptedTurn(ref, conversation_id, watch)
 
     async def _accept(self, command: StartTurn) -> bool:
@@ -129,8 +130,10 @@ class TurnDoor:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such conversation.", field="conversation_id")
         return frame.conversation_id
 
-    async def _join(self, ref: TurnRef, first: PenClaim | Seal, sink: Sink) -> AcceptedTurn:
-        watch = await self._watches.open(_home_of(first), ref.turn_id, 0, sink)
+    async def _join(
+        self, ref: TurnRef, first: PenClaim | Seal, sink: Sink, *, after_seq: int = 0
+    ) -> AcceptedTurn:
+        watch = await self._watches.open(_home_of(first), ref.turn_id, after_seq, sink)
         return AcceptedTurn(ref, _conversation_of(first), watch)
 
     async def _await_claim(self, ref: TurnRef) -> PenClaim | Seal | None:

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
     ContextReady,
@@ -137,10 +138,12 @@ async def test_the_same_turn_id_again_is_the_same_turn(bus: Bus) -> None:
         assert len(rig.model.calls) == 1
 
 
-async def test_a_repeat_while_the_turn_still_waits_is_the_same_turn(bus: Bus) -> None:
+@pytest.mark.parametrize("is_same_gateway", [True, False])
+async def test_a_repeat_while_the_turn_still_waits_is_the_same_turn(bus: Bus, is_same_gateway: bool) -> None:
     mine = uuid4().hex
     async with running(bus) as rig:
-        (_, one), (_, two) = await asyncio.gather(rig.first.ask(turn_id=mine), rig.second.ask(turn_id=mine))
+        other = rig.first if is_same_gateway else rig.second
+        (_, one), (_, two) = await asyncio.gather(rig.first.ask(turn_id=mine), other.ask(turn_id=mine))
         await one.ended()
         await two.ended()
         assert one.frames == two.frames

@@ -27,7 +27,7 @@ from tests.unit.llm.jobs import job_for
 from tests.unit.llm.test_generation import Scripted, until
 
 WAIT_S = 5.0
-JOB = job_for("scripted").model_copy(update={"deadline_ms": now_ms() + 60_000, "last_seq": 1_000_003})
+JOB = job_for("scripted").model_copy(update={"deadline_ms": now_ms() + 60_000})
 TURN = JOB.turn
 
 
@@ -122,7 +122,7 @@ async def test_a_worker_takes_the_slot_after_the_runners_and_writes_in_its_epoch
         frames = await written(bench)
     assert [getattr(record, "role", None) for record in records] == [PenRole.RUNNER, PenRole.WORKER]
     assert frames[0].startswith(b'{"seq":2000000,"type":"epoch_started"')
-    assert b'"follows":1000003' in frames[0]
+    assert b'"follows":0' in frames[0]
 
 
 @pytest.mark.parametrize("is_sealed", [True, False])

@@ -1,0 +1,14 @@
+"""Tables on the terminal."""
+
+from typing import Any
+
+
+def print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows that have the same keys under their keys."""
+    print(f"\n{title}")
+    if not rows:
+        return
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
