@@ -56,6 +56,7 @@ class StandInState:
     requires_login: bool = False
     is_refusing_sockets: bool = False
     is_memory_late: bool = False
+    messages_a_page: int = 100
     copies_of_frames: int = 1
     deltas_to_lose: int = 0
 
@@ -133,7 +134,16 @@ class StandInGateway:
             del self.state.titles[id_]
             return Response(status_code=204)
         conversation = {"id": id_, "title": self.state.titles[id_], "updated_at_ms": 0, "turns": 1}
-        return JSONResponse({"conversation": conversation, "messages": self.state.messages.get(id_, [])})
+        messages = self.state.messages.get(id_, [])
+        end = int(request.query_params.get("cursor", len(messages)))
+        start = max(0, end - self.state.messages_a_page)
+        return JSONResponse(
+            {
+                "conversation": conversation,
+                "messages": messages[start:end],
+                "next_cursor": str(start) if start else None,
+            }
+        )
 
     async def models(self, _: Request) -> Response:
         models = [{"id": "extractive", "object": "model"}, {"id": "ollama/qwen3:4b", "object": "model"}]

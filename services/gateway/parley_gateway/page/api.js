@@ -68,7 +68,8 @@ const at = encodeURIComponent;
 
 export const listConversations = (cursor) =>
   call("GET", `/api/conversations${cursor ? `?cursor=${at(cursor)}` : ""}`);
-export const readConversation = (id) => call("GET", `/api/conversations/${at(id)}`);
+export const readConversation = (id, cursor) =>
+  call("GET", `/api/conversations/${at(id)}${cursor ? `?cursor=${at(cursor)}` : ""}`);
 export const renameConversation = (id, title) => call("PATCH", `/api/conversations/${at(id)}`, { title });
 export const deleteConversation = (id) => call("DELETE", `/api/conversations/${at(id)}`);
 export const listModels = () => call("GET", "/v1/models");

@@ -10,7 +10,7 @@ import { PassagePanel } from "./passage_panel.js";
 import { Sidebar } from "./sidebar.js";
 import { ChatSocket } from "./socket.js";
 import { ModelPicker, SourcesPicker } from "./sources_picker.js";
-import { storedTurns, Thread } from "./thread.js";
+import { storedTurns, withoutAnswer, Thread } from "./thread.js";
 import { acceptDrops, Uploads } from "./uploads.js";
 
 const NOTICE_MS = 8_000;
@@ -134,9 +134,10 @@ class ChatPage {
     this.#setOpen(id);
     this.thread.showOnly(element("p", { class: "quiet opening" }, "Opening…"));
     let messages = [];
+    let cursor = null;
     let problem = null;
     try {
-      ({ messages } = await readConversation(id));
+      ({ messages, next_cursor: cursor } = await readConversation(id));
     } catch (error) {
       problem = error;
     }
@@ -147,8 +148,27 @@ class ChatPage {
     this.thread.clear();
     this.#showStored(storedTurns(messages, id), id);
     for (const turn of known) this.thread.add(turn);
+    this.#offerEarlier(id, cursor);
     this.thread.follow();
     this.#refresh();
+  }
+
+  #offerEarlier(id, cursor) {
+    this.thread.offerEarlier(cursor ? () => this.#showEarlier(id, cursor) : null);
+  }
+
+  async #showEarlier(id, cursor) {
+    const ticket = this.#opening;
+    try {
+      const { messages, next_cursor: next } = await readConversation(id, cursor);
+      if (ticket !== this.#opening) return;
+      this.thread.offerEarlier(null);
+      const turns = storedTurns(messages, id).map((found) => (found.answered ? found.turn : withoutAnswer(found.turn)));
+      this.thread.addEarlier(turns);
+      this.#offerEarlier(id, next);
+    } catch (problem) {
+      this.#notice(`Earlier messages could not be read: ${problem.message}`);
+    }
   }
 
   /** A turn whose answer is stored has ended; one without may still be running, here or elsewhere. */
@@ -163,9 +183,7 @@ class ChatPage {
       } else if (at === stored.length - 1) {
         this.thread.add(this.live.adopt(turn.turnId, id, turn.question));
       } else {
-        turn.outcome = "failed";
-        turn.error = { code: "not_found", message: "No answer is kept for this question.", isRetryable: true };
-        this.thread.add(turn);
+        this.thread.add(withoutAnswer(turn));
       }
     }
   }

@@ -1,11 +1,12 @@
 /** The open conversation: its stored exchanges and its running turns, each turn shown once. */
 
 import { AnswerView, questionNode } from "./answer.js";
-import { element } from "./dom.js";
+import { button, element } from "./dom.js";
 import { Turn } from "./turns.js";
 
 const NEAR_END_PX = 80;
 const ANNOUNCED_KEPT = 20;
+const EARLIER = { class: "plain-button more", "data-testid": "earlier" };
 
 export class Thread {
   #views = new Map();
@@ -38,8 +39,27 @@ export class Thread {
     return this.#views.has(turnId);
   }
 
+  /** Offers to show what came before the first exchange; null takes the offer back. */
+  offerEarlier(onClick) {
+    this.column.querySelector("[data-testid=earlier]")?.remove();
+    if (onClick) this.column.prepend(button("Show earlier messages", EARLIER, onClick));
+  }
+
+  /** Adds turns, oldest first, before those that are shown, and stays at what is being read. */
+  addEarlier(turns) {
+    const first = this.column.firstElementChild;
+    const heightBefore = this.scroller.scrollHeight;
+    for (const turn of turns) this.#place(turn, first);
+    this.scroller.scrollTop += this.scroller.scrollHeight - heightBefore;
+  }
+
   /** Adds a turn's question and answer at the end, unless they are there already. */
   add(turn) {
+    this.#place(turn, null);
+    this.#settleScroll();
+  }
+
+  #place(turn, before) {
     if (this.has(turn.turnId)) return;
     const view = new AnswerView(turn, {
       isConnected: this.isConnected,
@@ -48,9 +68,8 @@ export class Thread {
       onRender: () => this.#settleScroll(),
     });
     this.#views.set(turn.turnId, view);
-    if (turn.question !== null) this.column.append(questionNode(turn.question));
-    this.column.append(view.node);
-    this.#settleScroll();
+    if (turn.question !== null) this.column.insertBefore(questionNode(turn.question), before);
+    this.column.insertBefore(view.node, before);
   }
 
   /** Shows the answers' status again after the connection changed. */
@@ -119,6 +138,13 @@ export function storedTurns(messages, conversationId) {
     else fillAnswer(turn, message);
   }
   return [...turns.values()].map((turn) => ({ turn, answered: turn.outcome !== null }));
+}
+
+/** Returns a stored turn whose answer is missing as one that has failed. */
+export function withoutAnswer(turn) {
+  turn.outcome = "failed";
+  turn.error = { code: "not_found", message: "No answer is kept for this question.", isRetryable: true };
+  return turn;
 }
 
 function newStoredTurn(message, conversationId) {
