@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -11,7 +11,7 @@ from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyErr
 from parley_contracts.model import WireModel
 from pydantic import ValidationError
 
-from parley_messaging.bus import Handler, Request
+from parley_messaging.bus import Handler, Reply, Request
 from parley_messaging.message_headers import incoming, now_ms
 from parley_messaging.trace_context import working_in
 
@@ -51,6 +51,20 @@ def error_reply(body: ErrorBody) -> WireReply:
     )
 
 
+def read_reply(reply_type: type[Reply], reply_headers: Mapping[str, str] | None, data: bytes) -> Reply:
+    """Return what a reply says.
+
+    Raises:
+        ParleyError: The one that the reply carries, or `upstream_failed` when it cannot be read.
+    """
+    raise_if_error(reply_headers, data)
+    try:
+        return reply_type.model_validate_json(data)
+    except ValidationError:
+        log.exception("reply cannot be read", extra={"reply": reply_type.__name__})
+        raise ParleyError(ErrorCode.UPSTREAM_FAILED, "The service answered with nonsense.") from None
+
+
 def raise_if_error(reply_headers: Mapping[str, str] | None, data: bytes) -> None:
     """Raise the ParleyError that a reply carries, if it carries one."""
     if not reply_headers or headers.SERVICE_ERROR_CODE not in reply_headers:
@@ -70,8 +84,15 @@ class Answering(Generic[Request]):
     """
 
     def __init__(
-        self, request_type: type[Request], handler: Handler[Request], *, concurrency: int, waiting: int
+        self,
+        request_type: type[Request],
+        handler: Handler[Request],
+        *,
+        concurrency: int,
+        waiting: int,
+        max_reply_bytes: Callable[[], int],
     ) -> None:
+        self._max_reply_bytes = max_reply_bytes
         self._request_type = request_type
         self._handler = handler
         self._slots = asyncio.Semaphore(concurrency)
@@ -85,8 +106,10 @@ class Answering(Generic[Request]):
                 return error_reply(ParleyError(ErrorCode.OVERLOADED, "The service is overloaded.").body())
             self._room -= 1
             try:
-                reply = await self._run(data, context.deadline_ms)
-                return WireReply(reply.model_dump_json().encode())
+                reply = (await self._run(data, context.deadline_ms)).model_dump_json().encode()
+                if len(reply) > self._max_reply_bytes():
+                    raise ParleyError(ErrorCode.TOO_LARGE, "The answer is larger than a message may be.")
+                return WireReply(reply)
             except Exception as error:
                 body = described(error)
                 if body.code is ErrorCode.INTERNAL:

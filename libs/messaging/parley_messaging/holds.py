@@ -1,5 +1,6 @@
 """Redelivered does not mean dead: whoever holds a turn's job says so when asked."""
 
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ class Holds:
         self._bus = bus
         self._answer = HoldAnswer(holder=holder).model_dump_json().encode()
         self._role = role
-        self._held: set[str] = set()
+        self._held: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Begin to answer."""
@@ -28,11 +29,13 @@ class Holds:
     @contextmanager
     def hold(self, turn_id: str) -> Generator[None]:
         """Hold a turn's job while the body runs."""
-        self._held.add(turn_id)
+        self._held[turn_id] += 1
         try:
             yield
         finally:
-            self._held.discard(turn_id)
+            self._held[turn_id] -= 1
+            if not self._held[turn_id]:
+                del self._held[turn_id]
 
     async def is_held(self, turn_id: str) -> bool:
         """Return whether any process, this one too, holds the turn's job in this role."""

@@ -1,6 +1,7 @@
 """The whole bus inside one process, for tests: the same rules as NATS, without a server."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +22,12 @@ from parley_messaging.bus import (
     StoreAck,
     StoredMessage,
 )
-from parley_messaging.error_boundary import Answering, raise_if_error
+from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
+
+log = logging.getLogger("parley.messaging")
 
 PENDING_LIMIT = 65_536
 
@@ -71,7 +74,11 @@ class _Subscription:
 
     async def _deliver(self) -> None:
         while True:
-            await self._on_delivery(await self._pending.get())
+            message = await self._pending.get()
+            try:
+                await self._on_delivery(message)
+            except Exception:
+                log.exception("delivery failed", extra={"subject": message.subject})
 
     async def unsubscribe(self) -> None:
         self._bus.forget(self)
@@ -184,7 +191,13 @@ class MemoryBus:
         waiting: int = 256,
     ) -> None:
         """Answer requests on `subject`; a later handler takes an earlier one's place."""
-        self._answers[subject] = Answering(request_type, handler, concurrency=concurrency, waiting=waiting)
+        self._answers[subject] = Answering(
+            request_type,
+            handler,
+            concurrency=concurrency,
+            waiting=waiting,
+            max_reply_bytes=lambda: self.max_payload_bytes,
+        )
 
     async def start(self) -> None:
         """Do nothing: there is no server."""
@@ -208,13 +221,14 @@ class MemoryBus:
     ) -> Reply:
         """Ask whoever answers `subject` in this process, or a core subscriber to it."""
         data, headers = request.model_dump_json().encode(), outgoing(timeout_s)
+        if len(data) > self.max_payload_bytes:
+            raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.")
         try:
             async with asyncio.timeout(timeout_s):
                 if answering := self._answers.get(subject):
                     reply = await answering.answer(data, headers)
-                    raise_if_error(reply.headers, reply.data)
-                    return reply_type.model_validate_json(reply.data)
-                return reply_type.model_validate_json(await self._ask_subscribers(subject, data))
+                    return read_reply(reply_type, reply.headers, reply.data)
+                return read_reply(reply_type, None, await self._ask_subscribers(subject, data))
         except TimeoutError:
             raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.") from None
 

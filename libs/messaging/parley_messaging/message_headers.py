@@ -36,12 +36,17 @@ def outgoing(timeout_s: float | None = None, extra: Mapping[str, str] | None = N
     return {**found, **(extra or {})}
 
 
+MAX_DEADLINE_DIGITS = 15
+"""Unix milliseconds have 13; what is much longer is no time, and Python refuses to read thousands."""
+
+
 def incoming(found: Mapping[str, str]) -> TraceContext:
     """Return the context in which a received message is to be handled."""
     context = continued(found.get(headers.TRACEPARENT), found.get(headers.CORRELATION_ID, ""))
     deadline = found.get(headers.DEADLINE, "")
+    is_time = deadline.isdecimal() and len(deadline) <= MAX_DEADLINE_DIGITS
     return replace(
         context,
         message_id=found.get(headers.MESSAGE_ID, ""),
-        deadline_ms=int(deadline) if deadline.isdecimal() else None,
+        deadline_ms=int(deadline) if is_time else None,
     )

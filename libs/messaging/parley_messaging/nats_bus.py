@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError, SlowConsumerError
+from nats.errors import MaxPayloadError, NoRespondersError, SlowConsumerError
 from nats.js import JetStreamContext
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
@@ -30,7 +30,7 @@ from parley_messaging.bus import (
     StoreAck,
     StoredMessage,
 )
-from parley_messaging.error_boundary import Answering, raise_if_error
+from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing
 from parley_messaging.nats_jobs import NatsJobSource
 from parley_messaging.nats_objects import NatsObjects
@@ -45,6 +45,7 @@ PENDING_MESSAGES = 262_144
 PENDING_BYTES = 128 * 1024 * 1024
 OUTBOUND_BYTES = 16 * 1024 * 1024
 START_TIMEOUT_S = 15.0
+PING_S = 10
 DRAIN_S = 3
 """How long closing waits for callbacks; one that nobody drives any more would hold it for ever."""
 
@@ -68,8 +69,19 @@ class _Subscription:
 class NatsBus:
     """A connection to nats-server (2.9 or later) with JetStream."""
 
-    def __init__(self, url: str, *, name: str, replicas: int = 1, grace_s: float = 20.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        replicas: int = 1,
+        grace_s: float = 20.0,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
         self.url = url
+        self._start_timeout_s = start_timeout_s
+        self._is_closing = False
+        self._is_closed = asyncio.Event()
         self.dropped_messages = 0
         self._replicas = replicas
         self._drops: dict[int, OnDrop] = {}
@@ -78,6 +90,9 @@ class NatsBus:
             servers=url.split(","),
             name=name,
             error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
             connect_timeout=2,
             # The default of 2 s overflows the outbound buffer under load; jitter spreads a fleet.
             reconnect_time_wait=0.1 + random.random() * 0.1,
@@ -85,6 +100,9 @@ class NatsBus:
             pending_size=OUTBOUND_BYTES,
             drain_timeout=DRAIN_S,
             allow_reconnect=True,
+            # A server whose host died sends no FIN: by default that is noticed after four minutes.
+            ping_interval=PING_S,
+            max_outstanding_pings=2,
         )
         self._connection: Client | None = None
         self._js: JetStreamContext | None = None
@@ -126,16 +144,23 @@ class NatsBus:
         """Connect and make sure the streams exist; answering begins with `start`."""
         if self._connection is not None:
             return
-        async with asyncio.timeout(START_TIMEOUT_S):
-            self._connection = await self._requests.broker.connect()
-            self._js = self._connection.jetstream(timeout=5.0)
-            await ensure_streams(self._js, self._replicas)
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                self._connection = await self._requests.broker.connect()
+                self._js = self._connection.jetstream(timeout=5.0)
+                await ensure_streams(self._js, self._replicas)
+        except TimeoutError as error:
+            raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL)") from error
+        except NatsError as error:
+            raise ConnectionError(f"the bus cannot be used: {error}") from error
         self._objects = NatsObjects(self._js, self._replicas)
 
     async def start(self) -> None:
         """Connect if needed and begin to answer requests."""
         await self.connect()
         await self._requests.broker.start()
+        # Only a round trip says that the server knows the subscriptions: "ready" must not come before.
+        await self.connection.flush()
 
     async def stop_answering(self) -> None:
         """Take no more requests and finish those that have arrived."""
@@ -146,6 +171,7 @@ class NatsBus:
         """Flush and disconnect."""
         if self._connection is None:
             return
+        self._is_closing = True
         if self._connection.is_connected:
             await self._requests.broker.stop()
         else:
@@ -158,7 +184,25 @@ class NatsBus:
             if on_drop := self._drops.get(id(error.sub)):
                 on_drop()
             return
-        log.warning("bus connection error", extra={"error": repr(error)})
+        if self.is_connected:
+            # What a subscriber's callback raised comes here as well.
+            log.warning("bus error", exc_info=error)
+        else:
+            log.debug("bus is away", extra={"error": repr(error)})
+
+    async def _on_disconnected(self) -> None:
+        if not self._is_closing:
+            log.warning("bus is away")
+
+    async def _on_reconnected(self) -> None:
+        log.info("bus is back")
+
+    async def _on_closed(self) -> None:
+        self._is_closed.set()
+
+    async def closed(self) -> None:
+        """Wait until the connection has ended for good: by `close`, or because the server ended it."""
+        await self._is_closed.wait()
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -173,7 +217,13 @@ class NatsBus:
         waiting: int = 256,
     ) -> None:
         """Answer requests on `subject` from `start` on."""
-        answering = Answering(request_type, handler, concurrency=concurrency, waiting=waiting)
+        answering = Answering(
+            request_type,
+            handler,
+            concurrency=concurrency,
+            waiting=waiting,
+            max_reply_bytes=lambda: self.max_payload_bytes,
+        )
         self._requests.answer(subject, group, concurrency + waiting, answering.answer)
 
     async def request(
@@ -187,11 +237,12 @@ class NatsBus:
             raise ParleyError(ErrorCode.UNAVAILABLE, f"Nobody answers on {subject}.") from None
         except TimeoutError:
             raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.") from None
+        except MaxPayloadError:
+            raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.") from None
         except NatsError as error:
             log.warning("request was not sent", extra={"subject": subject, "error": repr(error)})
             raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from None
-        raise_if_error(reply.headers, reply.data)
-        return reply_type.model_validate_json(reply.data)
+        return read_reply(reply_type, reply.headers, reply.data)
 
     # -- core messages -----------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Jobs fetched from a JetStream work queue by pull, one at a time."""
 
+import logging
 from collections.abc import Mapping
 
 from nats.aio.client import Client
@@ -7,6 +8,11 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
+
+log = logging.getLogger("parley.messaging")
+
+FLUSH_S = 2
+"""How long a worker that stops waits for jobs that are on their way to it."""
 
 
 class NatsJob:
@@ -51,9 +57,13 @@ class NatsJobSource:
     async def close(self) -> NatsJob | None:
         """Stop fetching; return a job that the server had sent just as the last fetch expired."""
         left: NatsJob | None = None
-        if self._connection.is_connected:
-            await self._connection.flush()
+        if not self._connection.is_connected:
+            return left
+        try:
+            await self._connection.flush(FLUSH_S)
             if self._subscription.pending_msgs:
                 left = await self.fetch(0.01)
             await self._subscription.unsubscribe()
+        except (TimeoutError, NatsError):
+            log.debug("the bus went away while a worker stopped")
         return left

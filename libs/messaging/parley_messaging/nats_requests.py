@@ -45,8 +45,8 @@ class RequestBroker:
                 await subscriber.subscription.drain()
                 # FastStream would unsubscribe it a second time, which nats-py refuses.
                 subscriber.subscription = None
-        # The buffer is FastStream's own and tells nobody when it runs empty.
-        while any(found.send_stream.statistics().current_buffer_used for found in subscribers):  # noqa: ASYNC110
+        # FastStream's buffer tells nobody when it runs empty.
+        while any(found.send_stream.statistics().current_buffer_used for found in subscribers):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0)
         # What left the buffer starts to count as running one turn of the loop later.
         await asyncio.sleep(0)

@@ -8,6 +8,7 @@ import asyncio
 from uuid import uuid4
 
 from parley_contracts import subjects
+from parley_contracts.errors import ParleyError
 from parley_contracts.turns import PEN_RECORD, PenClaim, Seal
 
 from parley_messaging.bus import AlreadyStoredError, Bus, NotStoredError
@@ -15,6 +16,7 @@ from parley_messaging.streams import TURN_PEN
 
 CLAIM_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 2.0
+PAUSE_S = 0.1
 
 
 def new_nonce() -> str:
@@ -44,15 +46,19 @@ class Pen:
             try:
                 await self._bus.store(subject, data, is_first=True, timeout_s=ACK_TIMEOUT_S)
                 return record
-            except AlreadyStoredError:
-                # Ours after all, when an earlier attempt was stored and its acknowledgement lost.
-                standing = await self.read(turn_id, number)
-            except NotStoredError:
-                standing = await self.read(turn_id, number)
-                if standing is None and asyncio.get_running_loop().time() > deadline_s:
-                    raise
-            if standing is not None:
-                return standing
+            except (AlreadyStoredError, NotStoredError) as error:
+                # Ours after all, when an attempt was stored and its acknowledgement lost.
+                if (standing := await self._read_if_possible(turn_id, number)) is not None:
+                    return standing
+                if asyncio.get_running_loop().time() > deadline_s:
+                    raise NotStoredError(f"slot {number} of a pen is not known") from error
+            await asyncio.sleep(PAUSE_S)
+
+    async def _read_if_possible(self, turn_id: str, number: int) -> PenClaim | Seal | None:
+        try:
+            return await self.read(turn_id, number)
+        except ParleyError:
+            return None
 
     async def read(self, turn_id: str, number: int) -> PenClaim | Seal | None:
         """Return what stands in slot `number`, or None while it is free."""

@@ -46,16 +46,29 @@ def run_service(name: str, settings_type: type[Settings], compose: Compose[Setti
     configure_logs(name, settings.instance, settings.log_level, shows_content=settings.log_content)
     try:
         uvloop.run(_serve(name, settings, compose))
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        cause = _only_cause(error)
         # What the environment lacks: a server that is away, a port that is taken, a file that is missing.
-        log.critical("cannot run", extra={"reason": str(error) or type(error).__name__})
+        is_outside = isinstance(cause, OSError) or isinstance(error, ValueError)
+        reason = str(cause) or type(cause).__name__
+        log.critical("cannot run", extra={"reason": reason}, exc_info=None if is_outside else error)
         raise SystemExit(1) from None
+
+
+def _only_cause(error: Exception) -> Exception:
+    """Return what a group of one holds: a resource that is open wraps what fails while it is."""
+    held: tuple[Exception, ...] = getattr(error, "exceptions", ())
+    return _only_cause(held[0]) if len(held) == 1 else error
 
 
 async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> None:
     stopped = _stop_on_signals()
     bus = NatsBus(
-        settings.nats_url, name=settings.instance, replicas=settings.nats_replicas, grace_s=settings.grace_s
+        settings.nats_url,
+        name=settings.instance,
+        replicas=settings.nats_replicas,
+        grace_s=settings.grace_s,
+        start_timeout_s=settings.bus_start_s,
     )
     service = Service(name, settings, bus)
     async with service.stack:
@@ -69,7 +82,7 @@ async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> N
                 await resources.enter_async_context(serving(probes))
             await bus.start()
             log.info("ready", extra={"version": package_version(name)})
-            await _run_until(service, stopped, settings.grace_s)
+            await _run_until(service, stopped, bus.closed, settings.grace_s)
     log.info("stopped")
 
 
@@ -87,27 +100,49 @@ def _stop_on_signals() -> asyncio.Event:
     return stopped
 
 
-async def _run_until(service: Service, stopped: asyncio.Event, grace_s: float) -> None:
+async def _fail_when_closed(closed: Callable[[], Awaitable[None]]) -> None:
+    await closed()
+    # Nothing connects it again; a new process does.
+    raise ConnectionError("the bus has closed the connection for good")
+
+
+async def _run_until(
+    service: Service, stopped: asyncio.Event, bus_closed: Callable[[], Awaitable[None]], grace_s: float
+) -> None:
     async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(_fail_when_closed(bus_closed))
         background = [tasks.create_task(work()) for work in service.background]
         loops = [tasks.create_task(loop.run()) for loop in service.loops]
         await stopped.wait()
         await _shut_down(service, loops, grace_s)
-        for task in background:
+        for task in (listening, *background):
             task.cancel()
+
+
+def _give_up() -> None:
+    log.critical("did not stop in time")
+    os._exit(1)
+
+
+async def _finish(finish: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await finish()
+    except Exception:
+        # What is left of the shutdown is still to be done, in order.
+        log.exception("a step of stopping failed")
 
 
 async def _shut_down(service: Service, loops: list[asyncio.Task[None]], grace_s: float) -> None:
     """Arm the deadline, stop intake, finish what is at hand; closing follows in `_serve`."""
     log.info("stopping", extra={"jobs": sum(loop.jobs_running for loop in service.loops)})
     service.is_stopping = True
-    asyncio.get_running_loop().call_later(grace_s + LAST_STEPS_S, os._exit, 1)
+    asyncio.get_running_loop().call_later(grace_s + LAST_STEPS_S, _give_up)
     for loop in service.loops:
         loop.stop_intake()
     try:
         async with asyncio.timeout(grace_s):
             for finish in service.before_stop:
-                await finish()
+                await _finish(finish)
             if loops:
                 await asyncio.wait(loops)
             await service.bus.stop_answering()

@@ -108,7 +108,7 @@ class Service:
         self.background.append(work)
 
     def on_stop(self, finish: Callable[[], Awaitable[None]]) -> None:
-        """Call `finish` when the service begins to stop, before intake of jobs and requests ends."""
+        """Call `finish` when the service begins to stop: jobs are taken no more, requests still are."""
         self.before_stop.append(finish)
 
     async def health(self) -> ServiceHealth:

@@ -42,6 +42,9 @@ class ServiceSettings(BaseSettings):
     grace_s: float = Field(
         default=30.0, gt=0, description="How long work at hand may go on after SIGTERM, seconds."
     )
+    bus_start_s: float = Field(
+        default=15.0, gt=0, description="How long to wait for the bus at start, seconds."
+    )
     nats_replicas: int = Field(default=1, ge=1, le=5, description="Copies of each stream in a cluster.")
     nats_url: str = usual("NATS_URL", "nats://127.0.0.1:14222", "Bus servers, separated by commas.")
     redis_url: str = usual("REDIS_URL", "redis://127.0.0.1:16379", "Redis server.")

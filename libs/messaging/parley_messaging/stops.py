@@ -1,6 +1,7 @@
 """Stops of turns that this process works on: heard live, each ends the work at once."""
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -14,8 +15,9 @@ class Stops:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._stopped: dict[str, bool] = {}
-        self._clocks: dict[str, asyncio.Timeout] = {}
+        self._followed: Counter[str] = Counter()
+        self._stopped: set[str] = set()
+        self._clocks: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)
 
     async def start(self) -> None:
         """Begin to hear stops."""
@@ -24,30 +26,37 @@ class Stops:
     @contextmanager
     def following(self, turn_id: str) -> Generator[None]:
         """Remember a stop of `turn_id` that comes while the body runs."""
-        self._stopped[turn_id] = False
+        self._followed[turn_id] += 1
         try:
             yield
         finally:
-            del self._stopped[turn_id]
+            self._followed[turn_id] -= 1
+            if not self._followed[turn_id]:
+                del self._followed[turn_id]
+                self._stopped.discard(turn_id)
 
     @contextmanager
     def expiring(self, turn_id: str, clock: asyncio.Timeout) -> Generator[None]:
         """Let a stop of the followed turn expire `clock`, also one that has come already."""
-        self._clocks[turn_id] = clock
+        self._clocks[turn_id].add(clock)
         if self.is_stopped(turn_id):
             clock.reschedule(asyncio.get_running_loop().time())
         try:
             yield
         finally:
-            del self._clocks[turn_id]
+            self._clocks[turn_id].discard(clock)
+            if not self._clocks[turn_id]:
+                del self._clocks[turn_id]
 
     def is_stopped(self, turn_id: str) -> bool:
         """Return whether a stop of a followed turn has come."""
-        return self._stopped.get(turn_id, False)
+        return turn_id in self._stopped
 
     async def _on_stop(self, delivery: Delivery) -> None:
         turn_id = subjects.parse_turn_cancel(delivery.subject)
-        if turn_id in self._stopped:
-            self._stopped[turn_id] = True
-        if clock := self._clocks.get(turn_id):
-            clock.reschedule(asyncio.get_running_loop().time())
+        if turn_id in self._followed:
+            self._stopped.add(turn_id)
+        for clock in self._clocks.get(turn_id, ()):
+            # A clock that has expired cannot be set again, and need not be.
+            if not clock.expired():
+                clock.reschedule(asyncio.get_running_loop().time())

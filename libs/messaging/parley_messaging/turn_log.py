@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from parley_contracts import subjects
 from parley_contracts.turn_events import (
-    LOG_EVENT,
     ContextReady,
     EpochStarted,
     GenerationFinished,
     TextDelta,
+    known_event,
 )
 
 from parley_messaging.bus import Bus
@@ -32,7 +32,7 @@ class TurnLog:
     def take(self, frame: bytes, seq: int) -> None:
         """Fold the next frame in."""
         self.last_seq = seq
-        match LOG_EVENT.validate_json(frame):
+        match known_event(frame):
             case EpochStarted(keep_chars=keep_chars):
                 self.parts = [self.text[:keep_chars]]
                 self.finished = None

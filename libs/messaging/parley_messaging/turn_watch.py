@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
-from parley_contracts.turn_events import SEQ_AT, TERMINAL_TYPES, frame_type
+from parley_contracts.turn_events import TERMINAL_TYPES, frame_seq, frame_type
 from parley_contracts.turns import EPOCH_SPAN
 
 from parley_messaging.bus import Bus, Delivery, Subscription
@@ -36,8 +36,10 @@ class TurnWatch:
         self.subject = subject
         self.last_seq = after_seq
         self.is_finished = False
+        self.is_closed = False
         self.is_catching_up = False
         self.heard_s = 0.0
+        self.was_heard = False
         self.has_log = False
         self._sink = sink
         self._position = 1
@@ -55,18 +57,25 @@ class TurnWatch:
 
     def _take(self, frame: bytes) -> bool:
         """Hand a frame on if it is next; False when something before it is missing."""
-        seq = int(frame[SEQ_AT : frame.index(b",", SEQ_AT)])
-        if seq == self.last_seq + 1 and seq % EPOCH_SPAN:
-            self.last_seq = seq
-            self._sink(frame, seq)
-            return True
-        if seq <= self.last_seq:
-            return True
-        if seq % EPOCH_SPAN or json.loads(frame).get("follows", 0) > self.last_seq:
-            return False
-        self.last_seq = seq
-        self.is_finished = frame_type(frame) in TERMINAL_TYPES
-        self._sink(frame, seq)
+        try:
+            seq = frame_seq(frame)
+            if seq == self.last_seq + 1 and seq % EPOCH_SPAN:
+                self.last_seq = seq
+                self._sink(frame, seq)
+            elif seq % EPOCH_SPAN:
+                return seq <= self.last_seq
+            elif seq <= self.last_seq:
+                # Somebody who has seen the end already asked for what comes after it.
+                self.is_finished = self.is_finished or frame_type(frame) in TERMINAL_TYPES
+            elif json.loads(frame).get("follows", 0) > self.last_seq:
+                return False
+            else:
+                self.last_seq = seq
+                self.is_finished = frame_type(frame) in TERMINAL_TYPES
+                self._sink(frame, seq)
+        except Exception:
+            # Anybody may publish a frame: one that cannot be taken must not stop the others.
+            log.exception("turn event cannot be taken", extra={"subject": self.subject})
         return True
 
     async def replay(self, bus: Bus) -> None:
@@ -75,7 +84,7 @@ class TurnWatch:
         Raises:
             ParleyError: The log cannot be read now; the watch goes on catching up.
         """
-        while not self.is_finished:
+        while not self.is_finished and not self.is_closed:
             stored = await bus.next_stored(TURN_EVENTS, self.subject, self._position)
             if stored is not None:
                 self.has_log = True
@@ -102,7 +111,10 @@ class TurnWatch:
         if stored is None:
             return False
         self.has_log = True
-        return int(stored.data[SEQ_AT : stored.data.index(b",", SEQ_AT)]) > self.last_seq
+        try:
+            return frame_seq(stored.data) > self.last_seq
+        except ValueError:
+            return False
 
 
 class TurnWatches:
@@ -129,15 +141,28 @@ class TurnWatches:
     async def open(self, home: str, turn_id: str, after_seq: int, sink: Sink) -> TurnWatch:
         """Watch a turn of any home: replay what comes after `after_seq`, then go on live."""
         watch = self._register(TurnWatch(subjects.turn_events(home, turn_id), after_seq, sink))
-        if home != self.home and watch.subject not in self._foreign:
-            self._foreign[watch.subject] = await self._bus.subscribe(
-                watch.subject, self._on_frame, on_drop=lambda: self._on_drop(watch.subject)
-            )
+        try:
+            if home != self.home:
+                await self._hear_foreign(watch.subject)
+        except BaseException:
+            await self.close(watch)
+            raise
         self._catch_up(watch)
         return watch
 
+    async def _hear_foreign(self, subject: str) -> None:
+        if subject in self._foreign:
+            return
+        found = await self._bus.subscribe(subject, self._on_frame, on_drop=lambda: self._on_drop(subject))
+        if subject in self._foreign or subject not in self._by_subject:
+            # While this one subscribed, another watch did as well, or the last one left.
+            await found.unsubscribe()
+        else:
+            self._foreign[subject] = found
+
     async def close(self, watch: TurnWatch) -> None:
         """Stop watching."""
+        watch.is_closed = True
         others = self._by_subject.get(watch.subject, [])
         if watch in others:
             others.remove(watch)
@@ -160,9 +185,8 @@ class TurnWatches:
         watches = self._by_subject.get(delivery.subject)
         if watches is None:
             return
-        now_s = asyncio.get_running_loop().time()
         for watch in watches:
-            watch.heard_s = now_s
+            watch.was_heard = True
             if not watch.hear(delivery.data):
                 self.gaps += 1
                 self._catch_up(watch)
@@ -198,13 +222,18 @@ class TurnWatches:
                 return
             except ParleyError:
                 log.info("turn log cannot be read; trying again", extra={"subject": watch.subject})
-                await asyncio.sleep(SWEEP_S)
+            except Exception:
+                # One turn's trouble must not end the watches of all others.
+                log.exception("replay failed; trying again", extra={"subject": watch.subject})
+            await asyncio.sleep(SWEEP_S)
 
     async def _check_idle(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_S)
             for watch in [one for watches in self._by_subject.values() for one in watches]:
+                if watch.was_heard:
+                    watch.was_heard, watch.heard_s = False, loop.time()
                 if watch.is_catching_up or watch.is_finished or loop.time() - watch.heard_s < IDLE_S:
                     continue
                 watch.heard_s = loop.time()

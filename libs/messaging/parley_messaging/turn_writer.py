@@ -24,6 +24,7 @@ WINDOW_EVENTS = 512
 """Events published and not acknowledged yet; a full window stops the writer from reading upstream."""
 
 STALE_S = 1.0
+MAX_STALE_S = 8.0
 SWEEP_S = 0.25
 Encode = Callable[[int], bytes]
 _STORED = b'{"stream"'
@@ -47,20 +48,26 @@ class TurnWriter:
         self._inbox = inbox
         self._attempt = 1
         self._window: deque[_Unacknowledged] = deque()
+        self._stale_s = STALE_S
+        self._appending = asyncio.Lock()
+        self._publishing = asyncio.Lock()
         self._has_room = asyncio.Event()
         self._is_settled = asyncio.Event()
         self._is_settled.set()
 
     async def append(self, encode: Encode) -> None:
         """Publish the frame that `encode` makes of its seq; waits only while the window is full."""
-        while len(self._window) >= WINDOW_EVENTS:
-            self._has_room.clear()
-            await self._has_room.wait()
-        sent = _Unacknowledged(self.seq, encode(self.seq), asyncio.get_running_loop().time())
-        self.seq += 1
-        self._window.append(sent)
-        self._is_settled.clear()
-        await self._publish(sent)
+        # Whoever called first is first in the log, also when several wait for room.
+        async with self._appending:
+            while len(self._window) >= WINDOW_EVENTS:
+                self._has_room.clear()
+                await self._has_room.wait()
+            async with self._publishing:
+                sent = _Unacknowledged(self.seq, encode(self.seq), asyncio.get_running_loop().time())
+                self.seq += 1
+                self._window.append(sent)
+                self._is_settled.clear()
+                await self._publish(sent)
 
     async def append_settled(self, encode: Encode, *, timeout_s: float) -> None:
         """Append, then wait until this and everything before it is stored.
@@ -68,8 +75,12 @@ class TurnWriter:
         Raises:
             NotStoredError: It was not, in `timeout_s`.
         """
-        await self.append(encode)
-        await self.settle(timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.append(encode)
+                await self._is_settled.wait()
+        except TimeoutError:
+            raise self._not_stored() from None
 
     async def settle(self, timeout_s: float) -> None:
         """Wait until everything appended is stored; NotStoredError when it is not in `timeout_s`."""
@@ -77,7 +88,10 @@ class TurnWriter:
             async with asyncio.timeout(timeout_s):
                 await self._is_settled.wait()
         except TimeoutError:
-            raise NotStoredError(f"{len(self._window)} events of a turn are not acknowledged") from None
+            raise self._not_stored() from None
+
+    def _not_stored(self) -> NotStoredError:
+        return NotStoredError(f"{len(self._window)} events of a turn are not acknowledged")
 
     async def _publish(self, sent: _Unacknowledged) -> None:
         try:
@@ -102,19 +116,27 @@ class TurnWriter:
             window[index].is_acknowledged = True
         while window and window[0].is_acknowledged:
             window.popleft()
+            self._stale_s = STALE_S
         if len(window) < WINDOW_EVENTS:
             self._has_room.set()
         if not window:
             self._is_settled.set()
 
     async def go_back(self, now_s: float) -> None:
-        """Publish the whole window again, in order, when its oldest event is stale."""
-        if not self._window or now_s - self._window[0].sent_s < STALE_S:
-            return
-        self._attempt += 1
-        for sent in tuple(self._window):
-            sent.sent_s, sent.is_acknowledged = now_s, False
-            await self._publish(sent)
+        """Publish the whole window again, in order, when its oldest event is stale.
+
+        Each repeat in a row is given twice the time of the one before: to a server that acknowledges
+        slowly, repeats at a fixed pace would be more load and no acknowledgement would ever count.
+        """
+        async with self._publishing:
+            if not self._window or now_s - self._window[0].sent_s < self._stale_s:
+                return
+            self._attempt += 1
+            self._stale_s = min(MAX_STALE_S, self._stale_s * 2)
+            for sent in self._window:
+                sent.sent_s, sent.is_acknowledged = now_s, False
+            for sent in tuple(self._window):
+                await self._publish(sent)
 
 
 class TurnWriters:

@@ -83,7 +83,12 @@ class WorkLoop:
             stopping.cancel()
             if not acquiring.done():
                 acquiring.cancel()
-        return acquiring.done() and not acquiring.cancelled()
+        has_slot = acquiring.done() and not acquiring.cancelled()
+        if has_slot and self._stopping.is_set():
+            # The stop came while the slot was waited for, and jobs are fetched no more.
+            self._free.release()
+            return False
+        return has_slot
 
     async def _pause(self, pause_s: float) -> None:
         try:

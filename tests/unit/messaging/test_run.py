@@ -93,6 +93,8 @@ async def test_a_terminated_service_answers_what_has_arrived_and_ends_well(
     async with echo(NATS_URL=nats_url, PARLEY_ECHO_S=0.5, PARLEY_GRACE_S=5) as service:
         await service.until("ready")
         asked = asyncio.create_task(ask(asker))
+        # The request is sent in the task's first step; the answer to the flush says that it has arrived.
+        await asyncio.sleep(0)
         await asker.connection.flush()
         service.process.terminate()
         began_s = time.monotonic()

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parley_rag.chunking import Chunk, ChunkSize, cut, estimate_tokens
@@ -98,7 +99,68 @@ def test_small_sections_are_joined_under_the_heading_they_share() -> None:
     extraction = builder.build(None)
     (chunk,) = cut(extraction, SIZE)
     assert chunk.heading == "Manual"
-    assert extraction.text[chunk.start : chunk.end] == "One is short.\n\nTwo\n\nTwo is short."
+    assert extraction.text[chunk.start : chunk.end] == "One\n\nOne is short.\n\nTwo\n\nTwo is short."
+
+
+def test_joined_sections_start_at_the_first_heading_below_the_shared_one() -> None:
+    builder = TextBuilder()
+    builder.add(BlockKind.HEADING, "Manual", ("Manual",))
+    builder.add(BlockKind.HEADING, "Care", ("Manual", "Care"))
+    for path in (("Manual", "Care", "Oil"), ("Manual", "Parts")):
+        builder.add(BlockKind.HEADING, path[-1], path)
+        builder.add(BlockKind.PARAGRAPH, f"{path[-1]} is short.", path)
+    extraction = builder.build(None)
+    (chunk,) = cut(extraction, SIZE)
+    assert chunk.heading == "Manual"
+    assert extraction.text[chunk.start : chunk.end].startswith("Care\n\nOil\n\nOil is short.\n\nParts")
+
+
+def test_sections_are_not_joined_when_a_heading_would_be_lost() -> None:
+    builder = TextBuilder()
+    care, parts = ("Manual", "Care", "Oil"), ("Manual", "Parts")
+    builder.add(BlockKind.HEADING, "Care", care[:2])
+    builder.add(BlockKind.PARAGRAPH, "A long introduction. " * 8, care[:2])
+    builder.add(BlockKind.HEADING, "Oil", care)
+    builder.add(BlockKind.PARAGRAPH, "Use little.", care)
+    builder.add(BlockKind.HEADING, "Parts", parts)
+    builder.add(BlockKind.PARAGRAPH, "A lid.", parts)
+    headings = [chunk.heading for chunk in cut(builder.build(None), SIZE)]
+    assert headings == ["Manual > Care", "Manual > Care > Oil", "Manual > Parts"]
+
+
+def test_a_passage_never_spans_a_table_of_contents() -> None:
+    builder = TextBuilder()
+    builder.add(BlockKind.PARAGRAPH, "What comes before.")
+    builder.add(BlockKind.LISTING, "1. Topics")
+    builder.add(BlockKind.PARAGRAPH, "What comes after.")
+    extraction = builder.build(None)
+    texts = [extraction.text[chunk.start : chunk.end] for chunk in cut(extraction, SIZE)]
+    assert texts == ["What comes before.", "What comes after."]
+
+
+@pytest.mark.parametrize("gap", ["\n", "\n\n"])
+@pytest.mark.parametrize("marks", [("{}. ", "   "), ("- ", "  "), ("({}) ", "    ")])
+def test_an_item_of_an_indented_list_stays_whole_when_it_fits(marks: tuple[str, str], gap: str) -> None:
+    marker, indent = marks
+    items = [
+        f"    {marker.format(n)}Step {n} begins on this line\n    {indent}and ends on the next one, all of it;"
+        for n in range(1, 12)
+    ]
+    extraction = load_plain(gap.join(items).encode())
+    for item in items:
+        passages = [extraction.text[chunk.start : chunk.end] for chunk in cut(extraction, SIZE)]
+        assert any(item.strip() in passage for passage in passages), item
+
+
+def test_an_item_of_several_paragraphs_stays_whole_when_it_fits() -> None:
+    items = [
+        f"  * Point {n} has a first paragraph that says much.\n\n    And it has a second one, number {n}."
+        for n in range(8)
+    ]
+    extraction = load_plain("\n\n".join(items).encode())
+    passages = [extraction.text[chunk.start : chunk.end] for chunk in cut(extraction, SIZE)]
+    for item in items:
+        assert any(item.strip() in passage for passage in passages), item
 
 
 def test_a_document_of_headings_only_can_still_be_found() -> None:

@@ -61,6 +61,24 @@ async def test_a_job_that_died_in_the_middle_goes_on_and_ends_with_the_same_pass
     assert sum(len(request.texts) for request in library.npu.requests) == whole.chunks - 32
 
 
+async def test_npu_has_the_next_batch_while_one_is_computed(library: Library) -> None:
+    both_asked = asyncio.Event()
+    asked: list[Embed] = []
+
+    async def embed(request: Embed) -> Embeddings:
+        asked.append(request)
+        if len(asked) == 2:
+            both_asked.set()
+        async with asyncio.timeout(5):
+            await both_asked.wait()
+        return await library.npu.embed(request)
+
+    library.bus.answer(subjects.NPU_EMBED, Embed, embed)
+    document = await library.upload(LONG.encode(), "long.txt")
+    assert document.status is DocumentStatus.READY
+    assert sum(len(request.texts) for request in asked) == document.chunks
+
+
 async def test_running_a_finished_job_again_changes_nothing(library: Library) -> None:
     created = await library.create(LONG.encode())
     job = await library.put(LONG.encode(), created.document)

@@ -1,0 +1,108 @@
+from parley_rag.chunking import ChunkSize, cut
+from parley_rag.load.__main__ import load
+from parley_rag.load.extraction import Extraction
+from parley_rag.load.pdf_layout import PageText, without_running_lines
+
+from tests.unit.rag.papers import pdf
+
+LONG = "This line of the manual is so long that it is taken to run on to the next"
+
+
+def headings_of(extraction: Extraction, words: str) -> tuple[str, ...]:
+    return next(b.headings for b in extraction.blocks if words in extraction.text[b.start : b.end])
+
+
+def paragraphs_of(extraction: Extraction) -> list[str]:
+    return [extraction.text[block.start : block.end] for block in extraction.blocks]
+
+
+def stripped(pages: list[list[str]]) -> list[tuple[str, ...]]:
+    return [page.lines for page in without_running_lines([PageText(tuple(lines)) for lines in pages])]
+
+
+def test_a_running_line_that_ends_in_another_number_than_the_page_is_dropped() -> None:
+    pages = [
+        ["The Reference, Release 12.18", f"Words of page {n}, so they are.", str(n)] for n in range(1, 9)
+    ]
+    assert stripped(pages) == [(f"Words of page {n}, so they are.",) for n in range(1, 9)]
+
+
+def test_running_lines_whose_words_change_by_chapter_are_dropped() -> None:
+    pages = [
+        ["Intro words.", "Middle words.", "Last words."]
+        + [f"Chapter {n // 3}: Title {n}" if n % 2 else f"{n} {n // 3}.4. Another title"]
+        for n in range(1, 13)
+    ]
+    assert stripped(pages) == [("Intro words.", "Middle words.", "Last words.")] * 12
+
+
+def test_words_outside_the_page_number_are_dropped_with_it() -> None:
+    names = ["Roots", "Roots", "Leaves", "Leaves", "Stems", "Stems", "Seeds", "Seeds"]
+    pages = [
+        [f"On {name}", str(n), f"Text of {n} stands here.", "It goes on."] for n, name in enumerate(names)
+    ]
+    assert stripped(pages) == [(f"Text of {n} stands here.", "It goes on.") for n in range(8)]
+
+
+def test_a_page_that_holds_nothing_but_running_lines_is_empty() -> None:
+    pages = [["A text line.", "And more of it.", "And the end.", f"Part {n // 4} {n}"] for n in range(1, 9)]
+    assert stripped([*pages, ["9 Part 2"]])[-1] == ()
+
+
+def test_last_lines_that_end_in_some_number_are_kept() -> None:
+    pages = [["First line.", "Middle line.", "Then this.", f"It costs {n * n + 40}"] for n in range(1, 9)]
+    assert stripped(pages) == [tuple(page) for page in pages]
+
+
+def test_numbered_titles_are_headings_of_a_pdf_without_an_outline() -> None:
+    _, read = load(
+        pdf(
+            [
+                ["Chapter 3. The Root", "3.1. Purpose", LONG, "one of them.", "3.2. Requirements"],
+                [
+                    "Nothing may be here.",
+                    "3.2.1. /etc : Settings of all the machines and",
+                    "(optional)",
+                    LONG,
+                ],
+                ["Chapter 4. Leaves", "4.1. Purpose", "They are green."],
+            ]
+        ),
+        "manual.pdf",
+    )
+    assert headings_of(read, "one of them") == ("Chapter 3. The Root", "3.1. Purpose")
+    assert headings_of(read, "Nothing may") == ("Chapter 3. The Root", "3.2. Requirements")
+    assert headings_of(read, LONG) == ("Chapter 3. The Root", "3.1. Purpose")
+    assert "3.2.1. /etc : Settings of all the machines and (optional)" in paragraphs_of(read)
+    assert headings_of(read, "green") == ("Chapter 4. Leaves", "4.1. Purpose")
+    assert "Chapter 4. Leaves > 4.1. Purpose" in {chunk.heading for chunk in cut(read, ChunkSize())} | {
+        " > ".join(block.headings) for block in read.blocks
+    }
+
+
+def test_a_numbered_title_is_never_glued_to_the_text_below_it() -> None:
+    title = "3.7.2. Requirements that hold for everything below this directory"
+    _, read = load(pdf([["Short.", title, "No binaries may be located here.", "Short."]]), "manual.pdf")
+    assert title in paragraphs_of(read)
+    assert any(text.startswith("No binaries") for text in paragraphs_of(read))
+
+
+def test_numbers_in_running_text_are_not_headings() -> None:
+    lines = ["4.1 Locales", LONG, "1003.1 standard which describes the method to name them", LONG]
+    lines += ["2.5 Kilograms are enough for this and for a great many other things as well", "Yes."]
+    _, read = load(pdf([lines]), "manual.pdf")
+    assert headings_of(read, "Yes.") == ("4.1 Locales",)
+
+
+def test_the_lines_of_an_outline_title_stay_apart_from_the_text_around() -> None:
+    title = ["2.1 Getting started with what was in the box that came"]
+    _, read = load(
+        pdf(
+            [[LONG, "word. And so it ends, with a line that is rather long too,", *title, "So, you read."]],
+            outline={"Getting started with what was in the box that came": 1},
+        ),
+        "manual.pdf",
+    )
+    assert title[0] in paragraphs_of(read)
+    assert headings_of(read, "So, you read") == (title[0][4:],)
+    assert headings_of(read, LONG) == ()
