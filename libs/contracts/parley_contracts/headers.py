@@ -15,6 +15,9 @@ DEADLINE = "Parley-Deadline"
 TURN_ID = "Parley-Turn-Id"
 """On jobs: the turn, so that a job whose body cannot be read still ends its turn."""
 
+TURN = "Parley-Turn"
+"""On `turn.start`: the command without what the user wrote, as one line of JSON in ASCII, to end it by."""
+
 TRACEPARENT = "traceparent"
 """W3C Trace Context (https://www.w3.org/TR/trace-context/)."""
 

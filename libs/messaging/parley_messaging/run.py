@@ -81,6 +81,7 @@ async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> N
                 probes = probe_server(service.probe_routes(), settings.health_host, settings.health_port)
                 await resources.enter_async_context(serving(probes))
             await bus.start()
+            service.is_started = True
             log.info("ready", extra={"version": package_version(name)})
             await _run_until(service, stopped, bus.closed, settings.grace_s)
     log.info("stopped")

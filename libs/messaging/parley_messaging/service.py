@@ -48,6 +48,7 @@ class Service:
         self.loops: list[WorkLoop] = []
         self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.before_stop: list[Callable[[], Awaitable[None]]] = []
+        self.is_started = False
         self.is_stopping = False
         self._checks: dict[str, Check] = {}
         ProcessCollector(registry=self.metrics)
@@ -121,11 +122,12 @@ class Service:
                 checks[name] = "ok"
             except Exception as error:  # noqa: BLE001 - whatever is wrong is what the check reports
                 checks[name] = str(error) or type(error).__name__
+        is_well = all(state == "ok" for state in checks.values())
         return ServiceHealth(
             service=self.name,
             version=package_version(self.name),
             instance=self.settings.instance,
-            is_ready=not self.is_stopping and all(state == "ok" for state in checks.values()),
+            is_ready=self.is_started and not self.is_stopping and is_well,
             checks=checks,
         )
 

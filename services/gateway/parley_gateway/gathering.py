@@ -75,7 +75,7 @@ class Gathering:
         try:
             return await asked
         except ParleyError as error:
-            if error.code is ErrorCode.NOT_FOUND:
+            if name == "memory" and error.code is ErrorCode.NOT_FOUND:
                 raise
             gathered.degraded.add(name)
             return None

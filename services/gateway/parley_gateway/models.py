@@ -10,6 +10,7 @@ from parley_messaging import Bus
 
 FRESH_S = 5.0
 ASK_TIMEOUT_S = 2.0
+RETRY_S = 1.0
 DEFAULT_CONTEXT_TOKENS = 8192
 FALLBACK = ModelInfo(
     id="extractive", pool="extractive", context_tokens=DEFAULT_CONTEXT_TOKENS, owned_by="parley"
@@ -39,6 +40,8 @@ class Models:
                 subjects.LLM_MODELS, ListModels(), ModelList, timeout_s=ASK_TIMEOUT_S
             )
         except ParleyError:
+            # Not asked again at once: everybody who starts a turn would wait for it in turn.
+            self._asked_s = time.monotonic() - FRESH_S + RETRY_S
             return
         self._known, self._asked_s = found.models, time.monotonic()
 
@@ -46,7 +49,7 @@ class Models:
         """Return the model of that id, or the default one.
 
         Raises:
-            ParleyError: `model_not_found` when the id is known to name none.
+            ParleyError: `model_not_found` when the id names none, `unavailable` when nobody can tell.
         """
         models = await self.list()
         if model_id is None:
@@ -56,6 +59,6 @@ class Models:
                 return model
         if models:
             raise ParleyError(ErrorCode.MODEL_NOT_FOUND, f"There is no model {model_id!r}.", field="model")
-        # The service is away: its pools are named by the first part of a model id, and the job waits.
-        pool = model_id.partition("/")[0]
-        return ModelInfo(id=model_id, pool=pool, context_tokens=DEFAULT_CONTEXT_TOKENS, owned_by="unknown")
+        if model_id == FALLBACK.id:
+            return FALLBACK
+        raise ParleyError(ErrorCode.UNAVAILABLE, "The models cannot be asked for now.", field="model")

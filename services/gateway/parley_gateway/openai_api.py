@@ -21,6 +21,7 @@ from parley_contracts.turns import MAX_STOPS, MAX_TOKENS, ChatMessage, Generatio
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.http_errors import openai_error
@@ -162,6 +163,11 @@ class _Completion:
                     while not self._turn.watch.is_finished or not self._frames.queue.empty():
                         yield known_event(await self._frames.queue.get())
         finally:
+            await self.release()
+
+    async def release(self) -> None:
+        """Watch the turn no longer; repeated calls do nothing."""
+        if self._turn is not None:
             await self._edge.door.release(self._turn.watch)
 
     def _envelope(self, kind: str) -> dict[str, Any]:
@@ -262,6 +268,24 @@ def _citations(event: TurnCompleted) -> list[dict[str, Any]]:
     return [citation.model_dump(mode="json", exclude_none=True) for citation in event.citations]
 
 
+class _AnswerStream(StreamingResponse):
+    """Server-sent events; a client that leaves before the first of them leaves nothing open either."""
+
+    def __init__(self, completion: _Completion) -> None:
+        super().__init__(
+            completion.stream(),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        )
+        self._completion = completion
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._completion.release()
+
+
 @router.post("/chat/completions")
 async def create_completion(
     request: CompletionRequest, edge: CurrentEdge, principal: CurrentPrincipal
@@ -270,11 +294,7 @@ async def create_completion(
     completion = _Completion(edge, principal, request)
     await completion.start()
     if request.stream:
-        return StreamingResponse(
-            completion.stream(),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
+        return _AnswerStream(completion)
     return await completion.whole()
 
 

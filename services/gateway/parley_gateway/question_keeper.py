@@ -50,3 +50,5 @@ class QuestionKeeper:
                 )
             except ParleyError as error:
                 log.info("question is not stored yet", extra={"code": error.code})
+            except Exception:
+                log.exception("question was not stored")

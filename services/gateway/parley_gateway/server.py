@@ -23,5 +23,7 @@ def create_server(app: ASGIApp, settings: GatewaySettings) -> EmbeddedServer:
         log_config=None,
         access_log=False,
         lifespan="off",
+        # By then every turn has ended; what is still open is a client that does not leave.
+        timeout_graceful_shutdown=3,
     )
     return EmbeddedServer(config)

@@ -42,5 +42,6 @@ class Sockets:
         # Turns end in callbacks of the bus; a poll keeps the token path free of bookkeeping.
         while self.streams_open or any(socket.turns_open for socket in self._open):  # noqa: ASYNC110 - see above
             await asyncio.sleep(CHECK_S)
-        for socket in tuple(self._open):
-            await socket.close()
+        async with asyncio.TaskGroup() as tasks:
+            for socket in tuple(self._open):
+                tasks.create_task(socket.close())

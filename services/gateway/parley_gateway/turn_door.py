@@ -1,6 +1,7 @@
 """Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -20,6 +21,9 @@ from parley_gateway.models import Models
 
 ACCEPT_TIMEOUT_S = 5.0
 FIND_S = 1.0
+PEN_SHARE = 3
+"""The claim and the seal of a turn hold its command as well: it may be a third of what a message may."""
+
 FIND_STEP_S = 0.05
 
 
@@ -102,12 +106,15 @@ class TurnDoor:
     async def _accept(self, command: StartTurn) -> bool:
         """Store the command; True when the stream recognises a repeat."""
         turn_id = command.turn.turn_id
-        extra = {headers.TURN_ID: turn_id, "Nats-Msg-Id": turn_id}
+        body = command.model_dump_json().encode()
+        if len(body) > self._bus.max_payload_bytes // PEN_SHARE:
+            raise ParleyError(ErrorCode.TOO_LARGE, "The question and its history are too long.", field="text")
+        extra = {headers.TURN_ID: turn_id, headers.TURN: _bare(command), "Nats-Msg-Id": turn_id}
         with working_in(correlated(turn_id)):
             try:
                 ack = await self._bus.store(
                     subjects.TURN_START,
-                    command.model_dump_json().encode(),
+                    body,
                     headers=outgoing(extra=extra),
                     timeout_s=ACCEPT_TIMEOUT_S,
                 )
@@ -179,6 +186,12 @@ class TurnDoor:
     async def release(self, watch: TurnWatch) -> None:
         """Stop watching; the turn goes on."""
         await self._watches.close(watch)
+
+
+def _bare(command: StartTurn) -> str:
+    """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
+    kept = {"text": "-", "history": None, "collections": (), "is_stored": False}
+    return json.dumps(command.model_copy(update=kept).model_dump(mode="json"))
 
 
 def _home_of(first: PenClaim | Seal) -> str:

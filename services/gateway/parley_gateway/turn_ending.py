@@ -87,13 +87,17 @@ class TurnEnding:
         """Put the seal into slot `number` or a later one, and finish the turn with the seal that stands.
 
         Returns:
-            Whether everything is done; False when memory still has to store the turn.
+            Whether everything is done; False when memory still has to store the turn, or a newer runner
+            has it.
         """
         turn_id = seal.turn.turn_id
         while True:
             standing = await self._pen.claim(turn_id, number, seal)
             if isinstance(standing, Seal):
                 return await self.finish(number, standing)
+            if standing.role is PenRole.RUNNER and seal.outcome is not TurnOutcome.CANCELLED:
+                # A newer runner has the turn: only a stop ends it over his head.
+                return False
             number += 1
 
     async def finish(self, number: int, seal: Seal) -> bool:

@@ -14,6 +14,7 @@ from parley_messaging.turn_writer import TurnWriters
 from parley_gateway.gathering import Gathering
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
+from parley_gateway.preparation import Preparation
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_door import TurnDoor
@@ -48,11 +49,9 @@ class TurnParts:
             holder=home,
             holds=self._holds,
             pen=self.pen,
-            writers=self.writers,
             watches=self.watches,
             stops=self._stops,
-            models=self.models,
-            gathering=Gathering(bus, settings),
+            preparation=Preparation(bus, self.writers, self.models, Gathering(bus, settings)),
             ending=self.ending,
             questions=self._questions,
         )

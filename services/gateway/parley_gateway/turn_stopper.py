@@ -27,10 +27,13 @@ class TurnStopper:
         self._watches = watches
         self._ending = ending
         self._wanted: asyncio.Queue[TurnRef] = asyncio.Queue()
+        self._seen_to: set[str] = set()
 
     def see_to(self, ref: TurnRef) -> None:
         """Make sure that the turn, whose stop is stored, ends."""
-        self._wanted.put_nowait(ref)
+        if ref.turn_id not in self._seen_to:
+            self._seen_to.add(ref.turn_id)
+            self._wanted.put_nowait(ref)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -45,6 +48,8 @@ class TurnStopper:
         except Exception:
             # The stop is stored: whoever takes the turn next ends it.
             log.exception("stopped turn was not seen to")
+        finally:
+            self._seen_to.discard(ref.turn_id)
 
     async def _ends(self, ref: TurnRef) -> bool:
         ended = asyncio.Event()

@@ -53,17 +53,15 @@ class GenerationWorker:
         except ValidationError:
             log.exception("generate job cannot be read and is dropped")
             return JobOutcome.DONE
-        turn_id = job.turn.turn_id
-        if delivery.deliveries > 1 and await self._holds.is_held(turn_id):
-            return JobOutcome.LEAVE
-        with self._holds.hold(turn_id), self._stops.following(turn_id):
-            return await self._write(job)
+        with self._stops.following(job.turn.turn_id):
+            claimed = await self._claim(job)
+            if isinstance(claimed, JobOutcome):
+                return claimed
+            with self._holds.hold(job.turn.turn_id):
+                return await self._write(job, claimed)
 
-    async def _write(self, job: GenerateJob) -> JobOutcome:
+    async def _write(self, job: GenerateJob, epoch: int) -> JobOutcome:
         turn = job.turn
-        epoch = await self._claim(job)
-        if epoch is None:
-            return JobOutcome.DONE
         standing = TurnLog()
         if epoch > job.base_slot + 1:
             standing = await read_turn_log(self._bus, turn.home, turn.turn_id)
@@ -86,8 +84,12 @@ class GenerationWorker:
         is_fenced = isinstance(later, PenClaim) and later.role is PenRole.WORKER
         return JobOutcome.LEAVE if is_fenced else JobOutcome.DONE
 
-    async def _claim(self, job: GenerateJob) -> int | None:
-        """Return the epoch won; None when the job is stale: its turn has ended or has a newer runner."""
+    async def _claim(self, job: GenerateJob) -> int | JobOutcome:
+        """Return the epoch won, or what becomes of a job that is not to be worked on.
+
+        A job is stale when its turn has ended or has a newer runner. One that another worker has claimed
+        is his while he says so; the delivery count is not asked, for it does not always tell a repeat.
+        """
         number = job.base_slot + 1
         while True:
             claim = PenClaim(nonce=new_nonce(), role=PenRole.WORKER, holder=self._holder, home=job.turn.home)
@@ -95,5 +97,7 @@ class GenerationWorker:
             if standing.nonce == claim.nonce:
                 return number
             if not (isinstance(standing, PenClaim) and standing.role is PenRole.WORKER):
-                return None
+                return JobOutcome.DONE
+            if number == job.base_slot + 1 and await self._holds.is_held(job.turn.turn_id):
+                return JobOutcome.LEAVE
             number += 1

@@ -137,10 +137,12 @@ async def test_a_job_whose_turn_has_ended_or_has_a_newer_runner_writes_nothing(i
         assert await written(bench) == []
 
 
-async def test_a_redelivered_job_that_somebody_holds_is_left_to_him() -> None:
+@pytest.mark.parametrize("deliveries", [1, 2])
+async def test_a_job_that_another_worker_claimed_and_holds_is_left_to_him(deliveries: int) -> None:
     async with working() as bench:
+        await bench.claim(2, PenRole.WORKER)
         with bench.holds.hold(TURN.turn_id):
-            assert await bench.work(Delivery(deliveries=2)) is JobOutcome.LEAVE
+            assert await bench.work(Delivery(deliveries=deliveries)) is JobOutcome.LEAVE
         assert bench.model.written == []
 
 

@@ -119,7 +119,7 @@ def test_sections_are_not_joined_when_a_heading_would_be_lost() -> None:
     builder = TextBuilder()
     care, parts = ("Manual", "Care", "Oil"), ("Manual", "Parts")
     builder.add(BlockKind.HEADING, "Care", care[:2])
-    builder.add(BlockKind.PARAGRAPH, "A long introduction. " * 8, care[:2])
+    builder.add(BlockKind.PARAGRAPH, "A long introduction. " * 9, care[:2])
     builder.add(BlockKind.HEADING, "Oil", care)
     builder.add(BlockKind.PARAGRAPH, "Use little.", care)
     builder.add(BlockKind.HEADING, "Parts", parts)
@@ -143,7 +143,7 @@ def test_a_passage_never_spans_a_table_of_contents() -> None:
 def test_an_item_of_an_indented_list_stays_whole_when_it_fits(marks: tuple[str, str], gap: str) -> None:
     marker, indent = marks
     items = [
-        f"    {marker.format(n)}Step {n} begins on this line\n    {indent}and ends on the next one, all of it;"
+        f"    {marker.format(n)}Step {n} begins on this line\n    {indent}and ends on the next, all of it;"
         for n in range(1, 12)
     ]
     extraction = load_plain(gap.join(items).encode())
@@ -152,9 +152,17 @@ def test_an_item_of_an_indented_list_stays_whole_when_it_fits(marks: tuple[str, 
         assert any(item.strip() in passage for passage in passages), item
 
 
+def test_a_long_item_is_cut_between_the_items_within() -> None:
+    inner = [f"   - Inner point {n} begins on this line\n     and ends on the next." for n in range(6)]
+    extraction = load_plain(("1. The outer item:\n" + "\n".join(inner) + "\n2. Another.").encode())
+    passages = [extraction.text[chunk.start : chunk.end] for chunk in cut(extraction, SIZE)]
+    for item in inner:
+        assert any(item.strip() in passage for passage in passages), item
+
+
 def test_an_item_of_several_paragraphs_stays_whole_when_it_fits() -> None:
     items = [
-        f"  * Point {n} has a first paragraph that says much.\n\n    And it has a second one, number {n}."
+        f"  * Point {n} has one paragraph.\n\n    And it has a second, which is much longer, number {n}."
         for n in range(8)
     ]
     extraction = load_plain("\n\n".join(items).encode())

@@ -39,8 +39,19 @@ def test_contents_of_plain_text_are_not_searched(contents: str) -> None:
 
 def test_a_title_of_two_lines_belongs_to_the_contents() -> None:
     contents = "1. Pumps\n2. Care and repair of what has\n   been in use for long\n3. Spare parts"
-    _, read = load(f"Contents\n\n{contents}\n\nThe text begins.".encode(), "manual.txt")
-    assert listings(read) == [f"Contents\n\n{contents}"]
+    _, read = load(f"Table of Contents\n\n{contents}\n\nThe text begins.".encode(), "manual.txt")
+    assert listings(read) == [f"Table of Contents\n\n{contents}"]
+
+
+def test_the_contents_of_a_box_are_searched() -> None:
+    parts = "1. Two bolts\n2. One lid\n3. This manual"
+    _, read = load(f"Contents\n\n{parts}\n\nCount them.".encode(), "box.txt")
+    assert listings(read) == []
+
+
+def test_long_lines_of_dots_are_read_quickly() -> None:
+    _, read = load(b"1. x" + b" ." * 200_000 + b" x", "dots.txt")
+    assert listings(read) == []
 
 
 def test_numbered_steps_are_searched() -> None:
@@ -61,8 +72,10 @@ def test_numbered_conditions_that_stand_twice_are_searched() -> None:
     [
         "<div class=toc><p>Table of Contents</p><dl><dt><a href=m.html#a>Pumps</a><dt>"
         "<a href=m.html#b>Care</a></dl></div>",
-        "<ul><li><a href=#a>Pumps</a><li><a href=#b>Care</a><li><a href=#c>Parts</a><li><a href=#d>Help</a></ul>",
-        "<div class=navheader><table><tr><th>Chapter 8. Pumps<tr><td><a href=p>Prev</a><td>Care</table></div>",
+        "<ul><li><a href=#a>Pumps</a><li><a href=#b>Care</a><li><a href=#c>Parts</a>"
+        "<li><a href=#d>Help</a></ul>",
+        "<div class=navheader><table><tr><th>Chapter 8. Pumps<tr><td><a href=p>Prev</a>"
+        "<td>Care</table></div>",
     ],
 )
 def test_contents_and_page_turners_of_html_are_not_searched(contents: str) -> None:

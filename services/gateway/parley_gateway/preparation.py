@@ -1,0 +1,90 @@
+"""What a runner does before the model writes: gather, write the context, send the job that passes the pen."""
+
+from functools import partial
+
+from parley_contracts import headers, subjects
+from parley_contracts.llm import GenerateJob
+from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
+from parley_messaging import Bus
+from parley_messaging.message_headers import outgoing
+from parley_messaging.turn_writer import TurnWriter, TurnWriters
+
+from parley_gateway.gathering import Gathered, Gathering
+from parley_gateway.models import Models
+from parley_gateway.prompt import assemble, fitted, history_chars
+from parley_gateway.running_turn import RunningTurn
+
+EVENT_STORED_S = 10.0
+
+
+class Preparation:
+    """Brings a turn whose pen the runner holds to where a worker takes the pen over."""
+
+    def __init__(self, bus: Bus, writers: TurnWriters, models: Models, gathering: Gathering) -> None:
+        self._bus = bus
+        self._writers = writers
+        self._models = models
+        self._gathering = gathering
+
+    async def run(self, turn: RunningTurn) -> None:
+        """Gather, write the context into the log, and send the job that passes the pen."""
+        ref, command = turn.command.turn, turn.command
+        subject = subjects.turn_events(ref.home, ref.turn_id)
+        async with self._writers.open(subject, turn.epoch) as writer:
+            await writer.append(partial(_opening, ref.client_turn_id, turn.last_seq))
+            await writer.append(partial(_stage, ref.client_turn_id, "gathering"))
+            model = await self._models.choose(command.model)
+            gathered = await self._gathering.gather(
+                command, history_chars=history_chars(model.context_tokens)
+            )
+            _note_gathered(turn, gathered)
+            turn.citations = fitted(gathered.citations, model.context_tokens)
+            await self._write_context(turn, writer)
+            job = GenerateJob(
+                turn=ref,
+                base_slot=turn.epoch,
+                last_seq=turn.last_seq,
+                model=model.id,
+                messages=assemble(command.text, gathered.history, turn.citations),
+                question=command.text,
+                citations=turn.citations,
+                params=command.params,
+                deadline_ms=command.deadline_ms,
+            )
+        await self._bus.store(
+            subjects.llm_generate(model.pool),
+            job.model_dump_json().encode(),
+            headers=outgoing(extra={headers.TURN_ID: ref.turn_id}),
+        )
+
+    async def _write_context(self, turn: RunningTurn, writer: TurnWriter) -> None:
+        turn_id = turn.command.turn.client_turn_id
+        degraded = tuple(sorted(turn.degraded))
+
+        def context(seq: int) -> bytes:
+            return encode_event(
+                ContextReady(seq=seq, turn_id=turn_id, citations=turn.citations, degraded=degraded)
+            )
+
+        await writer.append(context)
+        await writer.append_settled(partial(_stage, turn_id, "generating"), timeout_s=EVENT_STORED_S)
+        turn.last_seq = writer.seq - 1
+
+
+def _note_gathered(turn: RunningTurn, gathered: Gathered) -> None:
+    turn.degraded |= gathered.degraded
+    turn.note(
+        history_ms=gathered.took_ms.get("memory"),
+        embedded_ms=gathered.took_ms.get("npu"),
+        retrieved_ms=gathered.took_ms.get("rag"),
+        web_ms=gathered.took_ms.get("browser"),
+        context_ready_ms=turn.since_ms(),
+    )
+
+
+def _opening(turn_id: str, follows: int, seq: int) -> bytes:
+    return encode_event(EpochStarted(seq=seq, follows=follows, turn_id=turn_id, keep_chars=0))
+
+
+def _stage(turn_id: str, stage: str, seq: int) -> bytes:
+    return encode_event(StageChanged.model_validate({"seq": seq, "turn_id": turn_id, "stage": stage}))
