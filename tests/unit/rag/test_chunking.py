@@ -162,7 +162,8 @@ def test_a_long_item_is_cut_between_the_items_within() -> None:
 
 def test_an_item_of_several_paragraphs_stays_whole_when_it_fits() -> None:
     items = [
-        f"  * Point {n} has one paragraph.\n\n    And it has a second, which is much longer, number {n}."
+        f"  * Point {n} has a first paragraph.\n\n"
+        f"    And it has a second one, much longer than the first, number {n}."
         for n in range(8)
     ]
     extraction = load_plain("\n\n".join(items).encode())

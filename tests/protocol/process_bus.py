@@ -1,0 +1,394 @@
+"""One simulated process's view of a shared bus: counts operations and lets a planned fault meet any of them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.model import WireModel
+from parley_messaging.bus import (
+    Delivery,
+    Handler,
+    NotStoredError,
+    OnDelivery,
+    OnDrop,
+    QueuedJob,
+    Reply,
+    Request,
+    StoreAck,
+    StoredMessage,
+    Subscription,
+)
+from parley_messaging.error_boundary import Answering, WireReply, read_reply
+from parley_messaging.memory_bus import MemoryBus, MemoryObjects
+from parley_messaging.message_headers import outgoing
+from parley_messaging.queues import WorkQueue
+
+from tests.protocol.virtual_time import Process
+
+Result = TypeVar("Result")
+
+READ_TIMEOUT_S = 2.0
+LET_RUN_S = 0.01
+
+
+@dataclass(frozen=True)
+class Kill:
+    """The process dies, before or after the operation has its effect."""
+
+    is_after: bool = False
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """The process stops and goes on later, or when another one's `Thaw` says so."""
+
+    for_s: float | None = 8.0
+    is_after: bool = False
+
+
+@dataclass(frozen=True)
+class Thaw:
+    """Just before the operation, another process goes on and has a moment to run."""
+
+    process: str
+
+
+@dataclass(frozen=True)
+class Lose:
+    """A store, a request or a fetch has its effect and its answer is lost; else nothing has an effect."""
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """The operation has no effect and fails as an operation on a server that is away does."""
+
+
+Fault = Kill | Freeze | Thaw | Lose | Refuse
+
+
+@dataclass
+class Network:
+    """The shared bus, who answers what, and the processes by name."""
+
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    answers: dict[str, list["_Responder"]] = field(default_factory=dict[str, list["_Responder"]])
+    processes: dict[str, "ProcessBus"] = field(default_factory=dict[str, "ProcessBus"])
+    trace: list[str] = field(default_factory=list[str])
+
+    def note(self, text: str) -> None:
+        self.trace.append(f"{asyncio.get_running_loop().time():9.3f} {text}")
+
+    def responder(self, subject: str) -> "_Responder | None":
+        found = [one for one in self.answers.get(subject, []) if not one.bus.process.is_dead]
+        if len(found) > 1:
+            # Members of a queue group take turns.
+            self.answers[subject] = [*found[1:], found[0]]
+        return found[0] if found else None
+
+
+@dataclass
+class _Responder:
+    bus: "ProcessBus"
+    answering: Answering[Any]
+
+    async def serve(self, data: bytes, headers: Mapping[str, str], reply: "asyncio.Future[WireReply]") -> None:
+        async def work() -> WireReply:
+            return await self.answering.answer(data, headers)
+
+        async def lost() -> WireReply:
+            await work()
+            raise asyncio.CancelledError
+
+        answer = await self.bus.operate("answer", work, lost=lost, refused=lost)
+        if not reply.done():
+            reply.set_result(answer)
+
+
+class _Job:
+    def __init__(self, bus: "ProcessBus", job: QueuedJob) -> None:
+        self._bus, self._job = bus, job
+        self.subject, self.data = job.subject, job.data
+        self.headers, self.deliveries = job.headers, job.deliveries
+
+    async def ack(self) -> None:
+        await self._bus.operate("ack", self._job.ack, lost=_nothing)
+
+    async def release(self, delay_s: float) -> None:
+        await self._bus.operate("release", lambda: self._job.release(delay_s), lost=_nothing)
+
+    async def in_progress(self) -> None:
+        await self._bus.operate("in_progress", self._job.in_progress, lost=_nothing)
+
+
+class _Source:
+    def __init__(self, bus: "ProcessBus", source: Any, queue: WorkQueue) -> None:
+        self._bus, self._source, self._queue = bus, source, queue
+
+    async def fetch(self, timeout_s: float) -> QueuedJob | None:
+        self._bus.require_life()
+        # The wait itself is no operation: what is counted is a job on its way to this process.
+        job = await self._source.fetch(timeout_s)
+        if job is None:
+            self._bus.require_life()
+            return None
+
+        async def arrive() -> QueuedJob | None:
+            return _Job(self._bus, job)
+
+        async def lost() -> QueuedJob | None:
+            return None
+
+        return await self._bus.operate(f"fetch {self._queue.stream}", arrive, lost=lost)
+
+    async def close(self) -> QueuedJob | None:
+        self._bus.require_life()
+        return await self._source.close()
+
+
+class _Heard:
+    def __init__(self, bus: "ProcessBus", subscription: Subscription) -> None:
+        self._bus, self._subscription = bus, subscription
+
+    async def unsubscribe(self) -> None:
+        self._bus.require_life()
+        self._bus.subscriptions.remove(self._subscription)
+        await self._subscription.unsubscribe()
+
+
+async def _nothing() -> None:
+    return None
+
+
+class ProcessBus:
+    """A `Bus` for one process. Operation numbers count from the last `plan`."""
+
+    max_payload_bytes = MemoryBus.max_payload_bytes
+    is_connected = True
+
+    def __init__(self, network: Network, process: Process, on_death: Callable[[], None]) -> None:
+        self.process = process
+        self.operations = 0
+        self.has_met_fault = False
+        self.subscriptions: list[Any] = []
+        self._network = network
+        self._bus = network.bus
+        self._faults: dict[int, Fault] = {}
+        self._on_death = on_death
+        network.processes[process.name] = self
+
+    @property
+    def objects(self) -> MemoryObjects:
+        return self._bus.objects
+
+    def plan(self, after: int, fault: Fault) -> None:
+        """Let `fault` meet the operation that comes as number `after`, counted from now, 1 is the next."""
+        self._faults[self.operations + after] = fault
+
+    def forget_faults(self) -> None:
+        self._faults.clear()
+
+    # -- faults -------------------------------------------------------------------------------------
+
+    def require_life(self) -> None:
+        if self.process.is_dead:
+            raise asyncio.CancelledError
+
+    def die(self) -> None:
+        """Nothing of this process reaches the bus from here on, and it hears nothing."""
+        if self.process.is_dead:
+            return
+        self._network.note(f"{self.process.name} dies")
+        for subscription in self.subscriptions:
+            self._bus.forget(subscription)
+        for subject, found in self._network.answers.items():
+            self._network.answers[subject] = [one for one in found if one.bus is not self]
+        self.process.kill()
+        self._on_death()
+
+    async def freeze(self, for_s: float | None) -> None:
+        self._network.note(f"{self.process.name} freezes")
+        self.process.freeze()
+        if for_s is not None:
+            asyncio.get_running_loop().call_later(for_s, self.thaw, context=Context())
+        await asyncio.sleep(0)
+
+    def thaw(self) -> None:
+        if self.process.is_frozen:
+            self._network.note(f"{self.process.name} goes on")
+            self.process.thaw()
+
+    async def operate(
+        self,
+        name: str,
+        perform: Callable[[], Awaitable[Result]],
+        *,
+        lost: Callable[[], Awaitable[Result]] | None = None,
+        refused: Callable[[], Awaitable[Result]] | None = None,
+    ) -> Result:
+        """Do one operation, or what the fault that is planned for it makes of it."""
+        self.require_life()
+        self.operations += 1
+        fault = self._faults.pop(self.operations, None)
+        self._network.note(f"{self.process.name} #{self.operations} {name}{f'  <- {fault}' if fault else ''}")
+        self.has_met_fault = self.has_met_fault or fault is not None
+        match fault:
+            case Kill(is_after=False):
+                self.die()
+            case Freeze(for_s=for_s, is_after=False):
+                await self.freeze(for_s)
+            case Thaw(process=other):
+                self._network.processes[other].thaw()
+                await asyncio.sleep(LET_RUN_S)
+            case Lose() if lost is not None:
+                return await lost()
+            case Refuse() if (refused or lost) is not None:
+                return await (refused or lost)()  # type: ignore[misc]  # the guard says that one is there
+            case _:
+                pass
+        self.require_life()
+        result = await perform()
+        match fault:
+            case Kill(is_after=True):
+                self.die()
+            case Freeze(for_s=for_s, is_after=True):
+                await self.freeze(for_s)
+            case _:
+                pass
+        self.require_life()
+        return result
+
+    # -- the bus ------------------------------------------------------------------------------------
+
+    def answer(
+        self,
+        subject: str,
+        request_type: type[Request],
+        handler: Handler[Request],
+        *,
+        group: str = "",
+        concurrency: int = 16,
+        waiting: int = 256,
+    ) -> None:
+        answering = Answering(
+            request_type,
+            handler,
+            concurrency=concurrency,
+            waiting=waiting,
+            max_reply_bytes=lambda: self.max_payload_bytes,
+        )
+        self._network.answers.setdefault(subject, []).append(_Responder(self, answering))
+
+    async def start(self) -> None:
+        return
+
+    async def stop_answering(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    async def request(
+        self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
+    ) -> Reply:
+        headers = outgoing(timeout_s)
+        responder = self._network.responder(subject)
+
+        async def ask() -> Reply:
+            if responder is None:
+                return await self._bus.request(subject, request, reply_type, timeout_s=timeout_s)
+            reply: asyncio.Future[WireReply] = asyncio.get_running_loop().create_future()
+            serving = responder.serve(request.model_dump_json().encode(), headers, reply)
+            asyncio.get_running_loop().create_task(serving, context=responder.bus.process.context())
+            try:
+                async with asyncio.timeout(timeout_s):
+                    found = await reply
+            except TimeoutError:
+                raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.") from None
+            return read_reply(reply_type, found.headers, found.data)
+
+        async def lost() -> Reply:
+            await asyncio.gather(ask(), asyncio.sleep(timeout_s), return_exceptions=True)
+            raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.")
+
+        async def refused() -> Reply:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.")
+
+        return await self.operate(f"request {_short(subject)}", ask, lost=lost, refused=refused)
+
+    async def publish(self, subject: str, data: bytes, *, reply: str = "") -> None:
+        name = f"publish {_short(subject)} {_event(data)}"
+        await self.operate(name, lambda: self._bus.publish(subject, data, reply=reply), lost=_nothing)
+
+    async def subscribe(
+        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+    ) -> Subscription:
+        async def hear(delivery: Delivery) -> None:
+            name = f"hear {_short(delivery.subject)} {_event(delivery.data)}"
+            await self.operate(name, lambda: on_delivery(delivery), lost=_nothing)
+
+        async def begin() -> Subscription:
+            found = await self._bus.subscribe(subject, hear, on_drop=on_drop)
+            self.subscriptions.append(found)
+            return _Heard(self, found)
+
+        return await self.operate(f"subscribe {_short(subject)}", begin)
+
+    async def store(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        is_first: bool = False,
+        timeout_s: float = 2.0,
+    ) -> StoreAck:
+        def keep() -> Awaitable[StoreAck]:
+            return self._bus.store(subject, data, headers=headers, is_first=is_first, timeout_s=timeout_s)
+
+        async def lost() -> StoreAck:
+            await asyncio.gather(keep(), return_exceptions=True)
+            return await refused()
+
+        async def refused() -> StoreAck:
+            await asyncio.sleep(timeout_s)
+            raise NotStoredError(f"no acknowledgement for {subject}")
+
+        return await self.operate(f"store {_short(subject)}", keep, lost=lost, refused=refused)
+
+    async def publish_event(self, subject: str, event: WireModel, *, message_id: str) -> None:
+        await self.store(subject, event.model_dump_json().encode(), headers={"Nats-Msg-Id": message_id})
+
+    async def _read(
+        self, name: str, read: Callable[[], Awaitable[StoredMessage | None]]
+    ) -> StoredMessage | None:
+        async def refused() -> StoredMessage | None:
+            await asyncio.sleep(READ_TIMEOUT_S)
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The turn log cannot be read now.")
+
+        return await self.operate(name, read, lost=refused, refused=refused)
+
+    async def last_stored(self, stream: str, subject: str) -> StoredMessage | None:
+        return await self._read(f"last {_short(subject)}", lambda: self._bus.last_stored(stream, subject))
+
+    async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
+        name = f"next {_short(subject)} from {from_stream_seq}"
+        return await self._read(name, lambda: self._bus.next_stored(stream, subject, from_stream_seq))
+
+    async def open_jobs(self, queue: WorkQueue) -> _Source:
+        self.require_life()
+        return _Source(self, await self._bus.open_jobs(queue), queue)
+
+    async def queue_depth(self, queue: WorkQueue) -> int:
+        return await self._bus.queue_depth(queue)
+
+
+def _short(subject: str) -> str:
+    parts = subject.removeprefix("parley.v1.").split(".")
+    return ".".join(part if len(part) < 20 else part[:6] for part in parts)
+
+
+def _event(data: bytes) -> str:
+    return data[:60].decode(errors="replace")

@@ -1,0 +1,113 @@
+"""Runs a schedule of client actions and faults against a cluster until it comes to rest, and judges."""
+
+import asyncio
+from dataclasses import dataclass
+
+from tests.protocol.cluster import ROLES, Cluster
+from tests.protocol.process_bus import Fault
+from tests.protocol.turn_record import jobs_left, violations
+from tests.protocol.virtual_time import run_virtually
+
+REST_STEP_S = 0.25
+REST_S = 3.0
+LIMIT_S = 400.0
+
+
+@dataclass(frozen=True)
+class Start:
+    turn: str
+    gateway: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Watch from the start, or from where the turn's first viewer stands at that moment."""
+
+    turn: str
+    gateway: str
+    from_start: bool = True
+
+
+@dataclass(frozen=True)
+class Cancel:
+    turn: str
+    gateway: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Let a fault meet the process's operation that comes as number `after`."""
+
+    role: str
+    after: int
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Pause:
+    for_s: float
+
+
+Action = Start | Watch | Cancel | Plan | Pause
+
+
+@dataclass
+class Verdict:
+    """What a schedule led to."""
+
+    violations: list[str]
+    trace: list[str]
+    met: int
+    took_s: float
+    model_calls: int
+
+
+def _act(cluster: Cluster, action: Start | Watch | Cancel | Plan) -> None:
+    match action:
+        case Start(turn, gateway):
+            cluster.start_turn(turn, gateway)
+        case Watch(turn, gateway, from_start):
+            if turn in cluster.asked:
+                first = next(one for one in cluster.viewers if one.turn == turn)
+                cluster.watch_turn(turn, gateway, None if from_start else first)
+        case Cancel(turn, gateway):
+            if turn in cluster.asked:
+                cluster.cancel_turn(turn, gateway)
+        case Plan(role, after, fault):
+            cluster.running[role].bus.plan(after, fault)
+
+
+async def _come_to_rest(cluster: Cluster) -> None:
+    """Wait until nothing is to be done for a while, or for as long as nothing healthy would take."""
+    loop = asyncio.get_running_loop()
+    limit_s, quiet_s = loop.time() + LIMIT_S, 0.0
+    while loop.time() < limit_s and quiet_s < REST_S:
+        await asyncio.sleep(REST_STEP_S)
+        frozen = any(cluster.running[role].bus.process.is_frozen for role in ROLES)
+        dead = any(cluster.running[role].bus.process.is_dead for role in ROLES)
+        is_busy = frozen or dead or cluster.clients_at_work or jobs_left(cluster.network.bus)
+        quiet_s = 0.0 if is_busy else quiet_s + REST_STEP_S
+
+
+async def _run(schedule: tuple[Action, ...], can_continue: bool) -> Verdict:
+    cluster = Cluster(can_continue=can_continue)
+    await cluster.start()
+    await asyncio.sleep(0.5)
+    for action in schedule:
+        if isinstance(action, Pause):
+            await asyncio.sleep(action.for_s)
+        else:
+            _act(cluster, action)
+    began_s = asyncio.get_running_loop().time()
+    await _come_to_rest(cluster)
+    for process in cluster.network.processes.values():
+        process.forget_faults()
+    met = sum(process.has_met_fault for process in cluster.network.processes.values())
+    took_s = asyncio.get_running_loop().time() - began_s
+    calls = len(cluster.model.calls)
+    return Verdict(violations(cluster), cluster.network.trace, met, took_s, calls)
+
+
+def run_schedule(*schedule: Action, can_continue: bool = False) -> Verdict:
+    """Run a schedule on a cluster of its own, in virtual time."""
+    return run_virtually(lambda: _run(schedule, can_continue))

@@ -1,0 +1,107 @@
+"""What stands on the bus of a turn at the end, and what must be so whatever has happened."""
+
+# What a stream holds is no part of the bus's protocol, and what a part holds none of the part's.
+# pyright: reportPrivateUsage=false
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from parley_contracts import subjects
+from parley_contracts.turn_events import TERMINAL_TYPES
+from parley_contracts.turns import PEN_RECORD, PenClaim, Seal, TurnRef
+from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.streams import TURN_EVENTS, TURN_PEN
+
+if TYPE_CHECKING:
+    from tests.protocol.cluster import Cluster
+
+JOB_STREAMS = ("TURNS", "LLM_JOBS")
+
+
+def jobs_left(bus: MemoryBus) -> list[str]:
+    """Return the subjects of the jobs that stand in their queues."""
+    return [stored.subject for name in JOB_STREAMS for stored in bus._stream(name).messages]
+
+
+def pen_records(bus: MemoryBus, turn_id: str) -> list[PenClaim | Seal]:
+    """Return the records of a turn's slots in the order of their numbers."""
+    found: dict[int, PenClaim | Seal] = {}
+    for stored in bus._stream(TURN_PEN).messages:
+        if stored.subject.startswith(subjects.pen_slots_of(turn_id).removesuffix("*")):
+            found[subjects.parse_pen_slot(stored.subject).number] = PEN_RECORD.validate_json(stored.data)
+    return [found[number] for number in sorted(found)]
+
+
+def frames(bus: MemoryBus, turn_id: str) -> list[tuple[str, bytes]]:
+    """Return home and bytes of every frame that stands in any log of a turn, in their order."""
+    return [
+        (subjects.parse_turn_events(stored.subject).home, stored.data)
+        for stored in bus._stream(TURN_EVENTS).messages
+        if subjects.parse_turn_events(stored.subject).turn_id == turn_id
+    ]
+
+
+def finished_in_log(bus: MemoryBus, ref: TurnRef) -> bool:
+    """Return whether a whole answer stands in the log of a turn."""
+    return any(json.loads(frame)["type"] == "generation_finished" for _, frame in frames(bus, ref.turn_id))
+
+
+def violations(cluster: "Cluster") -> list[str]:
+    """Return what is not as the protocol promises, when everything has come to rest."""
+    found = [*cluster.faults]
+    for client_turn_id in cluster.asked:
+        found += _turn_faults(cluster, client_turn_id)
+    for viewer in cluster.viewers:
+        found += viewer.faults
+        seal = cluster.store.answers.get(cluster.bus_turn_id(viewer.turn))
+        if not viewer.terminal:
+            found.append(f"{viewer.name}: never saw the end")
+        elif seal is not None and viewer.text != seal.text:
+            found.append(f"{viewer.name}: reads {viewer.text!r}, kept is {seal.text!r} ({seal.outcome})")
+    found += [f"a job is left: {subject}" for subject in jobs_left(cluster.network.bus)]
+    return found + _left_in_processes(cluster)
+
+
+def _turn_faults(cluster: "Cluster", client_turn_id: str) -> list[str]:
+    bus, turn_id = cluster.network.bus, cluster.bus_turn_id(client_turn_id)
+    found: list[str] = []
+    records = pen_records(bus, turn_id)
+    seals = [record for record in records if isinstance(record, Seal)]
+    if len(seals) != 1 or records[-1] is not seals[0]:
+        return [f"{client_turn_id}: pen ends with {len(seals)} seals of {len(records)} records"]
+    kept = cluster.store.answers.get(turn_id)
+    if kept is None or kept.nonce != seals[0].nonce:
+        found.append(f"{client_turn_id}: kept is not what is sealed")
+    if cluster.store.questions.get(turn_id) != cluster.asked[client_turn_id]:
+        found.append(f"{client_turn_id}: the question is not kept")
+    events: list[tuple[str, dict[str, Any]]] = [
+        (home, json.loads(frame)) for home, frame in frames(bus, turn_id)
+    ]
+    ends = {(home, event["seq"], event["type"]) for home, event in events if event["type"] in TERMINAL_TYPES}
+    if len(ends) != 1:
+        found.append(f"{client_turn_id}: {len(ends)} ends: {sorted(ends)}")
+    bodies: dict[int, set[str]] = {}
+    for _, event in events:
+        if event["type"] not in TERMINAL_TYPES:
+            bodies.setdefault(event["seq"], set()).add(json.dumps(event))
+    found += [f"{client_turn_id}: two events are {seq}" for seq, same in bodies.items() if len(same) > 1]
+    return found
+
+
+def _left_in_processes(cluster: "Cluster") -> list[str]:
+    left: Counter[str] = Counter()
+    for running in cluster.running.values():
+        name, parts = running.bus.process.name, running.parts
+        if running.writers is not None:
+            left[f"{name} writers"] += running.writers.open_writers
+        if running.loop is not None:
+            left[f"{name} jobs"] += running.loop.jobs_running
+        if parts is not None:
+            left[f"{name} watches"] += parts.watches.open_watches + len(parts.watches._foreign)
+        for holds in (running.holds, parts._holds if parts else None):
+            left[f"{name} holds"] += len(holds._held) if holds else 0
+        for stops in (running.stops, parts._stops if parts else None):
+            if stops is not None:
+                left[f"{name} stops"] += len(stops._followed) + len(stops._stopped) + len(stops._clocks)
+    return [f"left in {what}: {count}" for what, count in left.items() if count]

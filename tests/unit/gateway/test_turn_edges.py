@@ -1,0 +1,100 @@
+"""Turns at the edge of what can happen: unreadable, too large, too late, superseded."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+
+import pytest
+from parley_contracts import headers, subjects
+from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import ListModels, ModelList
+from parley_contracts.turn_events import TurnFailed
+from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
+from parley_gateway.models import Models
+from parley_gateway.turn_ending import new_seal
+from parley_messaging.bus import Bus
+from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.pen import new_nonce
+
+from tests.unit.gateway.rig import OWNER, Rig, Seen, running
+
+
+@pytest.fixture
+async def memory_bus() -> AsyncGenerator[MemoryBus]:
+    bus = MemoryBus()
+    yield bus
+    await bus.close()
+
+
+async def command_of(rig: Rig) -> StartTurn:
+    """Start a turn that nobody runs and return its command."""
+    accepted, _ = await rig.first.ask()
+    stored = await rig.bus.last_stored("TURNS", subjects.TURN_START)
+    assert stored is not None
+    command = StartTurn.model_validate_json(stored.data)
+    assert command.turn.turn_id == accepted.ref.turn_id
+    return command
+
+
+async def test_a_turn_whose_command_cannot_be_read_still_ends(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus, runs_turns=False) as rig:
+        command = await command_of(rig)
+        bare = command.model_copy(update={"text": "-", "is_stored": False}).model_dump(mode="json")
+        broken = Seen()
+        other = command.turn.model_copy(update={"turn_id": "other", "client_turn_id": "broken"})
+        bare["turn"] = other.model_dump()
+        rig.first.parts.watches.open_new("other", broken.take)
+        await memory_bus.store(subjects.TURN_START, b"{", headers={headers.TURN: json.dumps(bare)})
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(rig.first.loop.run())
+            ended = await broken.ended()
+            working.cancel()
+        assert isinstance(ended, TurnFailed)
+        assert (ended.turn_id, ended.code) == ("broken", ErrorCode.INTERNAL)
+
+
+async def test_a_turn_that_could_not_be_sealed_for_its_size_is_refused_at_the_door(
+    memory_bus: MemoryBus,
+) -> None:
+    async with running(memory_bus, runs_turns=False) as rig:
+        history = tuple(ChatMessage(role="user", content="x" * 100_000) for _ in range(40))
+        frame = StartTurnFrame(type="start_turn", text="And now?")
+        with pytest.raises(ParleyError) as caught:
+            await rig.first.door.start(OWNER, frame, Seen().take, history=history)
+        assert caught.value.code is ErrorCode.TOO_LARGE
+        assert rig.first.parts.watches.open_watches == 0
+
+
+async def test_a_failing_runner_does_not_end_the_turn_over_its_successors_head(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus, runs_turns=False, writes_answers=False) as rig:
+        command = await command_of(rig)
+        pen = rig.first.pen
+        for number, holder in ((1, "stale"), (2, "successor")):
+            claim = PenClaim(nonce=new_nonce(), role=PenRole.RUNNER, holder=holder, home="gateway-1")
+            await pen.claim(command.turn.turn_id, number, claim)
+        seal = new_seal(command, TurnOutcome.FAILED, text="", citations=(), last_seq=0)
+        assert not await rig.first.ending.seal(2, seal)
+        stop = new_seal(command, TurnOutcome.CANCELLED, text="", citations=(), last_seq=0)
+        assert await rig.first.ending.seal(2, stop)
+        records = await pen.read_all(command.turn.turn_id)
+        assert [isinstance(record, Seal) for record in records] == [False, False, True]
+
+
+async def test_models_that_do_not_answer_are_not_waited_for_by_everybody(bus: Bus) -> None:
+    asked = 0
+
+    async def fail(_: ListModels) -> ModelList:
+        nonlocal asked
+        asked += 1
+        raise ParleyError(ErrorCode.UNAVAILABLE, "away")
+
+    bus.answer(subjects.LLM_MODELS, ListModels, fail)
+    await bus.start()
+    models = Models(bus)
+    for _ in range(10):
+        assert (await models.choose(None)).id == "extractive"
+    assert asked == 1
+    with pytest.raises(ParleyError) as caught:
+        await models.choose("ollama/whatever")
+    assert caught.value.code is ErrorCode.UNAVAILABLE
