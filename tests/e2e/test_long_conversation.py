@@ -1,4 +1,4 @@
-"""A conversation longer than a reply, in a real Chromium: latest turns first, earlier ones when asked for."""
+"""A conversation longer than a reply, in a real Chromium: latest turns first, then earlier ones."""
 
 from typing import Any
 
@@ -12,7 +12,12 @@ pytestmark = [pytest.mark.chromium]
 
 
 def exchange(number: int) -> list[dict[str, Any]]:
-    shared: dict[str, Any] = {"turn_id": f"t{number}", "citations": [], "model": None, "created_at_ms": number}
+    shared: dict[str, Any] = {
+        "turn_id": f"t{number}",
+        "citations": [],
+        "model": None,
+        "created_at_ms": number,
+    }
     return [
         {**shared, "role": "user", "text": f"question {number}", "outcome": None},
         {**shared, "role": "assistant", "text": f"answer {number}", "outcome": "completed"},

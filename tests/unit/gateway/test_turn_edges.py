@@ -54,7 +54,7 @@ async def test_a_turn_whose_command_cannot_be_read_still_ends(memory_bus: Memory
         assert (ended.turn_id, ended.code) == ("broken", ErrorCode.INTERNAL)
 
 
-async def test_a_turn_that_could_not_be_sealed_for_its_size_is_refused_at_the_door(
+async def test_a_turn_too_large_to_be_sealed_is_refused_at_the_door(
     memory_bus: MemoryBus,
 ) -> None:
     async with running(memory_bus, runs_turns=False) as rig:
