@@ -1,9 +1,10 @@
 """Cuts a text into passages that keep its structure and fit the embedding model's window."""
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from parley_rag.load.extraction import Block, BlockKind, Extraction
 
@@ -14,6 +15,8 @@ _ABBREVIATION_END = re.compile(
     r"(?:\b(?:[A-Za-z]|e\.g|i\.e|cf|vs|etc|Dr|Mr|Mrs|Prof|Fig|fig|No|no|Sec|Eq|St|pp?|vol|ed|al))\.\s+$"
 )
 _LINE_END = re.compile(r"\n+")
+_BLANK_LINES = re.compile(r"\n{2,}")
+_ITEM_START = re.compile(r"(?<=\n)[ \t]*(?=(?:[-*+\u2022]|\(?(?:\d{1,3}|[A-Za-z])[.)])[ \t]+\S)")
 _SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]")
 
@@ -40,13 +43,14 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A span that is not cut further, and which paragraph (block) it is part of."""
+    """A span that is not cut further, its paragraph (block) and how many listings stand before it."""
 
     start: int
     end: int
     headings: tuple[str, ...]
     page: int | None
     paragraph: int
+    listings_before: int = 0
     inside_long_paragraph: bool = False
     tokens: int = 0
 
@@ -54,14 +58,20 @@ class _Unit:
 def cut(extraction: Extraction, size: ChunkSize) -> list[Chunk]:
     """Return the passages of a document in order; the same document always gives the same ones."""
     text = extraction.text
-    body = [block for block in extraction.blocks if block.kind in {BlockKind.PARAGRAPH, BlockKind.LINES}]
-    if not body:  # nothing but headings or listings: these are the text then
-        body = list(extraction.blocks)
-    units = [unit for number, block in enumerate(body) for unit in _units(extraction, block, number, size)]
+    kinds = {BlockKind.PARAGRAPH, BlockKind.LINES}
+    if not any(block.kind in kinds for block in extraction.blocks):  # headings or listings are the text then
+        kinds = set(BlockKind)
+    units: list[_Unit] = []
+    listings = 0
+    for number, block in enumerate(extraction.blocks):
+        if block.kind in kinds:
+            units += _units(extraction, block, number, listings, size)
+        else:
+            listings += block.kind is BlockKind.LISTING
     packed = [_span(run) for run in _pack(text, units, size)]
     return [
         Chunk(span.start, span.end, span.page, " > ".join(span.headings) or None)
-        for span in _merge_small(text, packed, size)
+        for span in _merge_small(extraction, packed, size)
     ]
 
 
@@ -77,21 +87,26 @@ def estimate_tokens(text: str) -> int:
     )
 
 
-def _units(extraction: Extraction, block: Block, number: int, size: ChunkSize) -> Iterator[_Unit]:
+def _units(
+    extraction: Extraction, block: Block, number: int, listings: int, size: ChunkSize
+) -> Iterator[_Unit]:
     text = extraction.text
     spans = _split(text, block.start, block.end, block.kind, size)
     long = len(spans) > 1 and block.kind is BlockKind.PARAGRAPH
     for start, end in spans:
         page, tokens = page_at(extraction.page_starts, start), estimate_tokens(text[start:end])
-        yield _Unit(start, end, block.headings, page, number, long, tokens)
+        yield _Unit(start, end, block.headings, page, number, listings, long, tokens)
 
 
 def _split(text: str, start: int, end: int, kind: BlockKind, size: ChunkSize) -> list[tuple[int, int]]:
-    """Return spans that fit: the whole, else its sentences or lines, else its words, else plain cuts."""
+    """Return spans that fit: the whole, else items, sentences or lines, else words, else plain cuts."""
     if _fits(text, start, end, size):
         return [(start, end)]
+    items = _items(text, start, end)
+    if len(items) > 1:
+        return [span for a, b in items for span in _split(text, a, b, kind, size)]
     by_sentence = [_SENTENCE_END, _LINE_END, _SPACE]
-    for pattern in by_sentence if kind is BlockKind.PARAGRAPH else [_LINE_END, _SPACE]:
+    for pattern in by_sentence if kind is BlockKind.PARAGRAPH else [_BLANK_LINES, _LINE_END, _SPACE]:
         pieces = _pieces(text, start, end, pattern)
         if len(pieces) > 1:
             rest = BlockKind.PARAGRAPH if pattern is _SENTENCE_END else BlockKind.LINES
@@ -102,6 +117,16 @@ def _split(text: str, start: int, end: int, kind: BlockKind, size: ChunkSize) ->
         for a, b in ((start, middle), (middle, end))
         for span in _split(text, a, b, BlockKind.LINES, size)
     ]
+
+
+def _items(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return the outermost items of a list, what stands before them first."""
+    matches = _ITEM_START.finditer(text, start, end)
+    found = [(match.end() - match.start(), match.start()) for match in matches if match.start() > start]
+    outermost = min((indent for indent, _ in found), default=0)
+    borders = [start, *(at for indent, at in found if indent == outermost), end]
+    spans = (_trimmed(text, a, b) for a, b in pairwise(borders))
+    return [(a, b) for a, b in spans if a < b]
 
 
 def _pieces(text: str, start: int, end: int, pattern: re.Pattern[str]) -> list[tuple[int, int]]:
@@ -151,7 +176,12 @@ def _pack(text: str, units: Sequence[_Unit], size: ChunkSize) -> Iterator[list[_
 
 
 def _same_place(one: _Unit, other: _Unit) -> bool:
-    return one.headings == other.headings and one.page == other.page
+    return one.headings == other.headings and _in_one_stretch(one, other)
+
+
+def _in_one_stretch(one: _Unit, other: _Unit) -> bool:
+    """Return whether neither a page's end nor a listing stands between two spans."""
+    return one.page == other.page and one.listings_before == other.listings_before
 
 
 def _overlap(text: str, run: Sequence[_Unit], unit: _Unit, size: ChunkSize) -> list[_Unit]:
@@ -169,27 +199,57 @@ def _overlap(text: str, run: Sequence[_Unit], unit: _Unit, size: ChunkSize) -> l
 
 
 def _span(run: Sequence[_Unit]) -> _Unit:
-    first, last = run[0], run[-1]
-    return _Unit(first.start, last.end, first.headings, first.page, first.paragraph)
+    return replace(run[0], end=run[-1].end)
 
 
-def _merge_small(text: str, spans: Sequence[_Unit], size: ChunkSize) -> list[_Unit]:
+def _merge_small(extraction: Extraction, spans: Sequence[_Unit], size: ChunkSize) -> list[_Unit]:
     """Join small neighbouring sections under the heading that both share."""
+    titles = [block for block in extraction.blocks if block.kind is BlockKind.HEADING]
+    starts = [block.start for block in titles]
     merged: list[_Unit] = []
     for span in spans:
         before = merged[-1] if merged else None
-        if before is not None and _mergeable(text, before, span, size):
-            shared = _shared(before.headings, span.headings)
-            merged[-1] = _Unit(before.start, span.end, shared, before.page, before.paragraph)
-        else:
-            merged.append(span)
+        if before is not None and _related(before, span, size):
+            after = merged[-2].end if len(merged) > 1 else 0
+            above = titles[bisect_left(starts, after) : bisect_left(starts, before.start)]
+            joined = _joined(before, span, above, extraction.page_starts)
+            if _fits(extraction.text, joined.start, joined.end, size) and _names(
+                extraction.text[joined.start : joined.end],
+                {*before.headings, *span.headings} - {*joined.headings},
+            ):
+                merged[-1] = joined
+                continue
+        merged.append(span)
     return merged
 
 
-def _mergeable(text: str, before: _Unit, after: _Unit, size: ChunkSize) -> bool:
+def _related(before: _Unit, after: _Unit, size: ChunkSize) -> bool:
     small = min(before.end - before.start, after.end - after.start) < size.merge_below_chars
-    related = before.headings == after.headings or bool(_shared(before.headings, after.headings))
-    return small and related and before.page == after.page and _fits(text, before.start, after.end, size)
+    same = before.headings == after.headings or bool(_shared(before.headings, after.headings))
+    return small and same and _in_one_stretch(before, after)
+
+
+def _joined(before: _Unit, after: _Unit, above: Sequence[Block], page_starts: Sequence[int]) -> _Unit:
+    """Return both as one; it starts at the titles that the shared heading no longer names."""
+    shared = _shared(before.headings, after.headings)
+    start = before.start
+    for title in reversed(above):
+        depth = len(title.headings)
+        lost = depth > len(shared) and title.headings == before.headings[:depth]
+        if not lost or page_at(page_starts, title.start) != before.page:
+            break
+        start = title.start
+    return replace(before, start=start, end=after.end, headings=shared)
+
+
+def _names(text: str, headings: Iterable[str]) -> bool:
+    """Return whether a text holds all of these headings."""
+    letters = _letters(text)
+    return all(_letters(heading) in letters for heading in headings)
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in text.casefold() if char.isalnum())
 
 
 def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

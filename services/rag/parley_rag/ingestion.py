@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections import deque
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 from weakref import WeakValueDictionary
@@ -12,7 +14,7 @@ from parley_contracts.rag import DocumentStatus, IngestDocument
 from parley_messaging.bus import ObjectStore
 
 from parley_rag.documents import Documents
-from parley_rag.embedding import Embedder
+from parley_rag.embedding import Embedder, Vectors
 from parley_rag.load.extraction import UnreadableDocument
 from parley_rag.measures import Measures
 from parley_rag.passages import Passages
@@ -24,8 +26,18 @@ from parley_rag.vectors import IndexedPassage, VectorIndex
 
 _log = logging.getLogger("parley.rag")
 _BATCH = 32
+_BATCHES_AT_NPU = 2  # its lanes stay busy while a batch is written; more would only lengthen its queue
 _EMBED_TIMEOUT_S = 60.0
 _HEADING_CHARS = 160  # leaves the model's window to the passage
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Passages whose vectors are under way."""
+
+    chunks: list[ChunkRow]
+    texts: tuple[str, ...]
+    vectors: asyncio.Task[Vectors | ParleyError]
 
 
 class _Gone(Exception):
@@ -126,20 +138,47 @@ class Ingestion:
         return original
 
     async def _index_from(self, job: IngestDocument, document: DocumentRow, first: int) -> None:
-        """Embed and index the passages from `first` on, a batch at a time."""
-        while batch := await self._passages.of_document(job.owner_id, job.document_id, first, _BATCH):
-            texts = tuple(embedded_text(document, chunk) for chunk in batch)
-            vectors = await self._embedder.embed(texts, _EMBED_TIMEOUT_S)
-            await self._spaces.claim(vectors.space)
-            await self._index.put(
-                [
-                    IndexedPassage(chunk.id, job.owner_id, document.collection, job.document_id, vector, text)
-                    for chunk, text, vector in zip(batch, texts, vectors.rows, strict=True)
-                ]
-            )
-            first += len(batch)
-            self._measures.passages.inc(len(batch))
-            await self._update(job, chunks_done=first)
+        """Embed and index the passages from `first` on; npu has further batches while one is written."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                under_way: deque[_Batch] = deque()
+                done = first
+                while chunks := await self._passages.of_document(
+                    job.owner_id, job.document_id, first, _BATCH
+                ):
+                    texts = tuple(embedded_text(document, chunk) for chunk in chunks)
+                    under_way.append(_Batch(chunks, texts, group.create_task(self._embedded(texts))))
+                    first += len(chunks)
+                    if len(under_way) == _BATCHES_AT_NPU:
+                        done = await self._write(job, document, under_way.popleft(), done)
+                for batch in under_way:
+                    done = await self._write(job, document, batch, done)
+        except ExceptionGroup as errors:  # only the writer raises, and its error ends what is under way
+            raise errors.exceptions[0] from errors
+
+    async def _embedded(self, texts: tuple[str, ...]) -> Vectors | ParleyError:
+        """Return vectors, or the error for the writer to raise once the batches before are written."""
+        try:
+            return await self._embedder.embed(texts, _EMBED_TIMEOUT_S)
+        except ParleyError as error:
+            return error
+
+    async def _write(self, job: IngestDocument, document: DocumentRow, batch: _Batch, done: int) -> int:
+        """Index a batch once its vectors are there; return how many passages are done with it."""
+        vectors = await batch.vectors
+        if isinstance(vectors, ParleyError):
+            raise vectors
+        await self._spaces.claim(vectors.space)
+        await self._index.put(
+            [
+                IndexedPassage(chunk.id, job.owner_id, document.collection, job.document_id, vector, text)
+                for chunk, text, vector in zip(batch.chunks, batch.texts, vectors.rows, strict=True)
+            ]
+        )
+        self._measures.passages.inc(len(batch.chunks))
+        done += len(batch.chunks)
+        await self._update(job, chunks_done=done)
+        return done
 
     async def _update(self, job: IngestDocument, **values: object) -> None:
         if not await self._documents.update(job.owner_id, job.document_id, **values):

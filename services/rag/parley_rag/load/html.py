@@ -1,7 +1,7 @@
 """HTML: the main text with its headings, lists, tables and code; scripts and navigation left out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bs4 import BeautifulSoup
 from bs4.element import Comment, NavigableString, PageElement, PreformattedString, Tag
@@ -23,6 +23,14 @@ _BLOCKS = frozenset(
     )
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_CONTENTS_NAMES = frozenset(
+    ("toc", "contents", "table-of-contents", "tableofcontents", "toctree-wrapper", "doc-toc")
+)
+_PAGE_TURNER_NAMES = frozenset(("navheader", "navfooter"))  # DocBook's rows of links to the pages beside
+_LISTS = frozenset(("ul", "ol", "dl"))
+_MIN_CONTENTS_LINKS = 4
+_CONTENTS_LINK_SHARE = 0.3
+_LINKS_ONLY_SHARE = 0.9
 _PERMALINKS = "¶§#\u200b "
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _MAIN_MIN_SHARE = 0.3
@@ -99,6 +107,9 @@ class _Writer:
         elif tag.name == "pre":
             self._end_block()
             self.builder.add(BlockKind.LINES, tag.get_text(), self._path.titles())
+        elif _is_listing(tag):
+            self._end_block()
+            self.builder.add(BlockKind.LISTING, _lines(tag), self._path.titles())
         elif tag.name == "table" and _is_data(tag):
             self._end_block()
             self.builder.add(BlockKind.LINES, _rows(tag), self._path.titles())
@@ -128,6 +139,38 @@ class _Writer:
 
 def _squeeze(text: str) -> str:
     return _SPACE.sub(" ", text).strip()
+
+
+def _is_listing(tag: Tag) -> bool:
+    """Return whether an element only leads elsewhere: a table of contents, links to the pages beside."""
+    names = _names(tag)
+    if names & _PAGE_TURNER_NAMES:
+        return True
+    if names & _CONTENTS_NAMES:
+        return _link_share(tag.find_all("a", href=True), tag) >= _CONTENTS_LINK_SHARE
+    if tag.name not in _LISTS:
+        return False
+    inner = tag.find_all("a", href=_leads_into_page)
+    return len(inner) >= _MIN_CONTENTS_LINKS and _link_share(inner, tag) >= _LINKS_ONLY_SHARE
+
+
+def _names(tag: Tag) -> set[str]:
+    """Return the classes, the id and the role of an element."""
+    values = (tag.get_attribute_list(key) for key in ("class", "id", "role"))
+    return {str(value).lower() for listed in values for value in listed if value}
+
+
+def _leads_into_page(href: str | None) -> bool:
+    return href is not None and href.startswith("#") and len(href) > 1
+
+
+def _link_share(links: Sequence[PageElement], tag: Tag) -> float:
+    whole = len("".join(tag.get_text().split()))
+    return sum(len("".join(link.get_text().split())) for link in links) / whole if whole else 0.0
+
+
+def _lines(tag: Tag) -> str:
+    return "\n".join(line for line in map(_squeeze, tag.get_text("\n").split("\n")) if line)
 
 
 def _is_data(table: Tag) -> bool:

@@ -9,13 +9,18 @@ _EDGE_LINES = 2
 _MIN_PAGES_FOR_RUNNING_LINES = 4
 _RUNNING_SHARE = 0.2
 _FULL_LINE_SHARE = 0.75
+_MAX_RUNNING_CHARS = 100
 _RunningKey = tuple[str, int | None]
-_EDGE_NUMBER = re.compile(r"(?P<first>\d{1,4})\b(?P<words>.*)|(?P<before>.*?)\b(?P<last>\d{1,4})")
+_EDGE_NUMBERS = (
+    re.compile(r"(?P<first>\d{1,4})(?:\s(?P<words>.*))?(?P<before>)(?P<last>)"),
+    re.compile(r"(?P<first>)(?P<words>)(?P<before>.*\s)(?P<last>\d{1,4})"),
+)
 _PAGE_NUMBER = re.compile(
     r"(?:page\s+)?[-\u2013\u2014|\s]*(?:\d{1,4}|[ivxlc]{1,7})[-\u2013\u2014|\s]*(?:(?:of|/)\s*\d{1,4})?", re.I
 )
 _WORD = re.compile(r"\w+(?:-\w+)*")
 _LINE_HYPHEN = re.compile(r"([^\W\d_]+)(?:[\u00ad\ufffe\x02]\s*|-\n)(?=([^\W\d_]+))")
+_SENTENCE_END = re.compile(r"[.!?;,:]$")
 _NEW_ITEM = re.compile(r"(?:[\u2022\u25cf\u25e6\u2013*\u00b7-]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s)")
 _LEADER = re.compile(r"(?:\.\s?){4,}\s*(?:\d{1,4}|[ivxlc]{1,7})\s*$", re.I)
 _INDEXED = re.compile(r"\S,\s*\d{1,4}(?:\s*[-\u2013,]\s*\d{1,4})*\s*$")
@@ -39,6 +44,15 @@ class PageText:
         return sum(len(line) for line in self.lines)
 
 
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A line at a page's edge. `place`: 0, 1 from the top, -1, -2 from the bottom; `index` in the page."""
+
+    place: int
+    index: int
+    line: str
+
+
 def without_line_hyphens(texts: Sequence[str]) -> list[str]:
     """Return the pages with words joined that a line end divides.
 
@@ -60,52 +74,105 @@ def without_running_lines(pages: Sequence[PageText]) -> list[PageText]:
     """Return the pages without page numbers and without lines that repeat at the edges of many pages."""
     if len(pages) < _MIN_PAGES_FOR_RUNNING_LINES:
         return list(pages)
-    seen = Counter(
+    edges = [list(_edges(page)) for page in pages]
+    seen_words = Counter(
         key
-        for number, page in enumerate(pages)
-        for key in {_running_key(line, number) for line in _edges(page)}
+        for number, places in enumerate(edges)
+        for key in {key for edge in places for key in _running_keys(edge.line, number)}
+    )
+    seen_places = Counter(
+        key
+        for number, places in enumerate(edges)
+        for key in {(edge.place, offset) for edge in places for offset in _page_offsets(edge.line, number)}
     )
     often = max(3, _RUNNING_SHARE * len(pages))
-    running = {key for key, count in seen.items() if count >= often}
-    return [PageText(tuple(_inner(page, number, running))) for number, page in enumerate(pages)]
+    words = {key for key, count in seen_words.items() if count >= often}
+    places = {key for key, count in seen_places.items() if count >= often}
+    return [PageText(tuple(_inner(page, number, words, places))) for number, page in enumerate(pages)]
 
 
-def _edges(page: PageText) -> tuple[str, ...]:
-    return page.lines[:_EDGE_LINES] + page.lines[_EDGE_LINES:][-_EDGE_LINES:]
+def _edges(page: PageText) -> Iterator[_Edge]:
+    """Yield the lines at a page's edges; those of a short page are at both."""
+    for place in range(min(_EDGE_LINES, len(page.lines))):
+        yield _Edge(place, place, page.lines[place])
+    for place in range(-min(_EDGE_LINES, len(page.lines)), 0):
+        yield _Edge(place, len(page.lines) + place, page.lines[place])
 
 
-def _running_key(line: str, page: int) -> _RunningKey:
-    """Return what repeats from page to page: words, and how far a number beside them is off the page's."""
+def _running_keys(line: str, page: int) -> Iterator[_RunningKey]:
+    """Yield what may repeat: the line as it is, and its words with how far its number is off the page's."""
     words = " ".join(line.split()).casefold()
-    match = _EDGE_NUMBER.fullmatch(words)
-    if match is None:
-        return words, None
-    number = match["first"] or match["last"]
-    return match["words"] or match["before"], int(number) - page
+    yield words, None
+    for match in _edge_numbers(words):
+        yield match["words"] or match["before"] or "", int(match["first"] or match["last"]) - page
 
 
-def _inner(page: PageText, number: int, running: set[_RunningKey]) -> Iterator[str]:
-    last = len(page.lines) - _EDGE_LINES
-    for index, line in enumerate(page.lines):
-        at_edge = index < _EDGE_LINES or index >= last
-        if not (at_edge and (_running_key(line, number) in running or _PAGE_NUMBER.fullmatch(line.strip()))):
-            yield line
+def _page_offsets(line: str, page: int) -> set[int]:
+    """Return how far the numbers that begin and end a short line are off the page's."""
+    words = " ".join(line.split())
+    if len(words) > _MAX_RUNNING_CHARS:
+        return set()
+    return {int(match["first"] or match["last"]) - page for match in _edge_numbers(words)}
+
+
+def _edge_numbers(words: str) -> list[re.Match[str]]:
+    return [match for pattern in _EDGE_NUMBERS if (match := pattern.fullmatch(words))]
+
+
+def _inner(
+    page: PageText, number: int, words: set[_RunningKey], places: set[tuple[int, int]]
+) -> Iterator[str]:
+    """Yield the lines that do not run.
+
+    A line runs when its words repeat, when it holds nothing but a page number, or when it has the page's
+    number where other pages have theirs; so does what stands between such a number and the page's edge.
+    """
+    edges = list(_edges(page))
+    usual = {place for place, _ in places}
+    numbered = {
+        edge.place
+        for edge in edges
+        if any((edge.place, at) in places for at in _page_offsets(edge.line, number))
+        or (edge.place in usual and _PAGE_NUMBER.fullmatch(edge.line.strip()))  # roman, of the first pages
+    }
+    running: set[int] = set()
+    for edge in edges:
+        inner_neighbour = edge.place + 1 if edge.place >= 0 else edge.place - 1
+        beyond_number = inner_neighbour in numbered and _may_run(edge.line)
+        repeats = any(key in words for key in _running_keys(edge.line, number))
+        is_number = _PAGE_NUMBER.fullmatch(edge.line.strip()) is not None
+        if edge.place in numbered or beyond_number or repeats or is_number:
+            running.add(edge.index)
+    return (line for index, line in enumerate(page.lines) if index not in running)
+
+
+def _may_run(line: str) -> bool:
+    return len(line) <= _MAX_RUNNING_CHARS and not _SENTENCE_END.search(line.rstrip())
+
+
+def listed_title(line: str) -> str:
+    """Return a line of a table of contents without its leader and page number."""
+    return _LEADER.sub("", line).strip()
 
 
 def is_listing(lines: Sequence[str]) -> bool:
     """Return whether a page is (part of) a table of contents or an index."""
+    if lines and all(_LEADER.search(line) for line in lines):
+        return True
     if len(lines) < _MIN_LISTING_LINES:
         return False
     listed = sum(1 for line in lines if _LEADER.search(line) or _INDEXED.search(line))
     return listed >= _LISTING_SHARE * len(lines)
 
 
-def paragraphs(lines: Sequence[str]) -> list[str]:
-    """Return the lines of a page joined where a full line runs on; short lines (code, lists) stay lines."""
-    if not lines:
-        return []
+def full_line_chars(lines: Sequence[str]) -> float:
+    """Return from which length on a line of this page runs on into the next one."""
     lengths = sorted(len(line) for line in lines)
-    full = _FULL_LINE_SHARE * lengths[int(0.9 * (len(lengths) - 1))]
+    return _FULL_LINE_SHARE * lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0.0
+
+
+def paragraphs(lines: Sequence[str], full_chars: float) -> list[str]:
+    """Return lines joined where a full line runs on; short lines (code, lists) stay lines."""
     joined: list[str] = []
     runs_on = False
     for line in lines:
@@ -113,5 +180,5 @@ def paragraphs(lines: Sequence[str]) -> list[str]:
             joined[-1] = f"{joined[-1]} {line.lstrip()}"
         else:
             joined.append(line)
-        runs_on = len(line) >= full
+        runs_on = len(line) >= full_chars
     return joined

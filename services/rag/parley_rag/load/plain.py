@@ -3,33 +3,76 @@
 import re
 
 from parley_rag.load.extraction import Block, BlockKind, Extraction, HeadingPath, storable
+from parley_rag.load.plain_contents import contents_spans
 from parley_rag.load.sniff import decode
 
 _PARAGRAPH = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _UNDERLINE = re.compile(r"\s*([=\-~*#^_])\1{2,}\s*")
 _NUMBERED = re.compile(r"(\d{1,3}(?:\.\d{1,3})*)\.?[ \t]+([A-Z\"'(`].{0,78}?)\s*")
 _INDENTED = re.compile(r"(?:\t| {4,})\S")
+_ITEM = re.compile(r"[ \t]*(?:[-*+\u2022]|\(?(?:\d{1,3}|[A-Za-z])[.)])[ \t]+\S")
 _UNDERLINE_LEVELS = {"=": 1, "*": 1, "#": 1, "-": 2, "~": 3, "^": 3, "_": 3}
 
 
 def load_plain(data: bytes) -> Extraction:
     """Read plain text; its offsets are those of the text with `\\n` line ends."""
-    text = storable(decode(data))
-    path = HeadingPath()
-    blocks: list[Block] = []
-    title: str | None = None
-    for match in _PARAGRAPH.finditer(text):
-        heading_end, level, heading = _heading(match.group())
-        if heading:
-            path.enter(level, heading)
-            title = title or (heading if level == 1 else None)
-            blocks.append(Block(match.start(), match.start() + heading_end, BlockKind.HEADING, path.titles()))
-        start = match.start() + heading_end
-        while start < match.end() and text[start] == "\n":
-            start += 1
-        if start < match.end():
-            blocks.append(Block(start, match.end(), _kind(text[start : match.end()]), path.titles()))
-    return Extraction(text, tuple(blocks), title)
+    writer = _Writer(storable(decode(data)))
+    at = 0
+    for start, end in contents_spans(writer.text):
+        writer.write(at, start)
+        writer.add_listing(start, end)
+        at = end
+    writer.write(at, len(writer.text))
+    return Extraction(writer.text, tuple(writer.blocks), writer.title)
+
+
+class _Writer:
+    """Finds the blocks of a text, stretch by stretch."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.blocks: list[Block] = []
+        self.title: str | None = None
+        self._path = HeadingPath()
+
+    def add_listing(self, start: int, end: int) -> None:
+        self.blocks.append(Block(start, end, BlockKind.LISTING, self._path.titles()))
+
+    def write(self, start: int, end: int) -> None:
+        """Add the blocks between two offsets."""
+        item_indent: int | None = None  # of the list item that the last block is
+        for match in _PARAGRAPH.finditer(self.text, start, end):
+            heading_end, level, heading = _heading(match.group())
+            if heading:
+                self._enter(match.start(), match.start() + heading_end, level, heading)
+                item_indent = None
+            begin = match.start() + heading_end
+            while begin < match.end() and self.text[begin] == "\n":
+                begin += 1
+            if begin == match.end():
+                continue
+            indent = _indent(self.text[begin : match.end()])
+            if item_indent is not None and indent > item_indent:
+                self._extend_item(match.end())
+                continue
+            words = self.text[begin : match.end()]
+            self.blocks.append(Block(begin, match.end(), _kind(words), self._path.titles()))
+            item_indent = indent if _ITEM.match(words) else None
+
+    def _enter(self, start: int, end: int, level: int, heading: str) -> None:
+        self._path.enter(level, heading)
+        self.title = self.title or (heading if level == 1 else None)
+        self.blocks.append(Block(start, end, BlockKind.HEADING, self._path.titles()))
+
+    def _extend_item(self, end: int) -> None:
+        """Let the last block, an item, go on with a further paragraph that is indented below it."""
+        item = self.blocks[-1]
+        self.blocks[-1] = Block(item.start, end, item.kind, item.headings)
+
+
+def _indent(paragraph: str) -> int:
+    """Return the least indentation of its lines."""
+    return min(len(line) - len(line.lstrip()) for line in paragraph.split("\n"))
 
 
 def _heading(paragraph: str) -> tuple[int, int, str]:
