@@ -11,7 +11,7 @@ from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ListModels, ModelList
 from parley_contracts.subjects import LLM_MODELS
-from parley_contracts.turns import PenRole, TurnRef
+from parley_contracts.turns import PenClaim, PenRole, TurnRef
 from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
 from parley_gateway.settings import GatewaySettings
@@ -29,9 +29,9 @@ from parley_messaging.work_loop import WorkLoop
 from tests.protocol.counting_model import POOL, CountingModel
 from tests.protocol.memory_store import MemoryStore
 from tests.protocol.process_bus import Network, ProcessBus
-from tests.protocol.turn_record import finished_in_log
+from tests.protocol.turn_record import finished_in_log, pen_records
 from tests.protocol.viewer import Viewer
-from tests.protocol.virtual_time import Process
+from tests.protocol.virtual_time import Process, current_process
 
 OWNER = Principal("owner-1")
 IDS = OwnedIds(b"secret")
@@ -59,17 +59,18 @@ class Running:
 class Cluster:
     """The processes, by role; a role's process is started again a while after its death."""
 
-    def __init__(self, *, can_continue: bool = False, seed: int = 0) -> None:
-        self.network = Network()
+    def __init__(self, *, can_continue: bool = False, latency_s: float = 0.0, seed: int = 0) -> None:
+        chance = random.Random(seed)
+        self.network = Network(latency_s=(lambda: chance.uniform(0, latency_s)) if latency_s else float)
         self.running: dict[str, Running] = {}
         self.store = MemoryStore()
         self.faults: list[str] = []
         self.viewers: list[Viewer] = []
         self.asked: dict[str, str] = {}
         self.accepted: set[str] = set()
+        self.stale_calls = 0
         self.restarts_s = RESTART_S
         self._started = 0
-        self._random = random.Random(seed)
         self._clients: set[asyncio.Task[None]] = set()
         self.model = CountingModel(self._on_model_call, can_continue)
 
@@ -179,7 +180,7 @@ class Cluster:
                 type="start_turn", turn_id=client_turn_id, text=self.asked[client_turn_id], collections=()
             )
             accepted = await parts.door.start(OWNER, frame, viewer.sink())
-            viewer.watch = accepted.watch
+            viewer.accept(accepted.watch)
             self.accepted.add(client_turn_id)
 
         self._client(self._watch(viewer, gateway, attempt))
@@ -215,7 +216,6 @@ class Cluster:
                 if running.bus.process.is_dead or not await self._in_gateway(running, attempt):
                     await asyncio.sleep(CLIENT_RETRY_S)
                     continue
-                viewer.gateway = running.bus.process.name
                 while not viewer.terminal and not running.bus.process.is_dead:
                     await asyncio.sleep(CLIENT_RETRY_S)
                 if viewer.terminal:
@@ -225,7 +225,7 @@ class Cluster:
     def _resume(self, viewer: Viewer) -> Callable[[TurnParts], Coroutine[Any, Any, None]]:
         async def attempt(parts: TurnParts) -> None:
             found = await parts.door.resume(OWNER, viewer.turn, viewer.after_seq, viewer.sink())
-            viewer.watch = found.watch
+            viewer.accept(found.watch)
 
         return attempt
 
@@ -268,8 +268,16 @@ class Cluster:
         self._client(once())
 
     def _on_model_call(self, job: GenerateJob) -> None:
-        if finished_in_log(self.network.bus, job.turn):
+        if not finished_in_log(self.network.bus, job.turn):
+            return
+        last = pen_records(self.network.bus, job.turn.turn_id)[-1]
+        caller = current_process()
+        if isinstance(last, PenClaim) and caller is not None and last.holder == caller.name:
             self.faults.append(f"model asked again for {job.turn.client_turn_id}, whose answer is finished")
+
+        else:
+            # It was stopped between its claim and its call, and cannot know what has happened since.
+            self.stale_calls += 1
 
     @property
     def clients_at_work(self) -> int:

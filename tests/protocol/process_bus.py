@@ -54,6 +54,7 @@ class Thaw:
     """Just before the operation, another process goes on and has a moment to run."""
 
     process: str
+    let_run_s: float = LET_RUN_S
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Network:
     answers: dict[str, list["_Responder"]] = field(default_factory=dict[str, list["_Responder"]])
     processes: dict[str, "ProcessBus"] = field(default_factory=dict[str, "ProcessBus"])
     trace: list[str] = field(default_factory=list[str])
+    latency_s: Callable[[], float] = float
 
     def note(self, text: str) -> None:
         self.trace.append(f"{asyncio.get_running_loop().time():9.3f} {text}")
@@ -94,7 +96,9 @@ class _Responder:
     bus: "ProcessBus"
     answering: Answering[Any]
 
-    async def serve(self, data: bytes, headers: Mapping[str, str], reply: "asyncio.Future[WireReply]") -> None:
+    async def serve(
+        self, data: bytes, headers: Mapping[str, str], reply: "asyncio.Future[WireReply]"
+    ) -> None:
         async def work() -> WireReply:
             return await self.answering.answer(data, headers)
 
@@ -239,15 +243,18 @@ class ProcessBus:
                 self.die()
             case Freeze(for_s=for_s, is_after=False):
                 await self.freeze(for_s)
-            case Thaw(process=other):
+            case Thaw(process=other, let_run_s=let_run_s):
                 self._network.processes[other].thaw()
-                await asyncio.sleep(LET_RUN_S)
+                await asyncio.sleep(let_run_s)
             case Lose() if lost is not None:
                 return await lost()
             case Refuse() if (refused or lost) is not None:
                 return await (refused or lost)()  # type: ignore[misc]  # the guard says that one is there
             case _:
                 pass
+        # A publish awaits nothing on the way; everything else takes its time.
+        if not name.startswith("publish") and (latency_s := self._network.latency_s()):
+            await asyncio.sleep(latency_s)
         self.require_life()
         result = await perform()
         match fault:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from parley_contracts import subjects
 from parley_contracts.turn_events import TERMINAL_TYPES
-from parley_contracts.turns import PEN_RECORD, PenClaim, Seal, TurnRef
+from parley_contracts.turns import EPOCH_SPAN, PEN_RECORD, PenClaim, Seal, TurnRef
 from parley_messaging.memory_bus import MemoryBus
-from parley_messaging.streams import TURN_EVENTS, TURN_PEN
+from parley_messaging.streams import TURN_EVENTS, TURN_PEN, matches
 
 if TYPE_CHECKING:
     from tests.protocol.cluster import Cluster
@@ -28,7 +28,7 @@ def pen_records(bus: MemoryBus, turn_id: str) -> list[PenClaim | Seal]:
     """Return the records of a turn's slots in the order of their numbers."""
     found: dict[int, PenClaim | Seal] = {}
     for stored in bus._stream(TURN_PEN).messages:
-        if stored.subject.startswith(subjects.pen_slots_of(turn_id).removesuffix("*")):
+        if matches(subjects.pen_slots_of(turn_id), stored.subject):
             found[subjects.parse_pen_slot(stored.subject).number] = PEN_RECORD.validate_json(stored.data)
     return [found[number] for number in sorted(found)]
 
@@ -43,8 +43,16 @@ def frames(bus: MemoryBus, turn_id: str) -> list[tuple[str, bytes]]:
 
 
 def finished_in_log(bus: MemoryBus, ref: TurnRef) -> bool:
-    """Return whether a whole answer stands in the log of a turn."""
-    return any(json.loads(frame)["type"] == "generation_finished" for _, frame in frames(bus, ref.turn_id))
+    """Return whether a whole answer stands in what a reader can take of a turn's log."""
+    last_seq, is_finished = 0, False
+    for _, frame in frames(bus, ref.turn_id):
+        event = json.loads(frame)
+        seq, is_opening = event["seq"], event["seq"] % EPOCH_SPAN == 0
+        is_next = seq > last_seq >= event["follows"] if is_opening else seq == last_seq + 1
+        if is_next:
+            last_seq = seq
+            is_finished = event["type"] == "generation_finished" or (is_finished and not is_opening)
+    return is_finished
 
 
 def violations(cluster: "Cluster") -> list[str]:

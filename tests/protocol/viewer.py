@@ -1,5 +1,6 @@
 """A client that watches one turn, comes back when its gateway goes, and checks what it is handed."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,21 +22,36 @@ class Viewer:
     terminal: str = ""
     faults: list[str] = field(default_factory=list[str])
     watch: TurnWatch | None = None
-    gateway: str = ""
+    ended_s: float = 0.0
     _attempt: int = 0
     _handed_seq: int = 0
+    _held: list[tuple[bytes, int]] | None = None
 
     def sink(self) -> Callable[[bytes, int], None]:
-        """Return the sink of a new watch; what an earlier one still hands on is not taken."""
+        """Return the sink of a new watch; what an earlier one still hands on is not taken.
+
+        As a gateway's relay does, it holds frames back until the turn is accepted.
+        """
         self._attempt += 1
         attempt = self._attempt
-        self._handed_seq = self.after_seq
+        self._handed_seq, self._held = self.after_seq, []
 
         def take(frame: bytes, seq: int) -> None:
-            if attempt == self._attempt:
+            if attempt != self._attempt:
+                return
+            if self._held is None:
                 self._take(json.loads(frame), seq)
+            else:
+                self._held.append((frame, seq))
 
         return take
+
+    def accept(self, watch: TurnWatch) -> None:
+        """Take what was held back, and from now on everything at once."""
+        self.watch = watch
+        held, self._held = self._held or [], None
+        for frame, seq in held:
+            self._take(json.loads(frame), seq)
 
     def _take(self, event: dict[str, Any], seq: int) -> None:
         before, self._handed_seq = self._handed_seq, seq
@@ -59,5 +75,5 @@ class Viewer:
         elif event["type"] == "text_delta":
             self.text += event["text"]
         elif event["type"] in TERMINAL_TYPES:
-            self.terminal = event["type"]
+            self.terminal, self.ended_s = event["type"], asyncio.get_running_loop().time()
             self.text = self.text[: event.get("kept_chars")]

@@ -56,6 +56,11 @@ class Process:
 _PROCESS: ContextVar[Process | None] = ContextVar("simulated_process", default=None)
 
 
+def current_process() -> Process | None:
+    """Return the process whose code runs now."""
+    return _PROCESS.get()
+
+
 class _Jumping(selectors.DefaultSelector):
     """Waits for nothing: the time that the loop wants to wait is what passes."""
 

@@ -27,7 +27,7 @@ from tests.unit.llm.jobs import job_for
 from tests.unit.llm.test_generation import Scripted, until
 
 WAIT_S = 5.0
-JOB = job_for("scripted").model_copy(update={"deadline_ms": now_ms() + 60_000})
+JOB = job_for("scripted").model_copy(update={"deadline_ms": now_ms() + 86_400_000})
 TURN = JOB.turn
 
 
