@@ -1,11 +1,16 @@
 """What an operator may set for the npu service."""
 
+import os
 from pathlib import Path
 
 from parley_messaging import ServiceSettings
 from pydantic import Field
 
 from parley_npu.model_files import DEFAULT_BATCH_TOKENS, ModelFiles, model_dir_of
+
+
+def _half_the_cores() -> int:
+    return max(1, (os.cpu_count() or 2) // 2)
 
 
 class NpuSettings(ServiceSettings):
@@ -16,7 +21,7 @@ class NpuSettings(ServiceSettings):
         description="Where the model's files are; by default models/all-minilm-l6-v2 in the data folder.",
     )
     npu_threads: int = Field(
-        default=1,
+        default_factory=_half_the_cores,
         ge=1,
         le=256,
         description="Cores that large requests may use at once; one more thread is kept for small ones.",

@@ -40,7 +40,8 @@ async def test_questions_on_manuals_cite_the_right_file_and_page(
     manuals: Mapping[str, bytes], tmp_path: Path, model_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     questions = read_questions().questions
-    nobody = {"OLLAMA_HOST": f"http://127.0.0.1:{free_port()}"}
+    # Reading in is most of the time: let it have both cores.
+    nobody = {"OLLAMA_HOST": f"http://127.0.0.1:{free_port()}", "PARLEY_NPU_THREADS": "2"}
     async with open_stack(tmp_path, model_dir=model_dir, services=SERVICES, environment=nobody) as stack:
         await _ingest(stack, manuals)
         outcomes = [await _asked(stack, question) for question in questions]
