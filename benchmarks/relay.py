@@ -12,7 +12,7 @@ import asyncio
 import os
 import statistics
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -184,6 +184,19 @@ def _summary(load: Load, contender: str, runs: list[RunResult], floor: list[RunR
     }
 
 
+async def _run_in_turn(
+    rig: Rig, contenders: Sequence[Contender], load: Load, repeats: int
+) -> dict[str, list[RunResult]]:
+    """Return the runs of each contender; the first round warms caches and allocators and is not counted."""
+    found: dict[str, list[RunResult]] = {contender.name: [] for contender in contenders}
+    for repeat in range(repeats + 1):
+        for contender in contenders:
+            result = await run_once(rig, contender, load)
+            if repeat:
+                found[contender.name].append(result)
+    return found
+
+
 async def measure(
     *, is_quick: bool, ws: str = "wsproto", patches: dict[str, str] | None = None, only: str = ""
 ) -> dict[str, Any]:
@@ -195,13 +208,7 @@ async def measure(
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as name:
         async with _rig(Path(name), ws, patches or {}) as (rig, contenders):
             for load in loads:
-                found: dict[str, list[RunResult]] = {contender.name: [] for contender in contenders}
-                # The first round warms caches and allocators and is not counted.
-                for repeat in range(repeats + 1):
-                    for contender in contenders:
-                        result = await run_once(rig, contender, load)
-                        if repeat:
-                            found[contender.name].append(result)
+                found = await _run_in_turn(rig, contenders, load, repeats)
                 rows += [_summary(load, name, found[name], found["floor"]) for name in found]
                 runs.update({f"{load.name} {name}": result for name, result in found.items()})
     print_table("relay: CPU a token, microseconds", rows)

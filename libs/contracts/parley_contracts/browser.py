@@ -6,6 +6,8 @@ from pydantic import Field
 
 from parley_contracts.model import OwnedRequest, WireModel
 
+MAX_URL_CHARS = 4096
+
 
 class ReadPage(OwnedRequest):
     """Request: the clean text of a public page after its scripts ran.
@@ -14,7 +16,7 @@ class ReadPage(OwnedRequest):
     """
 
     type: Literal["read_page"] = "read_page"
-    url: str = Field(min_length=1, max_length=4096)
+    url: str = Field(min_length=1, max_length=MAX_URL_CHARS)
     max_chars: int = Field(default=20_000, ge=1, le=200_000)
 
 

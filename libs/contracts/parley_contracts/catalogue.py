@@ -127,13 +127,14 @@ LOG_EVENTS: tuple[type[turn_events.TurnEvent], ...] = (*RELAYED_EVENTS, turn_eve
 
 TURN_CHANNELS = (
     Channel(
-        subjects.TURN_START,
+        subjects.ALL_TURN_STARTS,
         ChannelKind.COMMAND,
         "TURNS",
         (turns.StartTurn,),
         "gateway edge",
         "one turn runner",
         "Run one turn; stored before the client hears that it is accepted.",
+        parameters=("turn_id",),
     ),
     Channel(
         subjects.ALL_PEN_SLOTS,

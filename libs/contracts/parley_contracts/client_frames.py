@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from parley_contracts.errors import ErrorCode
 from parley_contracts.model import WireModel
+from parley_contracts.rag import CollectionName
 from parley_contracts.turns import GenerationParams
 
 MAX_TEXT_CHARS = 100_000
@@ -15,7 +16,7 @@ ClientTurnId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-
 class ClientFrame(BaseModel):
     """A frame from a client; unknown fields are ignored so that old gateways serve newer clients."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class StartTurnFrame(ClientFrame):
@@ -25,7 +26,7 @@ class StartTurnFrame(ClientFrame):
     turn_id: ClientTurnId | None = None
     conversation_id: str | None = Field(default=None, max_length=128)
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
-    collections: tuple[str, ...] | None = Field(default=None, max_length=64)
+    collections: tuple[CollectionName, ...] | None = Field(default=None, max_length=64)
     web: bool = False
     model: str | None = Field(default=None, max_length=200)
     params: GenerationParams = GenerationParams()
@@ -56,7 +57,7 @@ AnyClientFrame = Annotated[
     StartTurnFrame | CancelTurnFrame | ResumeTurnFrame | PingFrame, Field(discriminator="type")
 ]
 CLIENT_FRAME: TypeAdapter[StartTurnFrame | CancelTurnFrame | ResumeTurnFrame | PingFrame] = TypeAdapter(
-    AnyClientFrame
+    AnyClientFrame, config=ConfigDict(hide_input_in_errors=True)
 )
 
 

@@ -12,9 +12,6 @@ CAUSATION_ID = "Parley-Causation-Id"
 DEADLINE = "Parley-Deadline"
 """When the sender stops waiting: milliseconds since the Unix epoch, as decimal text."""
 
-TURN_ID = "Parley-Turn-Id"
-"""On jobs: the turn, so that a job whose body cannot be read still ends its turn."""
-
 TURN = "Parley-Turn"
 """On `turn.start`: the command without what the user wrote, as one line of JSON in ASCII, to end it by."""
 

@@ -6,7 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 class WireModel(BaseModel):
     """A frozen message; unknown fields are ignored so that additive changes stay compatible."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        # What people wrote must not reach a log by way of a validation error.
+        hide_input_in_errors=True,
+    )
 
 
 class OwnedRequest(WireModel):

@@ -25,12 +25,13 @@ def _parts(subject: str, stem: str, count: int) -> list[str]:
 
 # -- turns ------------------------------------------------------------------------------------------
 
-TURN_START = f"{PREFIX}.turn.start"
+_START = f"{PREFIX}.turn.start"
 _PEN = f"{PREFIX}.turn.pen"
 _CANCEL = f"{PREFIX}.turn.cancel"
 _HOLD = f"{PREFIX}.turn.hold"
 _EVENTS = f"{PREFIX}.turn.events"
 
+ALL_TURN_STARTS = f"{_START}.*"
 ALL_PEN_SLOTS = f"{_PEN}.*.*"
 ALL_CANCELS = f"{_CANCEL}.*"
 ALL_HOLDS = f"{_HOLD}.*"
@@ -49,6 +50,16 @@ class TurnEvents(NamedTuple):
 
     home: str
     turn_id: str
+
+
+def turn_start(turn_id: str) -> str:
+    """Return the subject on which a turn waits for a runner."""
+    return f"{_START}.{_part(turn_id)}"
+
+
+def parse_turn_start(subject: str) -> str:
+    """Return the turn id of a waiting turn; ValueError for any other subject."""
+    return _parts(subject, _START, 1)[0]
 
 
 def pen_slot(turn_id: str, number: int) -> str:

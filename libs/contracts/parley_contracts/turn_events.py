@@ -5,7 +5,7 @@ A frame begins `{"seq":N,"type":"...` so that a relay reads both at fixed places
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from parley_contracts.citations import Citation
@@ -136,7 +136,7 @@ LOG_EVENT: TypeAdapter[
     | TurnCompleted
     | TurnFailed
     | TurnCancelled
-] = TypeAdapter(LogEvent)
+] = TypeAdapter(LogEvent, config=ConfigDict(hide_input_in_errors=True))
 
 
 def known_event(frame: bytes) -> TurnEvent | None:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorBody
@@ -146,7 +146,9 @@ class Seal(WireModel):
 
 
 PenRecord = Annotated[PenClaim | Seal, Field(discriminator="type")]
-PEN_RECORD: TypeAdapter[PenClaim | Seal] = TypeAdapter(PenRecord)
+PEN_RECORD: TypeAdapter[PenClaim | Seal] = TypeAdapter(
+    PenRecord, config=ConfigDict(hide_input_in_errors=True)
+)
 
 
 class HoldQuestion(WireModel):

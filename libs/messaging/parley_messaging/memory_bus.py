@@ -230,11 +230,11 @@ class MemoryBus:
                     return read_reply(reply_type, reply.headers, reply.data)
                 return read_reply(reply_type, None, await self._ask_subscribers(subject, data))
         except TimeoutError:
-            raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.") from None
+            raise ParleyError(ErrorCode.TIMEOUT, "That part of Parley did not answer in time.") from None
 
     async def _ask_subscribers(self, subject: str, data: bytes) -> bytes:
         if not any(matches(found.subject, subject) for found in self._subscriptions):
-            raise ParleyError(ErrorCode.UNAVAILABLE, f"Nobody answers on {subject}.")
+            raise ParleyError(ErrorCode.UNAVAILABLE, "That part of Parley is away.")
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         async def take(delivery: Any) -> None:

@@ -234,9 +234,9 @@ class NatsBus:
         try:
             reply: Msg = await self.connection.request(subject, data, timeout=timeout_s, headers=headers)
         except NoRespondersError:
-            raise ParleyError(ErrorCode.UNAVAILABLE, f"Nobody answers on {subject}.") from None
+            raise ParleyError(ErrorCode.UNAVAILABLE, "That part of Parley is away.") from None
         except TimeoutError:
-            raise ParleyError(ErrorCode.TIMEOUT, f"No answer on {subject} in {timeout_s} s.") from None
+            raise ParleyError(ErrorCode.TIMEOUT, "That part of Parley did not answer in time.") from None
         except MaxPayloadError:
             raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.") from None
         except NatsError as error:

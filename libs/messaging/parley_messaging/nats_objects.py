@@ -3,16 +3,55 @@
 # nats-py leaves some keyword arguments untyped.
 # pyright: reportUnknownMemberType=false
 
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from nats import errors
 from nats.js import JetStreamContext
-from nats.js.errors import NotFoundError, ObjectNotFoundError
+from nats.js.errors import NoStreamResponseError, NotFoundError, ObjectNotFoundError, ServerError
+from nats.js.errors import ServiceUnavailableError as JetStreamUnavailableError
 from nats.js.object_store import ObjectStore as Bucket
 from parley_contracts.errors import ErrorCode, ParleyError
 
+log = logging.getLogger("parley.messaging")
+
 BUCKET = "ORIGINALS"
+TRANSFER_S = 120.0
+"""The longest one object may take; reading has no bound of its own when the connection goes in between."""
+
+_AWAY = (
+    TimeoutError,
+    ConnectionError,
+    errors.NoRespondersError,
+    errors.NoServersError,
+    errors.ConnectionClosedError,
+    errors.ConnectionDrainingError,
+    errors.ConnectionReconnectingError,
+    errors.OutboundBufferLimitError,
+    errors.StaleConnectionError,
+    JetStreamUnavailableError,
+    NoStreamResponseError,
+    ServerError,
+)
+
+
+@asynccontextmanager
+async def _away_told() -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(TRANSFER_S):
+            yield
+    except _AWAY as error:
+        log.warning("object store is away", exc_info=True)
+        raise ParleyError(ErrorCode.UNAVAILABLE, "The store for uploads is away.") from error
 
 
 class NatsObjects:
-    """The bucket of uploaded originals, opened on first use."""
+    """The bucket of uploaded originals, opened on first use.
+
+    Every method raises ParleyError `unavailable` when the store does not answer.
+    """
 
     def __init__(self, js: JetStreamContext, replicas: int) -> None:
         self._js = js
@@ -29,12 +68,14 @@ class NatsObjects:
 
     async def put(self, key: str, data: bytes) -> None:
         """Keep `data` under `key`."""
-        await (await self._open()).put(key, data)
+        async with _away_told():
+            await (await self._open()).put(key, data)
 
     async def get(self, key: str) -> bytes:
         """Return what is kept under `key`."""
         try:
-            found = await (await self._open()).get(key)
+            async with _away_told():
+                found = await (await self._open()).get(key)
         except (ObjectNotFoundError, NotFoundError):
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such object.") from None
         return found.data or b""
@@ -42,6 +83,7 @@ class NatsObjects:
     async def delete(self, key: str) -> None:
         """Forget `key`."""
         try:
-            await (await self._open()).delete(key)
+            async with _away_told():
+                await (await self._open()).delete(key)
         except (ObjectNotFoundError, NotFoundError):
             return

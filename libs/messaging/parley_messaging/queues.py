@@ -23,7 +23,7 @@ class WorkQueue:
     consumer: str
 
 
-TURNS = WorkQueue("TURNS", subjects.TURN_START, "runners")
+TURNS = WorkQueue("TURNS", subjects.ALL_TURN_STARTS, "turn-runners")
 INGEST = WorkQueue("INGEST", subjects.RAG_INGEST, "rag")
 
 

@@ -23,7 +23,7 @@ class StreamSpec:
 
 
 STREAMS = (
-    StreamSpec("TURNS", (subjects.TURN_START,), is_work_queue=True),
+    StreamSpec("TURNS", (subjects.ALL_TURN_STARTS,), is_work_queue=True),
     StreamSpec("LLM_JOBS", (subjects.ALL_GENERATE,), is_work_queue=True),
     StreamSpec("INGEST", (subjects.RAG_INGEST,), is_work_queue=True),
     StreamSpec(TURN_PEN, (subjects.ALL_PEN_SLOTS, subjects.ALL_CANCELS), max_age_s=DAY_S),

@@ -1,1 +1,1 @@
-"""Placeholder docstring."""
+"""Reads public web pages to clean text with Chromium."""

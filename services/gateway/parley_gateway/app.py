@@ -17,13 +17,7 @@ from parley_gateway import (
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
-from parley_gateway.http_errors import install_error_handlers
-
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+from parley_gateway.http_errors import SECURITY_HEADERS, install_error_handlers
 
 
 class SecurityHeaders:
@@ -35,7 +29,7 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -66,6 +60,8 @@ def create_app(edge: Edge) -> FastAPI:
     app.add_api_websocket_route("/ws", serve_socket)
     pages.mount_files(app)
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, max_upload_bytes=edge.settings.gateway_max_upload_bytes)
+    app.add_middleware(
+        BodyLimit, doorkeeper=edge.doorkeeper, max_upload_bytes=edge.settings.gateway_max_upload_bytes
+    )
     app.add_middleware(SecurityHeaders)
     return app

@@ -1,4 +1,4 @@
-"""Refuses request bodies larger than their route takes, before they are read."""
+"""Refuses request bodies before they are read: without a valid key, or larger than their route takes."""
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from starlette.exceptions import HTTPException
@@ -6,17 +6,21 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_gateway.http_errors import error_response
+from parley_gateway.identity import Doorkeeper
 
 JSON_BYTES = 4 * 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 UPLOAD_PATH = "/api/documents"
+LOGIN_PATH = "/api/auth/session"
+KEYED_PATHS = ("/api/", "/v1/")
 
 
 class BodyLimit:
-    """Answers 413 by the declared length, or when a body without one grows too large."""
+    """Answers 401 to strangers, and 413 by the declared length or when a body without one grows too large."""
 
-    def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper, max_upload_bytes: int) -> None:
         self._app = app
+        self._doorkeeper = doorkeeper
         self._max_upload_bytes = max_upload_bytes + MULTIPART_OVERHEAD_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -24,6 +28,11 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        try:
+            self._identify(request)
+        except ParleyError as error:
+            await error_response(request, error.body())(scope, receive, send)
+            return
         limit = self._max_upload_bytes if scope["path"] == UPLOAD_PATH else JSON_BYTES
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
@@ -31,6 +40,11 @@ class BodyLimit:
             await error_response(request, fault.body())(scope, receive, send)
             return
         await self._app(scope, _counted(receive, limit), send)
+
+    def _identify(self, request: Request) -> None:
+        path = request.url.path
+        if path != LOGIN_PATH and path.startswith(KEYED_PATHS):
+            self._doorkeeper.identify(request.method, request.headers)
 
 
 def _counted(receive: Receive, limit: int) -> Receive:

@@ -1,8 +1,10 @@
 """`GET /ws`: JSON text frames, many turns on one socket. Leaving is not stopping."""
 
 import asyncio
+import json
 import logging
 from contextlib import suppress
+from typing import Any
 
 from parley_contracts.client_frames import (
     CLIENT_FRAME,
@@ -33,6 +35,7 @@ TRY_AGAIN_LATER = 1013
 SERVICE_RESTART = 1012
 MAX_TURNS_A_SOCKET = 64
 CLOSE_S = 5.0
+MAX_TURN_ID_CHARS = 128
 
 
 class ChatSocket:
@@ -114,7 +117,7 @@ class ChatSocket:
                 case _:
                     self._reply(Pong())
         except ValidationError as error:
-            self._refuse(_frame_fault(error), turn_id)
+            self._refuse(_frame_fault(error), _turn_id_of(text))
         except Exception as error:
             body = described(error)
             if body.code is ErrorCode.INTERNAL:
@@ -178,6 +181,16 @@ class _TurnRelay:
         self._held = None
 
 
+def _turn_id_of(text: str | bytes) -> str | None:
+    """Return the turn that a frame which is refused is about, as far as it says so."""
+    try:
+        found: Any = json.loads(text)
+    except ValueError:
+        return None
+    turn_id = found.get("turn_id") if isinstance(found, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType] - a client's JSON
+    return turn_id[:MAX_TURN_ID_CHARS] if isinstance(turn_id, str) else None
+
+
 def _frame_fault(error: ValidationError) -> ErrorBody:
     """Return what is wrong with a client's frame, naming the field."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -186,7 +199,7 @@ def _frame_fault(error: ValidationError) -> ErrorBody:
     if first["type"] == "json_invalid":
         message = "The frame is not JSON."
     elif first["type"].startswith("union_tag"):
-        field, message = "type", f"type: {first['msg']}"
+        field, message = "type", "type: one of start_turn, cancel_turn, resume_turn and ping is expected."
     else:
         message = f"{field or 'frame'}: {first['msg']}"
     return ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from parley_contracts import subjects
-from parley_contracts.browser import PageText, ReadPage
+from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef, Passage
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import History, ReadHistory
@@ -124,7 +124,11 @@ class Gathering:
         gathered.pages = [page for page in pages if page is not None]
 
     async def _read_page(self, url: str, command: StartTurn, gathered: Gathered) -> Passage | None:
-        request = ReadPage(owner_id=command.turn.owner_id, url=url.rstrip(".,;:!?"), max_chars=PAGE_CHARS)
+        url = url.rstrip(".,;:!?")
+        if len(url) > MAX_URL_CHARS:
+            gathered.degraded.add("browser")
+            return None
+        request = ReadPage(owner_id=command.turn.owner_id, url=url, max_chars=PAGE_CHARS)
         asked = self._bus.request(
             subjects.BROWSER_READ, request, PageText, timeout_s=self._settings.gateway_web_s
         )

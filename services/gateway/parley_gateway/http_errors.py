@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
 from parley_messaging.error_boundary import described
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -15,6 +16,13 @@ from starlette.responses import JSONResponse
 log = logging.getLogger("parley.gateway")
 
 RETRY_AFTER_S = 2
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+"""What every HTTP response carries; that to a crash is made outside of the middleware that adds them."""
+
 REQUEST_ID = "x-request-id"
 
 _OPENAI_TYPES = {
@@ -54,11 +62,14 @@ def error_response(request: Request, body: ErrorBody, status: int | None = None)
     else:
         found = body.model_dump(mode="json", exclude_none=True)
         content = {"error": {**found, "request_id": request_id}}
-    headers = {REQUEST_ID: request_id}
+    headers = {REQUEST_ID: request_id, **SECURITY_HEADERS}
     if body.code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if body.code is ErrorCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
+    if body.code is ErrorCode.INTERNAL:
+        # The server drops the connection after a crash; a client must not send its next request on it.
+        headers["Connection"] = "close"
     return JSONResponse(content, status or HTTP_STATUS[body.code], headers)
 
 
@@ -93,6 +104,7 @@ async def _on_anything(request: Request, error: Exception) -> JSONResponse:
 def install_error_handlers(app: FastAPI) -> None:
     """Answer every error of `app` in its one shape."""
     app.add_exception_handler(ParleyError, _on_parley_error)
+    app.add_exception_handler(ValidationError, _on_parley_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_anything)

@@ -95,5 +95,10 @@ class Doorkeeper:
 
 def _check_origin(headers: Mapping[str, str]) -> None:
     """Refuse what a page of another origin makes a browser send along with our cookie."""
-    if urlsplit(headers.get("origin", "")).netloc != headers.get("host", ""):
+    host = headers.get("host", "")
+    try:
+        origin = urlsplit(headers.get("origin", "")).netloc
+    except ValueError:
+        origin = ""
+    if not host or origin != host:
         raise ParleyError(ErrorCode.FORBIDDEN, "Requests from pages of other origins are refused.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from parley_contracts.client_frames import MAX_TEXT_CHARS, StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.rag import CollectionName
 from parley_contracts.turn_events import (
     EpochStarted,
     GenerationFinished,
@@ -78,7 +79,7 @@ class CompletionRequest(BaseModel):
     n: Literal[1] | None = None
     tools: Annotated[list[Any] | None, Field(max_length=0)] = None
     store: bool | None = Field(default=None, description="True keeps the turn as a conversation.")
-    collections: list[str] | None = Field(
+    collections: list[CollectionName] | None = Field(
         default=None, description="Ours: collections to search; absent is all, empty is none."
     )
     web: bool = Field(default=False, description="Ours: read the pages whose addresses the text names.")

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from parley_contracts import headers, subjects
+from parley_contracts import subjects
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
 from parley_messaging import Bus
@@ -48,13 +48,14 @@ class Preparation:
                 messages=assemble(command.text, gathered.history, turn.citations),
                 question=command.text,
                 citations=turn.citations,
+                degraded=tuple(sorted(turn.degraded)),
                 params=command.params,
                 deadline_ms=command.deadline_ms,
             )
         await self._bus.store(
             subjects.llm_generate(model.pool),
             job.model_dump_json().encode(),
-            headers=outgoing(extra={headers.TURN_ID: ref.turn_id}),
+            headers=outgoing(),
         )
 
     async def _write_context(self, turn: RunningTurn, writer: TurnWriter) -> None:

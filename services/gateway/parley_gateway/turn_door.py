@@ -1,6 +1,5 @@
 """Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
 
-import asyncio
 import json
 from dataclasses import dataclass
 from uuid import uuid4
@@ -8,23 +7,21 @@ from uuid import uuid4
 from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.turns import CancelTurn, ChatMessage, PenClaim, Seal, StartTurn, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, StartTurn, TurnRef
 from parley_messaging import Bus, NotStoredError
+from parley_messaging.bus import AlreadyStoredError
 from parley_messaging.message_headers import now_ms, outgoing
-from parley_messaging.pen import Pen
 from parley_messaging.trace_context import correlated, working_in
 from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 
 from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
+from parley_gateway.turn_finder import FoundTurn, TurnFinder
 
 ACCEPT_TIMEOUT_S = 5.0
-FIND_S = 1.0
 PEN_SHARE = 3
 """The claim and the seal of a turn hold its command as well: it may be a third of what a message may."""
-
-FIND_STEP_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +37,19 @@ class TurnDoor:
     """Accepts turns onto the bus and opens watches on them."""
 
     def __init__(
-        self, bus: Bus, *, ids: OwnedIds, watches: TurnWatches, pen: Pen, models: Models, turn_s: float
+        self,
+        bus: Bus,
+        *,
+        ids: OwnedIds,
+        watches: TurnWatches,
+        finder: TurnFinder,
+        models: Models,
+        turn_s: float,
     ) -> None:
         self._bus = bus
         self._ids = ids
         self._watches = watches
-        self._pen = pen
+        self._finder = finder
         self._models = models
         self._turn_s = turn_s
         self.is_closed = False
@@ -69,39 +73,40 @@ class TurnDoor:
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
-        conversation_id = self._conversation(principal, frame, ref)
+        command = self._command(ref, self._conversation(principal, frame, ref), frame)
+        command = command.model_copy(update={"history": history, "is_stored": is_stored})
         await self._models.choose(frame.model)
-        if frame.turn_id is not None and (first := await self._pen.read(ref.turn_id, 1)) is not None:
-            return await self._join(ref, first, sink)
+        if frame.turn_id is not None and (found := await self._finder.find(ref.turn_id)) is not None:
+            return await self._join(ref, found, 0, sink)
         watch = self._watches.open_new(ref.turn_id, sink)
-        accepted_at_ms = now_ms()
-        command = StartTurn(
-            turn=ref,
-            conversation_id=conversation_id,
-            continues_conversation=frame.conversation_id is not None,
-            text=frame.text,
-            history=history,
-            collections=frame.collections,
-            web=frame.web,
-            model=frame.model,
-            params=frame.params,
-            is_stored=is_stored,
-            accepted_at_ms=accepted_at_ms,
-            deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
-        )
         try:
             is_repeat = await self._accept(command)
         except BaseException:
             await self._watches.close(watch)
             raise
-        if is_repeat:
-            await self._watches.close(watch)
-            first = await self._await_claim(ref)
-            if first is None:
-                raise ParleyError(ErrorCode.UNAVAILABLE, "The turn waits to be run; resume it later.")
-            # What was heard before the repeat was recognised has been handed on already.
-            return await self._join(ref, first, sink, after_seq=watch.last_seq)
-        return AcceptedTurn(ref, conversation_id, watch)
+        if not is_repeat:
+            return AcceptedTurn(ref, command.conversation_id, watch)
+        await self._watches.close(watch)
+        found = await self._finder.find_soon(ref.turn_id)
+        if found is None:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
+        # What was heard before the repeat was recognised has been handed on already.
+        return await self._join(ref, found, watch.last_seq, sink)
+
+    def _command(self, ref: TurnRef, conversation_id: str, frame: StartTurnFrame) -> StartTurn:
+        accepted_at_ms = now_ms()
+        return StartTurn(
+            turn=ref,
+            conversation_id=conversation_id,
+            continues_conversation=frame.conversation_id is not None,
+            text=frame.text,
+            collections=frame.collections,
+            web=frame.web,
+            model=frame.model,
+            params=frame.params,
+            accepted_at_ms=accepted_at_ms,
+            deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
+        )
 
     async def _accept(self, command: StartTurn) -> bool:
         """Store the command; True when the stream recognises a repeat."""
@@ -109,15 +114,18 @@ class TurnDoor:
         body = command.model_dump_json().encode()
         if len(body) > self._bus.max_payload_bytes // PEN_SHARE:
             raise ParleyError(ErrorCode.TOO_LARGE, "The question and its history are too long.", field="text")
-        extra = {headers.TURN_ID: turn_id, headers.TURN: _bare(command), "Nats-Msg-Id": turn_id}
+        extra = {headers.TURN: _bare(command), "Nats-Msg-Id": turn_id}
         with working_in(correlated(turn_id)):
             try:
                 ack = await self._bus.store(
-                    subjects.TURN_START,
+                    subjects.turn_start(turn_id),
                     body,
                     headers=outgoing(extra=extra),
+                    is_first=True,
                     timeout_s=ACCEPT_TIMEOUT_S,
                 )
+            except AlreadyStoredError:
+                return True
             except NotStoredError:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The turn could not be accepted now.") from None
         return ack.is_duplicate
@@ -137,37 +145,22 @@ class TurnDoor:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such conversation.", field="conversation_id")
         return frame.conversation_id
 
-    async def _join(
-        self, ref: TurnRef, first: PenClaim | Seal, sink: Sink, *, after_seq: int = 0
-    ) -> AcceptedTurn:
-        watch = await self._watches.open(_home_of(first), ref.turn_id, after_seq, sink)
-        return AcceptedTurn(ref, _conversation_of(first), watch)
-
-    async def _await_claim(self, ref: TurnRef) -> PenClaim | Seal | None:
-        """Return the first claim of a turn, allowing for one that was accepted a moment ago."""
-        try:
-            async with asyncio.timeout(FIND_S):
-                # A slot tells nobody that it was won: refused claims are heard live as well.
-                while (first := await self._pen.read(ref.turn_id, 1)) is None:  # noqa: ASYNC110 - see above
-                    await asyncio.sleep(FIND_STEP_S)
-                return first
-        except TimeoutError:
-            return None
+    async def _join(self, ref: TurnRef, found: FoundTurn, after_seq: int, sink: Sink) -> AcceptedTurn:
+        watch = await self._watches.open(found.home, ref.turn_id, after_seq, sink)
+        return AcceptedTurn(ref, found.conversation_id, watch)
 
     async def resume(
         self, principal: Principal, client_turn_id: str, after_seq: int, sink: Sink
     ) -> AcceptedTurn:
         """Watch a turn of any gateway from after `after_seq`; ParleyError `not_found` if there is none."""
-        ref, first = await self._find(principal, client_turn_id)
-        watch = await self._watches.open(ref.home, ref.turn_id, after_seq, sink)
-        return AcceptedTurn(ref, _conversation_of(first), watch)
-
-    async def _find(self, principal: Principal, client_turn_id: str) -> tuple[TurnRef, PenClaim | Seal]:
         ref = self._ref(principal, client_turn_id)
-        first = await self._await_claim(ref)
-        if first is None:
+        return await self._join(ref, await self._find(ref), after_seq, sink)
+
+    async def _find(self, ref: TurnRef) -> FoundTurn:
+        found = await self._finder.find_soon(ref.turn_id)
+        if found is None:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
-        return ref.model_copy(update={"home": _home_of(first)}), first
+        return found
 
     async def cancel(self, principal: Principal, client_turn_id: str) -> TurnRef:
         """Store the stop of a turn; its terminal event follows.
@@ -175,8 +168,9 @@ class TurnDoor:
         Raises:
             ParleyError: `not_found` if there is no such turn, `unavailable` if the stop is not stored.
         """
-        ref, _ = await self._find(principal, client_turn_id)
-        stop = CancelTurn(turn=ref, cancelled_at_ms=now_ms())
+        ref = self._ref(principal, client_turn_id)
+        found = await self._find(ref)
+        stop = CancelTurn(turn=ref.model_copy(update={"home": found.home}), cancelled_at_ms=now_ms())
         try:
             await self._bus.store(subjects.turn_cancel(ref.turn_id), stop.model_dump_json().encode())
         except NotStoredError:
@@ -192,13 +186,3 @@ def _bare(command: StartTurn) -> str:
     """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
     kept = {"text": "-", "history": None, "collections": (), "is_stored": False}
     return json.dumps(command.model_copy(update=kept).model_dump(mode="json"))
-
-
-def _home_of(first: PenClaim | Seal) -> str:
-    return first.home if isinstance(first, PenClaim) else first.turn.home
-
-
-def _conversation_of(first: PenClaim | Seal) -> str:
-    if isinstance(first, Seal):
-        return first.conversation_id
-    return first.command.conversation_id if first.command else ""

@@ -1,6 +1,5 @@
 """Ends a turn: seal, store from the seal, terminal event. Whoever finds a seal redoes what is left."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -114,8 +113,7 @@ class TurnEnding:
             return "off"
         request = StoreTurn(owner_id=seal.turn.owner_id, seal=seal)
         try:
-            async with asyncio.timeout(STORE_BUDGET_S):
-                await self._bus.request(subjects.MEMORY_STORE_TURN, request, Stored, timeout_s=STORE_BUDGET_S)
+            await self._bus.request(subjects.MEMORY_STORE_TURN, request, Stored, timeout_s=STORE_BUDGET_S)
         except ParleyError as error:
             if not error.retryable:
                 # Its conversation was deleted while the turn ran, say: there is nothing to keep it in.

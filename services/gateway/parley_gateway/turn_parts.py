@@ -19,6 +19,7 @@ from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_ending import TurnEnding
+from parley_gateway.turn_finder import TurnFinder
 from parley_gateway.turn_runner import TurnRunner
 from parley_gateway.turn_stopper import TurnStopper
 
@@ -32,7 +33,8 @@ class TurnParts:
         self.writers = TurnWriters(bus)
         self.watches = TurnWatches(bus, home)
         self.ending = TurnEnding(bus, self.pen, self.writers)
-        self.stopper = TurnStopper(bus, self.pen, self.watches, self.ending)
+        finder = TurnFinder(bus, self.pen)
+        self.stopper = TurnStopper(bus, self.pen, finder, self.watches, self.ending)
         self._holds = Holds(bus, home, PenRole.RUNNER)
         self._stops = Stops(bus)
         self._questions = QuestionKeeper(bus)
@@ -40,7 +42,7 @@ class TurnParts:
             bus,
             ids=ids,
             watches=self.watches,
-            pen=self.pen,
+            finder=finder,
             models=self.models,
             turn_s=settings.gateway_turn_s,
         )

@@ -174,6 +174,11 @@ class TurnRunner:
             return TurnOutcome.FAILED, late.body()
         except ParleyError as error:
             return TurnOutcome.FAILED, error.body()
+        except ValidationError:
+            # The same command would fail in the same way for every runner.
+            log.exception("turn cannot be prepared")
+            fault = ParleyError(ErrorCode.INTERNAL, "The turn could not be prepared.", retryable=False)
+            return TurnOutcome.FAILED, fault.body()
         return None
 
     async def _follow(self, turn: RunningTurn, watch: GenerationWatch) -> bool:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 
 from parley_contracts.turn_events import TERMINAL_TYPES, frame_type
-from parley_contracts.turns import PenClaim, Seal, TurnOutcome, TurnRef
+from parley_contracts.turns import Seal, TurnOutcome, TurnRef
 from parley_messaging import Bus
 from parley_messaging.pen import Pen
 from parley_messaging.turn_log import read_turn_log
 from parley_messaging.turn_watch import TurnWatches
 
 from parley_gateway.turn_ending import TurnEnding, new_seal
+from parley_gateway.turn_finder import TurnFinder
 
 log = logging.getLogger("parley.gateway")
 
@@ -21,9 +22,12 @@ ANSWER_S = 2.0
 class TurnStopper:
     """Waits for the terminal event of stopped turns and seals those that get none in time."""
 
-    def __init__(self, bus: Bus, pen: Pen, watches: TurnWatches, ending: TurnEnding) -> None:
+    def __init__(
+        self, bus: Bus, pen: Pen, finder: TurnFinder, watches: TurnWatches, ending: TurnEnding
+    ) -> None:
         self._bus = bus
         self._pen = pen
+        self._finder = finder
         self._watches = watches
         self._ending = ending
         self._wanted: asyncio.Queue[TurnRef] = asyncio.Queue()
@@ -70,20 +74,19 @@ class TurnStopper:
 
     async def _seal(self, ref: TurnRef) -> None:
         records = await self._pen.read_all(ref.turn_id)
-        if not records:
-            # Still in its queue: the runner that takes it finds the stop.
+        if records and isinstance(records[-1], Seal):
+            await self._ending.finish(len(records), records[-1])
             return
-        first, last = records[0], records[-1]
-        if isinstance(last, Seal):
-            await self._ending.finish(len(records), last)
-        elif isinstance(first, PenClaim) and first.command is not None:
-            log.info("nobody answered a stop; the edge ends the turn")
-            standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
-            seal = new_seal(
-                first.command,
-                TurnOutcome.CANCELLED,
-                text=standing.text,
-                citations=standing.context.citations if standing.context else (),
-                last_seq=standing.last_seq,
-            )
-            await self._ending.seal(len(records) + 1, seal)
+        found = await self._finder.find(ref.turn_id)
+        if found is None or found.command is None:
+            return
+        log.info("nobody answered a stop; the edge ends the turn")
+        standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
+        seal = new_seal(
+            found.command,
+            TurnOutcome.CANCELLED,
+            text=standing.text,
+            citations=standing.context.citations if standing.context else (),
+            last_seq=standing.last_seq,
+        )
+        await self._ending.seal(len(records) + 1, seal)

@@ -1,1 +1,1 @@
-"""Placeholder docstring."""
+"""Language models behind one protocol."""

@@ -49,3 +49,5 @@ def test_a_session_cookie_reads_from_anywhere_and_writes_from_its_own_pages_only
     assert DOORKEEPER.identify("POST", own) == OWNER
     assert refusal("POST", {**own, "origin": "http://evil.example"}) is ErrorCode.FORBIDDEN
     assert refusal("POST", {"cookie": cookie(), "host": "127.0.0.1:8000"}) is ErrorCode.FORBIDDEN
+    assert refusal("POST", {**own, "origin": "http://["}) is ErrorCode.FORBIDDEN
+    assert refusal("POST", {"cookie": cookie()}) is ErrorCode.FORBIDDEN

@@ -9,11 +9,14 @@ from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import ListModels, ModelList
-from parley_contracts.turn_events import TurnFailed
+from parley_contracts.memory import Stored, StoreTurn
+from parley_contracts.turn_events import TurnCancelled, TurnCompleted, TurnFailed
 from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
+from parley_gateway.identity import Principal
+from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
 from parley_gateway.turn_ending import new_seal
-from parley_messaging.bus import Bus
+from parley_messaging.bus import Bus, NotStoredError, StoreAck
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.pen import new_nonce
 
@@ -30,7 +33,7 @@ async def memory_bus() -> AsyncGenerator[MemoryBus]:
 async def command_of(rig: Rig) -> StartTurn:
     """Start a turn that nobody runs and return its command."""
     accepted, _ = await rig.first.ask()
-    stored = await rig.bus.last_stored("TURNS", subjects.TURN_START)
+    stored = await rig.bus.last_stored("TURNS", subjects.turn_start(accepted.ref.turn_id))
     assert stored is not None
     command = StartTurn.model_validate_json(stored.data)
     assert command.turn.turn_id == accepted.ref.turn_id
@@ -45,7 +48,7 @@ async def test_a_turn_whose_command_cannot_be_read_still_ends(memory_bus: Memory
         other = command.turn.model_copy(update={"turn_id": "other", "client_turn_id": "broken"})
         bare["turn"] = other.model_dump()
         rig.first.parts.watches.open_new("other", broken.take)
-        await memory_bus.store(subjects.TURN_START, b"{", headers={headers.TURN: json.dumps(bare)})
+        await memory_bus.store(subjects.turn_start("other"), b"{", headers={headers.TURN: json.dumps(bare)})
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(rig.first.loop.run())
             ended = await broken.ended()
@@ -98,3 +101,72 @@ async def test_models_that_do_not_answer_are_not_waited_for_by_everybody(bus: Bu
     with pytest.raises(ParleyError) as caught:
         await models.choose("ollama/whatever")
     assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_a_memory_that_hangs_does_not_hold_the_ending_back(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus) as rig:
+        forever = asyncio.Event()
+
+        async def hang(_: StoreTurn) -> Stored:
+            await forever.wait()
+            return Stored(is_new=True)
+
+        memory_bus.answer(subjects.MEMORY_STORE_TURN, StoreTurn, hang)
+        _, seen = await rig.first.ask()
+        ended = await seen.ended()
+        assert isinstance(ended, TurnCompleted)
+        assert ended.stored == "pending"
+
+
+async def test_a_turn_that_still_waits_can_be_resumed_and_stopped(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus, runs_turns=False) as rig:
+        accepted, _ = await rig.first.ask()
+        mine = accepted.ref.client_turn_id
+        resumed = Seen()
+        found = await rig.second.door.resume(OWNER, mine, 0, resumed.take)
+        assert found.conversation_id == accepted.conversation_id
+        rig.second.stopper.see_to(await rig.second.door.cancel(OWNER, mine))
+        ended = await resumed.ended()
+        assert isinstance(ended, TurnCancelled)
+        with pytest.raises(ParleyError) as caught:
+            await rig.second.door.cancel(Principal("somebody-else"), mine)
+        assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_an_address_longer_than_a_browser_takes_costs_the_turn_that_page_only(
+    memory_bus: MemoryBus,
+) -> None:
+    async with running(memory_bus) as rig:
+        _, seen = await rig.first.ask(f"Read https://example.org/{'a' * 5000}", web=True)
+        ended = await seen.ended()
+        assert isinstance(ended, TurnCompleted)
+        assert ended.degraded == ("browser",)
+
+
+async def test_a_turn_is_accepted_only_when_it_is_stored(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus, runs_turns=False) as rig:
+
+        async def refuse(*_: object, **__: object) -> StoreAck:
+            raise NotStoredError("no acknowledgement")
+
+        memory_bus.store = refuse  # type: ignore[method-assign]  # a bus that takes nothing
+        with pytest.raises(ParleyError) as caught:
+            await rig.first.ask()
+        assert (caught.value.code, caught.value.retryable) == (ErrorCode.UNAVAILABLE, True)
+        assert rig.first.parts.watches.open_watches == 0
+
+
+async def test_a_gateway_that_stops_takes_no_more_turns(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus, runs_turns=False) as rig:
+        rig.first.door.is_closed = True
+        with pytest.raises(ParleyError) as caught:
+            await rig.first.ask()
+        assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_a_conversation_of_somebody_else_is_not_found(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus, runs_turns=False) as rig:
+        for conversation_id in (OwnedIds(b"secret").new_conversation_id("somebody-else"), "made-up"):
+            with pytest.raises(ParleyError) as caught:
+                await rig.first.ask(conversation_id=conversation_id)
+            assert (caught.value.code, caught.value.field) == (ErrorCode.NOT_FOUND, "conversation_id")

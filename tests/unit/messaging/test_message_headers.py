@@ -46,7 +46,7 @@ def test_a_deadline_is_never_later_than_that_of_the_work_it_is_sent_from() -> No
 
 
 def test_extra_headers_come_along() -> None:
-    assert outgoing(extra={headers.TURN_ID: "t"})[headers.TURN_ID] == "t"
+    assert outgoing(extra={headers.TURN: "t"})[headers.TURN] == "t"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from parley_messaging.nats_bus import NatsBus
 from parley_messaging.queues import llm_jobs
 from parley_messaging.turn_log import read_turn_log
 from parley_messaging.turn_watch import TurnWatches
-from parley_messaging.turn_writer import TurnWriters
+from parley_messaging.turn_writer import TurnWriter, TurnWriters
 from parley_messaging.work_loop import WorkLoop
 
 from tests.conftest import executable, free_port, wait_for_port
@@ -130,9 +130,24 @@ async def test_jobs_are_fetched_again_and_none_is_lost(server: Server) -> None:
             await working
 
 
+async def write_across_two_deaths(writer: TurnWriter, server: Server, are_back: Callable[[], bool]) -> str:
+    text = ""
+    for number in range(200):
+        if number in (60, 140):
+            server.kill()
+        piece = f"{number} "
+        text += piece
+        await writer.append(partial(delta, text=piece))
+        await asyncio.sleep(0)
+        if number in (100, 180):
+            await asyncio.to_thread(server.start)
+            await until(are_back)
+    await writer.settle(WAIT_S)
+    return text
+
+
 async def test_a_turn_written_across_the_death_of_the_server_is_whole(server: Server) -> None:
     turn_id, seen = uuid4().hex, list[int]()
-    text = ""
     async with connected(server) as writing, connected(server) as reading:
         writers, watches = TurnWriters(writing), TurnWatches(reading, HOME)
         await writers.start()
@@ -142,17 +157,9 @@ async def test_a_turn_written_across_the_death_of_the_server_is_whole(server: Se
             watches.open_new(turn_id, lambda _, seq: seen.append(seq))
             async with writers.open(subjects.turn_events(HOME, turn_id), 1) as writer:
                 await writer.append(opening)
-                for number in range(200):
-                    if number in (60, 140):
-                        server.kill()
-                    piece = f"{number} "
-                    text += piece
-                    await writer.append(partial(delta, text=piece))
-                    await asyncio.sleep(0)
-                    if number in (100, 180):
-                        await asyncio.to_thread(server.start)
-                        await until(lambda: writing.is_connected and reading.is_connected)
-                await writer.settle(WAIT_S)
+                text = await write_across_two_deaths(
+                    writer, server, lambda: writing.is_connected and reading.is_connected
+                )
             await until(lambda: len(seen) == 201)
             for task in running:
                 task.cancel()
@@ -185,7 +192,7 @@ async def test_closing_while_the_server_is_away_does_not_hang(server: Server) ->
 async def test_a_connection_that_the_server_ends_for_good_is_noticed(server: Server) -> None:
     async with connected(server) as bus:
         # As after an expired account or a violated limit: the client does not connect again.
-        await bus.connection._process_err("'User Authentication Expired'")  # pyright: ignore
+        await bus.connection._process_err("'User Authentication Expired'")  # pyright: ignore - the private client is what the test ends
         async with asyncio.timeout(WAIT_S):
             await bus.closed()
         assert not bus.is_connected

@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import pytest
+from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
 from parley_messaging.bus import Bus, Delivery
@@ -11,7 +12,7 @@ QUESTION = Embed(texts=("a",))
 
 
 def new_subject() -> str:
-    return f"parley.v1.test.{uuid4().hex}"
+    return f"{subjects.PREFIX}.test.{uuid4().hex}"
 
 
 async def code_of_failure(bus: Bus, subject: str, question: Embed = QUESTION) -> ErrorCode:

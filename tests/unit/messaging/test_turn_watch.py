@@ -175,7 +175,7 @@ async def test_a_watch_that_is_closed_with_a_hole_reads_the_log_no_more() -> Non
         async with asyncio.timeout(WAIT_S):
             while bus.reads < 3:  # noqa: ASYNC110 - the bus only counts
                 await asyncio.sleep(0.01)
-        bus._streams.clear()  # pyright: ignore[reportPrivateUsage]
+        bus._streams.clear()  # pyright: ignore[reportPrivateUsage] - as if the log had expired
         await watches.close(watch)
         reads = bus.reads
         await asyncio.sleep(0.2)
