@@ -20,6 +20,9 @@ class GenerateJob(WireModel):
     messages: tuple[ChatMessage, ...] = Field(description="System prompt, history, question, in order.")
     question: str = Field(description="The user's words alone, for models that quote instead of write.")
     citations: tuple[Citation, ...] = Field(default=(), description="Numbered passages in the prompt.")
+    degraded: tuple[str, ...] = Field(
+        default=(), description="Parts that were away or late while the prompt was gathered."
+    )
     params: GenerationParams = GenerationParams()
     deadline_ms: int
 

@@ -117,8 +117,8 @@ class ReadPassage(OwnedRequest):
 
     type: Literal["read_passage"] = "read_passage"
     document_id: str
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
+    start: int = Field(ge=0, le=2**31 - 1)
+    end: int = Field(ge=0, le=2**31 - 1)
     around_chars: int = Field(default=600, ge=0, le=10_000)
 
 

@@ -147,6 +147,70 @@ STEPS = (
     "    2. When there are fewer than nine members the chair may appoint one.\n"
     "    3. When there are four members or fewer the committee of members may",
 )
+LEAVING = (
+    "overview.md",
+    "Overview",
+    "Questions come from a page, a terminal or a socket. An accepted question is stored before you are told\n"
+    "so, its events are a log that can be replayed, and leaving the page does not stop the answer.\n"
+    "\n"
+    "make up                                  # installs what is missing, starts everything\n"
+    'uv run --no-sync parley ask "Does leaving the page stop the answer?"\n'
+    "\n"
+    "The first command stays in the foreground.",
+)
+FENCED_LEAVING = (
+    "overview.txt",
+    "Overview",
+    LEAVING[2].replace("make up  ", "```sh\nmake up  ").replace('answer?"\n', 'answer?"\n```\n'),
+)
+TERMINAL = (
+    "overview.md",
+    "Using it",
+    "In the terminal. Every command has --help.\n"
+    "\n"
+    'uv run --no-sync parley ask "How do I stop everything?"        # one question\n'
+    "uv run --no-sync parley chat                                   # a conversation, line by line\n"
+    "\n"
+    "The rest is told by the pages.",
+)
+STOPPING = (
+    "operations.md",
+    "Starting and stopping",
+    "It stays in the foreground and stops everything in order on Ctrl-C; a second Ctrl-C kills what is left.",
+)
+EXAMPLES = (
+    "examples.txt",
+    None,
+    "People have asked it things such as these.\n"
+    "\n"
+    '- "Does the kettle switch itself off?"\n'
+    "- When is it cleaned?\n",
+)
+HOP_TABLE = (
+    "hops.md",
+    "Hops",
+    "# | hop | what happens | file\n"
+    "1 | client to edge | A frame is validated and its sender identified. | chat_socket.py\n"
+    "2 | edge to bus | The turn gets an id and is stored. | turn_door.py\n"
+    "\n"
+    "What happens on a hop is written to the log.",
+)
+GLOSSARY = (
+    "glossary.md",
+    "Glossary",
+    "seal | The ending of a turn. A record.\nstop | The stored wish that a turn end.",
+)
+ENDING = ("endings.md", "Endings", "The ending of a turn is one more slot, called the seal.")
+HOPS = (
+    "overview.md",
+    "Hops of a question",
+    "Each row is one hop. From the edge a question takes one more hop to the bus, then to a runner.",
+)
+HOPS_DRAWN = (
+    "overview.md",
+    "Drawing",
+    "    =====v=====|=====v=====  question hop\n    ==^=====^==|==^=====^==  hop\n      |     |  |  |     |",
+)
 
 CASES = (
     QuotingCase(
@@ -157,6 +221,88 @@ CASES = (
         holds=("pkg purge NAME",),
         cites=2,
         lacks=("Pin priorities",),
+    ),
+    QuotingCase(
+        name="a command that holds the question is no answer",
+        question="Does leaving the page stop the answer?",
+        passages=(LEAVING,),
+        leads_with="An accepted question is stored",
+        cites=1,
+        lacks=("uv run",),
+    ),
+    QuotingCase(
+        name="a fenced command that holds the question is no answer",
+        question="Does leaving the page stop the answer?",
+        passages=(FENCED_LEAVING,),
+        leads_with="An accepted question is stored",
+        cites=1,
+        lacks=("uv run",),
+    ),
+    QuotingCase(
+        name="a command that asks something near is no answer either",
+        question="Does leaving a page stop its answer?",
+        passages=(LEAVING,),
+        leads_with="An accepted question is stored",
+        cites=1,
+        lacks=("uv run",),
+    ),
+    QuotingCase(
+        name="examples of asking give way to what is done",
+        question="How do I stop everything?",
+        passages=(TERMINAL, LEAVING, STOPPING),
+        leads_with="It stays in the foreground and stops everything in order on Ctrl-C",
+        cites=3,
+        lacks=("uv run",),
+    ),
+    QuotingCase(
+        name="the question in quotes as an item is no answer",
+        question="Does the kettle switch itself off?",
+        passages=(EXAMPLES, BATTERY),
+        leads_with="The kettle switches itself off after 12 minutes",
+        cites=2,
+        lacks=('"Does the kettle',),
+    ),
+    QuotingCase(
+        name="an item that repeats the question and answers it is quoted",
+        question="How do I stop everything?",
+        passages=(("faq.md", None, "Two more:\n\n- How do I stop everything? Ctrl-C.\n- And start?"),),
+        holds=("Ctrl-C.",),
+        cites=1,
+    ),
+    QuotingCase(
+        name="the head of a table is not quoted where a sentence or a row says it",
+        question="What happens on each hop, and in which file?",
+        passages=(HOP_TABLE,),
+        leads_with="What happens on a hop is written to the log.",
+        cites=1,
+        lacks=("what happens · file", "what happens | file"),
+    ),
+    QuotingCase(
+        name="a row of two columns gives way to a sentence",
+        question="What ends a turn?",
+        passages=(GLOSSARY, ENDING),
+        leads_with="The ending of a turn is one more slot, called the seal.",
+        cites=2,
+    ),
+    QuotingCase(
+        name="a row of two columns is quoted when nothing is better",
+        question="What is the stored wish?",
+        passages=(GLOSSARY, BATTERY),
+        leads_with="stop · The stored wish that a turn end.",
+        cites=1,
+    ),
+    QuotingCase(
+        name="a sentence that only explains a table gives way",
+        question="What is one hop of a question?",
+        passages=(HOPS, HOPS_DRAWN),
+        leads_with="From the edge a question takes one more hop",
+        cites=1,
+        lacks=("Each row", "===="),
+    ),
+    QuotingCase(
+        name="nothing relevant: only an example asks it",
+        question="How do I stop everything?",
+        passages=(TERMINAL,),
     ),
     QuotingCase(
         name="abbreviations do not end a sentence",

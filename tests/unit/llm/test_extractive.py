@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from parley_llm.backends.extraction.answer import NOTHING_FOUND, WHAT_I_DO, AnswerWriter
+from parley_llm.backends.extraction.answer import NOT_SEARCHED, NOTHING_FOUND, WHAT_I_DO, AnswerWriter
 from parley_llm.backends.extraction.sentences import split_sentences
 from parley_llm.backends.extraction.units import UnitKind, split_units
 from parley_llm.backends.extractive import ExtractiveModel
@@ -69,6 +69,28 @@ async def test_cancelling_a_paced_answer_ends_it():
             await anext(chunks)
     with pytest.raises(StopAsyncIteration):
         await anext(chunks)
+
+
+@pytest.mark.parametrize(
+    ("degraded", "said"), [(("memory", "rag"), NOT_SEARCHED), (("memory",), NOTHING_FOUND)]
+)
+async def test_documents_that_could_not_be_searched_are_not_called_silent(
+    degraded: tuple[str, ...], said: str
+):
+    job = job_for("extractive").model_copy(update={"degraded": degraded})
+
+    assert text_of([chunk async for chunk in ExtractiveModel().generate(job)]) == said
+
+
+async def test_what_was_found_is_quoted_though_search_is_named_degraded():
+    case = FOUND[0]
+    job = job_for("extractive", case.question, citations=case.citations())
+    model = ExtractiveModel()
+    whole = text_of([chunk async for chunk in model.generate(job)])
+
+    job = job.model_copy(update={"degraded": ("rag",)})
+
+    assert text_of([chunk async for chunk in model.generate(job)]) == whole
 
 
 async def test_a_prefix_of_another_text_is_followed_by_the_whole_answer():

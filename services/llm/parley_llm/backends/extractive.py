@@ -13,6 +13,7 @@ from parley_llm.language_model import Chunk, FinalChunk, FinishReason, TextChunk
 MODEL_ID = "extractive"
 CONTEXT_TOKENS = 32_768
 WORDS_A_PIECE = 3
+SEARCH_PART = "rag"
 
 _PIECE = re.compile(rf"(?:\s*\S+){{1,{WORDS_A_PIECE}}}\s*")
 _WORD = re.compile(r"\S+")
@@ -42,7 +43,9 @@ class ExtractiveModel:
 
     async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
         # Ranking takes milliseconds of pure computing; in a thread it does not hold up other answers.
-        answer = await asyncio.to_thread(self._writer.write, job.question, job.citations)
+        answer = await asyncio.to_thread(
+            self._writer.write, job.question, job.citations, were_searched=SEARCH_PART not in job.degraded
+        )
         answer, finish_reason = _limited(answer, job.params)
         rest = _after(written, answer)
         for piece in _pieces(rest):

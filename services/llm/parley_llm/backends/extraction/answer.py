@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from parley_contracts.citations import Citation
 
+from parley_llm.backends.extraction.echoes import EchoFinder
 from parley_llm.backends.extraction.ranking import rank_units
 from parley_llm.backends.extraction.selection import Quote, select_quotes
 from parley_llm.backends.extraction.terms import TermReader
@@ -15,6 +16,9 @@ LEAST_RELEVANCE = 0.36
 NOTHING_FOUND = (
     "I found nothing about that in your documents. I answer by quoting them, so please ask in the words "
     "they use, or add a document that covers it."
+)
+NOT_SEARCHED = (
+    "Your documents could not be searched just now, so I have nothing to quote. Please ask again in a moment."
 )
 WHAT_I_DO = (
     "I answer questions by quoting the sentences of your documents that fit best, each with its source. "
@@ -33,15 +37,18 @@ class AnswerWriter:
     def __init__(self) -> None:
         self._reader = TermReader()
 
-    def write(self, question: str, citations: Sequence[Citation]) -> str:
-        """Return the whole answer to a question from its numbered passages, best ranked first."""
+    def write(self, question: str, citations: Sequence[Citation], *, were_searched: bool = True) -> str:
+        """Return the whole answer to a question from its numbered passages, best ranked first.
+
+        `were_searched` is false when the passages are not all there could be, for search was away.
+        """
         asked = self._reader.question(question)
         if not asked.terms:
             return WHAT_I_DO
-        ranking = rank_units(self._reader, asked, citations)
+        ranking = rank_units(self._reader, asked, EchoFinder(self._reader, question), citations)
         quotes = select_quotes(ranking) if ranking.relevance >= LEAST_RELEVANCE else ()
         if not quotes:
-            return NOTHING_FOUND
+            return NOTHING_FOUND if were_searched else NOT_SEARCHED
         lead, *others = (_quoted(quote, citations[quote.passage].n) for quote in quotes)
         if not others:
             return lead

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from parley_contracts.citations import Citation
 
+from parley_llm.backends.extraction.echoes import EchoFinder, own_text
+from parley_llm.backends.extraction.penalties import SHORT_WORDS, penalty
 from parley_llm.backends.extraction.terms import Question, Term, TermReader, Want
 from parley_llm.backends.extraction.units import Unit, UnitKind, split_units
 
@@ -21,12 +23,8 @@ SECTION_WEIGHT = 0.2
 LEAST_SECTION_MATCH = 0.6
 NEIGHBOUR_WEIGHT = 0.08
 SHAPE_WEIGHT = 0.12
-PART_PENALTY = 0.12
-POINTER_PENALTY = 0.15
 LENGTH_WEIGHT = 0.15
 USUAL_WORDS = 20
-SHORT_WORDS = 4
-LONG_WORDS = 45
 PAIR_REACH = 3
 ABSENT_WORD = 1.5
 ABSENT_NAME = 2.5
@@ -42,12 +40,6 @@ _REASON = re.compile(
     r"\b(?:because|since|so that|in order to|therefore|due to|reason|otherwise|avoid)\b", re.IGNORECASE
 )
 _VERDICT = re.compile(r"^\W*(?:yes|no)\b", re.IGNORECASE)
-_POINTER = re.compile(
-    r"^\W*(?:see\b|refer to\b)"
-    r"|^\W*(?:for|more|further|additional)\b.{0,20}\b(?:details|information|documentation)\b"
-    r"|\bsee (?:also|section|chapter|below|above)\b.{0,60}$",
-    re.IGNORECASE,
-)
 _DEFINING = re.compile(
     r"^(?:\W?\w+\W?[\s-]+){1,6}?(?:is|are|means?|refers? to|stands? for|describes?|provides?)\b"
 )
@@ -91,8 +83,10 @@ class _ReadUnit:
     """Of the heading or question that it is the first to follow; empty for all further units."""
 
 
-def rank_units(reader: TermReader, question: Question, citations: Sequence[Citation]) -> Ranking:
-    """Return the units of the passages, best first."""
+def rank_units(
+    reader: TermReader, question: Question, echoes: EchoFinder, citations: Sequence[Citation]
+) -> Ranking:
+    """Return the units of the passages, best first, without those that only repeat the question."""
     passages = tuple(split_units(citation.text) for citation in citations)
     openings = _openings(citations)
     read = [
@@ -108,6 +102,7 @@ def rank_units(reader: TermReader, question: Question, citations: Sequence[Citat
         ranked.extend(
             replace(one, score=one.score - RETRIEVAL_WEIGHT * lag)
             for one in _rank_passage(question, weights, index, items, names)
+            if not echoes.is_echo(one.unit)
         )
     ranked.sort(key=lambda one: (-one.score, one.passage, one.position))
     everything = frozenset[str]().union(*(item.own | item.context for items in read for item in items))
@@ -141,7 +136,7 @@ def _read_passage(
     introduced_block = -1
     read: list[_ReadUnit] = []
     for unit in units:
-        stems = reader.stems(unit.text)
+        stems = reader.stems(own_text(unit))
         own = frozenset(stems)
         if unit.kind in {UnitKind.SENTENCE, UnitKind.HEADING} and unit.block > introduced_block + 1:
             introduction = frozenset()
@@ -193,7 +188,7 @@ def _rank_passage(
             + SECTION_WEIGHT * section
             + NEIGHBOUR_WEIGHT * nearest
             + (SHAPE_WEIGHT * _shape(question, item) if coverages[position] > 0 else 0.0)
-            - _penalty(item)
+            - penalty(question, item.unit, len(item.stems))
         )
         ranked.append(
             RankedUnit(item.unit, index, position, matches[position], coverages[position], score, section > 0)
@@ -259,16 +254,6 @@ def _defines(question: Question, text: str, stems: tuple[str, ...]) -> bool:
     """Whether the sentence opens with a term of the question and says what it is."""
     opening = frozenset(stems[:4])
     return bool(_DEFINING.match(text)) and any(term.stem in opening for term in question.terms)
-
-
-def _penalty(item: _ReadUnit) -> float:
-    """Return what a unit loses for being a part, too short to say something, or too long to read."""
-    penalty = 0.0 if item.unit.is_whole else PART_PENALTY
-    if len(item.stems) < SHORT_WORDS and item.unit.kind is UnitKind.SENTENCE:
-        penalty += 0.2
-    if _POINTER.search(item.unit.text):
-        penalty += POINTER_PENALTY
-    return penalty + 0.002 * max(len(item.stems) - LONG_WORDS, 0)
 
 
 def _need(term: Term, everything: frozenset[str]) -> float:

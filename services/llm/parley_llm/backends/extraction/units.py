@@ -13,6 +13,7 @@ LONGEST_HEADING_WORDS = 9
 LONGEST_NUMBERED_HEADING_WORDS = 14
 SHORTEST_OPEN_WORDS = 4
 LONGEST_BARE_CODE_LINES = 6
+CELL_BORDER = " | "
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _MARKED_HEADING = re.compile(r"^#{1,6}\s+(?=\S)(?![a-z][\w-]*\s+(?:-|\w+$))")
@@ -25,6 +26,10 @@ _TABLE_RULE = re.compile(r"^\s*\|?[\s:|+-]+\|[\s:|+-]*$")
 _CODE_SIGN = re.compile(
     r"[{}$|\\=<>;]|(?:^|\s)--?\w|^\s*[$#>%] |\(\)|\S/\S|^\S+\s*$|^\s*[a-z][\w.-]*(?: [\w.~-]+)*$"
 )
+_COMMAND_LINE = re.compile(
+    r"^(?:[$%] )?[a-z./][\w./-]*(?:\s.*)?(?:\s--?[a-zA-Z][\w-]*|\s{2,}# \S).*(?<![.,:;?!])$|^[$%] \w"
+)
+_LABEL = re.compile(r"^\s*(?:#|[^\W\d]+(?:[ -][^\W\d]+){0,4}\??)?\s*$")
 _DOT_LEADERS = re.compile(r"(?:\.\s?){5,}|(?:…\s?){2,}")
 _PROMPT = re.compile(r"^\s*(?:\$ |[#%>] (?=[a-z][\w-]*(?:\s|$)))")
 
@@ -43,7 +48,7 @@ class UnitKind(Enum):
 class Unit:
     """A quotable span. `columns` are a row's column names; `is_whole` is false where a cut left a part.
 
-    `runs_on` says that its sentence ends in the code after it.
+    `runs_on` says that its sentence ends in the code after it, `names_columns` that a row heads its table.
     """
 
     text: str
@@ -52,6 +57,7 @@ class Unit:
     columns: tuple[str, ...] = ()
     is_whole: bool = True
     runs_on: bool = False
+    names_columns: bool = False
 
     @property
     def introduces(self) -> bool:
@@ -130,7 +136,7 @@ def _block_units(lines: list[str], block: int, *, introduced: bool) -> Iterator[
             yield Unit(_dedented(code), UnitKind.CODE, block)
     elif _is_code(lines, introduced=introduced):
         yield Unit(_dedented("\n".join(lines)), UnitKind.CODE, block)
-    elif sum(line.count("|") >= 2 for line in lines) >= 2:
+    elif sum(line.count("|") >= 2 for line in lines) >= 2 or _are_plain_rows(lines):
         yield from _table_units(lines, block)
     elif len(lines) == 1 and (_is_heading_line(lines[0]) or _NUMBERED_TITLE.match(lines[0])):
         yield Unit(lines[0].strip(" #*_"), UnitKind.HEADING, block)
@@ -142,6 +148,8 @@ def _is_code(lines: list[str], *, introduced: bool) -> bool:
     """Whether a block is code: it looks so, and it is introduced, or indented and every line agrees."""
     if _ITEM.match(lines[0]):
         return False
+    if all(_COMMAND_LINE.match(line.rstrip()) for line in lines):
+        return True
     signed = sum(bool(_CODE_SIGN.search(line)) and not line.rstrip().endswith((".", ",")) for line in lines)
     if not all(line.startswith("    ") for line in lines):
         return introduced and signed == len(lines) <= LONGEST_BARE_CODE_LINES
@@ -157,20 +165,36 @@ def _is_heading_line(line: str) -> bool:
     return plain[0].isupper() or bool(_NUMBERED_HEADING.match(plain))
 
 
+def _are_plain_rows(lines: list[str]) -> bool:
+    """Whether lines are the rows of a table that is written without its rules, of two columns or more."""
+    return lines[0].count(CELL_BORDER) > 0 and all(CELL_BORDER in line for line in lines)
+
+
+def _names_columns(lines: list[str]) -> bool:
+    """Whether the first of plain rows is short labels only, and the others are not."""
+    first, *others = (line.split(CELL_BORDER) for line in lines)
+    are_labels = len(first) > 1 and all(_LABEL.match(cell) for cell in first)
+    return are_labels and any(not all(_LABEL.match(cell) for cell in cells) for cells in others)
+
+
 def _table_units(lines: list[str], block: int) -> Iterator[Unit]:
     """Yield the rows of a table with their column names; lines around it flow."""
     columns: tuple[str, ...] = ()
+    is_head = _names_columns(lines)
+    fewest_borders = 1 if _are_plain_rows(lines) else 2
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if _TABLE_RULE.match(line) or _RULE.match(line):
             continue
-        if line.count("|") < 2:
+        if line.count("|") < fewest_borders:
             yield from _flowing_units([line], block)
             continue
         cells = tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
         if not columns and _TABLE_RULE.match(following):
             columns = cells
             continue
-        yield Unit(_row_text(columns, cells), UnitKind.ROW, block, columns=columns)
+        text = _row_text(columns, cells)
+        yield Unit(text, UnitKind.ROW, block, columns=columns, names_columns=is_head)
+        is_head = False
 
 
 def _row_text(columns: tuple[str, ...], cells: tuple[str, ...]) -> str:
