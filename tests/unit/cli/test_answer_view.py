@@ -75,3 +75,7 @@ def test_a_terminal_shows_the_whole_answer_as_markdown_in_the_end() -> None:
     assert "Head" in shown
     assert "**" not in shown.split("First")[-1]
     assert "• two" in shown
+
+
+def test_a_pipe_gets_no_markdown_escapes_even_when_one_is_split() -> None:
+    assert plain(["a \\", "a \\<turn>", "a \\<turn> \\"]) == ("a <turn> \\\n", "")

@@ -118,3 +118,26 @@ async def test_intake_stops_first_and_the_bus_last(tmp_path: Path, free_port: Ca
 async def test_an_unknown_service_to_leave_out_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="There is no service 'ragg'"):
         await build_stack(settings_for(tmp_path / "data"), without=["ragg"])
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b"-ERR unknown command\r\n", "does not speak NATS."),
+        (b'INFO {"version":"2.9.10"}\r\n', "has no JetStream: start nats-server with -js."),
+    ],
+)
+async def test_an_external_nats_that_will_not_do_is_refused_before_anything_starts(
+    tmp_path: Path, line: bytes, sentence: str
+) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(line)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = settings_for(tmp_path / "data", NATS_URL=f"nats://a:secret@{address}")
+        with pytest.raises(CliError) as caught:
+            await build_stack(settings, without=SERVICES)
+    assert caught.value.message == f"NATS_URL ({address}) {sentence}"

@@ -68,7 +68,7 @@ def test_files_are_named_as_they_are_given_and_folders_lend_their_name(
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CliError, match=r"There is no .*gone\.pdf") as caught:
+    with pytest.raises(CliError, match=r"There is no .*gone\.pdf: nothing was uploaded\.") as caught:
         find_sources([tmp_path / "gone.pdf"])
     assert caught.value.exit_code is ExitCode.NOT_FOUND
 

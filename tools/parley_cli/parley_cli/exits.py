@@ -1,5 +1,8 @@
 """How a command ends: its exit codes and the one error that becomes one sentence."""
 
+import contextlib
+import os
+from collections.abc import Generator
 from enum import IntEnum
 
 
@@ -30,6 +33,25 @@ class CliError(Exception):
         self.exit_code = exit_code
         self.code = code
         self.detail = detail
+
+
+@contextlib.contextmanager
+def refusals_as_errors() -> Generator[None]:
+    """Raise an OSError that names a path as CliError; others, such as a closed pipe, pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise path_refused(error) from None
+
+
+def path_refused(error: OSError) -> CliError:
+    """Return the error of a file or folder that the system does not let us use."""
+    is_readable = error.filename is not None and os.access(error.filename, os.R_OK)
+    reason = (error.strerror or str(error)).lower()
+    verb = "changed" if is_readable else "read"
+    return CliError(f"{error.filename} cannot be {verb} ({reason}).", code="path_refused")
 
 
 def not_running(message: str = "Parley is not running here: start it with `parley up`.") -> CliError:

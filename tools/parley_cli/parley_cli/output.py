@@ -9,7 +9,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from parley_cli.exits import CliError, ExitCode
+from parley_cli.exits import CliError, ExitCode, refusals_as_errors
 
 P = ParamSpec("P")
 
@@ -48,13 +48,14 @@ def tell_error(error: CliError, *, is_json: bool) -> None:
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Turn a command's CliError into its sentence and exit code."""
+    """Turn a command's CliError, or a path that is refused to it, into its sentence and exit code."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
         is_json = bool(cast("dict[str, Any]", kwargs).get("as_json", False))
         try:
-            function(*args, **kwargs)
+            with refusals_as_errors():
+                function(*args, **kwargs)
         except CliError as error:
             tell_error(error, is_json=is_json)
             raise typer.Exit(error.exit_code) from None

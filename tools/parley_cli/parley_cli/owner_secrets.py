@@ -36,6 +36,12 @@ def create_secrets(directory: Path) -> None:
             _create_once(path, text)
 
 
+def require_readable(directory: Path) -> None:
+    """Read every secret once. Raises the OSError that a service would meet later."""
+    for name in (OWNER_KEY, TURN_KEY):
+        (directory / name).read_bytes()
+
+
 def read_owner_key(directory: Path) -> str | None:
     """Return the local owner's API key, or None when there is none yet."""
     try:

@@ -63,6 +63,10 @@ def read_settings(environment: Mapping[str, str] | None = None, env_file: Path =
     from_file = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
     values = {**from_file, **(os.environ if environment is None else environment)}
     data_dir = Path(values.get("PARLEY_DATA_DIR") or "data").expanduser().absolute()
+    if os.path.isfile(data_dir):  # False, and no error, where it may not be looked at
+        raise CliError(
+            f"The data folder {data_dir} is a file: set PARLEY_DATA_DIR to a folder.", code="data_folder"
+        )
     port = int(_number(values, "PARLEY_PORT", 8000))
     if not 1 <= port <= MAX_PORT:
         raise CliError(f"PARLEY_PORT must be between 1 and {MAX_PORT}, not {port}.", ExitCode.USAGE)

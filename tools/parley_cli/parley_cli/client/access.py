@@ -28,6 +28,11 @@ class Access:
 def find_key(settings: CliSettings) -> str:
     """Return PARLEY_API_KEY, else the local owner's key."""
     key = settings.api_key or read_owner_key(settings.secrets_dir)
+    if key is None and settings.url is not None:
+        raise not_running(
+            f"There is no key for {settings.url}: set PARLEY_API_KEY"
+            " (`parley token` prints it on the machine where Parley runs)."
+        )
     if key is None:
         raise not_running(
             "There is no API key yet: `parley up` creates the local owner's, or set PARLEY_API_KEY."

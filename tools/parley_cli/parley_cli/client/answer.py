@@ -114,6 +114,8 @@ class Answer:
             case TurnCompleted() | TurnFailed() | TurnCancelled():
                 self.end = frame
                 self.conversation_id = frame.conversation_id
+                if isinstance(frame, TurnCompleted):
+                    self.degraded = frame.degraded
             case ErrorFrame():
                 self.refusal = frame
             case _:

@@ -10,6 +10,7 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 
 from parley_cli.client.answer import Answer
+from parley_cli.client.plain_text import unescaped, without_open_escape
 
 FENCE = re.compile(r"^(```|~~~)", re.MULTILINE)
 FRAMES_PER_S = 12
@@ -109,13 +110,15 @@ class MarkdownView:
 
 
 class PlainView:
-    """Appends text as it comes; what was written cannot be taken back, so a rewrite starts on a new line."""
+    """Appends text as it comes, without Markdown's escapes; what was written cannot be
+    taken back, so that a rewrite starts on a new line.
+    """
 
     def __init__(self, console: Console, remarks: Console) -> None:
         self._console = console
         self._remarks = remarks
         self._printed = ""
-        self._text = ""
+        self._whole = ""
 
     def __enter__(self) -> Self:
         return self
@@ -123,20 +126,25 @@ class PlainView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._text and not self._text.endswith("\n"):
+        if self._whole.startswith(self._printed):
+            self._write(self._whole[len(self._printed) :])
+        if self._whole and not self._whole.endswith("\n"):
             self._write("\n")
 
     def show(self, answer: Answer) -> None:
-        self._text = answer.text
-        if self._printed.startswith(self._text):
+        self._whole = unescaped(answer.text)
+        self._append(unescaped(without_open_escape(answer.text)))
+
+    def _append(self, text: str) -> None:
+        if self._printed.startswith(text):
             # Truncated: what follows usually is the same text again, so nothing is said before it differs.
             return
-        if not self._text.startswith(self._printed):
+        if not text.startswith(self._printed):
             self._remarks.print("(the answer is written anew)")
             self._write("\n")
             self._printed = ""
-        self._write(self._text[len(self._printed) :])
-        self._printed = self._text
+        self._write(text[len(self._printed) :])
+        self._printed = text
 
     def _write(self, text: str) -> None:
         self._console.file.write(text)

@@ -5,16 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from parley_cli.exits import path_refused
 from parley_cli.owner_secrets import read_owner_key
 from parley_cli.settings import CliSettings
 from parley_cli.supervisor.brokers import find_program, how_to_install
 from parley_cli.supervisor.ports import is_free
-from parley_cli.supervisor.readiness import is_reachable, shown_address
+from parley_cli.supervisor.readiness import NatsGreeting, is_reachable, nats_greeting, shown_address
 from parley_cli.supervisor.stack import NATS_PORT, REDIS_PORT
 from parley_cli.supervisor.stack_state import is_supervised, read_state
 
@@ -48,6 +49,21 @@ def _version(path: str) -> str:
     told = (result.stdout or result.stderr).strip().splitlines()
     # redis-server tells its whole build after its version.
     return told[0].partition(" sha=")[0] if told else path
+
+
+def _nats(settings: CliSettings) -> Finding:
+    url = settings.nats_url
+    if url is not None:
+        match asyncio.run(nats_greeting(url, NATS_PORT)):
+            case NatsGreeting.NOT_NATS:
+                remedy = "give the address of a nats-server"
+                return Finding("NATS_URL", "missing", f"{shown_address(url)} does not speak NATS", remedy)
+            case NatsGreeting.NO_JETSTREAM:
+                remedy = "start nats-server with -js"
+                return Finding("NATS_URL", "missing", f"{shown_address(url)} has no JetStream", remedy)
+            case _:
+                pass
+    return _server("nats-server", url, "NATS_URL", NATS_PORT)
 
 
 def _server(program: str, url: str | None, setting: str, default_port: int) -> Finding:
@@ -135,15 +151,23 @@ def _ollama(settings: CliSettings) -> Finding:
     )
 
 
+def _readable(name: str, look: Callable[[CliSettings], Finding], settings: CliSettings) -> Finding:
+    """Look at what stands in the data folder; a path that is refused is what was found."""
+    try:
+        return look(settings)
+    except OSError as error:
+        return Finding(name, "missing", path_refused(error).message, "run parley as the user who owns it")
+
+
 def examine(settings: CliSettings) -> Iterator[Finding]:
     """Look at everything; quick, and starts nothing that stays."""
     yield _python()
     yield _uv()
-    yield _server("nats-server", settings.nats_url, "NATS_URL", NATS_PORT)
+    yield _nats(settings)
     yield _server("redis-server", settings.redis_url, "REDIS_URL", REDIS_PORT)
     yield _chromium()
-    yield _data_folder(settings)
-    yield _model(settings)
-    yield _owner_key(settings)
+    yield _readable("data folder", _data_folder, settings)
+    yield _readable("embedding model", _model, settings)
+    yield _readable("API key", _owner_key, settings)
     yield _ollama(settings)
-    yield _port(settings)
+    yield _readable("stack", _port, settings)

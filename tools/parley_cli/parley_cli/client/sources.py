@@ -39,7 +39,9 @@ def find_sources(paths: list[Path]) -> list[Source]:
     sources: dict[Path, Source] = {}
     for given in paths:
         if not given.exists():
-            raise CliError(f"There is no {given}.", ExitCode.NOT_FOUND, code="not_found")
+            raise CliError(
+                f"There is no {given}: nothing was uploaded.", ExitCode.NOT_FOUND, code="not_found"
+            )
         found = _in_folder(given) if given.is_dir() else [Source(given, _stem(given).as_posix())]
         for source in found:
             sources.setdefault(source.path.resolve(), source)

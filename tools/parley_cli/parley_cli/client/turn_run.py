@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from parley_cli.client.answer import Answer
 from parley_cli.client.answer_view import AnswerView, choose_view
+from parley_cli.client.degraded_words import degraded_words
 from parley_cli.client.turn_socket import TurnSocket
 from parley_cli.output import Output
 
@@ -67,7 +68,7 @@ def show_end(answer: Answer, output: Output) -> None:
         output.show("\n[dim]Sources[/]")
     for citation in answer.citations:
         output.show(_source_line(citation))
-    if answer.degraded:
-        output.remark(f"Without: {', '.join(answer.degraded)}.")
+    if words := degraded_words(answer.degraded):
+        output.remark(words)
     if answer.outcome is TurnOutcome.CANCELLED:
         output.remark("Stopped.")

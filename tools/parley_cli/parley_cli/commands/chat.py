@@ -152,7 +152,7 @@ def chat(
     web: Web = False,
     as_json: AsJson = False,
 ) -> None:
-    """Talk, line by line; Ctrl-C stops an answer, a second one leaves. With --json: a document a line."""
+    """Talk, line by line; Ctrl-C stops an answer, again leaves. With --json: one JSON object a line."""
     with contextlib.suppress(ImportError):
         import_module("readline")  # gives input() its history, where the system has it
     start = StartTurnFrame(

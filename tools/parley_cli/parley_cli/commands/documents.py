@@ -113,7 +113,7 @@ def search(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100, help="How many passages.")] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Search the documents. Exit code 4 when nothing is found."""
+    """Search the documents. Exit code 4 when there is no result."""
     output = Output(is_json=as_json)
     if not text.strip():
         raise CliError("There is nothing to look for: the text is empty.", ExitCode.USAGE, code="usage")

@@ -41,7 +41,9 @@ async def _watch(turn: TurnSocket, output: Output) -> None:
 
 @command
 def events(
-    turn_id: Annotated[str, typer.Argument(help="The id under which the turn was started.")],
+    turn_id: Annotated[
+        str, typer.Argument(help="A turn's id: `turn_id` in what `parley ask --json` prints.")
+    ],
     after_seq: Annotated[int, typer.Option("--after", min=0, help="Only what comes after this seq.")] = 0,
     as_json: AsJson = False,
 ) -> None:

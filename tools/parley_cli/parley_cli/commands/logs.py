@@ -44,7 +44,10 @@ def _inode(file: BinaryIO) -> int:
 
 
 def _chosen(settings: CliSettings, service: str | None) -> list[Path]:
-    found = sorted(settings.logs_dir.glob("*.log")) if settings.logs_dir.is_dir() else []
+    try:
+        found = sorted(path for path in settings.logs_dir.iterdir() if path.suffix == ".log")
+    except FileNotFoundError:
+        found = []
     if service is None:
         return found
     path = log_path(settings.logs_dir, service)

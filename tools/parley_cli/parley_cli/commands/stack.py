@@ -29,9 +29,18 @@ def _link(settings: CliSettings, state: StackState) -> str:
     return login_link(state.url, key) if key and state.url else state.url
 
 
+def headline(state: StackState) -> str:
+    """Return how the stack is, and while it is up who is not ready."""
+    late = [f"{process.name} ({process.status})" for process in state.processes if process.status != "ready"]
+    if state.phase == "ready" and late:
+        return f"Parley is running, but not ready: {', '.join(late)}."
+    return f"Parley is {state.phase}."
+
+
 def _show_running(settings: CliSettings, output: Output, state: StackState, headline: str) -> None:
     output.show(process_table(state))
-    output.show(f"\n{headline} Open this link to log in:\n  [bold]{_link(settings, state)}[/]")
+    link = f" Open this link to log in:\n  [bold]{_link(settings, state)}[/]" if state.url else ""
+    output.show(f"\n{headline}{link}")
     output.data(
         {
             "url": state.url,
@@ -157,7 +166,7 @@ def status(as_json: AsJson = False) -> None:
     output = Output(is_json=as_json)
     state = read_state(settings.run_dir)
     if is_supervised(settings.run_dir) and state is not None:
-        _show_running(settings, output, state, f"Parley is {state.phase}.")
+        _show_running(settings, output, state, headline(state))
         return
     leftovers = find_leftovers(settings.data_dir)
     if leftovers:

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from urllib.parse import urlsplit
+from enum import IntEnum
+from urllib.parse import SplitResult, urlsplit
 
 from parley_cli.supervisor.process_spec import Probe
 
@@ -27,12 +28,26 @@ async def _said(host: str, port: int, request: bytes, *, is_whole: bool = False)
                 await writer.wait_closed()
 
 
+class NatsGreeting(IntEnum):
+    """What an address that should be a nats-server's answers, from worst to best."""
+
+    NOTHING = 0
+    NOT_NATS = 1
+    NO_JETSTREAM = 2
+    WITH_JETSTREAM = 3
+
+
+def _greeting(line: bytes) -> NatsGreeting:
+    if not line.startswith(b"INFO "):
+        return NatsGreeting.NOT_NATS
+    return NatsGreeting.WITH_JETSTREAM if b'"jetstream":true' in line else NatsGreeting.NO_JETSTREAM
+
+
 def nats_probe(port: int) -> Probe:
     """Ready when the server greets and says that it has JetStream."""
 
     async def probe(_: str) -> bool:
-        line = await _said(LOOPBACK, port, b"")
-        return line.startswith(b"INFO ") and b'"jetstream":true' in line
+        return _greeting(await _said(LOOPBACK, port, b"")) is NatsGreeting.WITH_JETSTREAM
 
     return probe
 
@@ -66,11 +81,31 @@ def shown_address(url: str) -> str:
     return ", ".join(parts)
 
 
+def _split(address: str) -> SplitResult:
+    return urlsplit(address if "://" in address else f"//{address}")
+
+
+async def nats_greeting(url: str, default_port: int) -> NatsGreeting:
+    """Return the best that any server of a comma-separated list of addresses says first."""
+    best = NatsGreeting.NOTHING
+    for address in url.split(","):
+        if not await is_reachable(address, default_port):
+            continue
+        parts = _split(address.strip())
+        if parts.scheme not in ("", "nats"):
+            return (
+                NatsGreeting.WITH_JETSTREAM
+            )  # TLS and WebSocket may hide the greeting: the services find out
+        line = await _said(parts.hostname or LOOPBACK, parts.port or default_port, b"")
+        best = max(best, _greeting(line))
+    return best
+
+
 async def is_reachable(url: str, default_port: int) -> bool:
     """Return whether any server of a comma-separated list of addresses takes connections."""
     for address in url.split(","):
-        parts = urlsplit(address if "://" in address else f"//{address}")
         try:
+            parts = _split(address.strip())
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 _, writer = await asyncio.open_connection(
                     parts.hostname or LOOPBACK, parts.port or default_port

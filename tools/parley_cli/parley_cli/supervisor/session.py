@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from parley_cli.exits import CliError
-from parley_cli.owner_secrets import create_secrets
+from parley_cli.exits import CliError, refusals_as_errors
+from parley_cli.owner_secrets import create_secrets, require_readable
 from parley_cli.settings import CliSettings
 from parley_cli.supervisor.data_folder import prepare_data_folder
 from parley_cli.supervisor.first_start import fetch_model, ingest_sample_docs
@@ -90,7 +90,9 @@ class StackSession:
         await supervisor.run(lambda: self._beside(supervisor, stack))
 
     async def _prepare(self) -> Stack:
-        create_secrets(self._settings.secrets_dir)
+        with refusals_as_errors():
+            create_secrets(self._settings.secrets_dir)
+            require_readable(self._settings.secrets_dir)
         stack = await build_stack(
             self._settings, gateways=self._options.gateways, without=self._options.without
         )

@@ -10,7 +10,15 @@ from parley_cli.supervisor.brokers import nats_argv, redis_argv
 from parley_cli.supervisor.leftovers import MARK
 from parley_cli.supervisor.ports import LOOPBACK, PortBook, require_free
 from parley_cli.supervisor.process_spec import ProcessSpec
-from parley_cli.supervisor.readiness import http_probe, is_reachable, nats_probe, redis_probe, shown_address
+from parley_cli.supervisor.readiness import (
+    NatsGreeting,
+    http_probe,
+    is_reachable,
+    nats_greeting,
+    nats_probe,
+    redis_probe,
+    shown_address,
+)
 
 GATEWAY = "gateway"
 # Intake first, then those who write answers, then those whom answers need, then what carries it all.
@@ -31,12 +39,26 @@ class Stack:
     environment: dict[str, str] = field(repr=False)
 
 
-async def _require_reachable(url: str, setting: str, default_port: int) -> None:
-    if not await is_reachable(url, default_port):
-        raise CliError(
-            f"Nothing answers at {setting} ({shown_address(url)}): start that server, or unset {setting}.",
-            code="unreachable",
-        )
+def _unreachable(url: str, setting: str) -> CliError:
+    return CliError(
+        f"Nothing answers at {setting} ({shown_address(url)}): start that server, or unset {setting}.",
+        code="unreachable",
+    )
+
+
+async def _require_nats(url: str) -> None:
+    match await nats_greeting(url, NATS_PORT):
+        case NatsGreeting.NOTHING:
+            raise _unreachable(url, "NATS_URL")
+        case NatsGreeting.NOT_NATS:
+            raise CliError(f"NATS_URL ({shown_address(url)}) does not speak NATS.", code="unusable")
+        case NatsGreeting.NO_JETSTREAM:
+            raise CliError(
+                f"NATS_URL ({shown_address(url)}) has no JetStream: start nats-server with -js.",
+                code="unusable",
+            )
+        case NatsGreeting.WITH_JETSTREAM:
+            pass
 
 
 def _nats(settings: CliSettings, port: int) -> ProcessSpec:
@@ -106,7 +128,7 @@ def _services(
 async def build_stack(settings: CliSettings, *, gateways: int = 1, without: Collection[str] = ()) -> Stack:
     """Choose ports, write the brokers' configuration and return the table.
 
-    Raises CliError for a taken port, a missing program or an external server that does not answer.
+    Raises CliError for a taken port, a missing program or an external server that will not do.
     """
     book = PortBook(settings.run_dir / "ports.json")
     services = _services(settings, book, gateways, without)
@@ -116,12 +138,12 @@ async def build_stack(settings: CliSettings, *, gateways: int = 1, without: Coll
         brokers.append(_nats(settings, book.port("nats")))
         nats_url = f"nats://{LOOPBACK}:{book.port('nats')}"
     else:
-        await _require_reachable(nats_url, "NATS_URL", NATS_PORT)
+        await _require_nats(nats_url)
     if redis_url is None:
         brokers.append(_redis(settings, book.port("redis")))
         redis_url = f"redis://{LOOPBACK}:{book.port('redis')}"
-    else:
-        await _require_reachable(redis_url, "REDIS_URL", REDIS_PORT)
+    elif not await is_reachable(redis_url, REDIS_PORT):
+        raise _unreachable(redis_url, "REDIS_URL")
     book.save()
     environment = {
         **settings.environment,

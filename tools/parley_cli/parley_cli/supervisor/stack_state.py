@@ -54,12 +54,12 @@ def write_state(run_dir: Path, state: StackState) -> None:
 
 
 def read_state(run_dir: Path) -> StackState | None:
-    """Return the state, or None when there is none that can be read."""
+    """Return the state, None when there is none or it is damaged. OSError when it may not be read."""
     try:
         raw: dict[str, Any] = json.loads(state_path(run_dir).read_text(encoding="utf-8"))
         processes = tuple(ProcessState(**process) for process in raw.pop("processes"))
         return StackState(processes=processes, **raw)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 
 
