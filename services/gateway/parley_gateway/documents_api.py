@@ -38,6 +38,7 @@ router = APIRouter(prefix="/api", tags=["documents"])
 
 ASK_S = 5.0
 DELETE_S = 30.0
+MAX_OFFSET = 2**31 - 1
 
 
 class NewCollection(BaseModel):
@@ -160,8 +161,8 @@ async def delete_document(document_id: str, edge: CurrentEdge, principal: Curren
 @router.get("/documents/{document_id}/passage")
 async def read_passage(
     document_id: str,
-    start: Annotated[int, Query(ge=0)],
-    end: Annotated[int, Query(ge=0)],
+    start: Annotated[int, Query(ge=0, le=MAX_OFFSET)],
+    end: Annotated[int, Query(ge=0, le=MAX_OFFSET)],
     edge: CurrentEdge,
     principal: CurrentPrincipal,
 ) -> PassageText:

@@ -1,5 +1,6 @@
 """The service's database: SQLite in the data folder, or PostgreSQL by address; migrated when opened."""
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,6 +53,7 @@ async def open_database(url: str | None, data_dir: Path) -> AsyncGenerator[Datab
     """Yield the migrated database at `url`, or `rag.sqlite` in the data folder."""
     engine = create_async_engine(_address(url, data_dir))
     if engine.dialect.name == "sqlite":
+        _make_private_file(Path(engine.url.database or ""))
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     try:
@@ -63,7 +65,6 @@ async def open_database(url: str | None, data_dir: Path) -> AsyncGenerator[Datab
 
 def _address(url: str | None, data_dir: Path) -> str:
     if url is None:
-        data_dir.mkdir(parents=True, exist_ok=True)
         return f"sqlite+aiosqlite:///{data_dir / 'rag.sqlite'}"
     parsed = make_url(url)
     if ssl_mode := parsed.query.get("sslmode"):  # libpq's name; the driver's is another
@@ -72,12 +73,18 @@ def _address(url: str | None, data_dir: Path) -> str:
     return parsed.set(drivername=driver).render_as_string(hide_password=False)
 
 
+def _make_private_file(path: Path) -> None:
+    # SQLite gives its -wal and -shm files the rights of the database file.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
 def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue]  transactions are begun by us
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
-        "synchronous=NORMAL",
+        "synchronous=FULL",  # a document that was acknowledged survives a power cut
         "foreign_keys=ON",
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
     ):

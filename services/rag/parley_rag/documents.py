@@ -20,6 +20,11 @@ def no_such_document() -> ParleyError:
     return ParleyError(ErrorCode.NOT_FOUND, "There is no such document.", field="document_id")
 
 
+def object_key(owner_id: str, document_id: str) -> str:
+    """Return where the gateway puts a document's original."""
+    return f"{owner_id}/{document_id}"
+
+
 def as_document(row: DocumentRow) -> Document:
     """Return a row as its owner sees it."""
     return Document(
@@ -152,8 +157,9 @@ def _this(owner_id: str, document_id: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _new_row(request: CreateDocument, now: int) -> DocumentRow:
+    document_id = str(uuid4())
     return DocumentRow(
-        id=str(uuid4()),
+        id=document_id,
         owner_id=request.owner_id,
         collection=request.collection,
         name=request.name,
@@ -166,7 +172,7 @@ def _new_row(request: CreateDocument, now: int) -> DocumentRow:
         pages=None,
         chunks=0,
         chunks_done=0,
-        object_key=None,
+        object_key=object_key(request.owner_id, document_id),
         created_at_ms=now,
         wanted_at_ms=now,
     )

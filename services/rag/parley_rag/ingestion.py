@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import DocumentStatus, IngestDocument
 from parley_messaging.bus import ObjectStore
 
+from parley_rag.clock import now_ms
 from parley_rag.documents import Documents
 from parley_rag.embedding import Embedder, Vectors
 from parley_rag.load.extraction import UnreadableDocument
@@ -28,6 +30,7 @@ _log = logging.getLogger("parley.rag")
 _BATCH = 32
 _BATCHES_AT_NPU = 2  # its lanes stay busy while a batch is written; more would only lengthen its queue
 _EMBED_TIMEOUT_S = 60.0
+_UPLOAD_MS = 120_000  # from the request to the original: the job may come first
 _HEADING_CHARS = 160  # leaves the model's window to the passage
 
 
@@ -59,6 +62,7 @@ class Ingestion:
         originals: ObjectStore,
         limits: ReadLimits,
         measures: Measures,
+        clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._documents = documents
         self._passages = passages
@@ -69,6 +73,7 @@ class Ingestion:
         self._originals = originals
         self._limits = limits
         self._measures = measures
+        self._clock_ms = clock_ms
         self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def run(self, job: IngestDocument) -> None:
@@ -110,8 +115,8 @@ class Ingestion:
             raise _Gone from error
         if document.status == DocumentStatus.READY:
             return "already"
-        await self._update(job, status=DocumentStatus.INGESTING.value, error=None, object_key=job.object_key)
         original = await self._original(job, document)
+        await self._update(job, status=DocumentStatus.INGESTING.value, error=None, object_key=job.object_key)
         read = await read_document(original, document.name, self._limits)
         document.title = read.title
         done = await self._passages.keep(document, read)
@@ -132,7 +137,9 @@ class Ingestion:
         except ParleyError as error:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
-            raise UnreadableDocument("The uploaded file is no longer stored; upload it again.") from error
+            if self._clock_ms() - document.wanted_at_ms < _UPLOAD_MS:
+                raise ParleyError(ErrorCode.UNAVAILABLE, "The upload is still under way.") from error
+            raise UnreadableDocument("The upload was not completed; upload the file again.") from error
         if (await asyncio.to_thread(sha256, original)).hexdigest() != document.sha256:
             raise UnreadableDocument("The upload arrived damaged; upload the file again.")
         return original

@@ -17,6 +17,7 @@ from parley_rag.reading import ReadText
 from parley_rag.tables import ChunkRow, DocumentRow, DocumentTextRow
 
 _INSERT_ROWS = 500
+_LAST_OFFSET = 2**31 - 2  # `substr` of PostgreSQL counts in 32 bits, from one
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Passages:
 
     async def span(self, owner_id: str, document_id: str, start: int, end: int, around: int) -> Span | None:
         """Return a span cut to the text's ends; None when the document has no text (yet)."""
+        start, end = min(start, _LAST_OFFSET), min(end, _LAST_OFFSET)
         column = DocumentTextRow.text
         before_start = max(0, start - around)
         query = select(

@@ -38,6 +38,17 @@ async def test_a_database_is_opened_again_as_it_was_left(tmp_path: Path) -> None
             assert (await session.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
 
 
+async def test_what_is_acknowledged_is_on_disk_and_only_its_owner_may_read_it(
+    database: Database, tmp_path: Path
+) -> None:
+    full = 2
+    async with database.writing() as session:
+        assert (await session.execute(text("PRAGMA synchronous"))).scalar() == full
+        await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1)"))
+    for name in ("rag.sqlite", "rag.sqlite-wal"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
 async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     async def fail_in_the_middle() -> None:
         async with database.writing() as session:

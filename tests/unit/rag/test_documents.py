@@ -11,6 +11,8 @@ from parley_contracts.rag import (
     ListDocuments,
     ReadPassage,
 )
+from parley_rag.passages import Passages
+from pydantic import ValidationError
 
 from tests.unit.rag.library import OTHER, OWNER, Library
 
@@ -165,3 +167,49 @@ async def test_a_span_beyond_the_text_is_cut_and_a_backward_one_refused(library:
     assert read.text == TEXT.decode()[4:]
     with pytest.raises(ParleyError, match="before"):
         await handlers.read_passage(ReadPassage(owner_id=OWNER, document_id=document.id, start=4, end=2))
+
+
+@pytest.mark.parametrize(("start", "end"), [(10**30, 10**30), (0, 2**31), (-1, 4)])
+def test_a_span_beyond_any_text_is_no_request(start: int, end: int) -> None:
+    with pytest.raises(ValidationError):
+        ReadPassage(owner_id=OWNER, document_id=MISSING, start=start, end=end)
+
+
+async def test_the_farthest_span_is_empty(library: Library) -> None:
+    document = await library.upload(TEXT)
+    last = 2**31 - 1
+    read = await library.parts.handlers.read_passage(
+        ReadPassage(owner_id=OWNER, document_id=document.id, start=last, end=last)
+    )
+    assert (read.before, read.text, read.after) == ("", "", "")
+
+
+async def test_collections_of_others_are_neither_listed_nor_counted(library: Library) -> None:
+    await library.upload(TEXT, collection="manuals")
+    await library.upload(TEXT, owner=OTHER, collection="manuals")
+    await library.upload(b"Letters of Bob.", owner=OTHER, collection="letters")
+
+    async def listed(owner: str) -> list[tuple[str, int, int]]:
+        found = await library.parts.handlers.list_collections(ListCollections(owner_id=owner))
+        return [(one.name, one.documents, one.chunks) for one in found.collections]
+
+    assert await listed(OWNER) == [("manuals", 1, 1)]
+    assert await listed(OTHER) == [("letters", 1, 1), ("manuals", 1, 1)]
+    assert await listed("eve") == []
+
+
+async def test_passages_are_given_to_their_owner_only(library: Library) -> None:
+    document = await library.upload(TEXT)
+    passages = Passages(library.database)
+    ids = [row[0] for row in await library.chunks()]
+
+    async def given(owner: str) -> tuple[list[str], list[str], str | None]:
+        span = await passages.span(owner, document.id, 0, 8, 0)
+        return (
+            list(await passages.by_id(owner, ids)),
+            [chunk.id for chunk in await passages.of_document(owner, document.id, 0, 10)],
+            span and span.text,
+        )
+
+    assert await given(OWNER) == (ids, ids, "The pump")
+    assert await given(OTHER) == ([], [], None)

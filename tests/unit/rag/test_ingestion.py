@@ -4,11 +4,13 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
-from parley_contracts.rag import DeleteDocument, DocumentStatus
+from parley_contracts.rag import DeleteDocument, Document, DocumentStatus
 from parley_rag.assembly import assemble
 from parley_rag.measures import Measures
 from parley_rag.settings import RagSettings
+from parley_rag.tables import DocumentRow
 from prometheus_client import CollectorRegistry
+from sqlalchemy import update
 
 from tests.unit.rag.library import OWNER, Library
 from tests.unit.rag.papers import pdf, scanned_pdf
@@ -129,14 +131,45 @@ async def test_an_unreadable_document_fails_with_its_reason_and_can_be_sent_agai
     assert (again.document.id, again.document.status) == (document.id, DocumentStatus.QUEUED)
 
 
-async def test_content_that_is_missing_or_differs_fails(library: Library) -> None:
+async def age(library: Library, document: Document, by_s: int) -> None:
+    """Let the document have been asked for earlier than it was."""
+    async with library.database.writing() as session:
+        earlier = DocumentRow.wanted_at_ms - by_s * 1000
+        await session.execute(
+            update(DocumentRow).where(DocumentRow.id == document.id).values(wanted_at_ms=earlier)
+        )
+
+
+async def test_a_job_that_comes_before_its_original_is_tried_again(library: Library) -> None:
+    created = await library.create(b"Words.")
+    job = await library.put(b"Words.", created.document)
+    await library.bus.objects.delete(job.object_key)
+    await age(library, created.document, by_s=100)
+    with pytest.raises(ParleyError) as caught:
+        await library.parts.ingestion.run(job)
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    assert (await library.read(created.document.id)).status is DocumentStatus.QUEUED
+    await library.parts.ingestion.run(await library.put(b"Words.", created.document))
+    assert (await library.read(created.document.id)).status is DocumentStatus.READY
+
+
+async def test_an_upload_that_was_not_completed_fails_and_can_be_sent_again(library: Library) -> None:
+    created = await library.create(b"Words.")
+    job = await library.put(b"Words.", created.document)
+    await library.bus.objects.delete(job.object_key)
+    await age(library, created.document, by_s=121)
+    await library.parts.ingestion.run(job)
+    failed = await library.read(created.document.id)
+    assert failed.status is DocumentStatus.FAILED
+    assert failed.error == "The upload was not completed; upload the file again."
+    assert (await library.upload(b"Words.")).status is DocumentStatus.READY
+
+
+async def test_content_that_differs_fails(library: Library) -> None:
     created = await library.create(b"What was announced.")
     job = await library.put(b"What came.", created.document)
     await library.parts.ingestion.run(job)
     assert "damaged" in ((await library.read(created.document.id)).error or "")
-    await library.bus.objects.delete(job.object_key)
-    await library.parts.ingestion.run(job)
-    assert "no longer stored" in ((await library.read(created.document.id)).error or "")
 
 
 async def test_a_document_deleted_while_it_waits_leaves_nothing(library: Library) -> None:
@@ -145,6 +178,7 @@ async def test_a_document_deleted_while_it_waits_leaves_nothing(library: Library
     await library.parts.handlers.delete_document(
         DeleteDocument(owner_id=OWNER, document_id=created.document.id)
     )
+    assert library.bus.objects.kept == {}
     await library.parts.ingestion.run(job)
     assert library.bus.objects.kept == {}
 

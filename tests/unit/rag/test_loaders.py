@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parley_rag.load.__main__ import load
 from parley_rag.load.extraction import BlockKind, Extraction, UnreadableDocument
-from parley_rag.load.sniff import DocumentKind
+from parley_rag.load.sniff import DocumentKind, sniff
 
 from tests.unit.rag.papers import pdf, scanned_pdf
 
@@ -165,3 +165,15 @@ def test_blocks_are_ordered_spans_of_storable_text_whatever_is_read(text: str, n
     for before, block in zip(ends, read.blocks, strict=False):
         assert before <= block.start < block.end <= len(read.text)
         assert read.text[block.start : block.end].strip()
+
+
+def test_a_comment_before_the_first_tag_hides_no_page() -> None:
+    page = b"\n<!-- a - b -- c -->\n<!--->--> <!---->\n<!DOCTYPE html><p>Pumps</p>"
+    assert load(page, "a.txt")[0] is DocumentKind.HTML
+    assert sniff(b"<?xml version='1.0'?>" + page, "a.txt") is DocumentKind.HTML
+    assert load(b"<!-- <html> is not closed <html>", "a.txt")[0] is DocumentKind.PLAIN
+
+
+def test_markdown_leaves_comments_out_even_unclosed_ones() -> None:
+    _, read = load(b"Words.\n\n<div>A <b>box</b></div>\n\n<!-- one -->\n\nMore.\n\n<!-- two <b", "a.md")
+    assert [text for _, text in blocks(read)] == ["Words.", "A box", "More."]

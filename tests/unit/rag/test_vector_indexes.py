@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid5
 
 import pytest
-from parley_contracts.errors import ParleyError
-from parley_rag.backends.edge import EdgeIndex, open_edge
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_rag.backends.edge import Patience, open_edge
 from parley_rag.backends.memory import MemoryIndex
 from parley_rag.backends.server import ServerIndex
 from parley_rag.passages import chunk_id
@@ -137,7 +138,7 @@ async def test_all_indexes_score_words_alike(index: VectorIndex) -> None:
 async def test_what_was_put_outlives_a_kill_of_the_index_process(tmp_path: Path) -> None:
     async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as index:
         await index.put(passages())
-        kill(index)
+        os.kill(index_process(tmp_path), signal.SIGKILL)
         assert await index.count("ada", DOCUMENT) == 3
     async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as index:
         assert await index.count("ada", DOCUMENT) == 3
@@ -154,21 +155,76 @@ async def test_an_answer_nobody_waits_for_any_more_is_not_given_to_the_next(tmp_
             assert await index.count("ada", DOCUMENT) == 3
 
 
-def kill(index: EdgeIndex) -> None:
-    pid = index.child_pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+def index_process(path: Path) -> int:
+    """Return the process id of the child whose shard is below `path`."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, status = (folder / "cmdline").read_bytes(), (folder / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if os.fsencode(path) in command and f"PPid:\t{os.getpid()}\n" in status:
+            return int(folder.name)
+    raise AssertionError("there is no index process")
 
 
 async def test_a_check_starts_a_dead_index_process_anew(tmp_path: Path) -> None:
     async with open_edge(tmp_path / "vectors", DIMENSIONS, "english") as index:
-        dead = index.child_pid
-        kill(index)
-        async with asyncio.timeout(10):
-            while index.child_pid == dead:
-                await index.check()
-                await asyncio.sleep(0)
+        dead = index_process(tmp_path)
+        os.kill(dead, signal.SIGKILL)
+        await index.check()
+        assert index_process(tmp_path) != dead
         assert await index.count("ada", DOCUMENT) == 0
+
+
+@asynccontextmanager
+async def hung_index(path: Path, patience: Patience) -> AsyncGenerator[VectorIndex, None]:
+    """Yield an index of three passages whose process does not go on."""
+    async with open_edge(path / "vectors", DIMENSIONS, "english", patience) as index:
+        await index.put(passages())
+        os.kill(index_process(path), signal.SIGSTOP)
+        yield index
+
+
+async def test_an_index_process_that_hangs_is_ended_and_the_next_one_answers(tmp_path: Path) -> None:
+    async with asyncio.timeout(30), hung_index(tmp_path, Patience(read_s=0.2)) as index:
+        with pytest.raises(ParleyError, match="does not answer") as caught:
+            await index.search("water", None, Scope("ada"), 5)
+        assert caught.value.code is ErrorCode.UNAVAILABLE
+        assert await index.count("ada", DOCUMENT) == 3
+
+
+async def test_a_hung_index_process_is_ended_though_every_asker_gives_up_sooner(tmp_path: Path) -> None:
+    async with asyncio.timeout(30), hung_index(tmp_path, Patience(read_s=2.0)) as index:
+
+        async def ask_for_a_moment() -> int:
+            try:
+                async with asyncio.timeout(1.2):
+                    return await index.count("ada", DOCUMENT)
+            except (TimeoutError, ParleyError):
+                return 0
+
+        hung = index_process(tmp_path)
+        while await ask_for_a_moment() == 0:
+            pass
+        assert index_process(tmp_path) != hung
+
+
+async def test_a_check_finds_a_hung_index_process(tmp_path: Path) -> None:
+    async with asyncio.timeout(30), hung_index(tmp_path, Patience(read_s=0.2)) as index:
+        with pytest.raises(ParleyError, match="does not answer"):
+            await index.check()
+        await index.check()
+
+
+async def test_checks_do_not_keep_the_index_process_from_its_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "parley.rag")
+    async with asyncio.timeout(30), open_edge(tmp_path / "v", DIMENSIONS, "english", idle_s=0.3) as index:
+        await index.put(passages())
+        while "vector index process rests" not in caplog.messages:
+            await index.check()
+        assert await index.count("ada", DOCUMENT) == 3
 
 
 async def test_an_index_that_cannot_be_opened_says_so(tmp_path: Path) -> None:

@@ -5,55 +5,92 @@ import logging
 import marshal
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parley_contracts.errors import ErrorCode, ParleyError
 
-from parley_rag.backends.edge_shard_protocol import LENGTH
+from parley_rag.backends.edge_shard_protocol import LENGTH, RESTING
 from parley_rag.vectors import Candidate, IndexedPassage, Scope
 
 _log = logging.getLogger("parley.rag")
 _CLOSE_S = 10.0
+_IDLE_S = 20.0  # after which the child rests
+_CHECK_S = 1.5
+_READ_S = 1.0  # in which an answer is read that has been waiting in the pipe
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the child may be silent while it is asked, before it counts as hung."""
+
+    start_s: float = 90.0  # it may have to wait for another run to let go of the shard
+    read_s: float = 20.0
+    write_s: float = 120.0
+    rest_s: float = 900.0  # optimising everything that was ever added
 
 
 class _ChildDied(Exception):
     """The child ended while it was being asked."""
 
 
+class _ChildHung(Exception):
+    """The child has been silent for longer than is bearable."""
+
+
 class _Child:
     """One run of the child: numbered requests out, replies in the same order back."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, patience: Patience) -> None:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the child was started without pipes")
         self.process = process
         self._out, self._in = process.stdin, process.stdout
         self._number = 0
         self._length: int | None = None  # of the frame that is being read
+        self._patience = patience
+        self.is_resting = False
+        # When it has to be heard of again. It outlives askers: their deadlines are shorter than its patience.
+        self._due_s: float | None = _now_s() + patience.start_s
 
     @property
     def is_alive(self) -> bool:
         return self.process.returncode is None and not self._in.at_eof()
 
-    async def ask(self, operation: str, *arguments: Any) -> Any:
+    async def ask(self, patience_s: float, operation: str, *arguments: Any) -> Any:
         """Return the child's answer, skipping answers whose askers have gone."""
         self._number += 1
         body = marshal.dumps((self._number, operation, *arguments))
+        if self._due_s is None:
+            self._due_s = _now_s() + patience_s
         try:
-            self._out.write(LENGTH.pack(len(body)) + body)
-            await self._out.drain()
-            while True:
-                number, succeeded, result = marshal.loads(await self._frame())
-                if number == self._number:
-                    break
+            async with asyncio.timeout_at(max(self._due_s, _now_s() + min(_READ_S, patience_s))) as limit:
+                self._out.write(LENGTH.pack(len(body)) + body)
+                await self._out.drain()
+                succeeded, result = await self._answer(patience_s, limit)
+        except TimeoutError as error:
+            raise _ChildHung from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise _ChildDied from error
         if not succeeded:
             _log.error("vector index refused", extra={"operation": operation, "reason": result})
             raise ParleyError(ErrorCode.INTERNAL, "The search index could not do that.")
         return result
+
+    async def _answer(self, patience_s: float, limit: asyncio.Timeout) -> tuple[bool, Any]:
+        """Return the answer to the last request; every sign of life moves the limit."""
+        while True:
+            number, succeeded, result = marshal.loads(await self._frame())
+            self.is_resting = number == RESTING and result
+            if number == self._number:
+                self._due_s = None
+                return succeeded, result
+            if self.is_resting:
+                _log.debug("vector index process rests")
+            self._due_s = _now_s() + (self._patience.rest_s if self.is_resting else patience_s)
+            limit.reschedule(self._due_s)
 
     async def _frame(self) -> bytes:
         """Read a frame; being cancelled half-way leaves the pipe where it can be read on."""
@@ -69,37 +106,62 @@ class _Child:
             async with asyncio.timeout(_CLOSE_S):
                 await self.process.wait()
         except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once; what it had written is in its log."""
+        with suppress(ProcessLookupError):
             self.process.kill()
-            await self.process.wait()
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self.process.wait()
+        except TimeoutError:  # a disk that does not answer holds it; the next run waits for its lock
+            _log.warning("vector index process does not end")
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class EdgeIndex:
-    """Speaks to the child, one question at a time, and starts it anew when it died."""
+    """Speaks to the child, one question at a time, and starts it anew when it died or hung."""
 
-    def __init__(self, path: Path, dimensions: int, language: str) -> None:
+    def __init__(self, path: Path, dimensions: int, language: str, patience: Patience, idle_s: float) -> None:
         self._command = (
             *(sys.executable, "-m", "parley_rag.backends.edge_shard"),
-            *(str(path), str(dimensions), language),
+            *(str(path), str(dimensions), language, str(idle_s)),
         )
+        self._patience = patience
         self._turn = asyncio.Lock()
         self._child: _Child | None = None
 
-    @property
-    def child_pid(self) -> int | None:
-        """The child's process id, while there is one."""
-        return self._child.process.pid if self._child else None
+    async def _read(self, operation: str, *arguments: Any) -> Any:
+        return await self._ask(self._patience.read_s, operation, *arguments)
 
-    async def _ask(self, operation: str, *arguments: Any) -> Any:
+    async def _write(self, operation: str, *arguments: Any) -> Any:
+        return await self._ask(self._patience.write_s, operation, *arguments)
+
+    async def _ask(self, patience_s: float, operation: str, *arguments: Any) -> Any:
         """Ask the child; every operation may be repeated, so one death in between goes unnoticed."""
         async with self._turn:
             try:
-                return await (await self._living()).ask(operation, *arguments)
+                return await self._ask_once(patience_s, operation, *arguments)
             except _ChildDied:
                 _log.warning("vector index process died; starting it anew")
             try:
-                return await (await self._living()).ask(operation, *arguments)
+                return await self._ask_once(patience_s, operation, *arguments)
             except _ChildDied as error:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The search index cannot be started.") from error
+
+    async def _ask_once(self, patience_s: float, operation: str, *arguments: Any) -> Any:
+        child = await self._living()
+        try:
+            return await child.ask(patience_s, operation, *arguments)
+        except _ChildHung as error:
+            _log.warning("vector index process hangs; ending it", extra={"operation": operation})
+            self._child = None
+            await child.kill()
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The search index does not answer.") from error
 
     async def _living(self) -> _Child:
         if self._child is not None and not self._child.is_alive:
@@ -109,12 +171,13 @@ class EdgeIndex:
             self._child = _Child(
                 await asyncio.create_subprocess_exec(
                     *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-                )
+                ),
+                self._patience,
             )
         return self._child
 
     async def put(self, passages: Sequence[IndexedPassage]) -> None:
-        await self._ask(
+        await self._write(
             "put",
             [
                 (item.id, item.owner_id, item.collection, item.document_id, item.vector, item.words)
@@ -126,21 +189,31 @@ class EdgeIndex:
         self, words: str, vector: bytes | None, scope: Scope, limit: int
     ) -> tuple[Candidate, ...]:
         inside = (scope.owner_id, scope.collections, scope.document_ids, scope.hidden_document_ids)
-        return tuple(Candidate(*found) for found in await self._ask("search", words, vector, inside, limit))
+        return tuple(Candidate(*found) for found in await self._read("search", words, vector, inside, limit))
 
     async def remove_document(self, owner_id: str, document_id: str) -> None:
-        await self._ask("remove", owner_id, document_id)
+        await self._write("remove", owner_id, document_id)
 
     async def count(self, owner_id: str, document_id: str) -> int:
-        return await self._ask("count", owner_id, document_id)
+        return await self._read("count", owner_id, document_id)
 
     async def flush(self) -> None:
-        await self._ask("flush")
+        await self._write("flush")
+
+    async def start(self) -> None:
+        """Start the child and wait for its first answer."""
+        await self._read("check")
 
     async def check(self) -> None:
-        """Raise when the child cannot be started; a living one is not asked, so that it gets its rest."""
-        if self._child is None or not self._child.is_alive:
-            await self._ask("check")
+        """Raise when the child cannot be started or does not answer; one that is asked or rests is let be."""
+        if self._turn.locked():
+            return
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                await self._read("check")
+        except TimeoutError as error:
+            if self._child is None or not self._child.is_resting:
+                raise ParleyError(ErrorCode.UNAVAILABLE, "The search index does not answer.") from error
 
     async def close(self) -> None:
         """Let the child write everything and end."""
@@ -151,11 +224,18 @@ class EdgeIndex:
 
 
 @asynccontextmanager
-async def open_edge(path: Path, dimensions: int, language: str) -> AsyncGenerator[EdgeIndex, None]:
+async def open_edge(
+    path: Path,
+    dimensions: int,
+    language: str,
+    patience: Patience | None = None,
+    *,
+    idle_s: float = _IDLE_S,
+) -> AsyncGenerator[EdgeIndex, None]:
     """Yield the index whose shard is at `path`."""
-    index = EdgeIndex(path, dimensions, language)
+    index = EdgeIndex(path, dimensions, language, patience or Patience(), idle_s)
     try:
-        await index.check()
+        await index.start()
         yield index
     finally:
         await index.close()

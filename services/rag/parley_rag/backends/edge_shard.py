@@ -18,11 +18,10 @@ from typing import Any
 
 import qdrant_edge as qdrant
 
-from parley_rag.backends.edge_shard_protocol import LENGTH
+from parley_rag.backends.edge_shard_protocol import LENGTH, RESTING
 from parley_rag.backends.words import Terms, WordWeights
 
 KEYS = ("owner_id", "collection", "document_id")
-_IDLE_S = 20.0
 _LOCK_WAIT_S = 30.0
 _READ_BYTES = 1 << 20
 _DENSE, _WORDS = "meaning", "words"
@@ -99,9 +98,11 @@ class Shard:
     def rest(self) -> None:
         """Optimise and flush after changes; searches wait meanwhile, so it is for idle times."""
         if self._changed:
+            _reply((RESTING, True, True))
             self._shard.optimize()
             self._shard.flush()
             self._changed = False
+            _reply((RESTING, True, False))
 
     def close(self) -> None:
         self._shard.flush()
@@ -157,18 +158,23 @@ def _document(owner_id: str, document_id: str) -> qdrant.Filter:
     return qdrant.Filter(must=[_is("owner_id", (owner_id,)), _is("document_id", (document_id,))])
 
 
-def _requests(shard: Shard) -> Iterator[tuple[Any, ...]]:
-    """Yield the parent's requests; rest when none comes for a while."""
+def _requests(shard: Shard, idle_s: float) -> Iterator[tuple[Any, ...]]:
+    """Yield the parent's requests; rest when none but checks come for a while."""
     buffer = bytearray()
+    rest_at_s = time.monotonic() + idle_s
     while True:
         while len(buffer) >= LENGTH.size:
             end = LENGTH.size + LENGTH.unpack_from(buffer)[0]
             if len(buffer) < end:
                 break
-            yield marshal.loads(buffer[LENGTH.size : end])
+            request = marshal.loads(buffer[LENGTH.size : end])
+            yield request
             del buffer[:end]
-        while not select.select([0], [], [], _IDLE_S)[0]:
+            if request[1] != "check":
+                rest_at_s = time.monotonic() + idle_s
+        while not select.select([0], [], [], max(0.0, rest_at_s - time.monotonic()))[0]:
             shard.rest()
+            rest_at_s = time.monotonic() + idle_s
         data = os.read(0, _READ_BYTES)
         if not data:
             return
@@ -202,6 +208,7 @@ def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to end, by closing the pipe
         signal.signal(name, signal.SIG_IGN)
     path, dimensions, language = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    idle_s = float(sys.argv[4])
     _lock(path)
     shard = Shard(path, dimensions, language)
     operations = {
@@ -209,7 +216,7 @@ def main() -> None:
         for operation in (shard.put, shard.search, shard.remove, shard.count, shard.flush, shard.check)
     }
     try:
-        for number, operation, *arguments in _requests(shard):
+        for number, operation, *arguments in _requests(shard, idle_s):
             try:
                 _reply((number, True, operations[operation](*arguments)))
             except Exception as error:  # noqa: BLE001  the engine raises bare Exception; the parent logs it

@@ -9,7 +9,7 @@ import resource
 import sys
 
 from parley_rag.chunking import ChunkSize, cut
-from parley_rag.load.extraction import Extraction, UnreadableDocument
+from parley_rag.load.extraction import Extraction, UnreadableDocument, too_much_text
 from parley_rag.load.sniff import DocumentKind, sniff
 
 
@@ -31,11 +31,13 @@ def load(data: bytes, name: str) -> tuple[DocumentKind, Extraction]:
     return kind, extraction
 
 
-def _read(data: bytes, name: str, target_chars: int) -> dict[str, object]:
+def _read(data: bytes, name: str, target_chars: int, text_chars: int) -> dict[str, object]:
     try:
         kind, extraction = load(data, name)
     except UnreadableDocument as error:
         return {"unreadable": str(error)}
+    if len(extraction.text) > text_chars:
+        return {"unreadable": too_much_text(text_chars)}
     chunks = cut(extraction, ChunkSize(target_chars=target_chars))
     return {
         "content_type": kind.value,
@@ -47,12 +49,13 @@ def _read(data: bytes, name: str, target_chars: int) -> dict[str, object]:
 
 
 def main() -> None:
-    name, memory_bytes, cpu_s, target_chars = sys.argv[1], *map(int, sys.argv[2:5])
+    name, memory_bytes, cpu_s, target_chars, text_chars = sys.argv[1], *map(int, sys.argv[2:6])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    result = _read(sys.stdin.buffer.read(), name, target_chars)
-    sys.stdout.write(json.dumps(result))
+    result = _read(sys.stdin.buffer.read(), name, target_chars, text_chars)
+    # A lone surrogate becomes its JSON escape.
+    sys.stdout.buffer.write(json.dumps(result, ensure_ascii=False).encode(errors="backslashreplace"))
 
 
 if __name__ == "__main__":

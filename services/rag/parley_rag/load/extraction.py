@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufeff]")
 _LINE_ENDS = re.compile(r"\r\n?|\x0c|\u2028|\u2029|\x85")
@@ -11,6 +10,11 @@ _LINE_ENDS = re.compile(r"\r\n?|\x0c|\u2028|\u2029|\x85")
 
 class UnreadableDocument(Exception):
     """The document cannot be read; the text says why, for people."""
+
+
+def too_much_text(limit_chars: int) -> str:
+    """Return what people are told about a text that is too long."""
+    return f"The file holds more than {limit_chars:,} characters of text."
 
 
 class BlockKind(StrEnum):
@@ -40,12 +44,6 @@ class Extraction:
     blocks: tuple[Block, ...]
     title: str | None = None
     page_starts: tuple[int, ...] = ()
-
-
-class Loader(Protocol):
-    """Reads the bytes of one kind of document; UnreadableDocument says why it cannot."""
-
-    def __call__(self, data: bytes) -> Extraction: ...
 
 
 def storable(text: str) -> str:

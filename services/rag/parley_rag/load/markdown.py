@@ -9,20 +9,22 @@ from markdown_it.token import Token
 from parley_rag.load.extraction import BlockKind, Extraction, HeadingPath, TextBuilder
 from parley_rag.load.sniff import decode
 
-_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?\n)(?:---|\.\.\.)\s*\n", re.S)
-_FRONT_TITLE = re.compile(r"^title:\s*[\"']?(.+?)[\"']?\s*$", re.M)
-_TAG = re.compile(r"<!--.*?-->|<[^>]+>", re.S)
+# No character is looked at from many starts: what is not closed ends at the text's end or at the next `<`.
+_FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)(?:---|\.\.\.)[^\S\n]*\n", re.S)
+_FRONT_TITLE = re.compile(r"^title:(.*)$", re.M)
+_TAG = re.compile(r"<!--.*?(?:-->|\Z)|<[^<>]+>", re.S)
 
 
 def load_markdown(data: bytes) -> Extraction:
     """Read Markdown (CommonMark with tables)."""
     source = decode(data).lstrip("\ufeff").replace("\r\n", "\n")
     front = _FRONT_MATTER.match(source)
-    front_title = _FRONT_TITLE.search(front.group(1)) if front else None
+    line = _FRONT_TITLE.search(front.group(1)) if front else None
+    front_title = line.group(1).strip().strip("\"'") if line else None
     body = source[front.end() :] if front else source
     writer = _Writer()
     writer.write(MarkdownIt("commonmark").enable("table").parse(body))
-    return writer.builder.build(front_title.group(1) if front_title else writer.title)
+    return writer.builder.build(front_title or writer.title)
 
 
 class _Writer:

@@ -40,8 +40,11 @@ _BINARY_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"OggS", "a sound file"),
     (b"RIFF", "a sound, image or video file"),
 )
-_HTML_START = re.compile(r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html[\s>])", re.I | re.S)
-_HTML_TAG = re.compile(r"<(p|div|h[1-6]|body|head|table|ul|ol|span|br|a|title)\b[^>]*>", re.I)
+# A comment is matched in one way only and is not given back, so that the work is linear.
+_HTML_START = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?>(?:<!--(?:[^-]|-(?!->))*-->\s*)*)<(?:!doctype\s+html|html[\s>])", re.I
+)
+_HTML_TAG = re.compile(r"<(p|div|h[1-6]|body|head|table|ul|ol|span|br|a|title)\b[^<>]*>", re.I)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MARKDOWN_SUFFIXES = frozenset({".md", ".markdown", ".mkd", ".mdx"})
 _HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
