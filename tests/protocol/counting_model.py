@@ -19,6 +19,7 @@ class CountingModel:
 
     on_call: Callable[[GenerateJob], None]
     can_continue: bool = False
+    gap_s: float = GAP_S
     pool: str = POOL
     calls: list[str] = field(default_factory=list[str])
 
@@ -33,6 +34,6 @@ class CountingModel:
         self.calls.append(job.turn.turn_id)
         call = len(self.calls)
         for number in range(written.count(" "), PIECES):
-            await asyncio.sleep(GAP_S)
+            await asyncio.sleep(self.gap_s)
             yield TextChunk(f"{job.question}-{call}.{number}\N{LOWER LEFT BALLPOINT PEN}\U0001f58b ")
         yield FinalChunk(TokenUsage(prompt_tokens=1, completion_tokens=PIECES), "stop")

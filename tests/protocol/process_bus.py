@@ -1,4 +1,4 @@
-"""One simulated process's view of a shared bus: counts operations and lets a planned fault meet any of them."""
+"""One simulated process's view of a shared bus: counts operations, and any may meet a planned fault."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,6 +6,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 from parley_messaging.bus import (
@@ -14,7 +15,6 @@ from parley_messaging.bus import (
     NotStoredError,
     OnDelivery,
     OnDrop,
-    QueuedJob,
     Reply,
     Request,
     StoreAck,
@@ -26,48 +26,13 @@ from parley_messaging.memory_bus import MemoryBus, MemoryObjects
 from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import WorkQueue
 
+from tests.protocol.planned_faults import Delay, Fault, Freeze, Kill, Lose, Refuse, Thaw
+from tests.protocol.process_jobs import ProcessJobSource, do_nothing
 from tests.protocol.virtual_time import Process
 
 Result = TypeVar("Result")
 
 READ_TIMEOUT_S = 2.0
-LET_RUN_S = 0.01
-
-
-@dataclass(frozen=True)
-class Kill:
-    """The process dies, before or after the operation has its effect."""
-
-    is_after: bool = False
-
-
-@dataclass(frozen=True)
-class Freeze:
-    """The process stops and goes on later, or when another one's `Thaw` says so."""
-
-    for_s: float | None = 8.0
-    is_after: bool = False
-
-
-@dataclass(frozen=True)
-class Thaw:
-    """Just before the operation, another process goes on and has a moment to run."""
-
-    process: str
-    let_run_s: float = LET_RUN_S
-
-
-@dataclass(frozen=True)
-class Lose:
-    """A store, a request or a fetch has its effect and its answer is lost; else nothing has an effect."""
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """The operation has no effect and fails as an operation on a server that is away does."""
-
-
-Fault = Kill | Freeze | Thaw | Lose | Refuse
 
 
 @dataclass
@@ -111,47 +76,6 @@ class _Responder:
             reply.set_result(answer)
 
 
-class _Job:
-    def __init__(self, bus: "ProcessBus", job: QueuedJob) -> None:
-        self._bus, self._job = bus, job
-        self.subject, self.data = job.subject, job.data
-        self.headers, self.deliveries = job.headers, job.deliveries
-
-    async def ack(self) -> None:
-        await self._bus.operate("ack", self._job.ack, lost=_nothing)
-
-    async def release(self, delay_s: float) -> None:
-        await self._bus.operate("release", lambda: self._job.release(delay_s), lost=_nothing)
-
-    async def in_progress(self) -> None:
-        await self._bus.operate("in_progress", self._job.in_progress, lost=_nothing)
-
-
-class _Source:
-    def __init__(self, bus: "ProcessBus", source: Any, queue: WorkQueue) -> None:
-        self._bus, self._source, self._queue = bus, source, queue
-
-    async def fetch(self, timeout_s: float) -> QueuedJob | None:
-        self._bus.require_life()
-        # The wait itself is no operation: what is counted is a job on its way to this process.
-        job = await self._source.fetch(timeout_s)
-        if job is None:
-            self._bus.require_life()
-            return None
-
-        async def arrive() -> QueuedJob | None:
-            return _Job(self._bus, job)
-
-        async def lost() -> QueuedJob | None:
-            return None
-
-        return await self._bus.operate(f"fetch {self._queue.stream}", arrive, lost=lost)
-
-    async def close(self) -> QueuedJob | None:
-        self._bus.require_life()
-        return await self._source.close()
-
-
 class _Heard:
     def __init__(self, bus: "ProcessBus", subscription: Subscription) -> None:
         self._bus, self._subscription = bus, subscription
@@ -160,10 +84,6 @@ class _Heard:
         self._bus.require_life()
         self._bus.subscriptions.remove(self._subscription)
         await self._subscription.unsubscribe()
-
-
-async def _nothing() -> None:
-    return None
 
 
 class ProcessBus:
@@ -180,6 +100,7 @@ class ProcessBus:
         self._network = network
         self._bus = network.bus
         self._faults: dict[int, Fault] = {}
+        self._losing: dict[str, int] = {}
         self._on_death = on_death
         network.processes[process.name] = self
 
@@ -191,8 +112,16 @@ class ProcessBus:
         """Let `fault` meet the operation that comes as number `after`, counted from now, 1 is the next."""
         self._faults[self.operations + after] = fault
 
-    def forget_faults(self) -> None:
-        self._faults.clear()
+    def _fault(self, name: str) -> Fault | None:
+        fault = self._faults.pop(self.operations, None)
+        if isinstance(fault, Lose):
+            self._losing[fault.only] = self._losing.get(fault.only, 0) + fault.times
+            fault = None
+        for only, left in self._losing.items():
+            if left and name.startswith(only):
+                self._losing[only] -= 1
+                return Lose()
+        return fault
 
     # -- faults -------------------------------------------------------------------------------------
 
@@ -235,7 +164,7 @@ class ProcessBus:
         """Do one operation, or what the fault that is planned for it makes of it."""
         self.require_life()
         self.operations += 1
-        fault = self._faults.pop(self.operations, None)
+        fault = self._fault(name)
         self._network.note(f"{self.process.name} #{self.operations} {name}{f'  <- {fault}' if fault else ''}")
         self.has_met_fault = self.has_met_fault or fault is not None
         match fault:
@@ -246,6 +175,8 @@ class ProcessBus:
             case Thaw(process=other, let_run_s=let_run_s):
                 self._network.processes[other].thaw()
                 await asyncio.sleep(let_run_s)
+            case Delay(for_s=for_s):
+                await asyncio.sleep(for_s)
             case Lose() if lost is not None:
                 return await lost()
             case Refuse() if (refused or lost) is not None:
@@ -327,14 +258,14 @@ class ProcessBus:
 
     async def publish(self, subject: str, data: bytes, *, reply: str = "") -> None:
         name = f"publish {_short(subject)} {_event(data)}"
-        await self.operate(name, lambda: self._bus.publish(subject, data, reply=reply), lost=_nothing)
+        await self.operate(name, lambda: self._bus.publish(subject, data, reply=reply), lost=do_nothing)
 
     async def subscribe(
         self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
     ) -> Subscription:
         async def hear(delivery: Delivery) -> None:
             name = f"hear {_short(delivery.subject)} {_event(delivery.data)}"
-            await self.operate(name, lambda: on_delivery(delivery), lost=_nothing)
+            await self.operate(name, lambda: on_delivery(delivery), lost=do_nothing)
 
         async def begin() -> Subscription:
             found = await self._bus.subscribe(subject, hear, on_drop=on_drop)
@@ -384,16 +315,16 @@ class ProcessBus:
         name = f"next {_short(subject)} from {from_stream_seq}"
         return await self._read(name, lambda: self._bus.next_stored(stream, subject, from_stream_seq))
 
-    async def open_jobs(self, queue: WorkQueue) -> _Source:
+    async def open_jobs(self, queue: WorkQueue) -> ProcessJobSource:
         self.require_life()
-        return _Source(self, await self._bus.open_jobs(queue), queue)
+        return ProcessJobSource(self, await self._bus.open_jobs(queue), queue)
 
     async def queue_depth(self, queue: WorkQueue) -> int:
         return await self._bus.queue_depth(queue)
 
 
 def _short(subject: str) -> str:
-    parts = subject.removeprefix("parley.v1.").split(".")
+    parts = subject.removeprefix(f"{subjects.PREFIX}.").split(".")
     return ".".join(part if len(part) < 20 else part[:6] for part in parts)
 
 

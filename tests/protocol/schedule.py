@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 from tests.protocol.cluster import ROLES, Cluster
-from tests.protocol.process_bus import Fault
-from tests.protocol.turn_record import jobs_left, violations
+from tests.protocol.counting_model import GAP_S
+from tests.protocol.planned_faults import Fault
+from tests.protocol.turn_record import jobs_left, left, violations
 from tests.protocol.virtual_time import run_virtually
 
 REST_STEP_S = 0.25
@@ -53,13 +54,14 @@ Action = Start | Watch | Cancel | Plan | Pause
 
 @dataclass
 class Verdict:
-    """What a schedule led to."""
+    """What a schedule led to; `ended_s` is the longest that a viewer waited for the end."""
 
     violations: list[str]
     trace: list[str]
     met: int
     ended_s: float
     model_calls: int
+    outcomes: set[str]
 
 
 def _act(cluster: Cluster, action: Start | Watch | Cancel | Plan) -> None:
@@ -85,7 +87,7 @@ async def _come_to_rest(cluster: Cluster) -> None:
         await asyncio.sleep(REST_STEP_S)
         frozen = any(cluster.running[role].bus.process.is_frozen for role in ROLES)
         dead = any(cluster.running[role].bus.process.is_dead for role in ROLES)
-        is_busy = frozen or dead or cluster.clients_at_work or jobs_left(cluster.network.bus)
+        is_busy = frozen or dead or cluster.clients_at_work or jobs_left(cluster.network.bus) or left(cluster)
         quiet_s = 0.0 if is_busy else quiet_s + REST_STEP_S
 
 
@@ -98,17 +100,24 @@ async def _run(schedule: tuple[Action, ...], cluster: Cluster) -> Verdict:
         else:
             _act(cluster, action)
     await _come_to_rest(cluster)
-    for process in cluster.network.processes.values():
-        process.forget_faults()
     met = sum(process.has_met_fault for process in cluster.network.processes.values())
-    ended_s = max(viewer.ended_s for viewer in cluster.viewers)
-    return Verdict(violations(cluster), cluster.network.trace, met, ended_s, len(cluster.model.calls))
+    ended_s = max(viewer.ended_s - viewer.began_s for viewer in cluster.viewers)
+    return Verdict(
+        violations(cluster),
+        cluster.network.trace,
+        met,
+        ended_s,
+        len(cluster.model.calls),
+        {viewer.terminal for viewer in cluster.viewers},
+    )
 
 
 def run_schedule(
-    *schedule: Action, can_continue: bool = False, latency_s: float = 0.0, seed: int = 0
+    *schedule: Action, can_continue: bool = False, latency_s: float = 0.0, gap_s: float = GAP_S, seed: int = 0
 ) -> Verdict:
-    """Run a schedule on a cluster of its own, in virtual time; `seed` chooses how long each message travels."""
+    """Run a schedule on a cluster of its own, in virtual time; `seed` is of the chance of latencies."""
     return run_virtually(
-        lambda: _run(schedule, Cluster(can_continue=can_continue, latency_s=latency_s, seed=seed))
+        lambda: _run(
+            schedule, Cluster(can_continue=can_continue, latency_s=latency_s, gap_s=gap_s, seed=seed)
+        )
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from parley_contracts import subjects
 from parley_contracts.turn_events import TERMINAL_TYPES
-from parley_contracts.turns import EPOCH_SPAN, PEN_RECORD, PenClaim, Seal, TurnRef
+from parley_contracts.turns import EPOCH_SPAN, PEN_RECORD, PenClaim, Seal
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.streams import TURN_EVENTS, TURN_PEN, matches
 
@@ -42,17 +42,20 @@ def frames(bus: MemoryBus, turn_id: str) -> list[tuple[str, bytes]]:
     ]
 
 
-def finished_in_log(bus: MemoryBus, ref: TurnRef) -> bool:
-    """Return whether a whole answer stands in what a reader can take of a turn's log."""
-    last_seq, is_finished = 0, False
-    for _, frame in frames(bus, ref.turn_id):
+def knew_it_was_finished(bus: MemoryBus, turn_id: str, epoch: int) -> bool:
+    """Return whether a whole answer stood in what the writer of an epoch says that it follows."""
+    last_seq, finished_seq, follows = 0, 0, 0
+    for _, frame in frames(bus, turn_id):
         event = json.loads(frame)
         seq, is_opening = event["seq"], event["seq"] % EPOCH_SPAN == 0
+        if seq == epoch * EPOCH_SPAN:
+            follows = event["follows"]
         is_next = seq > last_seq >= event["follows"] if is_opening else seq == last_seq + 1
         if is_next:
             last_seq = seq
-            is_finished = event["type"] == "generation_finished" or (is_finished and not is_opening)
-    return is_finished
+            if event["type"] == "generation_finished" and not finished_seq:
+                finished_seq = seq
+    return 0 < finished_seq <= follows
 
 
 def violations(cluster: "Cluster") -> list[str]:
@@ -68,7 +71,7 @@ def violations(cluster: "Cluster") -> list[str]:
         elif seal is not None and viewer.text != seal.text:
             found.append(f"{viewer.name}: reads {viewer.text!r}, kept is {seal.text!r} ({seal.outcome})")
     found += [f"a job is left: {subject}" for subject in jobs_left(cluster.network.bus)]
-    return found + _left_in_processes(cluster)
+    return found + left(cluster)
 
 
 def _turn_faults(cluster: "Cluster", client_turn_id: str) -> list[str]:
@@ -97,19 +100,20 @@ def _turn_faults(cluster: "Cluster", client_turn_id: str) -> list[str]:
     return found
 
 
-def _left_in_processes(cluster: "Cluster") -> list[str]:
-    left: Counter[str] = Counter()
+def left(cluster: "Cluster") -> list[str]:
+    """Return what the parts of the processes still hold."""
+    found: Counter[str] = Counter()
     for running in cluster.running.values():
         name, parts = running.bus.process.name, running.parts
         if running.writers is not None:
-            left[f"{name} writers"] += running.writers.open_writers
+            found[f"{name} writers"] += running.writers.open_writers
         if running.loop is not None:
-            left[f"{name} jobs"] += running.loop.jobs_running
+            found[f"{name} jobs"] += running.loop.jobs_running
         if parts is not None:
-            left[f"{name} watches"] += parts.watches.open_watches + len(parts.watches._foreign)
+            found[f"{name} watches"] += parts.watches.open_watches + len(parts.watches._foreign)
         for holds in (running.holds, parts._holds if parts else None):
-            left[f"{name} holds"] += len(holds._held) if holds else 0
+            found[f"{name} holds"] += len(holds._held) if holds else 0
         for stops in (running.stops, parts._stops if parts else None):
             if stops is not None:
-                left[f"{name} stops"] += len(stops._followed) + len(stops._stopped) + len(stops._clocks)
-    return [f"left in {what}: {count}" for what, count in left.items() if count]
+                found[f"{name} stops"] += len(stops._followed) + len(stops._stopped) + len(stops._clocks)
+    return [f"left in {what}: {count}" for what, count in found.items() if count]

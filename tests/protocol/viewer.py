@@ -22,6 +22,7 @@ class Viewer:
     terminal: str = ""
     faults: list[str] = field(default_factory=list[str])
     watch: TurnWatch | None = None
+    began_s: float = 0.0
     ended_s: float = 0.0
     _attempt: int = 0
     _handed_seq: int = 0

@@ -25,7 +25,7 @@ class Process:
     name: str
     is_dead: bool = False
     is_frozen: bool = False
-    tasks: "WeakSet[asyncio.Task[Any]]" = field(default_factory=WeakSet)
+    tasks: "WeakSet[asyncio.Task[Any]]" = field(default_factory=WeakSet["asyncio.Task[Any]"])
     held: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     def context(self) -> Context:

@@ -89,8 +89,9 @@ class TurnWatch:
             if stored is not None:
                 self.has_log = True
                 self._position = stored.stream_seq + 1
-                # A frame that is not next stands in the log again later: writers go back N in order.
-                self._take(stored.data)
+                if not self._take(stored.data):
+                    # What it comes after may stand behind it: a writer has gone back to repeat that.
+                    self._buffer.append(stored.data)
             elif self._splice():
                 break
             else:
@@ -99,11 +100,10 @@ class TurnWatch:
         self.is_catching_up = False
 
     def _splice(self) -> bool:
-        while self._buffer:
-            if not self._take(self._buffer[0]):
-                return False
-            self._buffer.popleft()
-        return True
+        """Hand on what was heard or read ahead of its turn; False while something before it is missing."""
+        left = [frame for frame in sorted(self._buffer, key=_place) if not self._take(frame)]
+        self._buffer = deque((frame for frame in left if _place(frame) > self.last_seq), maxlen=BUFFER_FRAMES)
+        return not self._buffer
 
     async def is_behind(self, bus: Bus) -> bool:
         """Return whether the log holds something newer than this watch has handed on."""
@@ -112,9 +112,17 @@ class TurnWatch:
             return False
         self.has_log = True
         try:
-            return frame_seq(stored.data) > self.last_seq
+            # The newest may be a repeat behind an end that was missed: what was not read yet is read.
+            return frame_seq(stored.data) > self.last_seq or stored.stream_seq >= self._position
         except ValueError:
             return False
+
+
+def _place(frame: bytes) -> int:
+    try:
+        return frame_seq(frame)
+    except ValueError:
+        return 0
 
 
 class TurnWatches:

@@ -48,6 +48,12 @@ class GenerationWatch:
         elif kind in TERMINAL_TYPES:
             self._ended.set()
 
+    def forget(self, finished: GenerationFinished) -> None:
+        """Wait for a later end: another worker has the pen already."""
+        if self._finished is finished:
+            self._finished = None
+            self._ended.clear()
+
     async def finished(self) -> GenerationFinished | None:
         """Wait for the end: the generation's, or None when somebody else has ended the turn."""
         await self._ended.wait()

@@ -80,7 +80,7 @@ class TurnDoor:
             return await self._join(ref, found, 0, sink)
         watch = self._watches.open_new(ref.turn_id, sink)
         try:
-            is_repeat = await self._accept(command)
+            is_repeat = await self._accept(command) or await self._stands_elsewhere(ref, frame)
         except BaseException:
             await self._watches.close(watch)
             raise
@@ -92,6 +92,11 @@ class TurnDoor:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
         # What was heard before the repeat was recognised has been handed on already.
         return await self._join(ref, found, watch.last_seq, sink)
+
+    async def _stands_elsewhere(self, ref: TurnRef, frame: StartTurnFrame) -> bool:
+        """Return whether a turn that the client has named was run between the look for it and its store."""
+        found = await self._finder.find(ref.turn_id) if frame.turn_id is not None else None
+        return found is not None and found.home != ref.home
 
     def _command(self, ref: TurnRef, conversation_id: str, frame: StartTurnFrame) -> StartTurn:
         accepted_at_ms = now_ms()

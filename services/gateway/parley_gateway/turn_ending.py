@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from enum import Enum
 
 from parley_contracts import subjects
 from parley_contracts.citations import Citation
@@ -74,6 +75,15 @@ def new_seal(
     )
 
 
+class Sealing(Enum):
+    """What became of an attempt to end a turn."""
+
+    DONE = "done"
+    NOT_STORED = "not stored"
+    A_WORKER_WRITES = "a worker writes"
+    A_RUNNER_HAS_IT = "a runner has it"
+
+
 class TurnEnding:
     """Competes for the one slot that ends a turn, and does what follows from whatever stands there."""
 
@@ -82,31 +92,38 @@ class TurnEnding:
         self._pen = pen
         self._writers = writers
 
-    async def seal(self, number: int, seal: Seal) -> bool:
+    async def seal(self, number: int, seal: Seal, *, ends_writing: bool = True) -> Sealing:
         """Put the seal into slot `number` or a later one, and finish the turn with the seal that stands.
 
+        Args:
+            number: The first slot that the sealer knows to be free.
+            seal: The ending.
+            ends_writing: Whether it ends the turn over the head of a worker who has the pen. The seal of a
+                finished answer does not: another worker's text would already be before the viewers.
+
         Returns:
-            Whether everything is done; False when memory still has to store the turn, or a newer runner
-            has it.
+            What became of it.
         """
         turn_id = seal.turn.turn_id
         while True:
             standing = await self._pen.claim(turn_id, number, seal)
             if isinstance(standing, Seal):
                 return await self.finish(number, standing)
+            if standing.role is PenRole.WORKER and not ends_writing:
+                return Sealing.A_WORKER_WRITES
             if standing.role is PenRole.RUNNER and seal.outcome is not TurnOutcome.CANCELLED:
-                # A newer runner has the turn: only a stop ends it over his head.
-                return False
+                # Only a stop ends a turn over the head of a newer runner.
+                return Sealing.A_RUNNER_HAS_IT
             number += 1
 
-    async def finish(self, number: int, seal: Seal) -> bool:
-        """Store the turn, publish its terminal event; False when memory was away."""
+    async def finish(self, number: int, seal: Seal) -> Sealing:
+        """Store the turn and publish its terminal event."""
         stored = await self._store(seal)
         event = terminal_event(number, seal, stored)
         subject = subjects.turn_events(seal.turn.home, seal.turn.turn_id)
         async with self._writers.open(subject, number) as writer:
             await writer.append_settled(lambda _: encode_event(event), timeout_s=TERMINAL_STORED_S)
-        return stored != "pending"
+        return Sealing.NOT_STORED if stored == "pending" else Sealing.DONE
 
     async def _store(self, seal: Seal) -> str:
         if not seal.is_stored:

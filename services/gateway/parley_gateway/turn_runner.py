@@ -6,7 +6,7 @@ import logging
 from parley_contracts import headers
 from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
 from parley_contracts.turn_events import GenerationFinished
-from parley_contracts.turns import PenClaim, PenRole, Seal, StartTurn, TurnOutcome
+from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
 from parley_messaging import Bus, JobOutcome, QueuedJob
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen, new_nonce
@@ -19,7 +19,7 @@ from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.preparation import Preparation
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.running_turn import RunningTurn
-from parley_gateway.turn_ending import TurnEnding, new_seal, runner_claims
+from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
 
 log = logging.getLogger("parley.gateway")
 
@@ -71,8 +71,8 @@ class TurnRunner:
             if not is_first and await self._holds.is_held(turn_id):
                 return JobOutcome.LEAVE
             with self._holds.hold(turn_id):
-                is_done = await (self._begin_first(turn) if is_first else self._go_on(turn))
-        return JobOutcome.DONE if is_done else JobOutcome.RETRY
+                sealing = await (self._begin_first(turn) if is_first else self._go_on(turn))
+        return _settled(sealing)
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:
         """Fail a turn whose command cannot be read, from what its header says."""
@@ -82,16 +82,15 @@ class TurnRunner:
             log.exception("turn without a readable header is dropped")
             return JobOutcome.DONE
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
-        is_done = await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body())
-        return JobOutcome.DONE if is_done else JobOutcome.RETRY
+        return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
 
-    async def _begin_first(self, turn: RunningTurn) -> bool:
+    async def _begin_first(self, turn: RunningTurn) -> Sealing:
         turn.epoch = 1
         self._questions.keep(turn.command)
         return await self._begin(turn)
 
-    async def _go_on(self, turn: RunningTurn) -> bool:
-        """Go on with a turn whose runner is gone; False when something of it is left to do."""
+    async def _go_on(self, turn: RunningTurn) -> Sealing:
+        """Go on with a turn whose runner is gone, from wherever it stands."""
         command = turn.command
         records = await self._pen.read_all(command.turn.turn_id)
         last = records[-1]
@@ -114,7 +113,7 @@ class TurnRunner:
             command=turn.command,
         )
 
-    async def _take_over(self, turn: RunningTurn, records: list[PenClaim | Seal]) -> bool:
+    async def _take_over(self, turn: RunningTurn, records: list[PenClaim | Seal]) -> Sealing:
         """Claim the slot after a runner that is gone, and begin again from what the log says."""
         ref = turn.command.turn
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
@@ -124,11 +123,11 @@ class TurnRunner:
             return await self._seal(turn, len(records) + 1, TurnOutcome.FAILED, error=error.body())
         claim, number = self._claim(turn), len(records) + 1
         if (await self._pen.claim(ref.turn_id, number, claim)).nonce != claim.nonce:
-            return False
+            return Sealing.A_RUNNER_HAS_IT
         turn.epoch = number
         return await self._begin(turn)
 
-    async def _rejoin(self, turn: RunningTurn, slots: int) -> bool:
+    async def _rejoin(self, turn: RunningTurn, slots: int) -> Sealing:
         """Follow a generation that another runner began; its worker is never fenced."""
         ref = turn.command.turn
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
@@ -143,7 +142,7 @@ class TurnRunner:
         finally:
             await watch.close()
 
-    async def _begin(self, turn: RunningTurn) -> bool:
+    async def _begin(self, turn: RunningTurn) -> Sealing:
         """Run a turn whose pen this runner has just won."""
         turn.note(claimed_ms=turn.since_ms())
         watch = GenerationWatch(self._watches, turn.command.turn)
@@ -181,30 +180,46 @@ class TurnRunner:
             return TurnOutcome.FAILED, fault.body()
         return None
 
-    async def _follow(self, turn: RunningTurn, watch: GenerationWatch) -> bool:
-        """Wait for the end of the generation, then end the turn."""
-        next_slot = turn.epoch + 1
-        try:
-            async with asyncio.timeout(turn.left_s + WORKER_GRACE_S):
-                finished = await watch.finished()
-            turn.last_seq = watch.last_seq
-        except TimeoutError:
-            ref = turn.command.turn
-            standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
-            turn.last_seq, turn.text = standing.last_seq, standing.text
-            if standing.finished is None:
-                error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
-                return await self._seal(turn, next_slot, TurnOutcome.FAILED, error=error.body())
-            finished = standing.finished
-        turn.note(first_delta_ms=self._delta_ms(turn, watch), generated_ms=turn.since_ms())
-        if finished is None:
-            # Somebody else has sealed the turn: finish what stands.
-            records = await self._pen.read_all(turn.command.turn.turn_id)
-            last = records[-1]
-            return isinstance(last, Seal) and await self._ending.finish(len(records), last)
-        turn.text = finished.text
+    async def _follow(self, turn: RunningTurn, watch: GenerationWatch) -> Sealing:
+        """Wait for the end of the generation, then end the turn; a worker who writes anew is waited for."""
+        while True:
+            try:
+                async with asyncio.timeout(turn.left_s + WORKER_GRACE_S):
+                    finished = await watch.finished()
+            except TimeoutError:
+                return await self._end_late(turn)
+            turn.note(first_delta_ms=self._delta_ms(turn, watch), generated_ms=turn.since_ms())
+            if finished is None:
+                return await self._finish_standing(turn)
+            sealing = await self._seal_finished(turn, finished)
+            if sealing is not Sealing.A_WORKER_WRITES:
+                return sealing
+            watch.forget(finished)
+
+    async def _end_late(self, turn: RunningTurn) -> Sealing:
+        """End a turn whose time is over, with what its log says."""
+        ref = turn.command.turn
+        standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
+        if standing.finished is not None:
+            return await self._seal_finished(turn, standing.finished)
+        turn.last_seq, turn.text = standing.last_seq, standing.text
+        error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
+        return await self._seal(turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body())
+
+    async def _finish_standing(self, turn: RunningTurn) -> Sealing:
+        """Finish what stands: somebody else has sealed the turn."""
+        records = await self._pen.read_all(turn.command.turn.turn_id)
+        last = records[-1]
+        if not isinstance(last, Seal):
+            return Sealing.NOT_STORED
+        return await self._ending.finish(len(records), last)
+
+    async def _seal_finished(self, turn: RunningTurn, finished: GenerationFinished) -> Sealing:
+        """Seal a finished answer behind the worker who has written it."""
+        turn.text, turn.last_seq = finished.text, finished.seq
         turn.degraded |= set(finished.degraded)
-        return await self._seal(turn, next_slot, _outcome(finished), finished=finished)
+        behind_worker = finished.seq // EPOCH_SPAN + 1
+        return await self._seal(turn, behind_worker, _outcome(finished), finished=finished)
 
     def _delta_ms(self, turn: RunningTurn, watch: GenerationWatch) -> float | None:
         if watch.first_delta_ms is None:
@@ -219,7 +234,7 @@ class TurnRunner:
         *,
         finished: GenerationFinished | None = None,
         error: ErrorBody | None = None,
-    ) -> bool:
+    ) -> Sealing:
         if finished is not None and finished.error_code is not None:
             error = ParleyError(finished.error_code, finished.error_message or "The model failed.").body()
         turn.note(total_ms=turn.since_ms())
@@ -234,7 +249,11 @@ class TurnRunner:
             degraded=turn.degraded,
             timings=turn.timings,
         )
-        return await self._ending.seal(number, seal)
+        return await self._ending.seal(number, seal, ends_writing=finished is None)
+
+
+def _settled(sealing: Sealing) -> JobOutcome:
+    return JobOutcome.DONE if sealing is Sealing.DONE else JobOutcome.RETRY
 
 
 def _outcome(finished: GenerationFinished) -> TurnOutcome:

@@ -77,6 +77,13 @@ class Generation:
             ending = await self._stream(writer, model, written)
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
+    async def repeat_end(self, writer: TurnWriter, follows: int, finished: GenerationFinished) -> None:
+        """End this epoch as an earlier one has ended: a finished answer is not asked for again."""
+        await writer.append(partial(self._opening, follows=follows, keep_chars=len(finished.text)))
+        await writer.append_settled(
+            lambda seq: encode_event(finished.model_copy(update={"seq": seq})), timeout_s=END_STORED_S
+        )
+
     def _resolve(self) -> LanguageModel | None:
         try:
             return self._catalogue.resolve(self._job.model)

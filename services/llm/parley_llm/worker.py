@@ -65,15 +65,17 @@ class GenerationWorker:
         standing = TurnLog()
         if epoch > job.base_slot + 1:
             standing = await read_turn_log(self._bus, turn.home, turn.turn_id)
-            if standing.finished is not None:
-                return JobOutcome.DONE
         else:
             standing.last_seq = job.last_seq
         # Subscribed first, claimed second, read last: a stop cannot fall between.
         is_cancelled = await self._pen.is_cancelled(turn.turn_id)
         subject = subjects.turn_events(turn.home, turn.turn_id)
+        generation = self._new_generation(job)
         async with self._writers.open(subject, epoch) as writer:
-            await self._new_generation(job).write(
+            if standing.finished is not None:
+                await generation.repeat_end(writer, standing.last_seq, standing.finished)
+                return JobOutcome.DONE
+            await generation.write(
                 writer,
                 standing,
                 is_cancelled=is_cancelled,

@@ -15,7 +15,7 @@ from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, StartTu
 from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
-from parley_gateway.turn_ending import new_seal
+from parley_gateway.turn_ending import Sealing, new_seal
 from parley_messaging.bus import Bus, NotStoredError, StoreAck
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.pen import new_nonce
@@ -77,9 +77,9 @@ async def test_a_failing_runner_does_not_end_the_turn_over_its_successors_head(m
             claim = PenClaim(nonce=new_nonce(), role=PenRole.RUNNER, holder=holder, home="gateway-1")
             await pen.claim(command.turn.turn_id, number, claim)
         seal = new_seal(command, TurnOutcome.FAILED, text="", citations=(), last_seq=0)
-        assert not await rig.first.ending.seal(2, seal)
+        assert await rig.first.ending.seal(2, seal) is Sealing.A_RUNNER_HAS_IT
         stop = new_seal(command, TurnOutcome.CANCELLED, text="", citations=(), last_seq=0)
-        assert await rig.first.ending.seal(2, stop)
+        assert await rig.first.ending.seal(2, stop) is Sealing.DONE
         records = await pen.read_all(command.turn.turn_id)
         assert [isinstance(record, Seal) for record in records] == [False, False, True]
 

@@ -15,6 +15,7 @@ from parley_contracts.turn_events import (
     frame_type,
 )
 from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
+from parley_gateway.turn_ending import Sealing
 from parley_messaging.bus import Bus
 from parley_messaging.pen import new_nonce
 
@@ -264,7 +265,7 @@ async def test_a_turn_found_sealed_only_has_its_ending_repeated(bus: Bus) -> Non
         records = await rig.first.pen.read_all(accepted.ref.turn_id)
         seal = records[-1]
         assert isinstance(seal, Seal)
-        assert await rig.second.ending.finish(len(records), seal)
+        assert await rig.second.ending.finish(len(records), seal) is Sealing.DONE
         late = Seen()
         await rig.second.door.resume(OWNER, accepted.ref.client_turn_id, 0, late.take)
         await late.ended()

@@ -1,0 +1,67 @@
+"""Lets one fault meet one process at its first, second, ... operation, until a turn ends before it does."""
+
+from collections.abc import Iterator, Sequence
+
+from tests.protocol.cluster import WORKERS
+from tests.protocol.counting_model import GAP_S
+from tests.protocol.planned_faults import Delay, Fault, Freeze, Kill, Lose, Refuse
+from tests.protocol.schedule import Action, Cancel, Pause, Plan, Start, Verdict, Watch, run_schedule
+
+FAULTS: dict[str, Fault] = {
+    "killed before": Kill(),
+    "killed after": Kill(is_after=True),
+    "stalled before": Freeze(8.0),
+    "stalled after": Freeze(8.0, is_after=True),
+    "with its answer lost": Lose(),
+    "with three lost in a row": Lose(3),
+    "delayed": Delay(1.5),
+    "with a bus that is away": Refuse(),
+}
+MAX_OPERATIONS = 400
+
+MAX_END_S = 17.0
+"""Three lost answers of memory in a row cost the most: what is tried again waits longer each time."""
+
+TURN: tuple[Action, ...] = (
+    Start("a", "gateway-1"),
+    Watch("a", "gateway-2"),
+    Pause(0.45),
+    Watch("a", "gateway-2", from_start=False),
+    Watch("a", "gateway-1"),
+    Pause(12.0),
+    Watch("a", "gateway-2"),
+)
+"""One turn; two clients watch it from its start, two come in the middle of its answer, one after its end."""
+
+STOPPED_TURN: tuple[Action, ...] = (*TURN[:2], Pause(0.35), Cancel("a", "gateway-2"))
+TWO_STARTS: tuple[Action, ...] = (Start("a", "gateway-1"), Start("a", "gateway-2"))
+
+
+def missed(verdict: Verdict, *, within_s: float = MAX_END_S, may_ask_again: bool = False) -> list[str]:
+    """Return what one fault has done to a turn and must not: broken promises, and what it costs too much."""
+    found = [*verdict.violations]
+    if verdict.ended_s > within_s:
+        found.append(f"the end was seen after {verdict.ended_s:.1f} s")
+    if verdict.model_calls > 1 and not may_ask_again:
+        found.append(f"the model was asked {verdict.model_calls} times, and no worker was gone")
+    return found
+
+
+def sweep(
+    role: str,
+    fault: Fault,
+    turn: Sequence[Action] = TURN,
+    *,
+    can_continue: bool = False,
+    gap_s: float = GAP_S,
+) -> Iterator[str]:
+    """Let `fault` meet each operation of `role`; yield what was missed, for those where something was."""
+    may_ask_again = role in WORKERS and isinstance(fault, Kill | Freeze)
+    for after in range(1, MAX_OPERATIONS):
+        plan = Plan(role, after, fault)
+        verdict = run_schedule(plan, *turn, can_continue=can_continue, gap_s=gap_s)
+        if not verdict.met:
+            return
+        if found := missed(verdict, may_ask_again=may_ask_again):
+            yield f"{role}, operation {after}, {fault}: {found}"
+    raise AssertionError(f"a turn took {role} more than {MAX_OPERATIONS} operations")

@@ -1,0 +1,42 @@
+"""One turn, one fault, at every operation of every process: the promises hold each time."""
+
+import pytest
+
+from tests.protocol.cluster import GATEWAYS, ROLES
+from tests.protocol.schedule import run_schedule
+from tests.protocol.sweep import FAULTS, STOPPED_TURN, TURN, TWO_STARTS, sweep
+
+
+def test_a_turn_without_faults_asks_the_model_once_and_keeps_every_promise() -> None:
+    verdict = run_schedule(*TURN)
+    assert (verdict.violations, verdict.model_calls) == ([], 1)
+
+
+def test_the_same_schedule_leads_to_the_same_operations() -> None:
+    first, second = (run_schedule(*TURN, latency_s=0.002, seed=1) for _ in range(2))
+    # Ids of inboxes are random; when and by whom something is done is not.
+    assert [line.split()[:3] for line in first.trace] == [line.split()[:3] for line in second.trace]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_any_operation_breaks_no_promise(role: str, fault: str) -> None:
+    assert list(sweep(role, FAULTS[fault])) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("fault", ["killed before", "stalled before"])
+def test_a_model_that_can_continue_changes_nothing_of_that(role: str, fault: str) -> None:
+    assert list(sweep(role, FAULTS[fault], can_continue=True)) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("fault", ["killed before", "stalled before", "with its answer lost"])
+def test_a_fault_at_any_operation_of_a_stopped_turn_breaks_no_promise(role: str, fault: str) -> None:
+    assert list(sweep(role, FAULTS[fault], STOPPED_TURN)) == []
+
+
+@pytest.mark.parametrize("role", GATEWAYS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_any_operation_of_a_turn_started_twice_breaks_no_promise(role: str, fault: str) -> None:
+    assert list(sweep(role, FAULTS[fault], TWO_STARTS)) == []
