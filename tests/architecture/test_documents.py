@@ -74,7 +74,7 @@ def test_a_machine_path_is_found(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["/v1/models", "https://example.org/work/x", "services/work/x", "/usr/bin/env"]
+    "line", ["/v1/models", "https://example.org/root/x", "services/root/x", "/usr/bin/env"]
 )
 def test_other_paths_are_fine(line: str) -> None:
     assert list(machine_paths(line)) == []

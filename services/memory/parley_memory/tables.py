@@ -27,7 +27,7 @@ class StorableText(TypeDecorator[str]):
         return None if value is None else value.replace("\x00", "\ufffd")
 
     def process_literal_param(self, value: str | None, dialect: Dialect) -> str:
-        raise NotImplementedError("text is always bound")
+        return "" if value is None else value.replace("\x00", "\ufffd")
 
     @property
     def python_type(self) -> type[Any]:
