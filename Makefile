@@ -9,7 +9,7 @@ EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-works
 # Further words for the command behind a target: make up ARGS=--detach
 ARGS ?=
 
-.PHONY: help install up down dev test check lint format types bench lock schemas
+.PHONY: help install up down dev test chaos soak check lint format types bench lock schemas
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ dev: install ## start everything and restart what is edited
 
 test: install ## run the tests
 	$(RUN) pytest $(ARGS)
+
+chaos: install ## kill every process under load, at full size
+	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m "chaos and not soak" -s $(ARGS)
+
+soak: install ## moderate load for ten minutes: nothing may grow
+	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m soak -s $(ARGS)
 
 check: install lint types ## what CI runs: lint, types, requirements, tests
 	$(RUN) python tools/requirements_fresh.py

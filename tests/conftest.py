@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from parley_messaging.bus import Bus
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.nats_bus import NatsBus
+from parley_npu.fetch import fetch
+from parley_npu.model_files import ModelFiles
 
 from tests.postgres import running_postgres, server_folder
 
@@ -90,3 +93,12 @@ async def no_leaked_tasks() -> AsyncGenerator[None]:
     async with asyncio.timeout(2):
         while left := {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}:
             await asyncio.wait(left, timeout=0.05)
+
+
+@pytest.fixture(scope="session")
+def model_dir() -> Path:
+    """The directory of the real embedding model, fetched once a machine."""
+    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
+    directory = Path(cache, "all-minilm-l6-v2")
+    fetch(ModelFiles(directory))
+    return directory

@@ -1,14 +1,10 @@
 """One stack for all tests of this folder: starting one takes longer than most of them."""
 
-import os
-import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from parley_npu.fetch import fetch
-from parley_npu.model_files import ModelFiles
 
 from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
 from tests.integration.library import Library, ingest_library
@@ -16,15 +12,6 @@ from tests.integration.paced import MODELS
 from tests.integration.stack import Stack, open_stack
 
 EXTRACTIVE_DELTA_MS = "8"
-
-
-@pytest.fixture(scope="session")
-def model_dir() -> Path:
-    """The directory of the real embedding model, fetched once a machine."""
-    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
-    directory = Path(cache, "all-minilm-l6-v2")
-    fetch(ModelFiles(directory))
-    return directory
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
