@@ -4,6 +4,8 @@ SHELL := /bin/bash
 # uv may stand in .venv-tools when the system's Python lets nobody install (see tools/install.sh).
 UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --version >/dev/null 2>&1 && echo $$uv && break; done)
 RUN = $(UV) run --no-sync
+# Half of the tests wait for processes: a second worker runs the other half meanwhile.
+PYTEST = $(RUN) pytest -n 2 --dist loadgroup
 SERVICES := gateway llm npu rag memory browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach
@@ -27,7 +29,7 @@ dev: install ## start everything and restart what is edited
 	@exec .venv/bin/parley up --reload $(ARGS)
 
 test: install ## run the tests
-	$(RUN) pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 chaos: install ## kill every process under load, at full size
 	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m "chaos and not soak" -s $(ARGS)
@@ -37,7 +39,7 @@ soak: install ## moderate load for ten minutes: nothing may grow
 
 check: install lint types ## what CI runs: lint, types, requirements, tests
 	$(RUN) python tools/requirements_fresh.py
-	$(RUN) pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: install ## ruff, without changing anything
 	$(RUN) ruff check .

@@ -1,7 +1,9 @@
 """Real servers on free ports, shared by a test run, and buses connected to them."""
 
 import asyncio
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -20,12 +22,25 @@ from parley_npu.model_files import ModelFiles
 from tests.postgres import running_postgres, server_folder
 
 SERVER_START_S = 10.0
+STACK_GROUP = "stack"
+SERVER_PORTS = range(15_000, 32_000)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file in one worker, and all that runs a stack in the same one: two would slow each other."""
+    for item in items:
+        group = STACK_GROUP if item.get_closest_marker("stack") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port for a server, below those that the system gives to outgoing connections."""
+    for port in random.sample(SERVER_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:

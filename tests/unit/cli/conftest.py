@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,6 +12,8 @@ from parley_cli.supervisor.process_spec import ProcessSpec
 from parley_cli.supervisor.readiness import http_probe
 from parley_cli.supervisor.supervisor import Supervisor
 
+from tests.conftest import free_port as find_free_port
+
 STAND_IN = Path(__file__).with_name("stand_in.py")
 SpecMaker = Callable[..., ProcessSpec]
 Running = Callable[[Supervisor], AbstractAsyncContextManager[asyncio.Task[None]]]
@@ -21,13 +22,7 @@ Running = Callable[[Supervisor], AbstractAsyncContextManager[asyncio.Task[None]]
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Return a function that finds ports nothing listens on."""
-
-    def find() -> int:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            return listener.getsockname()[1]
-
-    return find
+    return find_free_port
 
 
 class Journal:
