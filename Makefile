@@ -52,7 +52,7 @@ format: install ## ruff, with its fixes
 types: install ## pyright, strict
 	$(RUN) pyright
 
-bench: install ## measure
+bench: install ## measure, beside LiteLLM and Chainlit; ARGS=--quick is shorter
 	$(RUN) python -m benchmarks.run $(ARGS)
 
 schemas: install ## write libs/contracts/schemas from the models

@@ -7,7 +7,6 @@ from benchmarks.processes import BenchProcess
 
 READY_S = 30.0
 POLL_S = 0.05
-_READYZ = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 async def _first_line(port: int, request: bytes) -> bytes:
@@ -21,9 +20,11 @@ async def _first_line(port: int, request: bytes) -> bytes:
     return b""
 
 
-async def _until(process: BenchProcess, port: int, request: bytes, wanted: bytes) -> None:
+async def _until(
+    process: BenchProcess, port: int, request: bytes, wanted: bytes, within_s: float = READY_S
+) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(READY_S):
+        async with asyncio.timeout(within_s):
             while not process.has_ended:
                 if wanted in await _first_line(port, request):
                     return
@@ -31,9 +32,12 @@ async def _until(process: BenchProcess, port: int, request: bytes, wanted: bytes
     raise RuntimeError(f"{process.name} is not ready:\n{process.log_end()}")
 
 
-async def http_is_ready(process: BenchProcess, port: int) -> None:
-    """Return when `GET /readyz` answers 200; RuntimeError with the log when it does not in time."""
-    await _until(process, port, _READYZ, b" 200 ")
+async def http_is_ready(
+    process: BenchProcess, port: int, *, path: str = "/readyz", within_s: float = READY_S
+) -> None:
+    """Return when a GET of `path` answers 200; RuntimeError with the log when it does not in time."""
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    await _until(process, port, request.encode(), b" 200 ", within_s)
 
 
 async def nats_is_ready(process: BenchProcess, port: int) -> None:

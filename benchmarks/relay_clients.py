@@ -6,10 +6,12 @@ While frames come they are only appended; they are taken apart and compared when
 import asyncio
 import json
 from collections import Counter
+from itertools import pairwise
 from typing import Any, cast
 
 import uvloop
 
+from benchmarks.chat_dialects import client_frame, pong_for, server_frames
 from benchmarks.commands import serve_commands
 from benchmarks.load import END, delta_frames
 
@@ -19,25 +21,8 @@ _HANDSHAKE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     "Authorization: Bearer {key}\r\n\r\n"
 )
-OPEN_S = 30.0
-_TEXT = 1
-
-
-def text_frames(raw: bytes) -> list[bytes]:
-    """Return the payloads of the text frames in what a server sent."""
-    found: list[bytes] = []
-    at = 0
-    while at < len(raw):
-        opcode, size = raw[at] & 15, raw[at + 1]
-        at += 2
-        if size >= 126:
-            width = 2 if size == 126 else 8
-            size = int.from_bytes(raw[at : at + width], "big")
-            at += width
-        if opcode == _TEXT:
-            found.append(raw[at : at + size])
-        at += size
-    return found
+OPEN_S = 60.0
+OPEN_AT_ONCE = 16
 
 
 class Receiver(asyncio.Protocol):
@@ -60,6 +45,8 @@ class Receiver(asyncio.Protocol):
         self.changed.set()
         if self.raw.endswith(_END):
             self.ended.set()
+        if pong := pong_for(data):
+            self.write(pong)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_closed = True
@@ -72,10 +59,7 @@ class Receiver(asyncio.Protocol):
 
     def send(self, frame: dict[str, Any]) -> None:
         """Send a text frame, masked with zeros."""
-        payload = json.dumps(frame).encode()
-        size = len(payload)
-        head = bytes([0x81, 0x80 | size]) if size < 126 else bytes([0x81, 0xFE]) + size.to_bytes(2, "big")
-        self.write(head + bytes(4) + payload)
+        self.write(client_frame(json.dumps(frame).encode()))
 
     async def until(self, wanted: bytes) -> None:
         """Wait until the server has sent `wanted`."""
@@ -85,9 +69,38 @@ class Receiver(asyncio.Protocol):
             self.changed.clear()
             await self.changed.wait()
 
+    def fate(self) -> str:
+        """Say how the connection stands, for a complaint."""
+        if not self.is_closed:
+            return "the connection is open"
+        return f"closed by the server, last bytes {bytes(self.raw[-60:])!r}"
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def judge(frames: list[bytes], turn_id: str, epoch: int, deltas: int) -> str:
+    """Say how a turn's deltas came: `exact`, frame by frame; `merged`, the exact text in fewer frames
+    because the reader lagged; else what is wrong.
+    """
+    kept = [frame for frame in frames if b'"type":"text_delta"' in frame]
+    wanted = delta_frames(turn_id, epoch, deltas)
+    if kept == wanted:
+        return "exact"
+    found, sent = [json.loads(frame) for frame in kept], [json.loads(frame) for frame in wanted]
+    seqs = [frame["seq"] for frame in found]
+    is_ordered = all(earlier < later for earlier, later in pairwise(seqs))
+    if is_ordered and _text(found) == _text(sent) and set(seqs) <= {frame["seq"] for frame in sent}:
+        return "merged"
+    missing = sorted({frame["seq"] for frame in sent} - set(seqs))
+    where = f"from {missing[0]} to {missing[-1]}" if missing else "none"
+    order = "in order" if is_ordered else "out of order"
+    return f"{len(kept)} of {deltas} deltas, {order}, {len(missing)} seqs missing: {where}"
+
+
+def _text(frames: list[dict[str, Any]]) -> str:
+    return "".join(frame["text"] for frame in frames)
 
 
 class Receivers:
@@ -98,9 +111,15 @@ class Receivers:
 
     async def open(self, port: int, key: str, turns: list[str], frame: dict[str, Any]) -> dict[str, Any]:
         """Open a socket for each turn, send `frame` with its turn id, and wait until it is served."""
-        async with asyncio.timeout(OPEN_S):
-            for turn_id in turns:
+        places = asyncio.Semaphore(OPEN_AT_ONCE)
+
+        async def open_next(turn_id: str) -> None:
+            async with places:
                 await self._open_one(port, key, turn_id, frame)
+
+        async with asyncio.timeout(OPEN_S), asyncio.TaskGroup() as tasks:
+            for turn_id in turns:
+                tasks.create_task(open_next(turn_id))
         return {"open": len(self._open)}
 
     async def _open_one(self, port: int, key: str, turn_id: str, frame: dict[str, Any]) -> None:
@@ -128,16 +147,18 @@ class Receivers:
 
     async def close(self, epoch: int, deltas: int) -> dict[str, Any]:
         """Compare what came with what was sent, close, and return how many streams were as they should."""
-        found = Counter[str]()
+        found, complaints = Counter[str](), list[str]()
         for receiver in self._open:
-            frames = text_frames(bytes(receiver.raw))
+            frames = [payload for _, payload in server_frames(bytes(receiver.raw))]
             found["frames"] += len(frames)
-            kept = [frame for frame in frames if b'"type":"text_delta"' in frame]
-            is_exact = kept == delta_frames(receiver.turn_id, epoch, deltas)
-            found["exact" if is_exact else "wrong"] += 1
+            verdict = judge(frames, receiver.turn_id, epoch, deltas)
+            found[verdict if verdict in ("exact", "merged") else "wrong"] += 1
+            if verdict not in ("exact", "merged"):
+                complaints.append(f"{verdict}; {receiver.fate()}")
             receiver.close()
         self._open.clear()
-        return {"frames": found["frames"], "exact": found["exact"], "wrong": found["wrong"]}
+        kinds = ("frames", "exact", "merged", "wrong")
+        return {**{kind: found[kind] for kind in kinds}, "complaints": complaints[:3]}
 
 
 def main() -> None:

@@ -66,7 +66,11 @@ class Publisher:
                 claim = PenClaim(nonce=new_nonce(), role=PenRole.RUNNER, holder=POOL, home=home)
                 await self._pen.claim(turn_id, 1, claim)
             subject = subjects.turn_events(home, turn_id)
-            self._streams[client_turn_id] = Stream(client_turn_id, subject, 1, 0)
+            stream = self._streams[client_turn_id] = Stream(client_turn_id, subject, 1, 0)
+            if claims:
+                # A turn under way has a log; the frame comes again with the load, and is dropped as a repeat.
+                opening = opening_frame(stream.turn_id, stream.epoch, stream.follows)
+                await self._bus.connection.publish(subject, opening, _ACKNOWLEDGEMENTS)
         return {"streams": len(self._streams)}
 
     async def work(self, delivery: QueuedJob) -> JobOutcome:

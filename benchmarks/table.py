@@ -1,6 +1,13 @@
 """Tables on the terminal."""
 
+import sys
+import time
 from typing import Any
+
+
+def tell(text: str) -> None:
+    """Say on the error stream what is being done, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def print_table(title: str, rows: list[dict[str, Any]]) -> None:
@@ -11,4 +18,7 @@ def print_table(title: str, rows: list[dict[str, Any]]) -> None:
     lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(),
+            flush=True,
+        )

@@ -31,7 +31,7 @@ async def running_stack(
         model_dir=model_dir,
         gateways=2,
         services=SERVICES,
-        environment={"OLLAMA_HOST": ollama.url},
+        environment={"OLLAMA_HOST": ollama.url, "PARLEY_LLM_SLOTS": "128"},
     ) as stack:
         yield stack
 

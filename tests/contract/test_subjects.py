@@ -20,6 +20,7 @@ BUILT: dict[str, Callable[..., str]] = {
 FILTERS: dict[str, Callable[[str], str]] = {
     "pen_slots_of": subjects.pen_slots_of,
     "turn_events_of": subjects.turn_events_of,
+    "turn_queues_of": subjects.turn_queues_of,
 }
 
 parts = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)

@@ -193,6 +193,19 @@ async def test_a_broken_connection_is_mended_and_resumed_after_the_last_seq(
     assert [frame.after_seq > 0 for frame in resumed] == [True]
 
 
+async def test_a_turn_whose_log_has_expired_shows_the_stored_answer(page: Page, state: StandInState) -> None:
+    state.scripts["q"] = half_then_rest
+    await ask(page, "q")
+    turn = state.turn("q")
+    turn.gate("context").set()
+    await expect(page.get_by_test_id("answer")).to_contain_text("The first half")
+    turn.expire(text="What was stored [1].")
+    await state.drop_sockets()
+    await expect(page.get_by_test_id("answer")).to_have_attribute("data-outcome", "completed")
+    await expect(page.locator(".prose")).to_have_text("What was stored 1.")
+    assert await page.evaluate("localStorage.length") == 0
+
+
 async def test_events_that_come_twice_are_shown_once(page: Page, state: StandInState) -> None:
     async def script(turn: ScriptedTurn) -> None:
         await turn.say("One ", "two ")

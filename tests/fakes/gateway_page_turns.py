@@ -12,6 +12,7 @@ from parley_contracts.turn_events import (
     ContextReady,
     EpochStarted,
     StageChanged,
+    Sync,
     TextDelta,
     TurnCancelled,
     TurnCompleted,
@@ -21,7 +22,7 @@ from parley_contracts.turn_events import (
     frame_seq,
     frame_type,
 )
-from parley_contracts.turns import EPOCH_SPAN, TokenUsage, TurnTimings
+from parley_contracts.turns import EPOCH_SPAN, TokenUsage, TurnOutcome, TurnTimings
 
 Script = Callable[["ScriptedTurn"], Awaitable[None]]
 
@@ -69,7 +70,7 @@ class ScriptedTurn:
                 at += 1
                 if frame_seq(frame) > after_seq:
                     yield frame
-                if frame_type(frame) in TERMINAL_TYPES:
+                if frame_type(frame) in (*TERMINAL_TYPES, "sync"):
                     return
             async with self._grown:
                 await self._grown.wait_for(lambda at=at: len(self._log) > at)
@@ -125,6 +126,18 @@ class ScriptedTurn:
         await self._write(
             TurnCancelled(**self._opening(), conversation_id=self.conversation_id, kept_chars=len(self.text))
         )
+
+    def expire(self, *, text: str) -> None:
+        """Forget the log; `text` is the answer that was stored, and cites everything."""
+        sync = Sync(
+            seq=(self._epoch + 1) * EPOCH_SPAN,
+            turn_id=self.turn_id,
+            conversation_id=self.conversation_id,
+            outcome=TurnOutcome.COMPLETED,
+            text=text,
+            citations=self.citations,
+        )
+        self._log[:] = [encode_event(sync)]
 
     def _head(self) -> EventHead:
         seq = self._epoch * EPOCH_SPAN + self._written

@@ -3,53 +3,52 @@
 `llama3.2:1b` answers at once; `paced:ttft=200,gap=50,count=200` after 200 ms, a word every 50 ms, 200 words;
 `cut` drops the connection in mid-answer, `unfinished` ends without a last part, `stall` stops sending,
 `silent` never starts, `malformed` sends what is not JSON, `failing` ends in an error line, `error500` fails.
-Words name their call and place, as in `c3w17`; a last message of the assistant is gone on from.
+Words name their call and place, as in `c3w17`; a last message of the assistant is gone on from. With
+`signed=1` the words of a continued answer name the call that wrote them, else the one that began the answer.
 """
 
-import argparse
-import asyncio
 import contextlib
 import hashlib
 import json
-import socket
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.fakes.ollama_answers import CREATED_AT, Behaviour, ConnectionCutError, answer_lines, behaviour_of
+from tests.fakes.fake_listener import listening, serve_by_command
+from tests.fakes.ollama_answers import CREATED_AT, answer_lines
+from tests.fakes.scripted_answers import behaviour_of
+from tests.fakes.stream_stats import StreamStats
 
 LISTED = ("paced:ttft=50,gap=20,count=100", "llama3.2:1b", "nomic-embed-text:latest")
 CONTEXT_TOKENS = 131_072
 
 
-@dataclass
-class Stats:
-    """What the fake has seen. An aborted stream: its call, the words sent, and Unix milliseconds."""
+@dataclass(frozen=True)
+class Call:
+    """One generation: its number, the question, the prefix to go on from, and Unix seconds."""
 
-    calls: int = 0
-    loads: int = 0
-    open_streams: int = 0
-    completed_streams: int = 0
-    aborted_streams: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    number: int
+    question: str
+    prefix: str
+    at_s: float
 
 
-class OllamaFake:
+class OllamaFake(StreamStats):
     """The fake's state and its routes. `requests` holds the bodies of the latest calls."""
 
     def __init__(self) -> None:
-        self.stats = Stats()
+        super().__init__()
         self.requests: deque[dict[str, Any]] = deque(maxlen=256)
+        self.calls: deque[Call] = deque(maxlen=10_000)
         self.models: tuple[str, ...] = LISTED
         self.url = ""
-        self._changed = asyncio.Condition()
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -65,11 +64,6 @@ class OllamaFake:
                 Route("/fake/requests", self._requests),
             ]
         )
-
-    async def until(self, holds: Callable[[Stats], bool], *, within_s: float) -> None:
-        """Return once the stats meet a condition; raises TimeoutError after `within_s`."""
-        async with asyncio.timeout(within_s), self._changed:
-            await self._changed.wait_for(lambda: holds(self.stats))
 
     async def _alive(self, _: Request) -> Response:
         return Response("Ollama is running", media_type="text/plain")
@@ -154,49 +148,23 @@ class OllamaFake:
             return JSONResponse({"error": "llama runner process has terminated"}, status_code=500)
         if is_load:
             self.stats.loads += 1
-            await self._tell()
+            await self.tell()
             end = {"model": model, "created_at": CREATED_AT, **shape(""), "done": True, "done_reason": "load"}
             return JSONResponse(end)
         self.stats.calls += 1
-        stream = self._counted(body, behaviour, prefix, shape, self.stats.calls)
+        self.calls.append(Call(self.stats.calls, _question(body), prefix, time.time()))
+        call = self.stats.calls
+        stream = self.counted(call, answer_lines(body, behaviour, prefix, shape, call))
         if body.get("stream", True):
             return StreamingResponse(stream, media_type="application/x-ndjson")
         return JSONResponse(_whole([json.loads(line) async for line in stream]))
 
-    async def _counted(
-        self,
-        body: dict[str, Any],
-        behaviour: Behaviour,
-        prefix: str,
-        shape: Callable[[str], dict[str, Any]],
-        call: int,
-    ) -> AsyncIterator[str]:
-        """Yield the lines of one answer, and record how its stream ended."""
-        self.stats.open_streams += 1
-        await self._tell()
-        sent = 0
-        is_over = False
-        try:
-            async for line in answer_lines(body, behaviour, prefix, shape, call):
-                yield line
-                sent += 1
-            is_over = True
-        except ConnectionCutError:
-            is_over = True
-            raise
-        finally:
-            self.stats.open_streams -= 1
-            if is_over:
-                self.stats.completed_streams += 1
-            else:
-                at_ms = time.time() * 1000
-                self.stats.aborted_streams.append({"call": call, "words": sent, "at_ms": at_ms})
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._tell()
 
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+def _question(body: dict[str, Any]) -> str:
+    """Return what the user has said last."""
+    messages: list[dict[str, str]] = body.get("messages") or []
+    said = [message["content"] for message in messages if message["role"] == "user"]
+    return said[-1] if said else ""
 
 
 def _whole(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -216,42 +184,17 @@ def _not_found(model: str) -> Response:
     return JSONResponse({"error": f"model '{model}' not found"}, status_code=404)
 
 
-class _QuietServer(uvicorn.Server):
-    """A server inside another program's loop: it leaves that program's signal handlers alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-def _config(fake: OllamaFake) -> uvicorn.Config:
-    return uvicorn.Config(
-        fake.app(), ws="none", lifespan="off", log_level="critical", timeout_graceful_shutdown=1
-    )
-
-
 @contextlib.asynccontextmanager
 async def open_ollama_fake() -> AsyncGenerator[OllamaFake]:
     """Serve the fake on a free port of the loopback address; `url` says which."""
     fake = OllamaFake()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = _QuietServer(_config(fake))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.serve(sockets=[listener]))
-            try:
-                yield fake
-            finally:
-                server.should_exit = True
+    async with listening(fake.app()) as fake.url:
+        yield fake
 
 
 def main() -> None:
     """Serve on a given port until a signal comes."""
-    parser = argparse.ArgumentParser(description="A fake Ollama server.")
-    parser.add_argument("--port", type=int, default=11434)
-    port = int(parser.parse_args().port)
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        uvicorn.Server(_config(OllamaFake())).run(sockets=[listener])
+    serve_by_command(OllamaFake().app(), description="A fake Ollama server.", default_port=11_434)
 
 
 if __name__ == "__main__":

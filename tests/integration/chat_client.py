@@ -34,6 +34,10 @@ class ChatClient:
             view.take(frame)
         return frame
 
+    def expect(self, view: TurnView) -> None:
+        """Let `view` take the frames of its turn."""
+        self._views[view.turn_id] = view
+
     async def answer_to(self, frame: Frame | str | bytes) -> Frame:
         """Send a frame and return the next one that comes."""
         await self.send(frame)

@@ -8,15 +8,21 @@ _CALL = re.compile(r"c(\d+)w0 ")
 
 @dataclass(frozen=True)
 class PacedModel:
-    """A model that writes `count` words, one every `gap_ms`."""
+    """A model that writes `count` words, one every `gap_ms`, the first after `ttft_ms`.
+
+    `pad` dots behind each word make the answer large.
+    """
 
     gap_ms: int
     count: int
+    ttft_ms: int = 10
+    pad: int = 0
 
     @property
     def name(self) -> str:
         """What Ollama calls it."""
-        return f"paced:ttft=10,gap={self.gap_ms},count={self.count}"
+        name = f"paced:ttft={self.ttft_ms},gap={self.gap_ms},count={self.count}"
+        return f"{name},pad={self.pad}" if self.pad else name
 
     @property
     def id(self) -> str:
@@ -27,7 +33,8 @@ class PacedModel:
         """Return the whole answer of the call that a text comes from."""
         found = _CALL.match(text)
         assert found, text
-        return "".join(f"c{found.group(1)}w{index} " for index in range(self.count))
+        padding = "." * self.pad
+        return "".join(f"c{found.group(1)}w{index} {padding}" for index in range(self.count))
 
 
 QUICK = "llama3.2:1b"

@@ -22,26 +22,49 @@ from tests.integration.stack_process import StackProcess
 
 LOOPBACK = "127.0.0.1"
 BROKERS = ("nats", "redis")
+MONITOR = "nats-monitor"
 WORKERS = ("llm", "npu", "rag", "memory", "browser")
 HTTP_TIMEOUT_S = 20.0
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 # What the tests' own surroundings set is not to reach the services.
-_OWN_SETTINGS = ("NATS_URL", "REDIS_URL", "QDRANT_URL", "DATABASE_URL", "OLLAMA_HOST")
+_OWN_SETTINGS = (
+    "NATS_URL",
+    "REDIS_URL",
+    "QDRANT_URL",
+    "DATABASE_URL",
+    "OLLAMA_HOST",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+)
+
+
+def health_of(name: str) -> str:
+    """Return what the port of a service's probes goes by."""
+    return f"{name}-health"
 
 
 class Stack:
     """The processes of a running stack, and clients for its gateways, which count from 0."""
 
-    def __init__(self, folder: Path, *, owner_key: str, ports: Mapping[str, int]) -> None:
+    def __init__(self, folder: Path, *, owner_key: str, nats_url: str, ports: Mapping[str, int]) -> None:
         self.folder = folder
         self.owner_key = owner_key
-        self.nats_url = f"nats://{LOOPBACK}:{ports['nats']}"
+        self.nats_url = nats_url
         self.processes: dict[str, StackProcess] = {}
         self._ports = ports
 
     def url(self, gateway: int = 0) -> str:
         """Return the address of a gateway."""
         return f"http://{LOOPBACK}:{self._ports[f'gateway-{gateway}']}"
+
+    def metrics_url(self, name: str) -> str:
+        """Return where a service tells its Prometheus metrics."""
+        return f"http://{LOOPBACK}:{self._ports[health_of(name)]}/metrics"
+
+    @property
+    def nats_monitor_url(self) -> str:
+        """Where the stack's own nats-server tells what it holds."""
+        return f"http://{LOOPBACK}:{self._ports[MONITOR]}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -125,7 +148,7 @@ class Stack:
 
 
 def _environment(
-    folder: Path, secrets_dir: Path, model_dir: Path, ports: Mapping[str, int]
+    folder: Path, secrets_dir: Path, model_dir: Path, nats_url: str, ports: Mapping[str, int]
 ) -> dict[str, str]:
     """Return what every service is told, as `parley up` tells it."""
     inherited = {
@@ -135,7 +158,7 @@ def _environment(
     }
     return {
         **inherited,
-        "NATS_URL": f"nats://{LOOPBACK}:{ports['nats']}",
+        "NATS_URL": nats_url,
         "REDIS_URL": f"redis://{LOOPBACK}:{ports['redis']}",
         "PARLEY_DATA_DIR": str(folder / "data"),
         "PARLEY_SECRETS_DIR": str(secrets_dir),
@@ -149,7 +172,7 @@ def _service(
     name: str, folder: Path, environment: Mapping[str, str], ports: Mapping[str, int]
 ) -> StackProcess:
     service = name.partition("-")[0]
-    health_port = free_port()
+    health_port = ports[health_of(name)]
     own = {"PARLEY_HEALTH_PORT": str(health_port), "PARLEY_PORT": str(ports.get(name, 0))}
     argv = (sys.executable, "-m", f"parley_{service}")
     return StackProcess(name, argv, {**environment, **own}, folder, http_probe(ports.get(name, health_port)))
@@ -163,6 +186,8 @@ async def open_stack(
     gateways: int = 1,
     services: Collection[str] = WORKERS,
     environment: Mapping[str, str] | None = None,
+    nats_url: str | None = None,
+    own: Mapping[str, Mapping[str, str]] | None = None,
 ) -> AsyncGenerator[Stack]:
     """Run nats-server, redis-server, `services` and gateways until the body ends.
 
@@ -172,24 +197,28 @@ async def open_stack(
         gateways: How many gateway processes there are, named `gateway-0` and on.
         services: What runs besides; their names are those of their packages.
         environment: Further settings for every service.
+        nats_url: A bus that runs already; unset is a nats-server of the stack's own.
+        own: Further settings of single services, by their names.
     """
     edges = [f"gateway-{index}" for index in range(gateways)]
-    ports = {name: free_port() for name in (*BROKERS, *edges)}
+    probes = [health_of(name) for name in (*services, *edges)]
+    ports = {name: free_port() for name in (*BROKERS, MONITOR, *edges, *probes)}
     data_dir, secrets_dir = folder / "data", folder / "secrets"
     data_dir.mkdir(parents=True)
     create_secrets(secrets_dir)
-    stack = Stack(folder, owner_key=read_owner_key(secrets_dir) or "", ports=ports)
-    settings = {**_environment(folder, secrets_dir, model_dir, ports), **(environment or {})}
-    brokers = {
-        "nats": (nats_argv(data_dir, ports["nats"]), nats_probe(ports["nats"])),
-        "redis": (redis_argv(data_dir, ports["redis"]), redis_probe(ports["redis"])),
-    }
+    bus_url = nats_url or f"nats://{LOOPBACK}:{ports['nats']}"
+    stack = Stack(folder, owner_key=read_owner_key(secrets_dir) or "", nats_url=bus_url, ports=ports)
+    settings = {**_environment(folder, secrets_dir, model_dir, bus_url, ports), **(environment or {})}
+    brokers = {"redis": (redis_argv(data_dir, ports["redis"]), redis_probe(ports["redis"]))}
+    if nats_url is None:
+        monitor = ("-m", str(ports[MONITOR]))
+        brokers["nats"] = ((*nats_argv(data_dir, ports["nats"]), *monitor), nats_probe(ports["nats"]))
     async with AsyncExitStack() as resources:
         resources.push_async_callback(stack.close)
         for name, (argv, probe) in brokers.items():
             stack.processes[name] = StackProcess(name, argv, settings, folder, probe)
         await stack.start(*brokers)
         for name in (*services, *edges):
-            stack.processes[name] = _service(name, folder, settings, ports)
+            stack.processes[name] = _service(name, folder, {**settings, **(own or {}).get(name, {})}, ports)
         await stack.start(*services, *edges)
         yield stack

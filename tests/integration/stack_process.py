@@ -33,6 +33,22 @@ class StackProcess:
         self._instance = ""
 
     @property
+    def instance(self) -> str:
+        """The unique name of the process that was started last."""
+        return self._instance
+
+    @property
+    def pid(self) -> int:
+        """The id of the running process; RuntimeError when it was never started."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was never started")
+        return self._process.pid
+
+    def twin(self, name: str, **settings: str) -> "StackProcess":
+        """Return another process of the same kind and ports, to be run in this one's place."""
+        return StackProcess(name, self._argv, {**self._environment, **settings}, self._folder, self._probe)
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
@@ -73,6 +89,11 @@ class StackProcess:
             code = await self._process.wait()
         self._kill_group(self._process.pid)
         return code
+
+    async def kill(self) -> int:
+        """Send SIGKILL, which no process can answer, and return the exit code."""
+        self.signal(signal.SIGKILL)
+        return await self.ended()
 
     async def terminate(self) -> int:
         """Send SIGTERM and return the exit code."""

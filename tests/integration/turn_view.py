@@ -16,11 +16,16 @@ class TurnView:
         self.last_seq = 0
         self.conversation_id = ""
         self.events: list[Frame] = []
+        self.positions: list[int] = []
 
     def take(self, frame: Frame) -> None:
         """Take the next frame; AssertionError when the protocol does not allow it here."""
         if frame["type"] == "turn_accepted":
             self.conversation_id = frame["conversation_id"]
+            return
+        if frame["type"] == "queue_position":
+            assert self.last_seq <= frame["after_seq"], f"{frame} after {self.last_seq}"
+            self.positions.append(frame["position"])
             return
         assert frame["type"] not in ("sync", "generation_finished"), frame
         assert frame["seq"] > self.last_seq, f"{frame} after {self.last_seq}"
@@ -31,6 +36,8 @@ class TurnView:
             self.text += frame["text"]
         elif frame["type"] == "epoch_started":
             self.text = self.text[: frame["keep_chars"]]
+        elif self.is_over:
+            self.text = self.text[: frame.get("kept_chars")]
 
     @property
     def types(self) -> list[str]:

@@ -158,6 +158,7 @@ class Cluster:
         running.loop = WorkLoop(bus, llm_jobs(POOL), worker.work, slots=8, pullers=1)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writers.run())
+            tasks.create_task(stops.run())
             tasks.create_task(running.loop.run())
             ready.set()
 

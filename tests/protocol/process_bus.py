@@ -15,6 +15,8 @@ from parley_messaging.bus import (
     NotStoredError,
     OnDelivery,
     OnDrop,
+    OnReconnect,
+    QueueState,
     Reply,
     Request,
     StoreAck,
@@ -91,6 +93,8 @@ class ProcessBus:
 
     max_payload_bytes = MemoryBus.max_payload_bytes
     is_connected = True
+    reconnects = 0
+    dropped_messages = 0
 
     def __init__(self, network: Network, process: Process, on_death: Callable[[], None]) -> None:
         self.process = process
@@ -219,6 +223,9 @@ class ProcessBus:
         )
         self._network.answers.setdefault(subject, []).append(_Responder(self, answering))
 
+    def on_reconnect(self, tell: OnReconnect) -> None:
+        """A process of the simulation is never without the bus and alive."""
+
     async def start(self) -> None:
         return
 
@@ -318,6 +325,12 @@ class ProcessBus:
     async def open_jobs(self, queue: WorkQueue) -> ProcessJobSource:
         self.require_life()
         return ProcessJobSource(self, await self._bus.open_jobs(queue), queue)
+
+    async def bound_queue(self, queue: WorkQueue, max_jobs: int) -> bool:
+        return await self._bus.bound_queue(queue, max_jobs)
+
+    async def queue_state(self, queue: WorkQueue) -> QueueState:
+        return await self._bus.queue_state(queue)
 
     async def queue_depth(self, queue: WorkQueue) -> int:
         return await self._bus.queue_depth(queue)

@@ -180,6 +180,17 @@ TURN_CHANNELS = (
         parameters=("home", "turn_id"),
         is_bare=True,
     ),
+    Channel(
+        subjects.ALL_TURN_QUEUES,
+        ChannelKind.EVENT,
+        CORE,
+        (client_frames.QueuePosition,),
+        "gateway that waits with the turn",
+        "every watcher",
+        "How far a waiting turn has come; each body is the frame that clients receive.",
+        parameters=("home", "turn_id"),
+        is_bare=True,
+    ),
 )
 
 LLM_CHANNELS = (
@@ -237,6 +248,13 @@ MEMORY_CHANNELS = (
         "memory", subjects.MEMORY_STORE_TURN, memory.StoreTurn, memory.Stored, "Keep a sealed turn, once."
     ),
     _request("memory", subjects.MEMORY_READ_HISTORY, memory.ReadHistory, memory.History, "For a prompt."),
+    _request(
+        "memory",
+        subjects.MEMORY_READ_TURN,
+        memory.ReadTurn,
+        memory.StoredTurn,
+        "How a turn ended whose log has expired.",
+    ),
     _request(
         "memory",
         subjects.MEMORY_LIST_CONVERSATIONS,
@@ -305,6 +323,7 @@ SOCKET = SocketChannel(
         client_frames.CancelAccepted,
         *RELAYED_EVENTS,
         turn_events.Sync,
+        client_frames.QueuePosition,
         client_frames.ErrorFrame,
         client_frames.Pong,
     ),

@@ -85,6 +85,24 @@ class ErrorFrame(WireModel):
     message: str
     retryable: bool
     field: str | None = None
+    retry_after_s: int | None = Field(
+        default=None, ge=1, description="When to ask again, where that can be told; an estimate."
+    )
+
+
+class QueuePosition(WireModel):
+    """A turn waits; it carries no `seq`, for it is no part of the turn's log.
+
+    On the bus it is a core message on `turn.queue.<home>.<turn_id>`, whose bytes are the client's frame.
+    """
+
+    type: Literal["queue_position"] = "queue_position"
+    turn_id: str
+    position: int = Field(ge=1, description="1 is next.")
+    waits_for: Literal["runner", "model"]
+    after_seq: int = Field(
+        ge=0, description="The turn's last event before it began to wait; a later one ends the wait."
+    )
 
 
 class Pong(WireModel):

@@ -65,6 +65,9 @@ class ErrorBody(WireModel):
     message: str = Field(description="For people; names the field at fault and holds no internals.")
     retryable: bool
     field: str | None = Field(default=None, description="The input field at fault, when there is one.")
+    retry_after_s: int | None = Field(
+        default=None, ge=1, description="When to ask again, where that can be told; an estimate."
+    )
 
 
 class ParleyError(Exception):
@@ -75,22 +78,42 @@ class ParleyError(Exception):
         message: What went wrong, for people; safe to show.
         retryable: Whether the same request may succeed later.
         field: The input field at fault, or None.
+        retry_after_s: When to ask again, where that can be told; whole seconds from 1 on.
     """
 
     def __init__(
-        self, code: ErrorCode, message: str, *, retryable: bool | None = None, field: str | None = None
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        field: str | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retryable = code in RETRYABLE if retryable is None else retryable
         self.field = field
+        self.retry_after_s = retry_after_s
 
     def body(self) -> ErrorBody:
         """Return the error as it travels."""
-        return ErrorBody(code=self.code, message=self.message, retryable=self.retryable, field=self.field)
+        return ErrorBody(
+            code=self.code,
+            message=self.message,
+            retryable=self.retryable,
+            field=self.field,
+            retry_after_s=self.retry_after_s,
+        )
 
     @classmethod
     def from_body(cls, body: ErrorBody) -> "ParleyError":
         """Return the error that a body describes."""
-        return cls(body.code, body.message, retryable=body.retryable, field=body.field)
+        return cls(
+            body.code,
+            body.message,
+            retryable=body.retryable,
+            field=body.field,
+            retry_after_s=body.retry_after_s,
+        )

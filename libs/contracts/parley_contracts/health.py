@@ -22,3 +22,7 @@ class ServiceHealth(WireModel):
     instance: str
     is_ready: bool
     checks: dict[str, str] = Field(description="Dependency to `ok`, or what is wrong with it.")
+    circuits: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        description="Part that it asks to `closed`, or to `open` or `probing` while that is skipped.",
+    )

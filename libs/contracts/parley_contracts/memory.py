@@ -52,6 +52,23 @@ class History(WireModel):
     messages: tuple[ChatMessage, ...]
 
 
+class ReadTurn(OwnedRequest):
+    """Request: how a turn ended. `not_found` when it is not the owner's, or no answer of it is kept."""
+
+    type: Literal["read_turn"] = "read_turn"
+    turn_id: str = Field(description="On the bus: keyed hash of owner and client_turn_id.")
+
+
+class StoredTurn(WireModel):
+    """The answer of a turn as it is kept."""
+
+    type: Literal["stored_turn"] = "stored_turn"
+    conversation_id: str
+    outcome: TurnOutcome
+    text: str
+    citations: tuple[Citation, ...] = ()
+
+
 class Conversation(WireModel):
     """A conversation as its owner sees it."""
 

@@ -30,12 +30,14 @@ _PEN = f"{PREFIX}.turn.pen"
 _CANCEL = f"{PREFIX}.turn.cancel"
 _HOLD = f"{PREFIX}.turn.hold"
 _EVENTS = f"{PREFIX}.turn.events"
+_QUEUE = f"{PREFIX}.turn.queue"
 
 ALL_TURN_STARTS = f"{_START}.*"
 ALL_PEN_SLOTS = f"{_PEN}.*.*"
 ALL_CANCELS = f"{_CANCEL}.*"
 ALL_HOLDS = f"{_HOLD}.*"
 ALL_TURN_EVENTS = f"{_EVENTS}.*.*"
+ALL_TURN_QUEUES = f"{_QUEUE}.*.*"
 
 
 class PenSlot(NamedTuple):
@@ -117,6 +119,21 @@ def turn_events_of(home: str) -> str:
     return f"{_EVENTS}.{_part(home)}.*"
 
 
+def turn_queue(home: str, turn_id: str) -> str:
+    """Return the subject on which a waiting turn's place in its queue is told."""
+    return f"{_QUEUE}.{_part(home)}.{_part(turn_id)}"
+
+
+def parse_turn_queue(subject: str) -> TurnEvents:
+    """Return home and turn of a queue subject; ValueError for any other subject."""
+    return TurnEvents(*_parts(subject, _QUEUE, 2))
+
+
+def turn_queues_of(home: str) -> str:
+    """Return the wildcard under which one gateway process hears where the turns it started stand."""
+    return f"{_QUEUE}.{_part(home)}.*"
+
+
 # -- language models --------------------------------------------------------------------------------
 
 _GENERATE = f"{PREFIX}.llm.generate"
@@ -150,6 +167,7 @@ RAG_DELETE_COLLECTION = f"{PREFIX}.rag.delete_collection"
 MEMORY_STORE_USER_MESSAGE = f"{PREFIX}.memory.store_user_message"
 MEMORY_STORE_TURN = f"{PREFIX}.memory.store_turn"
 MEMORY_READ_HISTORY = f"{PREFIX}.memory.read_history"
+MEMORY_READ_TURN = f"{PREFIX}.memory.read_turn"
 MEMORY_LIST_CONVERSATIONS = f"{PREFIX}.memory.list_conversations"
 MEMORY_READ_CONVERSATION = f"{PREFIX}.memory.read_conversation"
 MEMORY_RENAME_CONVERSATION = f"{PREFIX}.memory.rename_conversation"

@@ -105,6 +105,9 @@ class TurnFailed(EpochOpening):
     code: ErrorCode
     message: str
     retryable: bool
+    kept_chars: int | None = Field(
+        default=None, description="As of `turn_cancelled`; what an older writer did not say is all."
+    )
 
 
 class TurnCancelled(EpochOpening):
@@ -113,7 +116,15 @@ class TurnCancelled(EpochOpening):
     type: Literal["turn_cancelled"] = "turn_cancelled"
     turn_id: str
     conversation_id: str
-    kept_chars: int
+    kept_chars: int = Field(
+        description="How many Unicode code points of the answer stay: a writer that did not hear of the end "
+        "in time may have written more, which viewers cut off."
+    )
+    is_confirmed: bool = Field(
+        default=True,
+        description="Who worked on the turn obeyed the stop; False when nobody did so in time and the "
+        "gateway ended the turn over their heads.",
+    )
 
 
 LogEvent = Annotated[
@@ -153,10 +164,14 @@ def known_event(frame: bytes) -> TurnEvent | None:
         raise
 
 
-class Sync(WireModel):
-    """Sent in place of a log that has expired: the stored answer."""
+LAST_SEQ = 2**53 - 1
+"""Above the seq of every event; the greatest number that every reader of JSON holds exactly."""
 
-    seq: int
+
+class Sync(WireModel):
+    """Sent in place of a log that has expired: the stored answer. Terminal; no event follows."""
+
+    seq: int = Field(description="That of the terminal event; LAST_SEQ when it is not known any more.")
     type: Literal["sync"] = "sync"
     turn_id: str
     conversation_id: str
@@ -165,7 +180,7 @@ class Sync(WireModel):
     citations: tuple[Citation, ...] = ()
 
 
-def encode_event(event: TurnEvent) -> bytes:
+def encode_event(event: TurnEvent | Sync) -> bytes:
     """Return the event's frame: UTF-8 JSON that begins `{"seq":N,"type":"`."""
     body = event.model_dump(mode="json")
     return to_json({"seq": body.pop("seq"), "type": body.pop("type"), **body})

@@ -141,6 +141,9 @@ class Seal(WireModel):
     timings: TurnTimings = TurnTimings()
     last_seq: int = Field(default=0, ge=0, description="The last event that stands; the ending follows it.")
     is_stored: bool = True
+    is_confirmed: bool = Field(
+        default=True, description="False when the edge sealed it, because nobody answered a stop in time."
+    )
     accepted_at_ms: int
     sealed_at_ms: int
 

@@ -35,6 +35,7 @@ class Delivery(Protocol):
 
 OnDelivery = Callable[[Delivery], Awaitable[None]]
 OnDrop = Callable[[], None]
+OnReconnect = Callable[[], None]
 
 
 class Subscription(Protocol):
@@ -74,6 +75,25 @@ class AlreadyStoredError(Exception):
 
 class NotStoredError(Exception):
     """No acknowledgement came: the message may or may not be stored."""
+
+
+class QueueFullError(NotStoredError):
+    """The queue holds as many jobs as it may: the job is not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """How a work queue stands.
+
+    Attributes:
+        waiting: Jobs that were never delivered.
+        running: Jobs that were delivered and are not acknowledged.
+        last_delivered: The stream sequence up to which jobs were delivered; those above it wait.
+    """
+
+    waiting: int
+    running: int
+    last_delivered: int
 
 
 class JobOutcome(Enum):
@@ -166,6 +186,20 @@ class Bus(Protocol):
         """The largest message the bus takes."""
         ...
 
+    @property
+    def reconnects(self) -> int:
+        """How often the bus has come back."""
+        ...
+
+    @property
+    def dropped_messages(self) -> int:
+        """How often messages were dropped because a subscription lagged."""
+        ...
+
+    def on_reconnect(self, tell: OnReconnect) -> None:
+        """Call `tell` whenever the bus is back: what was published meanwhile has not been heard."""
+        ...
+
     def answer(
         self,
         subject: str,
@@ -235,6 +269,7 @@ class Bus(Protocol):
 
         Raises:
             AlreadyStoredError: `is_first` was asked and the subject holds a message.
+            QueueFullError: The queue of the subject holds as many jobs as it may.
             NotStoredError: No acknowledgement came in time.
         """
         ...
@@ -253,6 +288,18 @@ class Bus(Protocol):
 
     async def open_jobs(self, queue: WorkQueue) -> JobSource:
         """Return a source of the queue's jobs."""
+        ...
+
+    async def bound_queue(self, queue: WorkQueue, max_jobs: int) -> bool:
+        """Have the queue's stream refuse jobs beyond `max_jobs`, for every process and until set anew.
+
+        Returns:
+            False when too many jobs stand to lower the limit now: a server would drop the oldest.
+        """
+        ...
+
+    async def queue_state(self, queue: WorkQueue) -> QueueState:
+        """Return how the queue stands; ParleyError `unavailable` when that cannot be told now."""
         ...
 
     async def queue_depth(self, queue: WorkQueue) -> int:

@@ -17,6 +17,9 @@ from parley_messaging.trace_context import working_in
 
 log = logging.getLogger("parley.messaging")
 
+NO_DEADLINE_S = 60.0
+"""The budget of a request whose sender named none."""
+
 
 @dataclass(frozen=True, slots=True)
 class WireReply:
@@ -119,6 +122,6 @@ class Answering(Generic[Request]):
                 self._room += 1
 
     async def _run(self, data: bytes, deadline_ms: int | None) -> WireModel:
-        left_s = None if deadline_ms is None else max(0.0, (deadline_ms - now_ms()) / 1000)
+        left_s = NO_DEADLINE_S if deadline_ms is None else max(0.0, (deadline_ms - now_ms()) / 1000)
         async with asyncio.timeout(left_s), self._slots:
             return await self._handler(self._request_type.model_validate_json(data))

@@ -16,7 +16,10 @@ from parley_messaging.bus import (
     NotStoredError,
     OnDelivery,
     OnDrop,
+    OnReconnect,
     QueuedJob,
+    QueueFullError,
+    QueueState,
     Reply,
     Request,
     StoreAck,
@@ -53,6 +56,8 @@ class _Stored:
 class _Stream:
     messages: list[_Stored] = field(default_factory=list[_Stored])
     last_seq: int = 0
+    max_messages: int | None = None
+    last_delivered: dict[str, int] = field(default_factory=dict[str, int])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -69,8 +74,12 @@ class _Subscription:
         try:
             self._pending.put_nowait(message)
         except asyncio.QueueFull:
-            if self._on_drop:
-                self._on_drop()
+            self.note_drop()
+
+    def note_drop(self) -> None:
+        self._bus.dropped_messages += 1
+        if self._on_drop:
+            self._on_drop()
 
     async def _deliver(self) -> None:
         while True:
@@ -123,6 +132,9 @@ class _JobSource:
         for stored in self._stream.messages:
             if stored.held_until_s <= now_s and matches(self._queue.subject, stored.subject):
                 stored.deliveries += 1
+                delivered = self._stream.last_delivered
+                earlier = delivered.get(self._queue.subject, 0)
+                delivered[self._queue.subject] = max(earlier, stored.stream_seq)
                 stored.held_until_s = now_s + ACK_WAIT_S
                 return _Job(self._stream, stored)
         return None
@@ -176,9 +188,27 @@ class MemoryBus:
     def __init__(self) -> None:
         self.objects = MemoryObjects()
         self.is_connected = True
+        self.reconnects = 0
+        self.dropped_messages = 0
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
         self._streams: dict[str, _Stream] = {}
+        self._on_reconnect: list[OnReconnect] = []
+
+    def on_reconnect(self, tell: OnReconnect) -> None:
+        """Call `tell` after each `reconnect`."""
+        self._on_reconnect.append(tell)
+
+    def reconnect(self) -> None:
+        """Tell that the bus was away; it never is by itself."""
+        self.reconnects += 1
+        for tell in self._on_reconnect:
+            tell()
+
+    def drop(self) -> None:
+        """Tell every subscription that some of its messages were lost; none is by itself below the limit."""
+        for subscription in self._subscriptions:
+            subscription.note_drop()
 
     def answer(
         self,
@@ -285,6 +315,9 @@ class MemoryBus:
         if earlier := self._earlier(stream.name, headers or {}):
             return StoreAck(earlier.stream_seq, is_duplicate=True)
         taken = is_first and await self.last_stored(stream.name, subject) is not None
+        kept = self._stream(stream.name)
+        if not taken and kept.max_messages is not None and len(kept.messages) >= kept.max_messages:
+            raise QueueFullError(subject)
         stored = None if taken else self._keep(stream.name, subject, data, dict(headers or {}))
         for subscription in tuple(self._subscriptions):
             if matches(subscription.subject, subject):
@@ -331,9 +364,18 @@ class MemoryBus:
         """Return a source of the queue's jobs."""
         return _JobSource(self._stream(queue.stream), queue)
 
+    async def bound_queue(self, queue: WorkQueue, max_jobs: int) -> bool:
+        """Refuse jobs beyond `max_jobs`; what stands is kept."""
+        self._stream(queue.stream).max_messages = max_jobs
+        return True
+
+    async def queue_state(self, queue: WorkQueue) -> QueueState:
+        """Return how the queue stands."""
+        stream = self._stream(queue.stream)
+        jobs = [stored for stored in stream.messages if matches(queue.subject, stored.subject)]
+        waiting = sum(stored.deliveries == 0 for stored in jobs)
+        return QueueState(waiting, len(jobs) - waiting, stream.last_delivered.get(queue.subject, 0))
+
     async def queue_depth(self, queue: WorkQueue) -> int:
         """Return how many jobs were never delivered."""
-        return sum(
-            stored.deliveries == 0 and matches(queue.subject, stored.subject)
-            for stored in self._stream(queue.stream).messages
-        )
+        return (await self.queue_state(queue)).waiting

@@ -25,6 +25,9 @@ from parley_messaging.bus import (
     NotStoredError,
     OnDelivery,
     OnDrop,
+    OnReconnect,
+    QueueFullError,
+    QueueState,
     Reply,
     Request,
     StoreAck,
@@ -35,12 +38,14 @@ from parley_messaging.message_headers import outgoing
 from parley_messaging.nats_jobs import NatsJobSource
 from parley_messaging.nats_objects import NatsObjects
 from parley_messaging.nats_requests import RequestBroker
-from parley_messaging.nats_streams import ensure_consumer, ensure_streams, pending_jobs
+from parley_messaging.nats_streams import bound_stream, read_queue_state, streams_ready
 from parley_messaging.queues import WorkQueue
+from parley_messaging.stream_keeper import StreamKeeper
 
 log = logging.getLogger("parley.messaging")
 
 WRONG_LAST_SEQUENCE = 10071
+MAX_MESSAGES_EXCEEDED = 10077
 PENDING_MESSAGES = 262_144
 PENDING_BYTES = 128 * 1024 * 1024
 OUTBOUND_BYTES = 16 * 1024 * 1024
@@ -83,7 +88,10 @@ class NatsBus:
         self._is_closing = False
         self._is_closed = asyncio.Event()
         self.dropped_messages = 0
+        self.reconnects = 0
         self._replicas = replicas
+        self._keeper = StreamKeeper(replicas)
+        self._on_reconnect: list[OnReconnect] = []
         self._drops: dict[int, OnDrop] = {}
         self._requests = RequestBroker(
             grace_s=grace_s,
@@ -148,7 +156,7 @@ class NatsBus:
             async with asyncio.timeout(self._start_timeout_s):
                 self._connection = await self._requests.broker.connect()
                 self._js = self._connection.jetstream(timeout=5.0)
-                await ensure_streams(self._js, self._replicas)
+                await streams_ready(self._js, self._replicas)
         except TimeoutError as error:
             raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL)") from error
         except NatsError as error:
@@ -195,7 +203,21 @@ class NatsBus:
             log.warning("bus is away")
 
     async def _on_reconnected(self) -> None:
-        log.info("bus is back")
+        self.reconnects += 1
+        log.info("bus is back", extra={"reconnects": self.reconnects})
+        self._keeper.look_again()
+        if self._objects is not None:
+            self._objects.reopen()
+        for tell in self._on_reconnect:
+            tell()
+
+    def on_reconnect(self, tell: OnReconnect) -> None:
+        """Call `tell` whenever the bus is back: what was published meanwhile has not been heard."""
+        self._on_reconnect.append(tell)
+
+    async def keep_streams(self) -> None:
+        """Make streams and consumers again that a reconnect finds gone, until cancelled."""
+        await self._keeper.run(self._jetstream)
 
     async def _on_closed(self) -> None:
         self._is_closed.set()
@@ -290,6 +312,8 @@ class NatsBus:
         if fault := ack.get("error"):
             if fault.get("err_code") == WRONG_LAST_SEQUENCE:
                 raise AlreadyStoredError(subject)
+            if fault.get("err_code") == MAX_MESSAGES_EXCEEDED:
+                raise QueueFullError(subject)
             raise NotStoredError(f"{subject} was refused: {fault.get('description')}")
         return StoreAck(int(ack["seq"]), bool(ack.get("duplicate")))
 
@@ -324,11 +348,24 @@ class NatsBus:
 
     async def open_jobs(self, queue: WorkQueue) -> NatsJobSource:
         """Return a source of the queue's jobs."""
-        await ensure_consumer(self._jetstream, queue)
+        await self._keeper.open(self._jetstream, queue)
         subscription = await self._jetstream.pull_subscribe_bind(queue.consumer, queue.stream)
-        return NatsJobSource(self.connection, subscription)
+        return NatsJobSource(self.connection, subscription, self._keeper.look_again)
+
+    async def bound_queue(self, queue: WorkQueue, max_jobs: int) -> bool:
+        """Have the queue's stream refuse jobs beyond `max_jobs`."""
+        try:
+            return await bound_stream(self._jetstream, queue.stream, max_jobs)
+        except (TimeoutError, NatsError) as error:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
+
+    async def queue_state(self, queue: WorkQueue) -> QueueState:
+        """Return how the queue stands."""
+        try:
+            return await read_queue_state(self._jetstream, queue)
+        except (TimeoutError, NatsError) as error:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
 
     async def queue_depth(self, queue: WorkQueue) -> int:
         """Return how many jobs wait in the queue, undelivered."""
-        await ensure_consumer(self._jetstream, queue)
-        return await pending_jobs(self._jetstream, queue)
+        return (await self.queue_state(queue)).waiting

@@ -1,7 +1,8 @@
 """Jobs fetched from a JetStream work queue by pull, one at a time."""
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -13,6 +14,9 @@ log = logging.getLogger("parley.messaging")
 
 FLUSH_S = 2
 """How long a worker that stops waits for jobs that are on their way to it."""
+
+IDLE_S = 10.0
+"""A consumer that is gone looks like an empty queue: one that stays empty so long is looked for."""
 
 
 class NatsJob:
@@ -41,9 +45,16 @@ class NatsJob:
 class NatsJobSource:
     """One puller of a work queue's durable consumer."""
 
-    def __init__(self, connection: Client, subscription: JetStreamContext.PullSubscription) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        subscription: JetStreamContext.PullSubscription,
+        look_again: Callable[[], None],
+    ) -> None:
         self._connection = connection
         self._subscription = subscription
+        self._look_again = look_again
+        self._heard_s = time.monotonic()
 
     async def fetch(self, timeout_s: float) -> NatsJob | None:
         """Return the next job, or None when none came in time."""
@@ -51,7 +62,11 @@ class NatsJobSource:
             # Batches above one stall in nats-py.
             messages = await self._subscription.fetch(1, timeout=timeout_s)
         except (TimeoutError, APIError, NatsError):
+            if time.monotonic() - self._heard_s >= IDLE_S:
+                self._heard_s = time.monotonic()
+                self._look_again()
             return None
+        self._heard_s = time.monotonic()
         return NatsJob(messages[0])
 
     async def close(self) -> NatsJob | None:

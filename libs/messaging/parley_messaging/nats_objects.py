@@ -58,6 +58,10 @@ class NatsObjects:
         self._replicas = replicas
         self._bucket: Bucket | None = None
 
+    def reopen(self) -> None:
+        """Look for the bucket at its next use: the server may have come back without it."""
+        self._bucket = None
+
     async def _open(self) -> Bucket:
         if self._bucket is None:
             try:

@@ -3,8 +3,12 @@
 # nats-py leaves some keyword arguments untyped.
 # pyright: reportUnknownMemberType=false
 
+import asyncio
+import logging
+from dataclasses import replace
 from typing import Any
 
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -16,11 +20,20 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError, NotFoundError
 
+from parley_messaging.bus import QueueState
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import STREAMS, StreamSpec
 
+log = logging.getLogger("parley.messaging")
+
+STREAM_EXISTS = 10058
+RETRY_S = 0.5
 MAX_SLOTS = 20_000
 """Above all slots of all replicas: a pull beyond it gets an instant 409 that looks like a timeout."""
+
+
+_DESCRIBED = ("subjects", "max_age", "max_bytes", "discard", "allow_direct", "num_replicas")
+"""What of a stream its description decides and an update may change."""
 
 
 def _config(spec: StreamSpec, replicas: int) -> StreamConfig:
@@ -31,7 +44,8 @@ def _config(spec: StreamSpec, replicas: int) -> StreamConfig:
         storage=StorageType.FILE,
         max_age=spec.max_age_s or None,
         max_bytes=spec.max_bytes,
-        discard=DiscardPolicy.OLD,
+        # A full queue refuses the newest job; anything else forgets its oldest message.
+        discard=DiscardPolicy.NEW if spec.is_work_queue else DiscardPolicy.OLD,
         allow_direct=True,
         num_replicas=replicas,
     )
@@ -43,8 +57,58 @@ async def ensure_streams(js: JetStreamContext, replicas: int) -> None:
         config = _config(spec, replicas)
         try:
             await js.add_stream(config)
-        except BadRequestError:
-            await js.update_stream(config)
+        except BadRequestError as error:
+            if error.err_code != STREAM_EXISTS:
+                raise
+            await _bring_up(js, config)
+
+
+async def streams_ready(js: JetStreamContext, replicas: int) -> None:
+    """Make sure of the streams, as soon as the bus takes them; the caller bounds the wait.
+
+    A cluster takes none before its nodes have a leader, and none of more copies than there are nodes.
+    """
+    reason = ""
+    while True:
+        try:
+            await ensure_streams(js, replicas)
+            return
+        except (TimeoutError, NatsError) as error:
+            if reason != (reason := repr(error)):
+                log.warning("streams cannot be made yet", extra={"error": reason})
+        await asyncio.sleep(RETRY_S)
+
+
+async def _bring_up(js: JetStreamContext, config: StreamConfig) -> None:
+    """Update a stream that differs from its description; the limit that `bound_stream` set is kept."""
+    standing = (await js.stream_info(_name(config))).config
+    wanted = replace(config, max_msgs=standing.max_msgs)
+    if any((getattr(wanted, field) or 0) != (getattr(standing, field) or 0) for field in _DESCRIBED):
+        await js.update_stream(wanted)
+
+
+async def bound_stream(js: JetStreamContext, name: str, max_messages: int) -> bool:
+    """Set the most messages that a stream may hold.
+
+    Returns:
+        False when it was left as it is: an update below what stands deletes the oldest messages, whatever
+        the discard policy says, so it is lowered only while at most half as many are there.
+    """
+    info = await js.stream_info(name)
+    standing = info.config.max_msgs
+    if standing == max_messages:
+        return True
+    is_lower = not 0 < (standing or 0) < max_messages
+    if is_lower and info.state.messages > max_messages // 2:
+        return False
+    await js.update_stream(replace(info.config, max_msgs=max_messages))
+    return True
+
+
+def _name(config: StreamConfig) -> str:
+    if config.name is None:
+        raise ValueError("a stream without a name")
+    return config.name
 
 
 async def ensure_consumer(js: JetStreamContext, queue: WorkQueue) -> None:
@@ -66,7 +130,15 @@ async def ensure_consumer(js: JetStreamContext, queue: WorkQueue) -> None:
         )
 
 
-async def pending_jobs(js: JetStreamContext, queue: WorkQueue) -> int:
-    """Return how many jobs of a queue were never delivered."""
-    info: Any = await js.consumer_info(queue.stream, queue.consumer)
-    return int(info.num_pending or 0)
+async def read_queue_state(js: JetStreamContext, queue: WorkQueue) -> QueueState:
+    """Return how a queue stands, from its consumer; one that nobody has pulled from yet is created."""
+    try:
+        info: Any = await js.consumer_info(queue.stream, queue.consumer)
+    except NotFoundError:
+        await ensure_consumer(js, queue)
+        info = await js.consumer_info(queue.stream, queue.consumer)
+    return QueueState(
+        waiting=int(info.num_pending or 0),
+        running=int(info.num_ack_pending or 0),
+        last_delivered=int(info.delivered.stream_seq if info.delivered else 0),
+    )

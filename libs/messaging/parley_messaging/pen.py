@@ -11,12 +11,14 @@ from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
 from parley_contracts.turns import PEN_RECORD, PenClaim, Seal
 
-from parley_messaging.bus import AlreadyStoredError, Bus, NotStoredError
+from parley_messaging.bus import AlreadyStoredError, Bus, NotStoredError, StoredMessage
 from parley_messaging.streams import TURN_PEN
 
 CLAIM_TIMEOUT_S = 10.0
 ACK_TIMEOUT_S = 2.0
 PAUSE_S = 0.1
+READ_S = 30.0
+"""How long a read of the pen is tried while the bus is away: failing the work on a turn would cost more."""
 
 
 def new_nonce() -> str:
@@ -56,13 +58,17 @@ class Pen:
 
     async def _read_if_possible(self, turn_id: str, number: int) -> PenClaim | Seal | None:
         try:
-            return await self.read(turn_id, number)
+            return await self.read(turn_id, number, within_s=0)
         except ParleyError:
             return None
 
-    async def read(self, turn_id: str, number: int) -> PenClaim | Seal | None:
-        """Return what stands in slot `number`, or None while it is free."""
-        found = await self._bus.last_stored(TURN_PEN, subjects.pen_slot(turn_id, number))
+    async def read(self, turn_id: str, number: int, *, within_s: float = READ_S) -> PenClaim | Seal | None:
+        """Return what stands in slot `number`, or None while it is free.
+
+        Raises:
+            ParleyError: `unavailable` when the bus could not be read `within_s`; 0 tries once.
+        """
+        found = await self._last_stored(subjects.pen_slot(turn_id, number), within_s)
         return None if found is None else PEN_RECORD.validate_json(found.data)
 
     async def read_all(self, turn_id: str) -> list[PenClaim | Seal]:
@@ -72,6 +78,17 @@ class Pen:
             records.append(record)
         return records
 
-    async def is_cancelled(self, turn_id: str) -> bool:
-        """Return whether a stop of the turn is stored."""
-        return await self._bus.last_stored(TURN_PEN, subjects.turn_cancel(turn_id)) is not None
+    async def is_cancelled(self, turn_id: str, *, within_s: float = READ_S) -> bool:
+        """Return whether a stop of the turn is stored (ParleyError as `read`)."""
+        return await self._last_stored(subjects.turn_cancel(turn_id), within_s) is not None
+
+    async def _last_stored(self, subject: str, within_s: float) -> StoredMessage | None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + within_s
+        while True:
+            try:
+                return await self._bus.last_stored(TURN_PEN, subject)
+            except ParleyError:
+                if loop.time() >= deadline_s:
+                    raise
+            await asyncio.sleep(PAUSE_S)

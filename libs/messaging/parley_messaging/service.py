@@ -14,9 +14,12 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from pydantic import ValidationError
 
 from parley_messaging.bus import Bus, Handler, JobOutcome, QueuedJob, Request
+from parley_messaging.circuit import Circuits
+from parley_messaging.measures import Measures
 from parley_messaging.probes import probe_routes
 from parley_messaging.queues import WorkQueue
 from parley_messaging.settings import ServiceSettings
+from parley_messaging.turn_writer import TurnWriters
 from parley_messaging.work_loop import JobHandler, WorkLoop
 
 log = logging.getLogger("parley.messaging")
@@ -44,6 +47,8 @@ class Service:
         self.settings = settings
         self.bus = bus
         self.metrics = CollectorRegistry()
+        self.measures = Measures(self.metrics)
+        self.circuits = Circuits()
         self.stack = AsyncExitStack()
         self.loops: list[WorkLoop] = []
         self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -53,7 +58,49 @@ class Service:
         self._checks: dict[str, Check] = {}
         ProcessCollector(registry=self.metrics)
         PlatformCollector(registry=self.metrics)
+        self._measure()
         bus.answer(subjects.service_health(name), HealthQuestion, self._answer_health, group=name)
+
+    def _measure(self) -> None:
+        """Export what every service has."""
+        measures, bus = self.measures, self.bus
+        measures.gauge("parley_asyncio_tasks", "Tasks of the event loop.", lambda: len(asyncio.all_tasks()))
+        measures.gauge("parley_bus_connected", "Whether messages flow now.", lambda: float(bus.is_connected))
+        measures.counter("parley_bus_reconnects", "Returns of the bus.", lambda: bus.reconnects)
+        measures.counter(
+            "parley_bus_dropped_messages",
+            "Messages dropped because a subscription lagged; their turns are replayed.",
+            lambda: bus.dropped_messages,
+        )
+        measures.gauge(
+            "parley_jobs_running",
+            "Jobs being worked on, by work queue.",
+            lambda: {loop.queue.consumer: float(loop.jobs_running) for loop in self.loops},
+            label="queue",
+        )
+        measures.gauge(
+            "parley_circuit_open",
+            "1 while a part that does not answer is skipped.",
+            lambda: {name: float(state != "closed") for name, state in self.circuits.states.items()},
+            label="part",
+        )
+        measures.counter(
+            "parley_circuit_skipped",
+            "Calls that were not made because their part does not answer.",
+            lambda: self.circuits.skipped,
+            label="part",
+        )
+
+    def watch_writers(self, writers: TurnWriters) -> None:
+        """Export the turns that this service writes."""
+        self.measures.gauge(
+            "parley_turn_writers", "Turns whose events are being written.", lambda: writers.open_writers
+        )
+        self.measures.gauge(
+            "parley_turn_events_unacknowledged",
+            "Events of turns that are published and not yet acknowledged.",
+            lambda: writers.unacknowledged,
+        )
 
     async def enter(self, resource: AbstractAsyncContextManager[Entered]) -> Entered:
         """Open a resource; it is closed, in reverse order, when everything that uses it has stopped."""
@@ -129,6 +176,7 @@ class Service:
             instance=self.settings.instance,
             is_ready=self.is_started and not self.is_stopping and is_well,
             checks=checks,
+            circuits=self.circuits.states,
         )
 
     async def _answer_health(self, _: HealthQuestion) -> ServiceHealth:

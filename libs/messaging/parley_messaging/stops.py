@@ -1,6 +1,7 @@
 """Stops of turns that this process works on: heard live, each ends the work at once."""
 
 import asyncio
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,20 +9,59 @@ from contextlib import contextmanager
 from parley_contracts import subjects
 
 from parley_messaging.bus import Bus, Delivery
+from parley_messaging.pen import READ_S, Pen
+
+log = logging.getLogger("parley.messaging")
+
+READS_AT_ONCE = 32
+SECOND_LOOK_S = 1.0
+"""A replica or another server of the bus may learn of a stop, or of us, a moment after the first look."""
 
 
 class Stops:
-    """Hears every stop; one for a followed turn is remembered and expires the clock of its work."""
+    """Hears every stop; one for a followed turn is remembered and expires the clock of its work.
+
+    Its tables hold the followed turns alone, and those are as many as the process has slots for jobs.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._pen = Pen(bus)
         self._followed: Counter[str] = Counter()
         self._stopped: set[str] = set()
         self._clocks: defaultdict[str, set[asyncio.Timeout]] = defaultdict(set)
+        self._may_have_missed = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to hear stops."""
-        await self._bus.subscribe(subjects.ALL_CANCELS, self._on_stop)
+        self._bus.on_reconnect(self._may_have_missed.set)
+        await self._bus.subscribe(subjects.ALL_CANCELS, self._on_stop, on_drop=self._may_have_missed.set)
+
+    async def run(self) -> None:
+        """Look for stored stops whenever one may have gone unheard, until cancelled."""
+        while True:
+            await self._may_have_missed.wait()
+            self._may_have_missed.clear()
+            await self._look()
+            await asyncio.sleep(SECOND_LOOK_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        slots = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def look(turn_id: str) -> None:
+            async with slots:
+                if turn_id in self._followed:
+                    await self.is_stored(turn_id)
+
+        unheard = [turn_id for turn_id in self._followed if turn_id not in self._stopped]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for turn_id in unheard:
+                    tasks.create_task(look(turn_id))
+        except Exception:
+            # The edge ends the turns of stops that nobody hears.
+            log.exception("stored stops cannot be read")
 
     @contextmanager
     def following(self, turn_id: str) -> Generator[None]:
@@ -52,8 +92,24 @@ class Stops:
         """Return whether a stop of a followed turn has come."""
         return turn_id in self._stopped
 
+    async def is_stored(self, turn_id: str, *, within_s: float = READ_S) -> bool:
+        """Read whether a stop of a followed turn is stored; one that is counts as heard from then on.
+
+        Whoever reads after the claim of a pen slot has missed none: what was stored before is read, what
+        comes later is heard. The work may begin meanwhile, for a stop that is found ends it like any other.
+
+        Raises:
+            ParleyError: `unavailable` when the bus could not be read `within_s`.
+        """
+        is_stored = await self._pen.is_cancelled(turn_id, within_s=within_s)
+        if is_stored:
+            self._note(turn_id)
+        return is_stored
+
     async def _on_stop(self, delivery: Delivery) -> None:
-        turn_id = subjects.parse_turn_cancel(delivery.subject)
+        self._note(subjects.parse_turn_cancel(delivery.subject))
+
+    def _note(self, turn_id: str) -> None:
         if turn_id in self._followed:
             self._stopped.add(turn_id)
         for clock in self._clocks.get(turn_id, ()):

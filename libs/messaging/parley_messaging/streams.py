@@ -9,11 +9,15 @@ TURN_EVENTS = "TURN_EVENTS"
 DOMAIN_EVENTS = "DOMAIN_EVENTS"
 
 DAY_S = 86_400
+MIB_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
-    """One stream; ages in seconds, sizes in bytes, 0 is unlimited."""
+    """One stream; ages in seconds, sizes in bytes, 0 and -1 are unlimited.
+
+    Full rule: a work queue refuses the newest job, any other stream forgets its oldest message.
+    """
 
     name: str
     subjects: tuple[str, ...]
@@ -24,11 +28,17 @@ class StreamSpec:
 
 STREAMS = (
     StreamSpec("TURNS", (subjects.ALL_TURN_STARTS,), is_work_queue=True),
-    StreamSpec("LLM_JOBS", (subjects.ALL_GENERATE,), is_work_queue=True),
-    StreamSpec("INGEST", (subjects.RAG_INGEST,), is_work_queue=True),
+    StreamSpec("LLM_JOBS", (subjects.ALL_GENERATE,), is_work_queue=True, max_bytes=256 * MIB_BYTES),
+    StreamSpec("INGEST", (subjects.RAG_INGEST,), is_work_queue=True, max_bytes=32 * MIB_BYTES),
+    # No byte cap: a claim that is forgotten before its turn has ended would give the turn two owners.
     StreamSpec(TURN_PEN, (subjects.ALL_PEN_SLOTS, subjects.ALL_CANCELS), max_age_s=DAY_S),
-    StreamSpec(TURN_EVENTS, (subjects.ALL_TURN_EVENTS,), max_age_s=DAY_S, max_bytes=4 * 1024**3),
-    StreamSpec(DOMAIN_EVENTS, (subjects.ALL_CONVERSATION_EVENTS,), max_age_s=7 * DAY_S),
+    StreamSpec(TURN_EVENTS, (subjects.ALL_TURN_EVENTS,), max_age_s=DAY_S, max_bytes=4096 * MIB_BYTES),
+    StreamSpec(
+        DOMAIN_EVENTS,
+        (subjects.ALL_CONVERSATION_EVENTS,),
+        max_age_s=7 * DAY_S,
+        max_bytes=256 * MIB_BYTES,
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 """What the log of a turn says so far: the text that stands, the last event, a finished generation."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from parley_contracts import subjects
@@ -12,7 +13,10 @@ from parley_contracts.turn_events import (
 )
 
 from parley_messaging.bus import Bus
-from parley_messaging.turn_watch import TurnWatch
+from parley_messaging.turn_watch import RETRY_S, TurnWatch
+
+HOLE_S = 3.0
+"""How long a hole is waited for: who reads a log to go on from it comes after a writer that may be dead."""
 
 
 @dataclass(slots=True)
@@ -47,12 +51,18 @@ class TurnLog:
 
 
 async def read_turn_log(bus: Bus, home: str, turn_id: str) -> TurnLog:
-    """Return what the log of a turn says; empty when it has none.
+    """Return what the log of a turn says up to its first lasting hole; empty when it has none.
 
     Raises:
         ParleyError: `unavailable` when the log cannot be read now.
     """
     log = TurnLog()
     watch = TurnWatch(subjects.turn_events(home, turn_id), 0, log.take)
-    await watch.replay(bus)
+    loop = asyncio.get_running_loop()
+    until_s: float | None = None
+    while not await watch.read_on(bus):
+        until_s = until_s or loop.time() + HOLE_S
+        if loop.time() > until_s:
+            break
+        await asyncio.sleep(RETRY_S)
     return log

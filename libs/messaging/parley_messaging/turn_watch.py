@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
@@ -19,20 +19,28 @@ log = logging.getLogger("parley.messaging")
 IDLE_S = 1.0
 SWEEP_S = 0.25
 RETRY_S = 0.05
+REPLAYS_AT_ONCE = 64
+"""Logs that a process reads at once; further watches wait, in the order in which they asked."""
+
 BUFFER_FRAMES = 10_000
 """Live frames kept during a replay; beyond it they are dropped, for the log has them."""
 
 Sink = Callable[[bytes, int], None]
+FindEnding = Callable[[], Awaitable[bytes | None]]
+"""Returns the frame that stands in place of a log which has expired; None while the turn has not ended."""
 
 
 class TurnWatch:
     """One watcher of one turn: hands `sink` each frame after `after_seq` once, in order.
 
     A frame is next when its seq follows the last one, or when it opens a higher epoch and nothing that
-    it `follows` is missing. Lower ones are dropped; anything else is a hole and is replayed.
+    it `follows` is missing. Lower ones are dropped; anything else is a hole and is replayed. When the log
+    has expired, `find_ending` tells how the turn ended, and the watch is finished with that.
     """
 
-    def __init__(self, subject: str, after_seq: int, sink: Sink) -> None:
+    def __init__(
+        self, subject: str, after_seq: int, sink: Sink, find_ending: FindEnding | None = None
+    ) -> None:
         self.subject = subject
         self.last_seq = after_seq
         self.is_finished = False
@@ -40,8 +48,11 @@ class TurnWatch:
         self.is_catching_up = False
         self.heard_s = 0.0
         self.was_heard = False
-        self.has_log = False
+        self.expects_log = False
+        self._has_log = False
+        self._has_read_end = False
         self._sink = sink
+        self._find_ending = find_ending
         self._position = 1
         self._buffer: deque[bytes] = deque(maxlen=BUFFER_FRAMES)
 
@@ -78,26 +89,71 @@ class TurnWatch:
             log.exception("turn event cannot be taken", extra={"subject": self.subject})
         return True
 
-    async def replay(self, bus: Bus) -> None:
-        """Read the log from where this watch stands to its end, then join the live frames.
+    async def read_on(self, bus: Bus) -> bool:
+        """Read the log to its end once and join the live frames; False when something is missing before them.
 
         Raises:
             ParleyError: The log cannot be read now; the watch goes on catching up.
         """
-        while not self.is_finished and not self.is_closed:
-            stored = await bus.next_stored(TURN_EVENTS, self.subject, self._position)
-            if stored is not None:
-                self.has_log = True
-                self._position = stored.stream_seq + 1
-                if not self._take(stored.data):
-                    # What it comes after may stand behind it: a writer has gone back to repeat that.
-                    self._buffer.append(stored.data)
-            elif self._splice():
-                break
-            else:
-                await asyncio.sleep(RETRY_S)
+        await self._read_log(bus)
+        if self._find_ending is not None and self._seems_expired():
+            await self._end_without_log(bus, self._find_ending)
+        if not self._is_over and not self._splice():
+            return False
         self._buffer.clear()
         self.is_catching_up = False
+        return True
+
+    @property
+    def _is_over(self) -> bool:
+        return self.is_finished or self.is_closed
+
+    async def _read_log(self, bus: Bus) -> None:
+        while not self._is_over:
+            stored = await bus.next_stored(TURN_EVENTS, self.subject, self._position)
+            if stored is None:
+                return
+            self._has_log = True
+            self._position = stored.stream_seq + 1
+            if not self._take(stored.data):
+                # What it comes after may stand behind it: a writer has gone back to repeat that.
+                self._buffer.append(stored.data)
+                # Behind the end of the turn only a repeat may still come, and soon.
+                self._has_read_end = self._has_read_end or _is_end(stored.data)
+
+    @property
+    def retry_s(self) -> float:
+        """When to read on after something was missing: soon while a writer may fill the hole."""
+        return IDLE_S if self._has_read_end else RETRY_S
+
+    def _seems_expired(self) -> bool:
+        """Whether the log, read as far as it goes, holds nothing, or its end and a hole before that."""
+        if self._is_over:
+            return False
+        if self._has_read_end:
+            return not self._splice()
+        return self._may_miss_log and not self._has_log and not self._buffer
+
+    @property
+    def _may_miss_log(self) -> bool:
+        return self.expects_log or self.last_seq > 0
+
+    async def _end_without_log(self, bus: Bus, find_ending: FindEnding) -> None:
+        frame = await find_ending()
+        if frame is None or self._is_over:
+            return
+        if not self._has_log and await bus.last_stored(TURN_EVENTS, self.subject) is not None:
+            # Written since the look at it: the turn has run, and ended, meanwhile.
+            return
+        self.finish(frame)
+
+    def finish(self, frame: bytes) -> None:
+        """Hand on the frame that stands in place of a log, unless the client has got as far already."""
+        seq = frame_seq(frame)
+        self.is_finished = True
+        if seq > self.last_seq:
+            self.last_seq = seq
+            self._sink(frame, seq)
 
     def _splice(self) -> bool:
         """Hand on what was heard or read ahead of its turn; False while something before it is missing."""
@@ -108,9 +164,10 @@ class TurnWatch:
     async def is_behind(self, bus: Bus) -> bool:
         """Return whether the log holds something newer than this watch has handed on."""
         stored = await bus.last_stored(TURN_EVENTS, self.subject)
+        self._has_log = stored is not None
         if stored is None:
-            return False
-        self.has_log = True
+            # Nothing is written yet, or it has expired.
+            return self._find_ending is not None and self._may_miss_log
         try:
             # The newest may be a repeat behind an end that was missed: what was not read yet is read.
             return frame_seq(stored.data) > self.last_seq or stored.stream_seq >= self._position
@@ -125,8 +182,19 @@ def _place(frame: bytes) -> int:
         return 0
 
 
+def _is_end(frame: bytes) -> bool:
+    try:
+        return frame_type(frame) in TERMINAL_TYPES
+    except ValueError:
+        return False
+
+
 class TurnWatches:
-    """All watches of a process: one wildcard subscription for the turns it started, one for each other."""
+    """All watches of a process: one wildcard subscription for the turns it started, one for each other.
+
+    A watch with a hole asks for a replay once, and not again before that is done: so what waits is never
+    more than the open watches, which sockets and slots bound.
+    """
 
     def __init__(self, bus: Bus, home: str) -> None:
         self.home = home
@@ -135,6 +203,7 @@ class TurnWatches:
         self._by_subject: dict[str, list[TurnWatch]] = {}
         self._foreign: dict[str, Subscription] = {}
         self._wanted: asyncio.Queue[TurnWatch] = asyncio.Queue()
+        self._reading = asyncio.Semaphore(REPLAYS_AT_ONCE)
 
     async def start(self) -> None:
         """Begin to hear the turns that this process starts."""
@@ -142,13 +211,16 @@ class TurnWatches:
             subjects.turn_events_of(self.home), self._on_frame, on_drop=self._on_home_drop
         )
 
-    def open_new(self, turn_id: str, sink: Sink) -> TurnWatch:
+    def open_new(self, turn_id: str, sink: Sink, find_ending: FindEnding | None = None) -> TurnWatch:
         """Watch a turn of this home from its first event on; nothing of it is published yet."""
-        return self._register(TurnWatch(subjects.turn_events(self.home, turn_id), 0, sink))
+        return self._register(TurnWatch(subjects.turn_events(self.home, turn_id), 0, sink, find_ending))
 
-    async def open(self, home: str, turn_id: str, after_seq: int, sink: Sink) -> TurnWatch:
+    async def open(
+        self, home: str, turn_id: str, after_seq: int, sink: Sink, find_ending: FindEnding | None = None
+    ) -> TurnWatch:
         """Watch a turn of any home: replay what comes after `after_seq`, then go on live."""
-        watch = self._register(TurnWatch(subjects.turn_events(home, turn_id), after_seq, sink))
+        watch = self._register(TurnWatch(subjects.turn_events(home, turn_id), after_seq, sink, find_ending))
+        watch.expects_log = True
         try:
             if home != self.home:
                 await self._hear_foreign(watch.subject)
@@ -156,6 +228,12 @@ class TurnWatches:
             await self.close(watch)
             raise
         self._catch_up(watch)
+        return watch
+
+    def finished(self, turn_id: str, after_seq: int, sink: Sink, frame: bytes) -> TurnWatch:
+        """Return a watch of which `frame` is all that is left; nothing is registered."""
+        watch = TurnWatch(subjects.turn_events(self.home, turn_id), after_seq, sink)
+        watch.finish(frame)
         return watch
 
     async def _hear_foreign(self, subject: str) -> None:
@@ -225,15 +303,19 @@ class TurnWatches:
 
     async def _replay(self, watch: TurnWatch) -> None:
         while watch in self._by_subject.get(watch.subject, []):
+            pause_s = SWEEP_S
             try:
-                await watch.replay(self._bus)
-                return
+                # Held for one reading of one log: who waits for a writer to fill a hole is in nobody's way.
+                async with self._reading:
+                    if await watch.read_on(self._bus):
+                        return
+                pause_s = watch.retry_s
             except ParleyError:
                 log.info("turn log cannot be read; trying again", extra={"subject": watch.subject})
             except Exception:
                 # One turn's trouble must not end the watches of all others.
                 log.exception("replay failed; trying again", extra={"subject": watch.subject})
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(pause_s)
 
     async def _check_idle(self) -> None:
         loop = asyncio.get_running_loop()

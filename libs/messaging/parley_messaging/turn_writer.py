@@ -55,6 +55,11 @@ class TurnWriter:
         self._is_settled = asyncio.Event()
         self._is_settled.set()
 
+    @property
+    def unacknowledged(self) -> int:
+        """How many events are published and not acknowledged yet."""
+        return len(self._window)
+
     async def append(self, encode: Encode) -> None:
         """Publish the frame that `encode` makes of its seq; waits only while the window is full."""
         # Whoever called first is first in the log, also when several wait for room.
@@ -168,6 +173,11 @@ class TurnWriters:
     def open_writers(self) -> int:
         """How many turns are being written now."""
         return len(self._writers)
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many events are published and not acknowledged yet."""
+        return sum(writer.unacknowledged for writer in self._writers.values())
 
     async def _on_acknowledgement(self, delivery: Delivery) -> None:
         if not delivery.data.startswith(_STORED):

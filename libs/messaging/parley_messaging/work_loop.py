@@ -75,6 +75,8 @@ class WorkLoop:
             jobs.create_task(self._work(last))
 
     async def _has_free_slot(self) -> bool:
+        if not self._free.locked():
+            return await self._free.acquire()
         acquiring = asyncio.ensure_future(self._free.acquire())
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:

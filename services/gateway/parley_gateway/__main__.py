@@ -8,6 +8,7 @@ from parley_gateway.edge import Edge
 from parley_gateway.handlers import bind
 from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
+from parley_gateway.metrics import export
 from parley_gateway.server import create_server
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
@@ -16,7 +17,14 @@ from parley_gateway.turn_parts import TurnParts
 
 async def compose(service: Service, settings: GatewaySettings) -> None:
     secrets = Secrets.read(settings.secrets_path)
-    turns = TurnParts(service.bus, home=settings.instance, ids=OwnedIds(secrets.turn_key), settings=settings)
+    turns = TurnParts(
+        service.bus,
+        home=settings.instance,
+        ids=OwnedIds(secrets.turn_key),
+        settings=settings,
+        circuits=service.circuits,
+    )
+    export(service, turns)
     await turns.start()
     for endless in turns.endless:
         service.spawn(endless)

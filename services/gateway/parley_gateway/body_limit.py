@@ -1,4 +1,9 @@
-"""Refuses request bodies before they are read: without a valid key, or larger than their route takes."""
+"""Refuses request bodies before they are read: without a valid key, or larger than their route takes.
+
+A body has two clocks as well: one that pauses or trickles is cut off.
+"""
+
+import asyncio
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from starlette.exceptions import HTTPException
@@ -10,6 +15,8 @@ from parley_gateway.identity import Doorkeeper
 
 JSON_BYTES = 4 * 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
+BODY_GAP_S = 30.0
+BODY_S = 600.0
 UPLOAD_PATH = "/api/documents"
 LOGIN_PATH = "/api/auth/session"
 KEYED_PATHS = ("/api/", "/v1/")
@@ -49,13 +56,28 @@ class BodyLimit:
 
 def _counted(receive: Receive, limit: int) -> Receive:
     left = limit
+    is_whole = False
+    deadline_s = asyncio.get_running_loop().time() + BODY_S
 
     async def counted() -> Message:
-        nonlocal left
-        message = await receive()
+        nonlocal left, is_whole
+        if is_whole:
+            # What comes now is the client's leaving, and that may take as long as the answer.
+            return await receive()
+        message = await _in_time(receive, deadline_s)
         left -= len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
         if left < 0:
             raise HTTPException(413, f"The body is larger than {limit} bytes")
         return message
 
     return counted
+
+
+async def _in_time(receive: Receive, deadline_s: float) -> Message:
+    gap_s = asyncio.get_running_loop().time() + BODY_GAP_S
+    try:
+        async with asyncio.timeout_at(min(deadline_s, gap_s)):
+            return await receive()
+    except TimeoutError:
+        raise HTTPException(408, "The body did not arrive in time") from None

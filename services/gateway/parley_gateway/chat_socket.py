@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from parley_gateway.frame_protocol import FRAMES
 from parley_gateway.identity import Principal
-from parley_gateway.outbox import FrameWriter, Outbox, SlowSocketError
+from parley_gateway.outbox import FrameWriter, Lane, Outbox, SlowSocketError
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 from parley_gateway.turn_stopper import TurnStopper
 
@@ -130,19 +130,21 @@ class ChatSocket:
         accepted = await self._door.start(self._principal, frame, relay.take)
         await self._watch(accepted.ref.client_turn_id, accepted.watch)
         self._accept(accepted, relay)
+        await self._door.hear_positions(accepted, self._outbox.put)
 
     def _accept(self, turn: AcceptedTurn, relay: "_TurnRelay") -> None:
         self._reply(TurnAccepted(turn_id=turn.ref.client_turn_id, conversation_id=turn.conversation_id))
         relay.open()
 
     async def _resume(self, frame: ResumeTurnFrame) -> None:
-        await self._make_room()
         if earlier := self._watches.pop(frame.turn_id, None):
             await self._door.release(earlier)
+        await self._make_room()
         relay = _TurnRelay(self._outbox)
         found = await self._door.resume(self._principal, frame.turn_id, frame.after_seq, relay.take)
         await self._watch(frame.turn_id, found.watch)
         self._accept(found, relay)
+        await self._door.hear_positions(found, self._outbox.put)
 
     async def _watch(self, client_turn_id: str, watch: TurnWatch) -> None:
         if earlier := self._watches.pop(client_turn_id, None):
@@ -167,17 +169,18 @@ class _TurnRelay:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._held: list[tuple[bytes, int]] | None = []
+        self._lane = Lane()
+        self._held: list[bytes] | None = []
 
-    def take(self, frame: bytes, seq: int) -> None:
+    def take(self, frame: bytes, _: int) -> None:
         if self._held is None:
-            self._outbox.relay(frame, seq)
+            self._outbox.relay(frame, self._lane)
         else:
-            self._held.append((frame, seq))
+            self._held.append(frame)
 
     def open(self) -> None:
-        for frame, seq in self._held or ():
-            self._outbox.relay(frame, seq)
+        for frame in self._held or ():
+            self._outbox.relay(frame, self._lane)
         self._held = None
 
 

@@ -3,23 +3,22 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from parley_contracts import subjects
 from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef, Passage
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import History, ReadHistory
+from parley_contracts.model import WireModel
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.rag import Search, SearchResults
 from parley_contracts.turns import ChatMessage, StartTurn
 from parley_messaging import Bus
+from parley_messaging.bus import Reply
+from parley_messaging.circuit import Circuits
 
 from parley_gateway.settings import GatewaySettings
-
-Found = TypeVar("Found")
 
 MAX_PAGES = 3
 PAGE_CHARS = 6_000
@@ -43,12 +42,23 @@ class Gathered:
         return tuple(Citation(n=n, **dict(passage)) for n, passage in enumerate(found, start=1))
 
 
-class Gathering:
-    """Asks the other services in parallel; a part that is away or late costs the turn that part only."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    name: str
+    subject: str
+    budget_s: float
 
-    def __init__(self, bus: Bus, settings: GatewaySettings) -> None:
+
+class Gathering:
+    """Asks the other services in parallel; a part that is away or late costs the turn that part only.
+
+    A part that keeps turns waiting is left out at once for a while: a circuit stands before each.
+    """
+
+    def __init__(self, bus: Bus, settings: GatewaySettings, circuits: Circuits) -> None:
         self._bus = bus
         self._settings = settings
+        self._circuits = circuits
 
     async def gather(self, command: StartTurn, *, history_chars: int) -> Gathered:
         """Return what came in time.
@@ -69,11 +79,15 @@ class Gathering:
             raise group.exceptions[0] from group
         return gathered
 
-    async def _part(self, name: str, gathered: Gathered, asked: Awaitable[Found]) -> Found | None:
-        """Wait for a part; None, and its name in `degraded`, when it is away or late."""
+    async def _ask(
+        self, part: _Part, gathered: Gathered, request: WireModel, reply_type: type[Reply]
+    ) -> Reply | None:
+        """Ask a part; None, and its name in `degraded`, when it is away, late or left out."""
+        name, budget_s = part.name, part.budget_s
         began_s = time.monotonic()
         try:
-            return await asked
+            with self._circuits.to(name).passing(budget_s):
+                return await self._bus.request(part.subject, request, reply_type, timeout_s=budget_s)
         except ParleyError as error:
             if name == "memory" and error.code is ErrorCode.NOT_FOUND:
                 raise
@@ -89,20 +103,14 @@ class Gathering:
             max_chars=max_chars,
             before_turn_id=command.turn.turn_id,
         )
-        asked = self._bus.request(
-            subjects.MEMORY_READ_HISTORY, request, History, timeout_s=self._settings.gateway_history_s
-        )
-        if found := await self._part("memory", gathered, asked):
+        part = _Part("memory", subjects.MEMORY_READ_HISTORY, self._settings.gateway_history_s)
+        found = await self._ask(part, gathered, request, History)
+        if found:
             gathered.history = found.messages
 
     async def _retrieve(self, command: StartTurn, gathered: Gathered) -> None:
-        asked = self._bus.request(
-            subjects.NPU_EMBED,
-            Embed(texts=(command.text,)),
-            Embeddings,
-            timeout_s=self._settings.gateway_embed_s,
-        )
-        embedded = await self._part("npu", gathered, asked)
+        part = _Part("npu", subjects.NPU_EMBED, self._settings.gateway_embed_s)
+        embedded = await self._ask(part, gathered, Embed(texts=(command.text,)), Embeddings)
         request = Search(
             owner_id=command.turn.owner_id,
             query=command.text[:10_000],
@@ -111,10 +119,9 @@ class Gathering:
             collections=command.collections,
             limit=self._settings.gateway_passages,
         )
-        searched = self._bus.request(
-            subjects.RAG_SEARCH, request, SearchResults, timeout_s=self._settings.gateway_search_s
-        )
-        if found := await self._part("rag", gathered, searched):
+        part = _Part("rag", subjects.RAG_SEARCH, self._settings.gateway_search_s)
+        found = await self._ask(part, gathered, request, SearchResults)
+        if found:
             gathered.passages = list(found.results)
             gathered.degraded.update(found.degraded)
 
@@ -129,10 +136,8 @@ class Gathering:
             gathered.degraded.add("browser")
             return None
         request = ReadPage(owner_id=command.turn.owner_id, url=url, max_chars=PAGE_CHARS)
-        asked = self._bus.request(
-            subjects.BROWSER_READ, request, PageText, timeout_s=self._settings.gateway_web_s
-        )
-        page = await self._part("browser", gathered, asked)
+        part = _Part("browser", subjects.BROWSER_READ, self._settings.gateway_web_s)
+        page = await self._ask(part, gathered, request, PageText)
         if page is None or not page.text:
             return None
         document = DocumentRef(id="", name=page.title or page.url, collection="web")

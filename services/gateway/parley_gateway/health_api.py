@@ -28,6 +28,7 @@ async def _ask(edge: Edge, service: str) -> dict[str, Any]:
         "version": found.version,
         "instance": found.instance,
         "checks": found.checks,
+        "circuits": found.circuits,
     }
 
 
@@ -43,6 +44,7 @@ async def read_health(edge: CurrentEdge, principal: CurrentPrincipal) -> dict[st
         "version": own.version,
         "instance": own.instance,
         "checks": own.checks,
+        "circuits": own.circuits,
         "services": services,
         "sockets": len(edge.sockets),
     }

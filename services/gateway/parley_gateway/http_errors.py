@@ -16,6 +16,8 @@ from starlette.responses import JSONResponse
 log = logging.getLogger("parley.gateway")
 
 RETRY_AFTER_S = 2
+"""For refusals of parts that cannot estimate when they will have room."""
+
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -64,7 +66,7 @@ def error_response(request: Request, body: ErrorBody, status: int | None = None)
         content = {"error": {**found, "request_id": request_id}}
     headers = {REQUEST_ID: request_id, **SECURITY_HEADERS}
     if body.code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE):
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(body.retry_after_s or RETRY_AFTER_S)
     if body.code is ErrorCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
     if body.code is ErrorCode.INTERNAL:

@@ -9,6 +9,9 @@ from parley_contracts.llm import ListModels, ModelInfo, ModelList
 from parley_messaging import Bus
 
 FRESH_S = 5.0
+USABLE_S = 30.0
+"""A turn goes by what was told in this time, and has it asked again behind its back when it is not fresh."""
+
 ASK_TIMEOUT_S = 2.0
 RETRY_S = 1.0
 DEFAULT_CONTEXT_TOKENS = 8192
@@ -25,6 +28,15 @@ class Models:
         self._known: tuple[ModelInfo, ...] = ()
         self._asked_s = float("-inf")
         self._asking = asyncio.Lock()
+        self._wanted = asyncio.Event()
+
+    async def run(self) -> None:
+        """Ask at once, and again when turns go by what is no longer fresh, until cancelled."""
+        self._wanted.set()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self.list()
 
     async def list(self) -> tuple[ModelInfo, ...]:
         """Return the reachable models, the default first; empty when none was ever told of."""
@@ -33,6 +45,17 @@ class Models:
                 if time.monotonic() - self._asked_s >= FRESH_S:
                     await self._ask()
         return self._known
+
+    @property
+    def pools(self) -> frozenset[str]:
+        """The worker pools of the models that were told of."""
+        return frozenset(model.pool for model in self._known)
+
+    def known_pool(self, model_id: str | None) -> str | None:
+        """Return the pool of a model, as far as it was told of: nobody is asked."""
+        if model_id is None:
+            return self._known[0].pool if self._known else None
+        return next((model.pool for model in self._known if model.id == model_id), None)
 
     async def _ask(self) -> None:
         try:
@@ -51,7 +74,13 @@ class Models:
         Raises:
             ParleyError: `model_not_found` when the id names none, `unavailable` when nobody can tell.
         """
-        models = await self.list()
+        models = self._known
+        age_s = time.monotonic() - self._asked_s
+        is_told_of = bool(models) if model_id is None else any(model.id == model_id for model in models)
+        if age_s >= USABLE_S or not is_told_of:
+            models = await self.list()
+        elif age_s >= FRESH_S:
+            self._wanted.set()
         if model_id is None:
             return models[0] if models else FALLBACK
         for model in models:

@@ -1,39 +1,59 @@
 """What a runner does before the model writes: gather, write the context, send the job that passes the pen."""
 
+import asyncio
+from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
-from parley_contracts.llm import GenerateJob
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
+from parley_contracts.turns import TurnRef
 from parley_messaging import Bus
 from parley_messaging.message_headers import outgoing
+from parley_messaging.queues import llm_jobs
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
 from parley_gateway.gathering import Gathered, Gathering
 from parley_gateway.models import Models
 from parley_gateway.prompt import assemble, fitted, history_chars
 from parley_gateway.running_turn import RunningTurn
+from parley_gateway.waiting_turns import WaitingTurns
 
 EVENT_STORED_S = 10.0
+MODELS_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedJob:
+    """The job of a turn whose context is stored, ready to be sent."""
+
+    pool: str
+    data: bytes
+    turn: TurnRef
+    last_seq: int
 
 
 class Preparation:
     """Brings a turn whose pen the runner holds to where a worker takes the pen over."""
 
-    def __init__(self, bus: Bus, writers: TurnWriters, models: Models, gathering: Gathering) -> None:
+    def __init__(
+        self, bus: Bus, writers: TurnWriters, models: Models, gathering: Gathering, waiting: WaitingTurns
+    ) -> None:
         self._bus = bus
         self._writers = writers
         self._models = models
         self._gathering = gathering
+        self._waiting = waiting
 
-    async def run(self, turn: RunningTurn) -> None:
-        """Gather, write the context into the log, and send the job that passes the pen."""
+    async def run(self, turn: RunningTurn) -> PreparedJob:
+        """Gather, and write the context into the log; what is left to do is to pass the pen."""
         ref, command = turn.command.turn, turn.command
         subject = subjects.turn_events(ref.home, ref.turn_id)
         async with self._writers.open(subject, turn.epoch) as writer:
             await writer.append(partial(_opening, ref.client_turn_id, turn.last_seq))
             await writer.append(partial(_stage, ref.client_turn_id, "gathering"))
-            model = await self._models.choose(command.model)
+            model = await self._chosen(command.model)
             gathered = await self._gathering.gather(
                 command, history_chars=history_chars(model.context_tokens)
             )
@@ -52,11 +72,23 @@ class Preparation:
                 params=command.params,
                 deadline_ms=command.deadline_ms,
             )
-        await self._bus.store(
-            subjects.llm_generate(model.pool),
-            job.model_dump_json().encode(),
-            headers=outgoing(),
-        )
+        return PreparedJob(model.pool, job.model_dump_json().encode(), ref, turn.last_seq)
+
+    async def _chosen(self, model_id: str | None) -> ModelInfo:
+        """Return the turn's model; what was accepted waits for workers that are away, until its deadline."""
+        while True:
+            try:
+                return await self._models.choose(model_id)
+            except ParleyError as error:
+                if error.code is not ErrorCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(MODELS_PAUSE_S)
+
+    async def pass_pen(self, job: PreparedJob) -> None:
+        """Send the job; from then on a worker may write."""
+        ack = await self._bus.store(subjects.llm_generate(job.pool), job.data, headers=outgoing())
+        queue = llm_jobs(job.pool)
+        self._waiting.add(queue, ack.stream_seq, job.turn, waits_for="model", after_seq=job.last_seq)
 
     async def _write_context(self, turn: RunningTurn, writer: TurnWriter) -> None:
         turn_id = turn.command.turn.client_turn_id

@@ -20,6 +20,21 @@ class GatewaySettings(ServiceSettings):
     gateway_turn_s: float = Field(
         default=300.0, gt=0, description="How long a turn may take, waiting in queues included."
     )
+    gateway_turns: int = Field(
+        default=4000,
+        ge=1,
+        description="Turns in flight with readers at this process; beyond it new ones are overloaded.",
+    )
+    gateway_turns_total: int = Field(
+        default=10_000,
+        ge=1,
+        description="Turns in flight of all gateways, which must agree on it; beyond it likewise.",
+    )
+    gateway_turns_waiting: int = Field(
+        default=1000,
+        ge=1,
+        description="Turns that wait for a runner or for a model's worker; beyond it likewise.",
+    )
     gateway_max_frame_bytes: int = Field(
         default=1024 * 1024, ge=1024, description="Largest WebSocket frame a client may send."
     )
@@ -28,6 +43,11 @@ class GatewaySettings(ServiceSettings):
     )
     gateway_outbox_bytes: int = Field(
         default=4 * 1024 * 1024, ge=1024, description="Unsent bytes at which a lagging socket is closed."
+    )
+    gateway_answer_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1024,
+        description="Unsent bytes at which an HTTP answer to a slow reader is read from the log instead.",
     )
     gateway_history_s: float = Field(default=1.0, gt=0, description="Budget for reading the conversation.")
     gateway_embed_s: float = Field(default=0.5, gt=0, description="Budget for embedding the question.")

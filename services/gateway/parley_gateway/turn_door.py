@@ -2,22 +2,29 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.turn_events import encode_event
 from parley_contracts.turns import CancelTurn, ChatMessage, StartTurn, TurnRef
 from parley_messaging import Bus, NotStoredError
-from parley_messaging.bus import AlreadyStoredError
+from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
 from parley_messaging.message_headers import now_ms, outgoing
+from parley_messaging.queues import TURNS
 from parley_messaging.trace_context import correlated, working_in
 from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 
+from parley_gateway.admission import Admission
+from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
+from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
+from parley_gateway.waiting_turns import WaitingTurns
 
 ACCEPT_TIMEOUT_S = 5.0
 PEN_SHARE = 3
@@ -26,11 +33,21 @@ PEN_SHARE = 3
 
 @dataclass(frozen=True, slots=True)
 class AcceptedTurn:
-    """A turn that is durable, and the watch that delivers its events."""
+    """A turn that is durable, and the watch that delivers its events.
+
+    Attributes:
+        ref: The turn.
+        conversation_id: What it belongs to.
+        watch: Its events; `release` ends it.
+        accepted_at_ms: When it was first accepted, Unix milliseconds; 0 when nobody knows.
+        is_repeat: The turn was there already.
+    """
 
     ref: TurnRef
     conversation_id: str
     watch: TurnWatch
+    accepted_at_ms: int
+    is_repeat: bool
 
 
 class TurnDoor:
@@ -43,14 +60,22 @@ class TurnDoor:
         ids: OwnedIds,
         watches: TurnWatches,
         finder: TurnFinder,
+        ended: EndedTurns,
         models: Models,
+        admission: Admission,
+        waiting: WaitingTurns,
+        positions: PositionWatches,
         turn_s: float,
     ) -> None:
         self._bus = bus
         self._ids = ids
         self._watches = watches
         self._finder = finder
+        self._ended = ended
         self._models = models
+        self._admission = admission
+        self._waiting = waiting
+        self._positions = positions
         self._turn_s = turn_s
         self.is_closed = False
 
@@ -66,7 +91,8 @@ class TurnDoor:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
         Raises:
-            ParleyError: `not_found`, `model_not_found`, or `unavailable` when the turn is not accepted.
+            ParleyError: `not_found`, `model_not_found`, `conflict` for a repeat that asks for something else,
+                `overloaded`, or `unavailable` when the turn is not accepted.
         """
         if self.is_closed:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
@@ -75,28 +101,51 @@ class TurnDoor:
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         command = self._command(ref, self._conversation(principal, frame, ref), frame)
         command = command.model_copy(update={"history": history, "is_stored": is_stored})
-        await self._models.choose(frame.model)
-        if frame.turn_id is not None and (found := await self._finder.find(ref.turn_id)) is not None:
-            return await self._join(ref, found, 0, sink)
-        watch = self._watches.open_new(ref.turn_id, sink)
+        is_named = frame.turn_id is not None
         try:
-            is_repeat = await self._accept(command) or await self._stands_elsewhere(ref, frame)
+            self._admission.check(self._models.known_pool(frame.model))
+        except ParleyError:
+            # A repeat of an accepted turn is no new one.
+            if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+                return await self._join_same(command, found, 0, sink)
+            raise
+        with self._admission.entering():
+            await self._models.choose(frame.model)
+            if is_named and (found := await self._finder.find(ref.turn_id)) is not None:
+                return await self._join_same(command, found, 0, sink)
+            return await self._begin(command, sink, is_named=is_named)
+
+    async def _begin(self, command: StartTurn, sink: Sink, *, is_named: bool) -> AcceptedTurn:
+        ref = command.turn
+        watch = self._watches.open_new(ref.turn_id, sink, partial(self._ending_of, ref))
+        try:
+            ack = await self._accept(command)
+            is_new = ack is not None and not (is_named and await self._stands_elsewhere(ref))
         except BaseException:
             await self._watches.close(watch)
             raise
-        if not is_repeat:
-            return AcceptedTurn(ref, command.conversation_id, watch)
+        if ack is not None and is_new:
+            self._admission.watch(watch)
+            self._waiting.add(TURNS, ack.stream_seq, ref, waits_for="runner", after_seq=0)
+            return AcceptedTurn(ref, command.conversation_id, watch, command.accepted_at_ms, is_repeat=False)
         await self._watches.close(watch)
         found = await self._finder.find_soon(ref.turn_id)
         if found is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
         # What was heard before the repeat was recognised has been handed on already.
-        return await self._join(ref, found, watch.last_seq, sink)
+        return await self._join_same(command, found, watch.last_seq, sink)
 
-    async def _stands_elsewhere(self, ref: TurnRef, frame: StartTurnFrame) -> bool:
+    async def _stands_elsewhere(self, ref: TurnRef) -> bool:
         """Return whether a turn that the client has named was run between the look for it and its store."""
-        found = await self._finder.find(ref.turn_id) if frame.turn_id is not None else None
+        found = await self._finder.find(ref.turn_id)
         return found is not None and found.home != ref.home
+
+    async def _join_same(
+        self, command: StartTurn, found: FoundTurn, after_seq: int, sink: Sink
+    ) -> AcceptedTurn:
+        if not found.was_asked_by(command):
+            raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
+        return await self._join(command.turn, found, after_seq, sink)
 
     def _command(self, ref: TurnRef, conversation_id: str, frame: StartTurnFrame) -> StartTurn:
         accepted_at_ms = now_ms()
@@ -113,8 +162,8 @@ class TurnDoor:
             deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
         )
 
-    async def _accept(self, command: StartTurn) -> bool:
-        """Store the command; True when the stream recognises a repeat."""
+    async def _accept(self, command: StartTurn) -> StoreAck | None:
+        """Store the command; None when the stream recognises a repeat."""
         turn_id = command.turn.turn_id
         body = command.model_dump_json().encode()
         if len(body) > self._bus.max_payload_bytes // PEN_SHARE:
@@ -130,10 +179,15 @@ class TurnDoor:
                     timeout_s=ACCEPT_TIMEOUT_S,
                 )
             except AlreadyStoredError:
-                return True
+                return None
+            except QueueFullError:
+                # A full queue may refuse before it looks whether the turn is there already.
+                if await self._bus.last_stored(TURNS.stream, subjects.turn_start(turn_id)) is not None:
+                    return None
+                raise self._admission.full(self._models.known_pool(command.model)) from None
             except NotStoredError:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The turn could not be accepted now.") from None
-        return ack.is_duplicate
+        return None if ack.is_duplicate else ack
 
     def _ref(self, principal: Principal, client_turn_id: str) -> TurnRef:
         return TurnRef(
@@ -151,20 +205,43 @@ class TurnDoor:
         return frame.conversation_id
 
     async def _join(self, ref: TurnRef, found: FoundTurn, after_seq: int, sink: Sink) -> AcceptedTurn:
-        watch = await self._watches.open(found.home, ref.turn_id, after_seq, sink)
-        return AcceptedTurn(ref, found.conversation_id, watch)
+        ending = partial(self._ending_of, ref)
+        watch = await self._watches.open(found.home, ref.turn_id, after_seq, sink, ending)
+        self._admission.watch(watch)
+        return AcceptedTurn(ref, found.conversation_id, watch, found.accepted_at_ms, is_repeat=True)
+
+    async def hear_positions(self, turn: AcceptedTurn, sink: PositionSink) -> None:
+        """Hand `sink` a `queue_position` frame whenever the turn, while it waits, has come further."""
+        home, turn_id = subjects.parse_turn_events(turn.watch.subject)
+        await self._positions.hear(home, turn_id, turn.watch, sink)
+
+    async def _ending_of(self, ref: TurnRef) -> bytes | None:
+        """Return the frame that stands in place of a turn's log; None while the turn has not ended."""
+        sync = await self._ended.find(ref)
+        return None if sync is None else encode_event(sync)
 
     async def resume(
         self, principal: Principal, client_turn_id: str, after_seq: int, sink: Sink
     ) -> AcceptedTurn:
-        """Watch a turn of any gateway from after `after_seq`; ParleyError `not_found` if there is none."""
+        """Watch a turn of any gateway from after `after_seq`; of one that is over long since, its answer.
+
+        Raises:
+            ParleyError: `not_found` if there is no such turn, `unavailable` if that cannot be known now.
+        """
         ref = self._ref(principal, client_turn_id)
-        return await self._join(ref, await self._find(ref), after_seq, sink)
+        found = await self._finder.find_soon(ref.turn_id)
+        if found is not None:
+            return await self._join(ref, found, after_seq, sink)
+        sync = await self._ended.find_stored(ref)
+        if sync is None:
+            raise _no_such_turn()
+        watch = self._watches.finished(ref.turn_id, after_seq, sink, encode_event(sync))
+        return AcceptedTurn(ref, sync.conversation_id, watch, 0, is_repeat=True)
 
     async def _find(self, ref: TurnRef) -> FoundTurn:
         found = await self._finder.find_soon(ref.turn_id)
         if found is None:
-            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
+            raise _no_such_turn()
         return found
 
     async def cancel(self, principal: Principal, client_turn_id: str) -> TurnRef:
@@ -184,7 +261,13 @@ class TurnDoor:
 
     async def release(self, watch: TurnWatch) -> None:
         """Stop watching; the turn goes on."""
+        self._admission.forget(watch)
+        await self._positions.forget(watch)
         await self._watches.close(watch)
+
+
+def _no_such_turn() -> ParleyError:
+    return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
 
 
 def _bare(command: StartTurn) -> str:

@@ -27,6 +27,7 @@ from parley_contracts.turns import (
     TurnTimings,
 )
 from parley_messaging import Bus
+from parley_messaging.circuit import Circuit
 from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.turn_writer import TurnWriters
@@ -87,10 +88,11 @@ class Sealing(Enum):
 class TurnEnding:
     """Competes for the one slot that ends a turn, and does what follows from whatever stands there."""
 
-    def __init__(self, bus: Bus, pen: Pen, writers: TurnWriters) -> None:
+    def __init__(self, bus: Bus, pen: Pen, writers: TurnWriters, storing: Circuit) -> None:
         self._bus = bus
         self._pen = pen
         self._writers = writers
+        self._storing = storing
 
     async def seal(self, number: int, seal: Seal, *, ends_writing: bool = True) -> Sealing:
         """Put the seal into slot `number` or a later one, and finish the turn with the seal that stands.
@@ -130,7 +132,8 @@ class TurnEnding:
             return "off"
         request = StoreTurn(owner_id=seal.turn.owner_id, seal=seal)
         try:
-            await self._bus.request(subjects.MEMORY_STORE_TURN, request, Stored, timeout_s=STORE_BUDGET_S)
+            with self._storing.passing(STORE_BUDGET_S):
+                await self._bus.request(subjects.MEMORY_STORE_TURN, request, Stored, timeout_s=STORE_BUDGET_S)
         except ParleyError as error:
             if not error.retryable:
                 # Its conversation was deleted while the turn ran, say: there is nothing to keep it in.
@@ -168,6 +171,7 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
             turn_id=turn_id,
             conversation_id=seal.conversation_id,
             kept_chars=len(seal.text),
+            is_confirmed=seal.is_confirmed,
         )
     error = seal.error or ParleyError(ErrorCode.INTERNAL, "The turn failed.").body()
     return TurnFailed(
@@ -178,6 +182,7 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
         code=error.code,
         message=error.message,
         retryable=error.retryable,
+        kept_chars=len(seal.text),
     )
 
 

@@ -13,6 +13,19 @@ from pydantic import ValidationError
 FIND_S = 0.5
 FIND_STEP_S = 0.05
 
+_ASKED = (
+    "conversation_id",
+    "continues_conversation",
+    "text",
+    "history",
+    "collections",
+    "web",
+    "model",
+    "params",
+    "is_stored",
+)
+"""What of a command the client decides; the rest is the gateway's."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundTurn:
@@ -21,6 +34,14 @@ class FoundTurn:
     home: str
     conversation_id: str
     command: StartTurn | None = None
+    accepted_at_ms: int = 0
+    text: str | None = None
+
+    def was_asked_by(self, command: StartTurn) -> bool:
+        """Return whether `command` asks for the same, as far as the turn still says what it was asked."""
+        if self.command is None:
+            return self.text is None or self.text == command.text
+        return all(getattr(self.command, field) == getattr(command, field) for field in _ASKED)
 
 
 class TurnFinder:
@@ -31,19 +52,35 @@ class TurnFinder:
         self._pen = pen
 
     async def find(self, turn_id: str) -> FoundTurn | None:
-        """Return the turn, or None when neither a claim nor a waiting command of it is there."""
-        if first := await self._pen.read(turn_id, 1):
-            return _of_claim(first)
+        """Return the turn, or None when neither a claim nor a waiting command of it is there.
+
+        Raises:
+            ParleyError: `unavailable` at the first read that fails, for a client waits.
+        """
+        if (found := await self.find_at_once(turn_id)) is not None:
+            return found
+        # It may have been claimed, and even ended, between the two looks.
+        return await self._claimed(turn_id)
+
+    async def find_at_once(self, turn_id: str) -> FoundTurn | None:
+        """Look in both places side by side; a turn that begins and ends meanwhile may go unseen."""
+        claimed, waiting = await asyncio.gather(self._claimed(turn_id), self._waiting(turn_id))
+        # Whoever claimed it first chose where its events stand.
+        return claimed or waiting
+
+    async def _claimed(self, turn_id: str) -> FoundTurn | None:
+        first = await self._pen.read(turn_id, 1, within_s=0)
+        return None if first is None else _of_claim(first)
+
+    async def _waiting(self, turn_id: str) -> FoundTurn | None:
         stored = await self._bus.last_stored(TURNS.stream, subjects.turn_start(turn_id))
         if stored is None:
-            # It may have been claimed, and even ended, between the two looks.
-            first = await self._pen.read(turn_id, 1)
-            return None if first is None else _of_claim(first)
+            return None
         try:
             command = StartTurn.model_validate_json(stored.data)
         except ValidationError:
             return None
-        return FoundTurn(command.turn.home, command.conversation_id, command)
+        return _of_command(command.turn.home, command)
 
     async def find_soon(self, turn_id: str) -> FoundTurn | None:
         """Return the turn, allowing for a replica that does not have it yet."""
@@ -59,6 +96,11 @@ class TurnFinder:
 
 def _of_claim(first: PenClaim | Seal) -> FoundTurn:
     if isinstance(first, Seal):
-        return FoundTurn(first.turn.home, first.conversation_id)
-    conversation_id = first.command.conversation_id if first.command else ""
-    return FoundTurn(first.home, conversation_id, first.command)
+        return FoundTurn(
+            first.turn.home, first.conversation_id, accepted_at_ms=first.accepted_at_ms, text=first.user_text
+        )
+    return FoundTurn(first.home, "") if first.command is None else _of_command(first.home, first.command)
+
+
+def _of_command(home: str, command: StartTurn) -> FoundTurn:
+    return FoundTurn(home, command.conversation_id, command, command.accepted_at_ms)

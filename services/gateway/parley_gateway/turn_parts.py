@@ -5,45 +5,72 @@ from typing import Any
 
 from parley_contracts.turns import PenRole
 from parley_messaging import Bus
+from parley_messaging.circuit import Circuits
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen
+from parley_messaging.queues import WorkQueue, llm_jobs
 from parley_messaging.stops import Stops
 from parley_messaging.turn_watch import TurnWatches
 from parley_messaging.turn_writer import TurnWriters
 
+from parley_gateway.admission import Admission, Limits
+from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.gathering import Gathering
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
+from parley_gateway.position_watches import PositionWatches
 from parley_gateway.preparation import Preparation
 from parley_gateway.question_keeper import QuestionKeeper
+from parley_gateway.queue_lag import QueueLag
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_ending import TurnEnding
 from parley_gateway.turn_finder import TurnFinder
 from parley_gateway.turn_runner import TurnRunner
 from parley_gateway.turn_stopper import TurnStopper
+from parley_gateway.waiting_turns import WaitingTurns
 
 
 class TurnParts:
     """The door that turns come in by, the runner that works on them, and what both stand on."""
 
-    def __init__(self, bus: Bus, *, home: str, ids: OwnedIds, settings: GatewaySettings) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        home: str,
+        ids: OwnedIds,
+        settings: GatewaySettings,
+        circuits: Circuits | None = None,
+    ) -> None:
         self.pen = Pen(bus)
         self.models = Models(bus)
         self.writers = TurnWriters(bus)
         self.watches = TurnWatches(bus, home)
-        self.ending = TurnEnding(bus, self.pen, self.writers)
+        circuits = circuits or Circuits()
+        storing = circuits.to("memory-store")
+        self.ending = TurnEnding(bus, self.pen, self.writers, storing)
         finder = TurnFinder(bus, self.pen)
         self.stopper = TurnStopper(bus, self.pen, finder, self.watches, self.ending)
         self._holds = Holds(bus, home, PenRole.RUNNER)
         self._stops = Stops(bus)
-        self._questions = QuestionKeeper(bus)
+        self._questions = QuestionKeeper(bus, storing)
+        limits = Limits(settings.gateway_turns, settings.gateway_turns_total, settings.gateway_turns_waiting)
+        self.lag = QueueLag(bus, self._queues, max_turns=limits.total)
+        self.admission = Admission(limits, self.lag)
+        self._positions = PositionWatches(bus, home)
+        self._waiting = WaitingTurns(bus, self.lag.wake)
+        self.lag.on_states(self._waiting.tell)
         self.door = TurnDoor(
             bus,
             ids=ids,
             watches=self.watches,
             finder=finder,
+            ended=EndedTurns(bus, self.pen),
             models=self.models,
+            admission=self.admission,
+            waiting=self._waiting,
+            positions=self._positions,
             turn_s=settings.gateway_turn_s,
         )
         self.runner = TurnRunner(
@@ -53,17 +80,31 @@ class TurnParts:
             pen=self.pen,
             watches=self.watches,
             stops=self._stops,
-            preparation=Preparation(bus, self.writers, self.models, Gathering(bus, settings)),
+            preparation=Preparation(
+                bus, self.writers, self.models, Gathering(bus, settings, circuits), self._waiting
+            ),
             ending=self.ending,
             questions=self._questions,
         )
 
+    def _queues(self) -> set[WorkQueue]:
+        """Return the queues, besides that of turns, in which a turn may wait."""
+        return {*map(llm_jobs, self.models.pools), *self._waiting.queues}
+
     async def start(self) -> None:
         """Subscribe to what has to be heard before the first turn."""
-        for part in (self.writers, self.watches, self._holds, self._stops):
+        for part in (self.writers, self.watches, self._holds, self._stops, self._positions, self.lag):
             await part.start()
 
     @property
     def endless(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What runs until the process stops."""
-        return (self.writers.run, self.watches.run, self.stopper.run, self._questions.run)
+        return (
+            self.models.run,
+            self.writers.run,
+            self.watches.run,
+            self._stops.run,
+            self.stopper.run,
+            self._questions.run,
+            self.lag.run,
+        )

@@ -16,7 +16,7 @@ from parley_messaging.turn_watch import TurnWatches
 from pydantic import ValidationError
 
 from parley_gateway.generation_watch import GenerationWatch
-from parley_gateway.preparation import Preparation
+from parley_gateway.preparation import Preparation, PreparedJob
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.running_turn import RunningTurn
 from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
@@ -86,8 +86,8 @@ class TurnRunner:
 
     async def _begin_first(self, turn: RunningTurn) -> Sealing:
         turn.epoch = 1
-        self._questions.keep(turn.command)
-        return await self._begin(turn)
+        with self._questions.keeping(turn.command):
+            return await self._begin(turn)
 
     async def _go_on(self, turn: RunningTurn) -> Sealing:
         """Go on with a turn whose runner is gone, from wherever it stands."""
@@ -162,10 +162,11 @@ class TurnRunner:
         try:
             async with asyncio.timeout(turn.left_s) as clock:
                 with self._stops.expiring(turn_id, clock):
-                    # Heard from the claim on, read after it: a stop cannot fall between.
-                    if await self._pen.is_cancelled(turn_id):
+                    job = await self._prepared(turn)
+                    # Heard from the claim on, read after it, known before the pen passes.
+                    if self._stops.is_stopped(turn_id):
                         return TurnOutcome.CANCELLED, None
-                    await self._preparation.run(turn)
+                    await self._preparation.pass_pen(job)
         except TimeoutError:
             if self._stops.is_stopped(turn_id):
                 return TurnOutcome.CANCELLED, None
@@ -179,6 +180,18 @@ class TurnRunner:
             fault = ParleyError(ErrorCode.INTERNAL, "The turn could not be prepared.", retryable=False)
             return TurnOutcome.FAILED, fault.body()
         return None
+
+    async def _prepared(self, turn: RunningTurn) -> PreparedJob:
+        """Prepare the turn, and meanwhile have a stored stop of it found, which ends that."""
+        stored = self._stops.is_stored(turn.command.turn.turn_id, within_s=turn.left_s)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # Asked first, so that the answer is there when the context is stored.
+                tasks.create_task(stored)
+                preparing = tasks.create_task(self._preparation.run(turn))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+        return preparing.result()
 
     async def _follow(self, turn: RunningTurn, watch: GenerationWatch) -> Sealing:
         """Wait for the end of the generation, then end the turn; a worker who writes anew is waited for."""

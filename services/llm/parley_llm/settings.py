@@ -1,7 +1,9 @@
 """The settings of the language-model service."""
 
+from typing import Literal
+
 from parley_messaging import ServiceSettings
-from pydantic import Field
+from pydantic import AliasChoices, Field, SecretStr
 
 
 class LlmSettings(ServiceSettings):
@@ -31,6 +33,29 @@ class LlmSettings(ServiceSettings):
         default=8192,
         ge=512,
         description="Prompt and answer together; lowered to what the model can. More takes more memory.",
+    )
+    llm_ollama_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PARLEY_LLM_OLLAMA_API_KEY", "OLLAMA_API_KEY"),
+        description="The key that an Ollama server behind a proxy asks for.",
+    )
+    llm_openai_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PARLEY_LLM_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
+        pattern=r"^(https?://\S+)?$",
+        description="OpenAI-compatible server, such as http://127.0.0.1:8001/v1; a key alone is OpenAI's.",
+    )
+    llm_openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PARLEY_LLM_OPENAI_API_KEY", "OPENAI_API_KEY"),
+        description="The key that this server asks for.",
+    )
+    llm_openai_continues: Literal["auto", "true", "false"] = Field(
+        default="auto",
+        description="Whether it goes on from a begun answer: auto means vLLM, SGLang and llama.cpp do.",
+    )
+    llm_openai_context_tokens: int = Field(
+        default=8192, ge=512, description="Prompt and answer together, for models that do not tell theirs."
     )
     llm_extractive_delta_ms: float = Field(
         default=0, ge=0, description="Pause between two pieces of a quoted answer; tests pace answers by it."

@@ -1,5 +1,6 @@
 """Takes generate jobs of a pool: one epoch a delivery, and only the end of an answer acknowledges it."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -54,7 +55,7 @@ class GenerationWorker:
             log.exception("generate job cannot be read and is dropped")
             return JobOutcome.DONE
         with self._stops.following(job.turn.turn_id):
-            claimed = await self._claim(job)
+            claimed = await self._claim_and_look(job)
             if isinstance(claimed, JobOutcome):
                 return claimed
             with self._holds.hold(job.turn.turn_id):
@@ -67,8 +68,6 @@ class GenerationWorker:
             standing = await read_turn_log(self._bus, turn.home, turn.turn_id)
         else:
             standing.last_seq = job.last_seq
-        # Subscribed first, claimed second, read last: a stop cannot fall between.
-        is_cancelled = await self._pen.is_cancelled(turn.turn_id)
         subject = subjects.turn_events(turn.home, turn.turn_id)
         generation = self._new_generation(job)
         async with self._writers.open(subject, epoch) as writer:
@@ -78,13 +77,25 @@ class GenerationWorker:
             await generation.write(
                 writer,
                 standing,
-                is_cancelled=is_cancelled,
+                is_cancelled=self._stops.is_stopped(turn.turn_id),
                 is_given_up=epoch - job.base_slot > MAX_WORKERS,
             )
         # The job now belongs to whoever has claimed the pen since; his acknowledgement ends it.
         later = await self._pen.read(turn.turn_id, epoch + 1)
         is_fenced = isinstance(later, PenClaim) and later.role is PenRole.WORKER
         return JobOutcome.LEAVE if is_fenced else JobOutcome.DONE
+
+    async def _claim_and_look(self, job: GenerateJob) -> int | JobOutcome:
+        """Claim, and have a stored stop of the turn found side by side with that.
+
+        Neither waits for the other's answer, and no stop falls between: the read begins after the turn is
+        followed, so a stop was stored before the read or is heard. It is sent behind the claim, and what
+        the claim's answer says, or that it is lost, changes nothing about it.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            claiming = tasks.create_task(self._claim(job))
+            tasks.create_task(self._stops.is_stored(job.turn.turn_id))
+        return claiming.result()
 
     async def _claim(self, job: GenerateJob) -> int | JobOutcome:
         """Return the epoch won, or what becomes of a job that is not to be worked on.

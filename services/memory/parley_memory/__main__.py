@@ -13,6 +13,7 @@ from parley_memory.metrics import MemoryMetrics
 from parley_memory.migration import migrate
 from parley_memory.outbox import Outbox
 from parley_memory.settings import MemorySettings
+from parley_memory.turn_reader import TurnReader
 from parley_memory.turn_store import TurnStore
 
 
@@ -31,7 +32,8 @@ async def compose(service: Service, settings: MemorySettings) -> None:
     metrics = MemoryMetrics(service.metrics)
     outbox = Outbox(database, service.bus, metrics, sweep_s=settings.memory_sweep_s)
     shelf = ConversationShelf(database, reply_bytes=settings.memory_reply_bytes)
-    bind(service, MemoryHandlers(TurnStore(database), HistoryReader(database), shelf, outbox, metrics))
+    store, history, turns = TurnStore(database), HistoryReader(database), TurnReader(database)
+    bind(service, MemoryHandlers(store, history, turns, shelf, outbox=outbox, metrics=metrics))
     service.spawn(outbox.run)
     service.spawn(partial(metrics.watch_conversations, shelf.count, every_s=settings.memory_sweep_s))
 

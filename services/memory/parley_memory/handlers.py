@@ -9,8 +9,10 @@ from parley_contracts.memory import (
     ListConversations,
     ReadConversation,
     ReadHistory,
+    ReadTurn,
     RenameConversation,
     Stored,
+    StoredTurn,
     StoreTurn,
     StoreUserMessage,
 )
@@ -21,6 +23,7 @@ from parley_memory.conversation_shelf import ConversationShelf
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
 from parley_memory.outbox import Outbox
+from parley_memory.turn_reader import TurnReader
 from parley_memory.turn_store import TurnStore
 
 
@@ -31,12 +34,15 @@ class MemoryHandlers:
         self,
         store: TurnStore,
         history: HistoryReader,
+        turns: TurnReader,
         shelf: ConversationShelf,
+        *,
         outbox: Outbox,
         metrics: MemoryMetrics,
     ) -> None:
         self._store = store
         self._history = history
+        self._turns = turns
         self._shelf = shelf
         self._outbox = outbox
         self._metrics = metrics
@@ -58,6 +64,9 @@ class MemoryHandlers:
     async def read_history(self, request: ReadHistory) -> History:
         return await self._history.read(request)
 
+    async def read_turn(self, request: ReadTurn) -> StoredTurn:
+        return await self._turns.read(request)
+
     async def list_conversations(self, request: ListConversations) -> ConversationList:
         return await self._shelf.list(request)
 
@@ -78,6 +87,7 @@ def bind(service: Service, handlers: MemoryHandlers) -> None:
     service.answer(subjects.MEMORY_STORE_USER_MESSAGE, StoreUserMessage, handlers.store_user_message)
     service.answer(subjects.MEMORY_STORE_TURN, StoreTurn, handlers.store_turn)
     service.answer(subjects.MEMORY_READ_HISTORY, ReadHistory, handlers.read_history)
+    service.answer(subjects.MEMORY_READ_TURN, ReadTurn, handlers.read_turn)
     service.answer(subjects.MEMORY_LIST_CONVERSATIONS, ListConversations, handlers.list_conversations)
     service.answer(subjects.MEMORY_READ_CONVERSATION, ReadConversation, handlers.read_conversation)
     service.answer(subjects.MEMORY_RENAME_CONVERSATION, RenameConversation, handlers.rename_conversation)

@@ -10,7 +10,15 @@ from parley_contracts.citations import DocumentRef, Passage
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ListModels, ModelInfo, ModelList
-from parley_contracts.memory import History, ReadHistory, Stored, StoreTurn, StoreUserMessage
+from parley_contracts.memory import (
+    History,
+    ReadHistory,
+    ReadTurn,
+    Stored,
+    StoredTurn,
+    StoreTurn,
+    StoreUserMessage,
+)
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.rag import Search, SearchResults
 from parley_contracts.turn_events import LOG_EVENT, TERMINAL_TYPES, TurnEvent, frame_type
@@ -89,6 +97,7 @@ class Neighbours:
     """The other services: what they were asked, and how they fail."""
 
     away: set[str] = field(default_factory=set[str])
+    has_refused: asyncio.Event = field(default_factory=asyncio.Event)
     has_stored: asyncio.Event = field(default_factory=asyncio.Event)
     stored: dict[str, Seal] = field(default_factory=dict[str, Seal])
     questions: list[str] = field(default_factory=list[str])
@@ -98,6 +107,7 @@ class Neighbours:
 
     def _fail_if_away(self, name: str) -> None:
         if name in self.away:
+            self.has_refused.set()
             raise ParleyError(ErrorCode.UNAVAILABLE, f"{name} is away")
 
     async def embed(self, request: Embed) -> Embeddings:
@@ -121,6 +131,13 @@ class Neighbours:
         self.has_stored.set()
         return Stored(is_new=is_new)
 
+    async def read_turn(self, request: ReadTurn) -> StoredTurn:
+        self._fail_if_away("memory")
+        seal = self.stored.get(request.turn_id)
+        if seal is None or seal.turn.owner_id != request.owner_id:
+            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
+        return StoredTurn(conversation_id=seal.conversation_id, outcome=seal.outcome, text=seal.text)
+
     async def store_question(self, request: StoreUserMessage) -> Stored:
         self._fail_if_away("memory")
         self.questions.append(request.text)
@@ -128,11 +145,13 @@ class Neighbours:
 
     def bind(self, bus: Bus, catalogue: Catalogue) -> None:
         async def list_models(_: ListModels) -> ModelList:
+            self._fail_if_away("llm")
             return await catalogue.list()
 
         bus.answer(subjects.NPU_EMBED, Embed, self.embed)
         bus.answer(subjects.RAG_SEARCH, Search, self.search)
         bus.answer(subjects.MEMORY_READ_HISTORY, ReadHistory, self.read_history)
+        bus.answer(subjects.MEMORY_READ_TURN, ReadTurn, self.read_turn)
         bus.answer(subjects.MEMORY_STORE_TURN, StoreTurn, self.store_turn)
         bus.answer(subjects.MEMORY_STORE_USER_MESSAGE, StoreUserMessage, self.store_question)
         bus.answer(subjects.LLM_MODELS, ListModels, list_models)
@@ -225,7 +244,7 @@ async def running(bus: Bus, *, runs_turns: bool = True, writes_answers: bool = T
         endless = [*await rig.first.start(tasks), *await rig.second.start(tasks)]
         for part in (rig.worker_writers, rig.worker_stops, rig.worker_holds):
             await part.start()
-        endless.append(tasks.create_task(rig.worker_writers.run()))
+        endless += [tasks.create_task(rig.worker_writers.run()), tasks.create_task(rig.worker_stops.run())]
         loops: list[WorkLoop] = []
         if runs_turns:
             loops.append(rig.first.loop)

@@ -1,13 +1,16 @@
 """What the HTTP edge refuses, before it reads and after."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_gateway import body_limit
 from parley_gateway.body_limit import JSON_BYTES, BodyLimit
 from parley_gateway.http_errors import SECURITY_HEADERS, error_response
 from parley_gateway.identity import Doorkeeper, Secrets
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -79,6 +82,68 @@ async def test_a_body_within_its_limit_is_passed_on() -> None:
     assert (asked.status, asked.body) == (200, b"100")
 
 
+async def ask_slowly(pieces: int) -> int:
+    """Send so many pieces of a body that has one more; return the status that it is refused with."""
+    asked, sent = Asked(), 0
+
+    async def receive() -> Message:
+        nonlocal sent
+        sent += 1
+        if sent > pieces:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/search",
+        "query_string": b"",
+        "headers": [(b"authorization", b"Bearer pk_right")],
+    }
+    with pytest.raises(HTTPException) as caught:
+        await BodyLimit(reading_app, DOORKEEPER, max_upload_bytes=1000)(scope, receive, asked.send)
+    return caught.value.status_code
+
+
+async def test_a_body_that_pauses_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limit, "BODY_GAP_S", 0.05)
+    assert await ask_slowly(3) == 408
+
+
+async def test_a_body_that_trickles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limit, "BODY_S", 0.05)
+    assert await ask_slowly(3) == 408
+
+
+async def test_waiting_for_a_client_to_leave_has_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limit, "BODY_GAP_S", 0.02)
+    left = asyncio.Event()
+
+    async def receive() -> Message:
+        if asked.was_read:
+            await left.wait()
+            return {"type": "http.disconnect"}
+        asked.was_read = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def streaming_app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        asyncio.get_running_loop().call_later(0.1, left.set)
+        assert (await receive())["type"] == "http.disconnect"
+        await PlainTextResponse("it left")(scope, receive, send)
+
+    asked = Asked()
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "headers": [],
+    }
+    await BodyLimit(streaming_app, DOORKEEPER, max_upload_bytes=1000)(scope, receive, asked.send)
+    assert asked.body == b"it left"
+
+
 @pytest.mark.parametrize("code", list(ErrorCode))
 async def test_every_error_has_its_shape_and_the_headers_that_go_with_it(code: ErrorCode) -> None:
     request = Request({"type": "http", "method": "GET", "path": "/api/x", "query_string": b"", "headers": []})
@@ -87,3 +152,12 @@ async def test_every_error_has_its_shape_and_the_headers_that_go_with_it(code: E
     assert {"code", "message", "retryable", "request_id"} <= set(error)
     assert {name.lower() for name in SECURITY_HEADERS} <= set(response.headers)
     assert ("retry-after" in response.headers) == (code in {ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE})
+
+
+async def test_a_refusal_says_when_to_come_back_as_far_as_that_is_known() -> None:
+    request = Request({"type": "http", "method": "GET", "path": "/api/x", "query_string": b"", "headers": []})
+    known = error_response(request, ParleyError(ErrorCode.OVERLOADED, "Why.", retry_after_s=17).body())
+    assert known.headers["retry-after"] == "17"
+    assert json.loads(bytes(known.body))["error"]["retry_after_s"] == 17
+    unknown = error_response(request, ParleyError(ErrorCode.OVERLOADED, "Why.").body())
+    assert int(unknown.headers["retry-after"]) >= 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from parley_contracts.turn_events import GenerationFinished, encode_event, text_delta_frame
 from parley_contracts.turns import TokenUsage
-from parley_gateway.outbox import WRITE_BYTES, Outbox, SlowSocketError
+from parley_gateway.outbox import WRITE_BYTES, Lane, Outbox, SlowSocketError
 
 WAIT_S = 5.0
 
@@ -97,7 +97,7 @@ async def test_the_event_that_is_meant_for_runners_is_not_relayed() -> None:
     finished = GenerationFinished(
         seq=2_000_009, turn_id="t", text="x", model="m", usage=TokenUsage(), finish_reason="stop"
     )
-    outbox.relay(encode_event(finished), 2_000_009)
+    outbox.relay(encode_event(finished), Lane())
     assert outbox.is_empty
-    outbox.relay(text_delta_frame(b'"t"', 2_000_008, "generation"), 2_000_008)
+    outbox.relay(text_delta_frame(b'"t"', 2_000_008, "generation"), Lane())
     assert not outbox.is_empty

@@ -2,25 +2,27 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 
 import pytest
 from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import ListModels, ModelList
+from parley_contracts.llm import ListModels, ModelInfo, ModelList
 from parley_contracts.memory import Stored, StoreTurn
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted, TurnFailed
 from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
 from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
-from parley_gateway.models import Models
+from parley_gateway.models import FRESH_S, USABLE_S, Models
 from parley_gateway.turn_ending import Sealing, new_seal
 from parley_messaging.bus import Bus, NotStoredError, StoreAck
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.pen import new_nonce
 
-from tests.unit.gateway.rig import OWNER, Rig, Seen, running
+from tests.unit.gateway.rig import OWNER, WAIT_S, Rig, Seen, running
 
 
 @pytest.fixture
@@ -101,6 +103,39 @@ async def test_models_that_do_not_answer_are_not_waited_for_by_everybody(bus: Bu
     with pytest.raises(ParleyError) as caught:
         await models.choose("ollama/whatever")
     assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_a_turn_goes_by_the_models_last_told_of_and_has_them_asked_again_behind_its_back(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s, asked = time.monotonic(), asyncio.Queue[str]()
+    may_answer = asyncio.Event()
+    monkeypatch.setattr("parley_gateway.models.time", SimpleNamespace(monotonic=lambda: now_s))
+
+    async def tell(_: ListModels) -> ModelList:
+        await may_answer.wait()
+        asked.put_nowait(told := f"m{asked.qsize() + 1}")
+        return ModelList(models=(ModelInfo(id=told, pool="p", context_tokens=4096, owned_by="test"),))
+
+    bus.answer(subjects.LLM_MODELS, ListModels, tell)
+    await bus.start()
+    models = Models(bus)
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(models.run())
+        may_answer.set()
+        assert (await models.choose(None)).id == "m1"
+        may_answer.clear()
+        now_s += FRESH_S
+        assert (await models.choose(None)).id == "m1"
+        may_answer.set()
+        while asked.qsize() < 2:  # noqa: ASYNC110 - who asks again tells nobody
+            await asyncio.sleep(0.005)
+        now_s += USABLE_S
+        assert (await models.choose(None)).id == "m3"
+        # What nobody has told of yet is asked for at once.
+        now_s += FRESH_S
+        assert (await models.choose("m4")).id == "m4"
+        running.cancel()
 
 
 async def test_a_memory_that_hangs_does_not_hold_the_ending_back(memory_bus: MemoryBus) -> None:

@@ -116,6 +116,20 @@ async def test_memory_away_says_pending_and_the_turn_is_stored_when_it_is_back(b
         assert len(rig.model.calls) == 1
 
 
+async def test_an_accepted_turn_waits_for_workers_that_its_runner_has_not_heard_of(bus: Bus) -> None:
+    async with running(bus, runs_turns=False) as rig, asyncio.TaskGroup() as tasks:
+        _, seen = await rig.first.ask(model="scripted")
+        rig.neighbours.away.add("llm")
+        running_turns = tasks.create_task(rig.second.loop.run())
+        async with asyncio.timeout(WAIT_S):
+            await rig.neighbours.has_refused.wait()
+        rig.neighbours.away.clear()
+        ended = await seen.ended()
+        running_turns.cancel()
+    assert isinstance(ended, TurnCompleted)
+    assert seen.text == ANSWER
+
+
 async def test_a_failing_model_fails_the_turn_with_its_reason(bus: Bus) -> None:
     async with running(bus) as rig:
         rig.model.error = ParleyError(ErrorCode.UPSTREAM_FAILED, "The model server answered with 500.")

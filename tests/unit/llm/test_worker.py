@@ -1,7 +1,7 @@
 """Who may write an answer, and what becomes of the job afterwards."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from parley_contracts.turns import PenClaim, PenRole, Seal, TokenUsage, TurnOutc
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
 from parley_llm.worker import MAX_WORKERS, GenerationWorker
-from parley_messaging.bus import JobOutcome
+from parley_messaging.bus import JobOutcome, StoreAck, StoredMessage
 from parley_messaging.holds import Holds
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.message_headers import now_ms
@@ -80,8 +80,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def working(**model: object) -> AsyncGenerator[Bench]:
-    bus = MemoryBus()
+async def working(bus: MemoryBus | None = None, **model: object) -> AsyncGenerator[Bench]:
+    bus = bus or MemoryBus()
     bench = Bench(bus, Scripted(**model))  # type: ignore[arg-type]  # whatever a scripted model takes
     for part in (bench.writers, bench.stops, bench.holds):
         await part.start()
@@ -165,6 +165,58 @@ async def test_a_worker_that_lost_the_pen_meanwhile_leaves_the_job_to_its_succes
 async def test_a_stop_stored_before_the_claim_is_found() -> None:
     async with working() as bench:
         await bench.bus.store(subjects.turn_cancel(TURN.turn_id), b"stop")
+        assert await bench.work() is JobOutcome.DONE
+        finished = (await bench.log()).finished or pytest.fail("the answer has no end")
+        assert finished.finish_reason == "cancelled"
+        assert bench.model.written == []
+
+
+class ClaimingBus(MemoryBus):
+    """Lets a test see to what happens while a claim is under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_been_read = asyncio.Event()
+        self.on_claim: Callable[[], Awaitable[object]] | None = None
+
+    async def store(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        headers: Mapping[str, str] | None = None,
+        is_first: bool = False,
+        timeout_s: float = 2.0,
+    ) -> StoreAck:
+        if is_first and (on_claim := self.on_claim):
+            self.on_claim = None
+            await on_claim()
+        return await super().store(subject, data, headers=headers, is_first=is_first, timeout_s=timeout_s)
+
+    async def last_stored(self, stream: str, subject: str) -> StoredMessage | None:
+        found = await super().last_stored(stream, subject)
+        if subject == subjects.turn_cancel(TURN.turn_id):
+            self.has_been_read.set()
+        return found
+
+
+async def test_a_stop_is_looked_for_while_the_claim_is_under_way() -> None:
+    bus = ClaimingBus()
+    async with working(bus) as bench:
+        bus.on_claim = bus.has_been_read.wait
+        assert await bench.work() is JobOutcome.DONE
+        assert bench.model.written == [""]
+
+
+async def test_a_stop_that_comes_after_it_was_looked_for_and_before_the_claim_is_won_asks_no_model() -> None:
+    bus = ClaimingBus()
+
+    async def stop() -> None:
+        await bus.has_been_read.wait()
+        await bus.store(subjects.turn_cancel(TURN.turn_id), b"stop")
+
+    async with working(bus) as bench:
+        bus.on_claim = stop
         assert await bench.work() is JobOutcome.DONE
         finished = (await bench.log()).finished or pytest.fail("the answer has no end")
         assert finished.finish_reason == "cancelled"

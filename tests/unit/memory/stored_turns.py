@@ -21,6 +21,7 @@ from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
 from parley_memory.migration import migrate
 from parley_memory.outbox import Outbox
+from parley_memory.turn_reader import TurnReader
 from parley_memory.turn_store import TurnStore
 from prometheus_client import CollectorRegistry
 from sqlalchemy import URL
@@ -73,7 +74,8 @@ async def open_memory(
         used_bus = bus or RecordingBus()
         outbox = Outbox(database, used_bus, metrics, first_retry_s=0.001)
         shelf = ConversationShelf(database, reply_bytes=reply_bytes)
-        handlers = MemoryHandlers(TurnStore(database), HistoryReader(database), shelf, outbox, metrics)
+        store, history, turns = TurnStore(database), HistoryReader(database), TurnReader(database)
+        handlers = MemoryHandlers(store, history, turns, shelf, outbox=outbox, metrics=metrics)
         yield Memory(database, handlers, outbox, used_bus, registry)
 
 

@@ -8,8 +8,8 @@ from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.turns import HoldAnswer, HoldQuestion, PenRole
-from parley_messaging.bus import AlreadyStoredError, Bus, Delivery, QueuedJob, StoreAck
-from parley_messaging.queues import FETCH_S, WorkQueue, llm_jobs
+from parley_messaging.bus import AlreadyStoredError, Bus, Delivery, QueuedJob, QueueFullError, StoreAck
+from parley_messaging.queues import FETCH_S, TURNS, WorkQueue, llm_jobs
 from parley_messaging.streams import TURN_EVENTS, TURN_PEN
 
 WAIT_S = 5.0
@@ -232,3 +232,61 @@ async def test_a_domain_event_is_published_once_for_each_message_id(bus: Bus) ->
     first = await bus.next_stored("DOMAIN_EVENTS", subjects.CONVERSATION_TURN_COMPLETED, stored.stream_seq)
     assert first == stored
     assert HoldAnswer.model_validate_json(stored.data).holder == message_id
+
+
+def new_turn() -> str:
+    return subjects.turn_start(uuid4().hex)
+
+
+async def store_when_there_is_room(bus: Bus) -> None:
+    """Store a job; an acknowledgement that makes room is not itself acknowledged."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                await bus.store(new_turn(), b"{}", is_first=True)
+                return
+            except QueueFullError:
+                continue
+
+
+async def test_a_bounded_queue_refuses_what_it_has_no_room_for_until_a_job_is_done(bus: Bus) -> None:
+    await bus.start()
+    state = await bus.queue_state(TURNS)
+    standing = state.waiting + state.running
+    limit = 2 * standing + 2
+    assert await bus.bound_queue(TURNS, limit)
+    try:
+        for _ in range(limit - standing):
+            await bus.store(new_turn(), b"{}", is_first=True)
+        with pytest.raises(QueueFullError):
+            await bus.store(new_turn(), b"{}", is_first=True)
+        job = await fetch_one(bus, TURNS)
+        await job.ack()
+        await store_when_there_is_room(bus)
+        assert await bus.bound_queue(TURNS, limit + 1)
+        await bus.store(new_turn(), b"{}", is_first=True)
+    finally:
+        assert await bus.bound_queue(TURNS, 100_000)
+
+
+async def test_a_limit_is_not_lowered_over_the_heads_of_jobs_that_stand(bus: Bus) -> None:
+    await bus.start()
+    acks = [await bus.store(new_turn(), b"{}") for _ in range(4)]
+    await bus.bound_queue(TURNS, 1)
+    found = await bus.queue_state(TURNS)
+    await bus.bound_queue(TURNS, 100_000)
+    assert found.waiting + found.running >= len(acks)
+
+
+async def test_the_state_of_a_queue_says_what_waits_and_what_is_worked_on(bus: Bus) -> None:
+    await bus.start()
+    before = await bus.queue_state(TURNS)
+    for _ in range(3):
+        ack = await bus.store(new_turn(), b"{}")
+    state = await bus.queue_state(TURNS)
+    assert (state.waiting, state.running) == (before.waiting + 3, before.running)
+    for waiting in range(state.waiting, 0, -1):
+        job = await fetch_one(bus, TURNS)
+        assert (await bus.queue_state(TURNS)).waiting == waiting - 1
+        await job.ack()
+    assert (await bus.queue_state(TURNS)).last_delivered == ack.stream_seq

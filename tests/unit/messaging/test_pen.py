@@ -98,3 +98,26 @@ async def test_a_stored_stop_is_found_by_its_turn_only(bus: Bus) -> None:
     await bus.store(subjects.turn_cancel(turn_id), stop.model_dump_json().encode())
     assert await pen.is_cancelled(turn_id)
     assert not await pen.is_cancelled(uuid4().hex)
+
+
+async def test_a_read_that_fails_is_tried_again_while_its_time_lasts() -> None:
+    bus, turn_id = LossyBus(), uuid4().hex
+    pen = Pen(bus)
+    mine = claim()
+    await pen.claim(turn_id, 1, mine)
+    bus.unreadable = 3
+    assert await pen.read(turn_id, 1) == mine
+    bus.unreadable = 3
+    assert not await pen.is_cancelled(turn_id)
+    bus.unreadable = 1_000_000
+    with pytest.raises(ParleyError):
+        await pen.is_cancelled(turn_id, within_s=0.25)
+    assert 1_000_000 - bus.unreadable >= 2
+
+
+async def test_a_client_that_waits_is_told_at_the_first_read_that_fails() -> None:
+    bus = LossyBus()
+    bus.unreadable = 2
+    with pytest.raises(ParleyError):
+        await Pen(bus).read(uuid4().hex, 1, within_s=0)
+    assert bus.unreadable == 1

@@ -166,3 +166,24 @@ async def test_with_a_port_that_is_taken_the_service_says_so_and_ends(nats_url: 
             assert last["message"] == "cannot run"
             assert str(port) in last["reason"]
             assert "exception" not in last
+
+
+async def test_a_signal_while_the_bus_is_waited_for_ends_the_service_at_once() -> None:
+    nowhere = f"nats://127.0.0.1:{free_port()}"
+    async with echo(NATS_URL=nowhere, PARLEY_BUS_START_S=60, PARLEY_LOG_LEVEL="DEBUG") as service:
+        await service.until("bus is away")
+        service.process.terminate()
+        began_s = time.monotonic()
+        assert await service.ended() == 0
+        assert time.monotonic() - began_s < 3
+        assert service.messages[-2:] == ["stopped while starting", "stopped"]
+
+
+async def test_a_signal_while_a_service_is_composed_ends_it_at_once(nats_url: str) -> None:
+    async with echo(NATS_URL=nats_url, PARLEY_ECHO_HANGS_AT_START=True) as service:
+        await service.until("hanging")
+        service.process.terminate()
+        began_s = time.monotonic()
+        assert await service.ended() == 0
+        assert time.monotonic() - began_s < 3
+        assert service.messages[-2:] == ["stopped while starting", "stopped"]

@@ -23,6 +23,7 @@ POISON = [
     b'{"seq":x,"type":"text_delta"}',
     b'{"seq":5000000,"type":"e',
     b'{"seq":2000000,[]',
+    b'{"seq":2000007,',
 ]
 
 

@@ -148,7 +148,8 @@ export class LiveTurns extends EventTarget {
     if (!turn?.isRunning) return this.#emit("refused", error);
     const asked = this.#asked.get(turn.turnId);
     if (asked === "cancel") return this.#cancelRefused(turn, error);
-    if (asked === "resume" && error.code === "not_found" && !turn.isAccepted && turn.request !== null) {
+    const isUnknown = error.code === "not_found" || error.code === "unavailable";
+    if (asked === "resume" && isUnknown && !turn.isAccepted && turn.request !== null) {
       return this.#sendStart(turn);
     }
     if (asked === "resume" && error.retryable) {

@@ -21,6 +21,7 @@ export class Turn extends EventTarget {
   lastSeq = 0;
   text = "";
   stage = null;
+  place = null;
   citations = [];
   cited = [];
   degraded = [];
@@ -54,6 +55,7 @@ export class Turn extends EventTarget {
     if (frame.seq !== undefined && frame.type !== "sync") {
       if (frame.seq <= this.lastSeq) return;
       this.lastSeq = frame.seq;
+      this.place = null;
       this.isAccepted = true;
     }
     handle(this, frame);
@@ -94,6 +96,9 @@ const HANDLERS = {
   cancel_accepted(turn) {
     turn.isStopping = true;
   },
+  queue_position(turn, frame) {
+    if (turn.lastSeq <= frame.after_seq) turn.place = frame.position;
+  },
   stage_changed(turn, frame) {
     turn.stage = frame.stage;
   },
@@ -118,6 +123,7 @@ const HANDLERS = {
   turn_failed(turn, frame) {
     end(turn, "failed", frame);
     turn.error = { code: frame.code, message: frame.message, isRetryable: frame.retryable };
+    if (frame.kept_chars != null) turn.text = firstCodePoints(turn.text, frame.kept_chars);
   },
   turn_cancelled(turn, frame) {
     end(turn, "cancelled", frame);

@@ -24,6 +24,8 @@ export function modelWords(id) {
 export function stageWords(turn, isConnected) {
   if (turn.isStopping) return "Stopping…";
   if (!isConnected) return "Waiting for the connection…";
+  if (turn.place === 1) return "Waiting, next in line…";
+  if (turn.place > 1) return `Waiting, ${turn.place - 1} before you…`;
   return STAGES[turn.stage] ?? (turn.isAccepted ? "Starting…" : "Sending…");
 }
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turns import TokenUsage
+from parley_messaging.circuit import Circuit
 
 from parley_llm.language_model import Chunk, FinalChunk, TextChunk
 
@@ -33,6 +34,7 @@ class OllamaOptions:
     """How Ollama is used. `context_tokens` is asked for at most: more takes more of its memory."""
 
     host: str
+    api_key: str | None = None
     default_model: str = "llama3.2:1b"
     keep_alive: str = "30m"
     context_tokens: int = 8192
@@ -41,10 +43,15 @@ class OllamaOptions:
 
 
 class OllamaModel:
-    """Every chat model of one Ollama server, as `ollama/<name>`. Open it by `open_ollama`."""
+    """Every chat model of one Ollama server, as `ollama/<name>`. Open it by `open_ollama`.
 
-    def __init__(self, options: OllamaOptions) -> None:
+    A server that lets its callers wait for the list of models has none for a while: turns are then started
+    with another model at once, and do not wait for the list either.
+    """
+
+    def __init__(self, options: OllamaOptions, listing: Circuit | None = None) -> None:
         self._options = options
+        self._listing = listing or Circuit("ollama")
         self._api: OllamaApi | None = None
         self._traits: dict[tuple[str, str], ModelTraits] = {}
         self._context_tokens: dict[str, int] = {}
@@ -63,7 +70,8 @@ class OllamaModel:
 
     async def models(self) -> tuple[ModelInfo, ...]:
         try:
-            listed = await (await self._reached()).tags(timeout_s=LIST_TIMEOUT_S)
+            with self._listing.passing(LIST_TIMEOUT_S):
+                listed = await (await self._reached()).tags(timeout_s=LIST_TIMEOUT_S)
         except ParleyError:
             return ()
         traits = await asyncio.gather(*(self._known_traits(model) for model in listed))
@@ -130,9 +138,10 @@ class OllamaModel:
     async def _reached(self) -> "OllamaApi":
         """Return the client of a server that accepts connections; the client is built on first need."""
         if self._api is None:
-            await _connect_once(self._options.host)
+            url = server_url(self._options.host)
+            await _connect_once(url)
             client_of = await asyncio.to_thread(_import_client)
-            self._api = self._api or client_of(self._options.host)
+            self._api = self._api or client_of(url, self._options.api_key)
         return self._api
 
     async def _known_traits(self, model: "ListedModel") -> "ModelTraits | None":
@@ -147,6 +156,8 @@ class OllamaModel:
 
     async def _context_of(self, api: "OllamaApi", name: str) -> int:
         """Return the context to ask for; the model's own limit is looked up on its first use."""
+        if name in self._context_tokens:
+            return self._context_tokens[name]
         async with self._asking:
             if name in self._context_tokens:
                 return self._context_tokens[name]
@@ -168,9 +179,9 @@ class OllamaModel:
 
 
 @asynccontextmanager
-async def open_ollama(options: OllamaOptions) -> AsyncGenerator[OllamaModel]:
+async def open_ollama(options: OllamaOptions, listing: Circuit | None = None) -> AsyncGenerator[OllamaModel]:
     """Open the models of a server, which may be away; close its connections at the end."""
-    model = OllamaModel(options)
+    model = OllamaModel(options, listing)
     try:
         yield model
     finally:
@@ -178,21 +189,27 @@ async def open_ollama(options: OllamaOptions) -> AsyncGenerator[OllamaModel]:
 
 
 def _import_client() -> "type[OllamaApi]":
-    # Importing the client takes a second of computing and 25 MB.
+    # Importing the client takes a moment of computing and memory.
     from parley_llm.backends.ollama_api import OllamaApi  # noqa: PLC0415 - only with a server
 
     return OllamaApi
 
 
-async def _connect_once(host: str) -> None:
-    """Raise ParleyError unavailable unless the server accepts a connection."""
+def server_url(host: str) -> str:
+    """Return the URL that `OLLAMA_HOST` means; without a scheme the port is Ollama's own."""
     address = urlsplit(host if "://" in host else f"http://{host}")
-    default_port = {"https": 443, "http": 80}[address.scheme] if "://" in host else DEFAULT_PORT
+    name, port = address.hostname or "127.0.0.1", address.port
+    if port is None:
+        port = {"https": 443, "http": 80}.get(address.scheme, 80) if "://" in host else DEFAULT_PORT
+    return f"{address.scheme}://{f'[{name}]' if ':' in name else name}:{port}{address.path.rstrip('/')}"
+
+
+async def _connect_once(url: str) -> None:
+    """Raise ParleyError unavailable unless the server accepts a connection."""
+    address = urlsplit(url)
     try:
         async with asyncio.timeout(LIST_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(
-                address.hostname or "127.0.0.1", address.port or default_port
-            )
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
     except (OSError, TimeoutError) as error:
         raise ParleyError(ErrorCode.UNAVAILABLE, "Ollama cannot be reached") from error
     writer.close()

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parley_contracts.citations import Citation
-from parley_contracts.client_frames import CancelAccepted, ErrorFrame, Pong, TurnAccepted
+from parley_contracts.client_frames import CancelAccepted, ErrorFrame, Pong, QueuePosition, TurnAccepted
 from parley_contracts.turn_events import (
     LOG_EVENT,
     ContextReady,
@@ -20,10 +20,11 @@ from parley_contracts.turns import TurnOutcome
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-ServerFrame = TurnEvent | Sync | TurnAccepted | CancelAccepted | ErrorFrame | Pong
+ServerFrame = TurnEvent | Sync | TurnAccepted | CancelAccepted | QueuePosition | ErrorFrame | Pong
 _ANSWERS: dict[str, TypeAdapter[Any]] = {
     "turn_accepted": TypeAdapter(TurnAccepted),
     "cancel_accepted": TypeAdapter(CancelAccepted),
+    "queue_position": TypeAdapter(QueuePosition),
     "error": TypeAdapter(ErrorFrame),
     "pong": TypeAdapter(Pong),
     "sync": TypeAdapter(Sync),

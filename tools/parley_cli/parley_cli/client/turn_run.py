@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import aclosing
 
 from parley_contracts.citations import Citation
+from parley_contracts.client_frames import QueuePosition
 from parley_contracts.turns import TurnOutcome
 from rich.markup import escape
 
@@ -39,10 +40,13 @@ def _on_interrupt(turn: TurnSocket, output: Output) -> Generator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _follow(turn: TurnSocket, view: AnswerView) -> None:
+async def _follow(turn: TurnSocket, view: AnswerView, output: Output) -> None:
     async with aclosing(turn.frames()) as frames:
-        async for _ in frames:
-            view.show(turn.answer)
+        async for frame in frames:
+            if isinstance(frame, QueuePosition):
+                output.remark(f"Waiting, {frame.position - 1} before you.")
+            else:
+                view.show(turn.answer)
 
 
 async def run_turn(turn: TurnSocket, output: Output) -> Answer:
@@ -50,7 +54,7 @@ async def run_turn(turn: TurnSocket, output: Output) -> Answer:
     view = choose_view(output.console, output.remarks, is_json=output.is_json)
     try:
         with _on_interrupt(turn, output), view:
-            await _follow(turn, view)
+            await _follow(turn, view, output)
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     return turn.answer

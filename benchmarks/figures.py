@@ -1,0 +1,24 @@
+"""Figures of samples, as the tables show them."""
+
+import statistics
+from collections.abc import Sequence
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the value that `percent` of the values do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median; 0 of none."""
+    return statistics.median(values) if values else 0.0
+
+
+def spread(values: Sequence[float], digits: int = 2) -> dict[str, float]:
+    """Return p50, p99 and the largest value."""
+    return {
+        "p50": round(percentile(values, 50), digits),
+        "p99": round(percentile(values, 99), digits),
+        "max": round(max(values, default=0.0), digits),
+    }

@@ -1,0 +1,54 @@
+"""Opens the language models that the settings name, in the order of preference."""
+
+from parley_messaging import Service
+
+from parley_llm.backends.extractive import ExtractiveModel
+from parley_llm.backends.ollama import OllamaOptions, open_ollama
+from parley_llm.backends.openai_compatible import OPENAI_URL, OpenAiOptions, open_openai
+from parley_llm.catalogue import Catalogue
+from parley_llm.language_model import LanguageModel
+from parley_llm.settings import LlmSettings
+
+
+async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
+    """Return the catalogue of all models; what they hold open is closed with the service."""
+    ollama = await service.enter(open_ollama(ollama_options(settings), service.circuits.to("ollama")))
+    service.spawn(ollama.keep_loaded)
+    models: list[LanguageModel] = [ollama]
+    options = openai_options(settings)
+    if options is not None:
+        openai = await service.enter(open_openai(options, service.circuits.to("openai")))
+        # The first job may be an answer to take over: whether it can be gone on with is to be known by then.
+        await openai.models()
+        service.spawn(openai.watch)
+        models.append(openai)
+    return Catalogue([*models, ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms)])
+
+
+def ollama_options(settings: LlmSettings) -> OllamaOptions:
+    key = settings.llm_ollama_api_key
+    return OllamaOptions(
+        host=settings.ollama_host,
+        api_key=key.get_secret_value() if key is not None else None,
+        default_model=settings.llm_ollama_default_model,
+        keep_alive=settings.llm_ollama_keep_alive,
+        context_tokens=settings.llm_ollama_context_tokens,
+        first_token_s=settings.llm_first_token_s,
+        gap_s=settings.llm_gap_s,
+    )
+
+
+def openai_options(settings: LlmSettings) -> OpenAiOptions | None:
+    """Return how the OpenAI-compatible server is used; a key alone means OpenAI's own, nothing none."""
+    key = settings.llm_openai_api_key
+    api_key = key.get_secret_value().strip() if key is not None else ""
+    if not settings.llm_openai_base_url and not api_key:
+        return None
+    return OpenAiOptions(
+        base_url=settings.llm_openai_base_url or OPENAI_URL,
+        api_key=api_key or None,
+        continues=settings.llm_openai_continues,
+        context_tokens=settings.llm_openai_context_tokens,
+        first_token_s=settings.llm_first_token_s,
+        gap_s=settings.llm_gap_s,
+    )
