@@ -16,6 +16,8 @@ from benchmarks.stamped_text import Reading, read_answer
 
 OPEN_S = 60.0
 OPEN_AT_ONCE = 16
+POLL_S = 0.2
+FIRST_WORD = b" w0@"
 
 
 class Chat(asyncio.Protocol):
@@ -172,6 +174,16 @@ class ChatClients:
             "took_s": time.monotonic() - began_s,
         }
 
+    async def await_first(self, group: str, timeout_s: float) -> dict[str, Any]:
+        """Wait until each answer of a group has begun; return how many have."""
+        chats = self._groups[group][: self._asked[group]]
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            begun = sum(FIRST_WORD in chat.raw for chat in chats)
+            if begun == len(chats) or time.monotonic() > deadline_s:
+                return {"begun": begun}
+            await asyncio.sleep(POLL_S)
+
     async def close(self, group: str, results: bool = True) -> dict[str, Any]:
         """Close a group and return the figures of its answers."""
         chats = self._groups.pop(group, [])
@@ -184,7 +196,7 @@ class ChatClients:
 
 def main() -> None:
     clients = ChatClients()
-    commands = (clients.open, clients.ask, clients.one, clients.wait, clients.close)
+    commands = (clients.open, clients.ask, clients.one, clients.await_first, clients.wait, clients.close)
     uvloop.run(serve_commands({command.__name__: command for command in commands}))
 
 

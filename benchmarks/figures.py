@@ -1,5 +1,6 @@
 """Figures of samples, as the tables show them."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -15,8 +16,15 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values) if values else 0.0
 
 
+def with_unanswered(values: Sequence[float], wanted: int) -> list[float]:
+    """Return the values, and infinity for each that never came: who does not answer is not the quickest."""
+    return [*values, *[math.inf] * (wanted - len(values))]
+
+
 def spread(values: Sequence[float], digits: int = 2) -> dict[str, float]:
-    """Return p50, p99 and the largest value."""
+    """Return p50, p99 and the largest value; infinity of none."""
+    if not values:
+        return dict.fromkeys(("p50", "p99", "max"), math.inf)
     return {
         "p50": round(percentile(values, 50), digits),
         "p99": round(percentile(values, 99), digits),

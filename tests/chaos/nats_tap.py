@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+from parley_contracts import subjects
+
 from tests.chaos.nats_protocol import Operation, OperationReader
 
 LOOPBACK = "127.0.0.1"
@@ -18,8 +20,9 @@ CONFIRM_S = 2.0
 PULL_S = 1.0
 """A pull of a work queue is forgotten by the server after this."""
 
+_HEALTH = subjects.ALL_HEALTH.removesuffix("*")
 _PULL = "$JS.API.CONSUMER.MSG.NEXT."
-_ASIDES = (_PULL, "$JS.API.CONSUMER.INFO.", "$JS.API.STREAM.", "parley.v1.health.")
+_ASIDES = (_PULL, "$JS.API.CONSUMER.INFO.", "$JS.API.STREAM.", _HEALTH)
 """What a process asks at all times, whether there is a turn or not."""
 
 _ACK = "$JS.ACK."

@@ -8,6 +8,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
+from parley_contracts import subjects
 
 from tests.chaos.nats_protocol import Operation, OperationReader
 from tests.chaos.nats_tap import open_tap
@@ -103,7 +104,7 @@ async def test_pulls_heartbeats_health_and_housekeeping_are_no_messages_of_a_tur
             tap.arm(0, lambda: None)
             await victim.publish("$JS.API.CONSUMER.MSG.NEXT.NONE.none", b"{}", "_INBOX.pull")
             await victim.publish("$JS.ACK.NONE.none.1.1.1.1.0", b"+WPI")
-            await victim.publish("parley.v1.health.llm", b"{}", "_INBOX.health")
+            await victim.publish(subjects.service_health("llm"), b"{}", "_INBOX.health")
             await victim.jetstream().account_info()
             with pytest.raises(NotFoundError):
                 await victim.jetstream().stream_info("NONE")

@@ -10,6 +10,7 @@ from openai import AsyncOpenAI, ConflictError
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.paced import QUICK, TWO_SECONDS
 from tests.integration.stack import Stack
+from tests.integration.turn_view import Frame
 
 pytestmark = [
     pytest.mark.stack,
@@ -54,7 +55,7 @@ async def test_a_repeated_turn_id_with_another_question_is_refused_and_the_turn_
     model = f"ollama/{QUICK}"
     async with stack.chat(0) as chat, stack.chat(1) as other:
         turn = await chat.ask("Count.", model=model, collections=[])
-        frame = {"type": "start_turn", "turn_id": turn.turn_id, "model": model, "collections": []}
+        frame: Frame = {"type": "start_turn", "turn_id": turn.turn_id, "model": model, "collections": []}
         refused = await other.answer_to({**frame, "text": "Something else."})
         assert (refused["type"], refused["code"], refused["field"]) == ("error", "conflict", "turn_id")
         repeated = await other.start("Count.", turn_id=turn.turn_id, model=model, collections=[])

@@ -50,6 +50,14 @@ class TokenUsage(WireModel):
     completion_tokens: int = 0
 
 
+class ChosenModel(WireModel):
+    """The model of a turn, as it was there when the turn was accepted."""
+
+    id: str
+    pool: str = Field(description="The worker pool that serves it.")
+    context_tokens: int = Field(ge=1, description="Prompt and answer together.")
+
+
 class StartTurn(WireModel):
     """Command on the TURNS work queue: run one turn."""
 
@@ -66,6 +74,9 @@ class StartTurn(WireModel):
     )
     web: bool = Field(default=False, description="Read the pages whose addresses the text names.")
     model: str | None = Field(default=None, description="Model id; None is the first of the catalogue.")
+    chosen: ChosenModel | None = Field(
+        default=None, description="What `model` meant at the door; None lets the runner look it up."
+    )
     params: GenerationParams = GenerationParams()
     is_stored: bool = Field(default=True, description="False keeps the turn out of memory.")
     accepted_at_ms: int = Field(description="Unix epoch, milliseconds.")

@@ -1,12 +1,10 @@
 """What a runner does before the model writes: gather, write the context, send the job that passes the pen."""
 
-import asyncio
 from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
-from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import GenerateJob, ModelInfo
+from parley_contracts.llm import GenerateJob
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
 from parley_contracts.turns import TurnRef
 from parley_messaging import Bus
@@ -21,7 +19,6 @@ from parley_gateway.running_turn import RunningTurn
 from parley_gateway.waiting_turns import WaitingTurns
 
 EVENT_STORED_S = 10.0
-MODELS_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ class Preparation:
         async with self._writers.open(subject, turn.epoch) as writer:
             await writer.append(partial(_opening, ref.client_turn_id, turn.last_seq))
             await writer.append(partial(_stage, ref.client_turn_id, "gathering"))
-            model = await self._chosen(command.model)
+            model = command.chosen or await self._models.choose(command.model)
             gathered = await self._gathering.gather(
                 command, history_chars=history_chars(model.context_tokens)
             )
@@ -73,16 +70,6 @@ class Preparation:
                 deadline_ms=command.deadline_ms,
             )
         return PreparedJob(model.pool, job.model_dump_json().encode(), ref, turn.last_seq)
-
-    async def _chosen(self, model_id: str | None) -> ModelInfo:
-        """Return the turn's model; what was accepted waits for workers that are away, until its deadline."""
-        while True:
-            try:
-                return await self._models.choose(model_id)
-            except ParleyError as error:
-                if error.code is not ErrorCode.UNAVAILABLE:
-                    raise
-            await asyncio.sleep(MODELS_PAUSE_S)
 
     async def pass_pen(self, job: PreparedJob) -> None:
         """Send the job; from then on a worker may write."""

@@ -9,7 +9,7 @@ from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, StartTurn, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnRef
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
 from parley_messaging.message_headers import now_ms, outgoing
@@ -110,7 +110,10 @@ class TurnDoor:
                 return await self._join_same(command, found, 0, sink)
             raise
         with self._admission.entering():
-            await self._models.choose(frame.model)
+            model = await self._models.choose(frame.model)
+            # The runner goes by it: what is accepted does not fail because the model is away for a moment.
+            chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
+            command = command.model_copy(update={"chosen": chosen})
             if is_named and (found := await self._finder.find(ref.turn_id)) is not None:
                 return await self._join_same(command, found, 0, sink)
             return await self._begin(command, sink, is_named=is_named)

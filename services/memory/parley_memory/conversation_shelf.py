@@ -66,13 +66,16 @@ class ConversationShelf:
     async def rename(self, request: RenameConversation) -> None:
         """Give a conversation a title; `not_found` when it is not the owner's."""
         owned = OwnedConversation(request.owner_id, request.conversation_id)
-        async with self._database.write() as connection:
+
+        async def rename(connection: AsyncConnection) -> None:
             await owned.require(connection, for_update=True)
             await connection.execute(
                 update(conversations)
                 .where(conversations.c.id == owned.id)
                 .values(title=request.title, is_renamed=True)
             )
+
+        await self._database.write(rename)
 
     async def delete(self, request: DeleteConversation) -> None:
         """Remove a conversation's messages and title; its id and owner stay, to refuse late stores.
@@ -81,7 +84,8 @@ class ConversationShelf:
             ParleyError: `not_found` when it is not the owner's, or already deleted.
         """
         owned = OwnedConversation(request.owner_id, request.conversation_id)
-        async with self._database.write() as connection:
+
+        async def remove(connection: AsyncConnection) -> None:
             await owned.require(connection, for_update=True)
             await connection.execute(delete(messages).where(messages.c.conversation_id == owned.id))
             await connection.execute(
@@ -89,6 +93,8 @@ class ConversationShelf:
                 .where(conversations.c.id == owned.id)
                 .values(title="", turns=0, deleted_at_ms=time.time_ns() // 1_000_000)
             )
+
+        await self._database.write(remove)
 
     async def count(self) -> int:
         """Return how many conversations all owners have."""

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from sqlalchemy import URL, Connection, Table, event, select
@@ -18,6 +19,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 log = logging.getLogger("parley.memory")
 
+Result = TypeVar("Result")
+
 _BEGIN = "sqlite_begin"
 _BUSY_TIMEOUT_MS = 5_000
 _CONNECT_TIMEOUT_S = 5
@@ -26,8 +29,9 @@ _CONNECT_TIMEOUT_S = 5
 class Database:
     """Transactions on one engine, with the errors a caller may be told."""
 
-    def __init__(self, engine: AsyncEngine, *, writers: int) -> None:
+    def __init__(self, engine: AsyncEngine, tasks: asyncio.TaskGroup, *, writers: int) -> None:
         self._reading = engine
+        self._tasks = tasks
         # A transaction that begins by reading and writes later fails at once when another has written in
         # between (SQLITE_BUSY_SNAPSHOT, which no timeout helps), so writers take the lock at BEGIN.
         self._writing = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
@@ -56,16 +60,43 @@ class Database:
         async with _errors_told(), self._reading.begin() as connection:
             yield connection
 
-    @asynccontextmanager
-    async def write(self) -> AsyncGenerator[AsyncConnection]:
-        """Yield a connection in a transaction that commits at the end; raises as `read`."""
-        async with self._writer_slots, _errors_told(), self._writing.begin() as connection:
-            yield connection
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """Return what `work` does in a transaction that commits at its end; raises as `read`.
+
+        A caller who is cancelled before the transaction begins leaves nothing behind; later, it goes on to
+        its end without him: broken off, it would keep the lock until its driver has noticed.
+        """
+        await self._writer_slots.acquire()
+        outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._tasks.create_task(self._write_to_end(work, outcome))
+        try:
+            return await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            outcome.add_done_callback(_look_away)
+            raise
+
+    async def _write_to_end(
+        self, work: Callable[[AsyncConnection], Awaitable[Result]], outcome: asyncio.Future[Result]
+    ) -> None:
+        try:
+            async with _errors_told(), self._writing.begin() as connection:
+                result = await work(connection)
+            outcome.set_result(result)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for it
+            outcome.set_exception(error)
+        finally:
+            self._writer_slots.release()
 
     async def check(self) -> None:
         """Raise when the database does not answer."""
         async with self.read() as connection:
             await connection.execute(select(1))
+
+
+def _look_away(outcome: asyncio.Future[Any]) -> None:
+    """Take note of what nobody waits for any more; whoever needed it asks again."""
+    if error := outcome.exception():
+        log.info("a write whose caller has left failed", extra={"error": repr(error)})
 
 
 @asynccontextmanager
@@ -106,7 +137,8 @@ async def open_database(
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     try:
-        yield Database(engine, writers=1 if is_sqlite else pool_size)
+        async with asyncio.TaskGroup() as tasks:
+            yield Database(engine, tasks, writers=1 if is_sqlite else pool_size)
     finally:
         await engine.dispose()
 

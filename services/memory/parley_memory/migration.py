@@ -26,9 +26,13 @@ _RETRY_S = 0.02
 
 async def migrate(database: Database, *, start_wait_s: float = 60.0) -> None:
     """Bring the tables to HEAD, whole or not at all; TimeoutError when another start keeps the lock."""
-    async with asyncio.timeout(start_wait_s), _start_lock(database), database.write() as connection:
+
+    async def upgrade(connection: AsyncConnection) -> None:
         await _lock_schema(database, connection)
         await connection.run_sync(_upgrade)
+
+    async with asyncio.timeout(start_wait_s), _start_lock(database):
+        await database.write(upgrade)
 
 
 def alembic_config(connection: Connection) -> "Config":

@@ -9,6 +9,7 @@ from parley_contracts.memory import ConversationTurnCompleted
 from parley_contracts.model import WireModel
 from parley_contracts.turns import TurnOutcome
 from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from parley_memory.database import Database
 from parley_memory.metrics import MemoryMetrics
@@ -102,8 +103,11 @@ class Outbox:
     async def _forget(self, turn_ids: list[str]) -> None:
         if not turn_ids:
             return
-        async with self._database.write() as connection:
+
+        async def forget(connection: AsyncConnection) -> None:
             await connection.execute(delete(outbox).where(outbox.c.turn_id.in_(turn_ids)))
+
+        await self._database.write(forget)
         self._metrics.events_published.inc(len(turn_ids))
 
     async def _wait(self) -> None:

@@ -46,9 +46,12 @@ class TurnStore:
         conversation = OwnedConversation(request.owner_id, request.conversation_id)
         _require_own(request.turn, conversation)
         question = _Question(request.turn, conversation, request.text, request.created_at_ms)
-        async with self._database.write() as connection:
+
+        async def store(connection: AsyncConnection) -> bool:
             await self._open_conversation(connection, question)
             return await self._store_question(connection, question)
+
+        return await self._database.write(store)
 
     async def store_turn(self, request: StoreTurn) -> bool:
         """Keep both messages of a turn, and the event that tells of it; return whether the answer is new.
@@ -64,13 +67,16 @@ class TurnStore:
         conversation = OwnedConversation(request.owner_id, seal.conversation_id)
         _require_own(seal.turn, conversation)
         question = _Question(seal.turn, conversation, seal.user_text, seal.accepted_at_ms)
-        async with self._database.write() as connection:
+
+        async def store(connection: AsyncConnection) -> bool:
             await self._open_conversation(connection, question)
             await self._store_question(connection, question)
             is_new = await self._store_answer(connection, request)
             if is_new:
                 await self._write_event(connection, request)
             return is_new
+
+        return await self._database.write(store)
 
     async def _open_conversation(self, connection: AsyncConnection, question: _Question) -> None:
         # The insert waits for another transaction that opens the same conversation, and the row stays

@@ -97,7 +97,6 @@ class Neighbours:
     """The other services: what they were asked, and how they fail."""
 
     away: set[str] = field(default_factory=set[str])
-    has_refused: asyncio.Event = field(default_factory=asyncio.Event)
     has_stored: asyncio.Event = field(default_factory=asyncio.Event)
     stored: dict[str, Seal] = field(default_factory=dict[str, Seal])
     questions: list[str] = field(default_factory=list[str])
@@ -107,7 +106,6 @@ class Neighbours:
 
     def _fail_if_away(self, name: str) -> None:
         if name in self.away:
-            self.has_refused.set()
             raise ParleyError(ErrorCode.UNAVAILABLE, f"{name} is away")
 
     async def embed(self, request: Embed) -> Embeddings:

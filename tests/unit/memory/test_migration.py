@@ -15,6 +15,7 @@ from parley_memory.database_url import resolve_database_url
 from parley_memory.migration import HEAD, VERSION_TABLE, alembic_config, migrate
 from parley_memory.tables import metadata
 from sqlalchemy import URL, Connection, inspect
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.unit.memory.stored_turns import Memory, open_memory, store_turn
 
@@ -34,13 +35,16 @@ def differences(connection: Connection) -> list[object]:
     return list(compare_metadata(context, metadata))
 
 
+async def take_down(connection: AsyncConnection) -> None:
+    assert await connection.run_sync(table_names) == OURS
+    await connection.run_sync(go_down)
+    assert await connection.run_sync(table_names) == {VERSION_TABLE}
+
+
 async def test_migrations_go_up_down_and_up_again(url: URL) -> None:
     async with open_database(url) as database:
         await migrate(database)
-        async with database.write() as connection:
-            assert await connection.run_sync(table_names) == OURS
-            await connection.run_sync(go_down)
-            assert await connection.run_sync(table_names) == {VERSION_TABLE}
+        await database.write(take_down)
         await migrate(database)
         async with database.read() as connection:
             assert await connection.run_sync(table_names) == OURS

@@ -55,6 +55,7 @@ class OllamaModel:
         self._api: OllamaApi | None = None
         self._traits: dict[tuple[str, str], ModelTraits] = {}
         self._context_tokens: dict[str, int] = {}
+        self._listed: tuple[ModelInfo, ...] = ()
         self._asking = asyncio.Lock()
 
     @property
@@ -72,12 +73,14 @@ class OllamaModel:
         try:
             with self._listing.passing(LIST_TIMEOUT_S):
                 listed = await (await self._reached()).tags(timeout_s=LIST_TIMEOUT_S)
-        except ParleyError:
-            return ()
+        except ParleyError as error:
+            # One slow answer is no reason to refuse the turns of its models.
+            return self._listed if error.code is ErrorCode.TIMEOUT else ()
         traits = await asyncio.gather(*(self._known_traits(model) for model in listed))
         pairs = [pair for pair in zip(listed, traits, strict=True) if pair[1] is None or pair[1].can_chat]
         pairs.sort(key=lambda pair: pair[0].name != self._options.default_model)
-        return tuple(self._info(model) for model, _ in pairs)
+        self._listed = tuple(self._info(model) for model, _ in pairs)
+        return self._listed
 
     async def keep_loaded(self) -> None:
         """Have the preferred model loaded whenever the server comes up; runs until it is cancelled."""

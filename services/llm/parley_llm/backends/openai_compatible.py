@@ -59,6 +59,7 @@ class OpenAiCompatibleModel:
         self._api: OpenAiApi | None = None
         self._is_continuing_server = False
         self._last_reason: str | None = None
+        self._listed: tuple[ModelInfo, ...] = ()
 
     @property
     def pool(self) -> str:
@@ -79,11 +80,13 @@ class OpenAiCompatibleModel:
                 listed = await (await self._opened()).models(timeout_s=LIST_TIMEOUT_S)
         except ParleyError as error:
             self._tell_once(str(error))
-            return ()
+            # One slow answer is no reason to refuse the turns of its models.
+            return self._listed if error.code is ErrorCode.TIMEOUT else ()
         self._tell_once(None)
         self._is_continuing_server = any(model.owned_by in CONTINUING_OWNERS for model in listed)
         chatting = [model for model in listed if not any(word in model.name for word in _NOT_CHATTING)]
-        return tuple(self._info(model) for model in chatting)
+        self._listed = tuple(self._info(model) for model in chatting)
+        return self._listed
 
     async def watch(self) -> None:
         """Know the kind of server before an answer has to be taken over; runs until it is cancelled."""
