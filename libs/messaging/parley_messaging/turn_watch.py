@@ -22,6 +22,9 @@ RETRY_S = 0.05
 REPLAYS_AT_ONCE = 64
 """Logs that a process reads at once; further watches wait, in the order in which they asked."""
 
+MAX_EMPTY_LOOKS = 16
+"""How many idle looks at a log that stays empty may pass before the turn's ending is looked for again."""
+
 BUFFER_FRAMES = 10_000
 """Live frames kept during a replay; beyond it they are dropped, for the log has them."""
 
@@ -50,6 +53,7 @@ class TurnWatch:
         self.was_heard = False
         self.expects_log = False
         self._has_log = False
+        self._empty_looks = 0
         self._has_read_end = False
         self._sink = sink
         self._find_ending = find_ending
@@ -98,6 +102,13 @@ class TurnWatch:
         await self._read_log(bus)
         if self._find_ending is not None and self._seems_expired():
             await self._end_without_log(bus, self._find_ending)
+        return self._join()
+
+    def joins_live(self) -> bool:
+        """Go on live without reading the log, if what was heard since follows what was handed on."""
+        return bool(self._buffer) and self._join()
+
+    def _join(self) -> bool:
         if not self._is_over and not self._splice():
             return False
         self._buffer.clear()
@@ -166,8 +177,10 @@ class TurnWatch:
         stored = await bus.last_stored(TURN_EVENTS, self.subject)
         self._has_log = stored is not None
         if stored is None:
-            # Nothing is written yet, or it has expired.
-            return self._find_ending is not None and self._may_miss_log
+            # Nothing is written yet, or it has expired; the longer that lasts, the rarer it is looked into.
+            self._empty_looks += 1
+            is_due = self._empty_looks % MAX_EMPTY_LOOKS == 0 or self._empty_looks.bit_count() == 1
+            return self._find_ending is not None and self._may_miss_log and is_due
         try:
             # The newest may be a repeat behind an end that was missed: what was not read yet is read.
             return frame_seq(stored.data) > self.last_seq or stored.stream_seq >= self._position
@@ -307,7 +320,7 @@ class TurnWatches:
             try:
                 # Held for one reading of one log: who waits for a writer to fill a hole is in nobody's way.
                 async with self._reading:
-                    if await watch.read_on(self._bus):
+                    if watch.joins_live() or await watch.read_on(self._bus):
                         return
                 pause_s = watch.retry_s
             except ParleyError:

@@ -114,8 +114,6 @@ class TurnDoor:
             # The runner goes by it: what is accepted does not fail because the model is away for a moment.
             chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
             command = command.model_copy(update={"chosen": chosen})
-            if is_named and (found := await self._finder.find(ref.turn_id)) is not None:
-                return await self._join_same(command, found, 0, sink)
             return await self._begin(command, sink, is_named=is_named)
 
     async def _begin(self, command: StartTurn, sink: Sink, *, is_named: bool) -> AcceptedTurn:
@@ -123,7 +121,7 @@ class TurnDoor:
         watch = self._watches.open_new(ref.turn_id, sink, partial(self._ending_of, ref))
         try:
             ack = await self._accept(command)
-            is_new = ack is not None and not (is_named and await self._stands_elsewhere(ref))
+            is_new = ack is not None and not (is_named and await self._stands(command))
         except BaseException:
             await self._watches.close(watch)
             raise
@@ -138,10 +136,16 @@ class TurnDoor:
         # What was heard before the repeat was recognised has been handed on already.
         return await self._join_same(command, found, watch.last_seq, sink)
 
-    async def _stands_elsewhere(self, ref: TurnRef) -> bool:
-        """Return whether a turn that the client has named was run between the look for it and its store."""
-        found = await self._finder.find(ref.turn_id)
-        return found is not None and found.home != ref.home
+    async def _stands(self, command: StartTurn) -> bool:
+        """Return whether a turn that the client has named had left the queue before, claimed and ended.
+
+        A runner works on the command meanwhile: it finds the claim of the first one, goes by the command that
+        stands there, and has nothing to do but to say once more how the turn ended.
+        """
+        found = await self._finder.find_claimed(command.turn.turn_id)
+        if found is None:
+            return False
+        return (found.home, found.accepted_at_ms) != (command.turn.home, command.accepted_at_ms)
 
     async def _join_same(
         self, command: StartTurn, found: FoundTurn, after_seq: int, sink: Sink

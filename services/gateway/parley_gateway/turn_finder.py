@@ -60,15 +60,16 @@ class TurnFinder:
         if (found := await self.find_at_once(turn_id)) is not None:
             return found
         # It may have been claimed, and even ended, between the two looks.
-        return await self._claimed(turn_id)
+        return await self.find_claimed(turn_id)
 
     async def find_at_once(self, turn_id: str) -> FoundTurn | None:
         """Look in both places side by side; a turn that begins and ends meanwhile may go unseen."""
-        claimed, waiting = await asyncio.gather(self._claimed(turn_id), self._waiting(turn_id))
+        claimed, waiting = await asyncio.gather(self.find_claimed(turn_id), self._waiting(turn_id))
         # Whoever claimed it first chose where its events stand.
         return claimed or waiting
 
-    async def _claimed(self, turn_id: str) -> FoundTurn | None:
+    async def find_claimed(self, turn_id: str) -> FoundTurn | None:
+        """Return the turn if a runner has claimed it, or an ending stands in its first slot."""
         first = await self._pen.read(turn_id, 1, within_s=0)
         return None if first is None else _of_claim(first)
 

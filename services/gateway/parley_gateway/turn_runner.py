@@ -91,11 +91,11 @@ class TurnRunner:
 
     async def _go_on(self, turn: RunningTurn) -> Sealing:
         """Go on with a turn whose runner is gone, from wherever it stands."""
-        command = turn.command
-        records = await self._pen.read_all(command.turn.turn_id)
-        last = records[-1]
-        # Whoever claimed first chose where the events stand.
-        home = records[0].home if isinstance(records[0], PenClaim) else records[0].turn.home
+        records = await self._pen.read_all(turn.command.turn.turn_id)
+        first, last = records[0], records[-1]
+        # Whoever claimed first chose where the events stand, and what the turn was asked.
+        command = (first.command if isinstance(first, PenClaim) else None) or turn.command
+        home = first.home if isinstance(first, PenClaim) else first.turn.home
         ref = command.turn.model_copy(update={"home": home})
         turn.command = command.model_copy(update={"turn": ref})
         if isinstance(last, Seal):

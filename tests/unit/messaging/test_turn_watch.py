@@ -10,7 +10,7 @@ from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import EpochStarted, TurnFailed, encode_event, text_delta_frame
 from parley_contracts.turns import EPOCH_SPAN
-from parley_messaging.bus import Bus, OnDelivery, OnDrop, Subscription
+from parley_messaging.bus import Bus, OnDelivery, OnDrop, StoredMessage, Subscription
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.turn_log import read_turn_log
 from parley_messaging.turn_watch import TurnWatches
@@ -203,4 +203,22 @@ async def test_a_watch_that_cannot_subscribe_is_not_left_behind() -> None:
         with pytest.raises(ParleyError):
             await watches.open("elsewhere", "turn", 0, Seen())
         assert watches.open_watches == 0
+    await bus.close()
+
+
+class UnreadableLogs(MemoryBus):
+    """A bus whose logs cannot be read."""
+
+    async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
+        raise ParleyError(ErrorCode.UNAVAILABLE, "The turn log cannot be read now.")
+
+
+async def test_a_watch_that_has_missed_nothing_goes_on_live_though_the_log_cannot_be_read() -> None:
+    bus, turn_id, seen = UnreadableLogs(), uuid4().hex, Seen()
+    await bus.start()
+    async with watching(bus) as watches:
+        await watches.open(HOME, turn_id, 0, seen)
+        for event in (opening(1), delta(1_000_001), ending(2, follows=1_000_001)):
+            await bus.publish(subjects.turn_events(HOME, turn_id), event)
+        assert await seen.until_at(2_000_000) == [1_000_000, 1_000_001, 2_000_000]
     await bus.close()
