@@ -60,7 +60,7 @@ class Goal:
         }
 
 
-def _of(rows: Rows, column: str, **where: Any) -> dict[str, float]:
+def _of(rows: Rows, column: str, **where: Any) -> dict[str, Any]:
     """Return a column by contender, of the rows that match."""
     return {
         row["relay"]: row[column]
@@ -83,15 +83,15 @@ def _relayed(results: Results) -> Rows:
         for relay in ("gateway", "gateway+runner"):
             goal = Goal(f"CPU a relayed token, {relay} / floor, {load}", 1.5, 1.2, "x")
             found += [goal.row(None, ratio[relay], {})] if relay in ratio else []
-    gateway_us = _of(rows, "us a token", load="bursts").get("gateway")
-    if gateway_us and "bursts" in results:
-        burst = _of(results["bursts"]["rows"], "us a token")
-        peers = {name: burst[name] / gateway_us for name in PEERS if name in burst}
-        least = min((peers[name] for name in peers if name.startswith("litellm")), default=None)
-        # A gateway that only relays, its turns open already, beside a proxy that also takes the requests.
-        goal = Goal("CPU a token, bursts: peer / relaying gateway alone", 20, 40, "x", is_least=True)
-        found.append(goal.row(None, least, peers))
     return found
+
+
+def _against_peers(further: dict[str, float], gateway_us: float) -> dict[str, Any]:
+    """Compare what a further token costs the peers, and the gateway that stands where they stand."""
+    peers = {name: further[name] / gateway_us for name in PEERS if name in further}
+    least = min((ratio for name, ratio in peers.items() if name.startswith("litellm")), default=None)
+    goal = Goal("CPU a further token, bursts: peer / gateway, window 0", 20, 40, "x", is_least=True)
+    return goal.row(None, least, peers)
 
 
 def _whole(results: Results) -> Rows:
@@ -101,6 +101,11 @@ def _whole(results: Results) -> Rows:
     if own := burst.get(WINDOWED):
         ratios = {name: us / own for name, us in burst.items()}
         rows += _line(Goal("the same: peer / all of Parley, window 15 ms", None, None, "x"), ratios)
+    further = _of(results["bursts"]["rows"], "a further token")
+    parts = _of(results["bursts"]["rows"], "a further token, by process").get(BARE)
+    if parts:
+        gateway_us = sum(us for name, us in parts.items() if name.startswith("gateway"))
+        rows.append(_against_peers(further, gateway_us))
     return rows
 
 

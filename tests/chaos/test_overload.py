@@ -12,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.chaos.scale import scaled
+from tests.chaos.scale import IS_FULL, scaled
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.chat_client import ChatClient
 from tests.integration.paced import PacedModel
@@ -192,8 +192,9 @@ async def test_the_excess_is_refused_at_once_and_the_accepted_turns_are_whole(sm
     assert seen.accepted + seen.refused == ALLOWED * TIMES
     assert ALLOWED <= seen.accepted <= seen.refused
     assert all(0 < retry_s <= 60 for retry_s in seen.retry_after_s)
-    # A starved machine delays pongs and acceptances as well; on any other these add next to nothing.
-    within_s = REFUSED_WITHIN_S + 2 * _percentile(seen.pong_s + seen.accepted_s, 99)
+    # A small run shares the machine with other tests, which delay pongs and acceptances as well.
+    waits_s = 0 if IS_FULL else 2 * _percentile(seen.pong_s + seen.accepted_s, 99)
+    within_s = REFUSED_WITHIN_S + waits_s
     assert all(_percentile(took, 99) < within_s for took in seen.refused_s.values())
     assert all(_percentile(took, 50) < REFUSED_WITHIN_S for took in seen.refused_s.values())
     texts = [view.text for view in seen.views] + seen.answers
