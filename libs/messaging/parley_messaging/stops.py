@@ -44,24 +44,28 @@ class Stops:
             self._may_have_missed.clear()
             await self._look()
             await asyncio.sleep(SECOND_LOOK_S)
-            await self._look()
+            if not await self._look():
+                self._may_have_missed.set()
 
-    async def _look(self) -> None:
-        slots = asyncio.Semaphore(READS_AT_ONCE)
+    async def _look(self) -> bool:
+        """Look for the stops of all followed turns; False when that was not possible for each."""
+        slots, unread = asyncio.Semaphore(READS_AT_ONCE), list[str]()
 
         async def look(turn_id: str) -> None:
             async with slots:
-                if turn_id in self._followed:
-                    await self.is_stored(turn_id)
+                try:
+                    if turn_id in self._followed:
+                        await self.is_stored(turn_id)
+                except Exception:
+                    # One that cannot be read keeps nobody from reading the others.
+                    log.exception("a stored stop cannot be read")
+                    unread.append(turn_id)
 
-        unheard = [turn_id for turn_id in self._followed if turn_id not in self._stopped]
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for turn_id in unheard:
+        async with asyncio.TaskGroup() as tasks:
+            for turn_id in tuple(self._followed):
+                if turn_id not in self._stopped:
                     tasks.create_task(look(turn_id))
-        except Exception:
-            # The edge ends the turns of stops that nobody hears.
-            log.exception("stored stops cannot be read")
+        return not unread
 
     @contextmanager
     def following(self, turn_id: str) -> Generator[None]:

@@ -85,5 +85,5 @@ class StreamKeeper:
             if missing:
                 log.warning("streams are gone and are made anew", extra={"streams": missing})
                 await ensure_streams(js, self._replicas)
-            for queue in self._queues:
+            for queue in tuple(self._queues):
                 await ensure_consumer(js, queue)

@@ -27,7 +27,7 @@ class StreamSpec:
 
 
 STREAMS = (
-    StreamSpec("TURNS", (subjects.ALL_TURN_STARTS,), is_work_queue=True),
+    StreamSpec("TURNS", (subjects.ALL_TURN_STARTS,), is_work_queue=True, max_bytes=1024 * MIB_BYTES),
     StreamSpec("LLM_JOBS", (subjects.ALL_GENERATE,), is_work_queue=True, max_bytes=256 * MIB_BYTES),
     StreamSpec("INGEST", (subjects.RAG_INGEST,), is_work_queue=True, max_bytes=32 * MIB_BYTES),
     # No byte cap: a claim that is forgotten before its turn has ended would give the turn two owners.

@@ -106,7 +106,9 @@ class TurnWatch:
 
     def joins_live(self) -> bool:
         """Go on live without reading the log, if what was heard since follows what was handed on."""
-        return bool(self._buffer) and self._join()
+        before = self.last_seq
+        # Frames that are old already tell nothing of those between.
+        return self._splice() and self.last_seq > before and self._join()
 
     def _join(self) -> bool:
         if not self._is_over and not self._splice():

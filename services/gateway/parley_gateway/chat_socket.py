@@ -147,9 +147,10 @@ class ChatSocket:
         await self._door.hear_positions(found, self._outbox.put)
 
     async def _watch(self, client_turn_id: str, watch: TurnWatch) -> None:
-        if earlier := self._watches.pop(client_turn_id, None):
-            await self._door.release(earlier)
+        earlier = self._watches.get(client_turn_id)
         self._watches[client_turn_id] = watch
+        if earlier is not None:
+            await self._door.release(earlier)
 
     async def _make_room(self) -> None:
         for client_turn_id in [key for key, watch in self._watches.items() if watch.is_finished]:

@@ -91,6 +91,9 @@ class Completion:
                 return [_data(openai_error(ParleyError(event.code, event.message).body()))]
             case TurnCancelled():
                 return [self._chunk({}, "stop")]
+            case Sync(outcome=TurnOutcome.FAILED):
+                fault = ParleyError(ErrorCode.UPSTREAM_FAILED, "The turn failed.")
+                return [_data(openai_error(fault.body()))]
             case Sync():
                 rest = self._chunk({"content": event.text[self._sent :]})
                 return [rest, self._chunk({}, "stop", citations=_citations(event.citations))]

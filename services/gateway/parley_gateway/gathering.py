@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from parley_contracts import subjects
@@ -52,7 +53,7 @@ class _Part:
 class Gathering:
     """Asks the other services in parallel; a part that is away or late costs the turn that part only.
 
-    A part that keeps turns waiting is left out at once for a while: a circuit stands before each.
+    A part that keeps turns waiting is left out at once for a while: a circuit stands before all but browser.
     """
 
     def __init__(self, bus: Bus, settings: GatewaySettings, circuits: Circuits) -> None:
@@ -86,7 +87,9 @@ class Gathering:
         name, budget_s = part.name, part.budget_s
         began_s = time.monotonic()
         try:
-            with self._circuits.to(name).passing(budget_s):
+            # A page that is slow says nothing of the browser, and the next turn asks for another one.
+            circuit = nullcontext() if name == "browser" else self._circuits.to(name).passing(budget_s)
+            with circuit:
                 return await self._bus.request(part.subject, request, reply_type, timeout_s=budget_s)
         except ParleyError as error:
             if name == "memory" and error.code is ErrorCode.NOT_FOUND:

@@ -1,5 +1,6 @@
 """What a runner does before the model writes: gather, write the context, send the job that passes the pen."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,6 +9,7 @@ from parley_contracts.llm import GenerateJob
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
 from parley_contracts.turns import TurnRef
 from parley_messaging import Bus
+from parley_messaging.bus import QueueFullError
 from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import llm_jobs
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
@@ -19,6 +21,7 @@ from parley_gateway.running_turn import RunningTurn
 from parley_gateway.waiting_turns import WaitingTurns
 
 EVENT_STORED_S = 10.0
+FULL_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,14 @@ class Preparation:
         return PreparedJob(model.pool, job.model_dump_json().encode(), ref, turn.last_seq)
 
     async def pass_pen(self, job: PreparedJob) -> None:
-        """Send the job; from then on a worker may write."""
-        ack = await self._bus.store(subjects.llm_generate(job.pool), job.data, headers=outgoing())
+        """Send the job, once its queue has room for it; from then on a worker may write."""
+        subject = subjects.llm_generate(job.pool)
+        while True:
+            try:
+                ack = await self._bus.store(subject, job.data, headers=outgoing())
+                break
+            except QueueFullError:
+                await asyncio.sleep(FULL_PAUSE_S)
         queue = llm_jobs(job.pool)
         self._waiting.add(queue, ack.stream_seq, job.turn, waits_for="model", after_seq=job.last_seq)
 

@@ -15,7 +15,7 @@ class GatewaySettings(ServiceSettings):
         default=None, description="Holds owner.key and turn.key; unset is `secrets` in the data folder."
     )
     gateway_runner_slots: int = Field(
-        default=256, ge=1, le=5000, description="Turns this process runs at once."
+        default=2000, ge=1, le=5000, description="Turns this process runs at once."
     )
     gateway_turn_s: float = Field(
         default=300.0, gt=0, description="How long a turn may take, waiting in queues included."

@@ -110,7 +110,12 @@ class TurnDoor:
                 return await self._join_same(command, found, 0, sink)
             raise
         with self._admission.entering():
-            model = await self._models.choose(frame.model)
+            try:
+                model = await self._models.choose(frame.model)
+            except ParleyError:
+                if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+                    return await self._join_same(command, found, 0, sink)
+                raise
             # The runner goes by it: what is accepted does not fail because the model is away for a moment.
             chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
             command = command.model_copy(update={"chosen": chosen})
@@ -119,6 +124,8 @@ class TurnDoor:
     async def _begin(self, command: StartTurn, sink: Sink, *, is_named: bool) -> AcceptedTurn:
         ref = command.turn
         watch = self._watches.open_new(ref.turn_id, sink, partial(self._ending_of, ref))
+        # What a lagging replica does not tell of now, the watch finds when no events come.
+        watch.expects_log = is_named
         try:
             ack = await self._accept(command)
             is_new = ack is not None and not (is_named and await self._stands(command))
@@ -142,7 +149,11 @@ class TurnDoor:
         A runner works on the command meanwhile: it finds the claim of the first one, goes by the command that
         stands there, and has nothing to do but to say once more how the turn ended.
         """
-        found = await self._finder.find_claimed(command.turn.turn_id)
+        try:
+            found = await self._finder.find_claimed(command.turn.turn_id)
+        except ParleyError:
+            # It is stored and will be answered; if it is a repeat after all, the watch finds the ending.
+            return False
         if found is None:
             return False
         return (found.home, found.accepted_at_ms) != (command.turn.home, command.accepted_at_ms)
@@ -188,8 +199,8 @@ class TurnDoor:
             except AlreadyStoredError:
                 return None
             except QueueFullError:
-                # A full queue may refuse before it looks whether the turn is there already.
-                if await self._bus.last_stored(TURNS.stream, subjects.turn_start(turn_id)) is not None:
+                # A full queue may refuse before it looks whether the turn is there already, or was there.
+                if await self._finder.find_at_once(turn_id) is not None:
                     return None
                 raise self._admission.full(self._models.known_pool(command.model)) from None
             except NotStoredError:
@@ -269,8 +280,10 @@ class TurnDoor:
     async def release(self, watch: TurnWatch) -> None:
         """Stop watching; the turn goes on."""
         self._admission.forget(watch)
-        await self._positions.forget(watch)
-        await self._watches.close(watch)
+        try:
+            await self._watches.close(watch)
+        finally:
+            await self._positions.forget(watch)
 
 
 def _no_such_turn() -> ParleyError:

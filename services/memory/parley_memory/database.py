@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 _BEGIN = "sqlite_begin"
 _BUSY_TIMEOUT_MS = 5_000
 _CONNECT_TIMEOUT_S = 5
+WRITE_S = 20.0
+"""How long a transaction that writes may take: one that hangs would keep every other from writing."""
 
 
 class Database:
@@ -60,7 +62,9 @@ class Database:
         async with _errors_told(), self._reading.begin() as connection:
             yield connection
 
-    async def write(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def write(
+        self, work: Callable[[AsyncConnection], Awaitable[Result]], *, within_s: float = WRITE_S
+    ) -> Result:
         """Return what `work` does in a transaction that commits at its end; raises as `read`.
 
         A caller who is cancelled before the transaction begins leaves nothing behind; later, it goes on to
@@ -68,7 +72,7 @@ class Database:
         """
         await self._writer_slots.acquire()
         outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._tasks.create_task(self._write_to_end(work, outcome))
+        self._tasks.create_task(self._write_to_end(work, outcome, within_s))
         try:
             return await asyncio.shield(outcome)
         except asyncio.CancelledError:
@@ -76,15 +80,20 @@ class Database:
             raise
 
     async def _write_to_end(
-        self, work: Callable[[AsyncConnection], Awaitable[Result]], outcome: asyncio.Future[Result]
+        self,
+        work: Callable[[AsyncConnection], Awaitable[Result]],
+        outcome: asyncio.Future[Result],
+        within_s: float,
     ) -> None:
         try:
-            async with _errors_told(), self._writing.begin() as connection:
+            async with _errors_told(), asyncio.timeout(within_s), self._writing.begin() as connection:
                 result = await work(connection)
             outcome.set_result(result)
         except Exception as error:  # noqa: BLE001 - it is the caller's, who waits for it
             outcome.set_exception(error)
         finally:
+            # Neither of the two happened: this task was cancelled, with the service.
+            outcome.cancel()
             self._writer_slots.release()
 
     async def check(self) -> None:
@@ -95,7 +104,7 @@ class Database:
 
 def _look_away(outcome: asyncio.Future[Any]) -> None:
     """Take note of what nobody waits for any more; whoever needed it asks again."""
-    if error := outcome.exception():
+    if not outcome.cancelled() and (error := outcome.exception()):
         log.info("a write whose caller has left failed", extra={"error": repr(error)})
 
 

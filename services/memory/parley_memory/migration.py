@@ -32,7 +32,7 @@ async def migrate(database: Database, *, start_wait_s: float = 60.0) -> None:
         await connection.run_sync(_upgrade)
 
     async with asyncio.timeout(start_wait_s), _start_lock(database):
-        await database.write(upgrade)
+        await database.write(upgrade, within_s=start_wait_s)
 
 
 def alembic_config(connection: Connection) -> "Config":

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.turn_events import frame_type
 from parley_contracts.turns import ChatMessage
 from parley_gateway.admission import Admission, Limits
 from parley_gateway.queue_lag import MAX_RETRY_S, UNKNOWN_RETRY_S, QueueLag
@@ -157,6 +158,36 @@ async def test_a_full_queue_of_turns_refuses_a_new_one_and_joins_a_repeat(memory
             repeated, _ = await gateway.ask(turn_id="mine")
             assert (repeated.ref.turn_id, repeated.is_repeat) == (accepted.ref.turn_id, True)
         assert rig.first.parts.watches.open_watches == 2
+
+
+async def test_a_repeat_of_an_ended_turn_is_joined_when_the_queue_is_full_and_its_model_gone(
+    memory_bus: MemoryBus,
+) -> None:
+    async with running(memory_bus) as rig:
+        accepted, seen = await rig.first.ask(turn_id="mine", model="scripted")
+        await seen.ended()
+        await memory_bus.bound_queue(TURNS, 0)
+        rig.neighbours.away.add("llm")
+        models = rig.second.parts.models
+        models._known, models._asked_s = (), float("-inf")  # pyright: ignore[reportPrivateUsage] - it has been told of none
+        with pytest.raises(ParleyError) as caught:
+            await rig.second.ask(turn_id="another", model="scripted")
+        assert caught.value.code is ErrorCode.UNAVAILABLE
+        repeated, seen_again = await rig.second.ask(turn_id="mine", model="scripted")
+        await seen_again.ended()
+        assert repeated.conversation_id == accepted.conversation_id
+        with pytest.raises(ParleyError) as caught:
+            await rig.first.ask(turn_id="another", model="scripted")
+        assert caught.value.code is ErrorCode.OVERLOADED
+
+
+async def test_a_turn_waits_for_room_in_the_queue_of_its_model(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus) as rig:
+        await memory_bus.bound_queue(llm_jobs("scripted"), 0)
+        _, seen = await rig.first.ask()
+        await seen.until(lambda seen: any(frame_type(frame) == "context_ready" for frame in seen.frames))
+        await memory_bus.bound_queue(llm_jobs("scripted"), 10)
+        assert (await seen.ended()).type == "turn_completed"  # type: ignore[attr-defined]  # every event of the union has a type
 
 
 async def test_a_repeat_is_joined_at_a_gateway_that_takes_no_more(memory_bus: MemoryBus) -> None:

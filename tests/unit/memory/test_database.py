@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_memory.database import Database, open_database
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -79,3 +80,13 @@ async def test_what_a_write_raises_reaches_its_caller_and_undoes_it(url: URL) ->
         with pytest.raises(LookupError):
             await database.write(fail)
         assert await kept(database) == 0
+
+
+async def test_a_write_that_hangs_is_given_up_and_lets_the_next_one_write(url: URL) -> None:
+    async with open_database(url, pool_size=1) as database:
+        await database.write(create)
+        with pytest.raises(ParleyError) as caught:
+            await database.write(HeldWrite(), within_s=0.05)
+        assert caught.value.code is ErrorCode.UNAVAILABLE
+        await database.write(insert)
+        assert await kept(database) == 1

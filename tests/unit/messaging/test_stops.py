@@ -172,6 +172,18 @@ async def test_a_stop_that_came_while_the_bus_was_away_is_found_when_it_is_back(
             assert not stops.is_stopped(other)
 
 
+async def test_a_stop_is_looked_for_until_it_could_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parley_messaging.stops.SECOND_LOOK_S", 0.02)
+    monkeypatch.setattr(Stops.is_stored, "__kwdefaults__", {"within_s": 0})
+    bus, turn_id = DeafBus(), uuid4().hex
+    async with running(bus) as stops:
+        with stops.following(turn_id):
+            bus.is_deaf, bus.unreadable = True, 5
+            await bus.store(subjects.turn_cancel(turn_id), b"stop")
+            bus.reconnect()
+            await until(lambda: stops.is_stopped(turn_id))
+
+
 async def test_a_stop_that_a_lagging_subscription_dropped_is_found_as_well() -> None:
     bus, turn_id = DeafBus(), uuid4().hex
     async with running(bus) as stops:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -34,7 +34,7 @@ class OllamaOptions:
     """How Ollama is used. `context_tokens` is asked for at most: more takes more of its memory."""
 
     host: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     default_model: str = "llama3.2:1b"
     keep_alive: str = "30m"
     context_tokens: int = 8192
