@@ -41,6 +41,7 @@ class Outbox:
         metrics: MemoryMetrics,
         *,
         sweep_s: float = 30.0,
+        gather_s: float = 0.2,
         first_retry_s: float = 0.2,
         last_retry_s: float = 15.0,
     ) -> None:
@@ -48,6 +49,7 @@ class Outbox:
         self._bus = bus
         self._metrics = metrics
         self._sweep_s = sweep_s
+        self._gather_s = gather_s
         self._first_retry_s = first_retry_s
         self._last_retry_s = last_retry_s
         self._woken = asyncio.Event()
@@ -116,3 +118,5 @@ class Outbox:
                 await self._woken.wait()
         except TimeoutError:
             return
+        # Nobody waits for these events, and those of one moment share two transactions.
+        await asyncio.sleep(self._gather_s)
