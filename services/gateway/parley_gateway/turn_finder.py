@@ -84,15 +84,17 @@ class TurnFinder:
         return _of_command(command.turn.home, command)
 
     async def find_soon(self, turn_id: str) -> FoundTurn | None:
-        """Return the turn, allowing for a replica that does not have it yet."""
-        try:
-            async with asyncio.timeout(FIND_S):
-                # Nobody is told of what a replica has yet to receive.
-                while (found := await self.find(turn_id)) is None:  # noqa: ASYNC110 - see above
-                    await asyncio.sleep(FIND_STEP_S)
-                return found
-        except TimeoutError:
-            return None
+        """Return the turn, allowing for a replica that does not have it yet.
+
+        Raises:
+            ParleyError: `unavailable` when the bus does not answer: a look that takes long says nothing.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + FIND_S
+        # Nobody is told of what a replica has yet to receive.
+        while (found := await self.find(turn_id)) is None and loop.time() < until_s:
+            await asyncio.sleep(FIND_STEP_S)
+        return found
 
 
 def _of_claim(first: PenClaim | Seal) -> FoundTurn:
