@@ -92,7 +92,7 @@ class TurnFinder:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + FIND_S
         # Nobody is told of what a replica has yet to receive.
-        while (found := await self.find(turn_id)) is None and loop.time() < until_s:
+        while (found := await self.find(turn_id)) is None and loop.time() < until_s:  # noqa: ASYNC110 - see above
             await asyncio.sleep(FIND_STEP_S)
         return found
 
