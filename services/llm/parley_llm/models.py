@@ -4,7 +4,7 @@ from parley_messaging import Service
 
 from parley_llm.backends.extractive import ExtractiveModel
 from parley_llm.backends.ollama import OllamaOptions, open_ollama
-from parley_llm.backends.openai_compatible import OPENAI_URL, OpenAiOptions, open_openai
+from parley_llm.backends.openai_compatible import OpenAiOptions, open_openai
 from parley_llm.catalogue import Catalogue
 from parley_llm.language_model import LanguageModel
 from parley_llm.settings import LlmSettings
@@ -39,13 +39,16 @@ def ollama_options(settings: LlmSettings) -> OllamaOptions:
 
 
 def openai_options(settings: LlmSettings) -> OpenAiOptions | None:
-    """Return how the OpenAI-compatible server is used; a key alone means OpenAI's own, nothing none."""
+    """Return how the OpenAI-compatible server is used; None without its address.
+
+    A key alone names no server: many shells hold one, and questions must not leave the machine unasked.
+    """
     key = settings.llm_openai_api_key
     api_key = key.get_secret_value().strip() if key is not None else ""
-    if not settings.llm_openai_base_url and not api_key:
+    if not settings.llm_openai_base_url:
         return None
     return OpenAiOptions(
-        base_url=settings.llm_openai_base_url or OPENAI_URL,
+        base_url=settings.llm_openai_base_url,
         api_key=api_key or None,
         continues=settings.llm_openai_continues,
         context_tokens=settings.llm_openai_context_tokens,

@@ -43,7 +43,7 @@ class LlmSettings(ServiceSettings):
         default=None,
         validation_alias=AliasChoices("PARLEY_LLM_OPENAI_BASE_URL", "OPENAI_BASE_URL"),
         pattern=r"^(https?://\S+)?$",
-        description="OpenAI-compatible server, such as http://127.0.0.1:8001/v1; a key alone is OpenAI's.",
+        description="OpenAI-compatible server, such as http://127.0.0.1:8001/v1; unset is none.",
     )
     llm_openai_api_key: SecretStr | None = Field(
         default=None,

@@ -8,7 +8,6 @@ import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turns import GenerationParams
 from parley_llm.backends.openai_compatible import (
-    OPENAI_URL,
     Continues,
     OpenAiCompatibleModel,
     OpenAiOptions,
@@ -23,6 +22,7 @@ from tests.unit.llm.jobs import final_of, job_for, text_of
 
 PACED = "openai/paced:ttft=0,gap=20,count=500"
 QUICK = "openai/llama3.2:1b"
+OPENAI_URL = "https://api.openai.com/v1"
 KEY = "sk-not-to-be-seen"
 
 
@@ -236,7 +236,8 @@ async def test_more_answers_stream_at_once_than_the_client_has_connections_by_de
     [
         ({}, None),
         ({"OPENAI_BASE_URL": "", "OPENAI_API_KEY": ""}, None),
-        ({"OPENAI_API_KEY": KEY}, (OPENAI_URL, KEY)),
+        ({"OPENAI_API_KEY": KEY}, None),
+        ({"OPENAI_BASE_URL": OPENAI_URL, "OPENAI_API_KEY": KEY}, (OPENAI_URL, KEY)),
         ({"OPENAI_BASE_URL": "http://127.0.0.1:8001/v1"}, ("http://127.0.0.1:8001/v1", None)),
         (
             {"OPENAI_BASE_URL": "http://one/v1", "PARLEY_LLM_OPENAI_BASE_URL": "http://two/v1"},
@@ -244,7 +245,7 @@ async def test_more_answers_stream_at_once_than_the_client_has_connections_by_de
         ),
     ],
 )
-def test_a_server_is_used_when_an_address_or_a_key_is_set(
+def test_a_server_is_used_when_its_address_is_set(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: tuple[str, str | None] | None
 ):
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):

@@ -145,7 +145,13 @@ async def _error_body(response: aiohttp.ClientResponse) -> bytes:
 def _listed(entry: Json) -> ListedModel:
     # vLLM and SGLang tell `max_model_len`, llama.cpp its `meta`, several gateways `context_length`.
     meta: Json = entry.get("meta") or _NOTHING
-    lengths = (entry.get("max_model_len"), meta.get("n_ctx_train"), entry.get("context_length"))
+    lengths = (
+        entry.get("max_model_len"),
+        meta.get("n_ctx"),
+        entry.get("context_length"),
+        # What the model was trained with; the server may run it with less.
+        meta.get("n_ctx_train"),
+    )
     created = entry.get("created")
     return ListedModel(
         name=str(entry["id"]),

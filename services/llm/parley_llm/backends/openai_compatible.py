@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from parley_llm.backends.openai_api import CompletionPart, ListedModel, OpenAiApi
 
 PREFIX = "openai/"
-OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_HOST = "api.openai.com"
 LIST_TIMEOUT_S = 1.5
 END_OF_STREAM_S = 1.0
