@@ -184,7 +184,8 @@ async def test_an_answer_grows_on_the_page_while_its_turn_runs(page: Page, stack
     await wait_for_end(page)
     seen.append(await written(page))
     assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
-    assert len({len(text) for text in seen}) == len(seen)
+    # A machine that is busy shows several pieces at once, but never all of them.
+    assert len(seen[0]) < len(seen[-1])
     _, assistant = await stored_messages(page, stack)
     assert seen[-1] == as_shown(assistant["text"])
 
