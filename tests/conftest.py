@@ -26,12 +26,10 @@ STACK_GROUP = "stack"
 SERVER_PORTS = range(15_000, 32_000)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep each file in one worker, and all that runs a stack in the same one: two would slow each other."""
-    for item in items:
-        group = STACK_GROUP if item.get_closest_marker("stack") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    group = STACK_GROUP if item.get_closest_marker("stack") else str(item.path)
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def free_port() -> int:
