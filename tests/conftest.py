@@ -22,14 +22,7 @@ from parley_npu.model_files import ModelFiles
 from tests.postgres import running_postgres, server_folder
 
 SERVER_START_S = 10.0
-STACK_GROUP = "stack"
 SERVER_PORTS = range(15_000, 32_000)
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep each file in one worker, and all that runs a stack in the same one: two would slow each other."""
-    group = STACK_GROUP if item.get_closest_marker("stack") else str(item.path)
-    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def free_port() -> int:
