@@ -100,7 +100,7 @@ def redelivered_means_dead(patch: pytest.MonkeyPatch) -> None:
     async def broken(_: Holds, __: str) -> bool:
         return False
 
-    patch.setattr(Holds, "is_held", broken)
+    patch.setattr(Holds, "is_held_by_another", broken)
 
 
 def a_turn_that_is_not_kept_yet_is_done(patch: pytest.MonkeyPatch) -> None:

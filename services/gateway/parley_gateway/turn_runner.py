@@ -64,14 +64,13 @@ class TurnRunner:
             log.exception("turn cannot be read")
             return await self._end_unreadable(delivery)
         turn_id = turn.command.turn.turn_id
-        with self._stops.following(turn_id):
+        with self._stops.following(turn_id), self._holds.hold(turn_id):
             claim = self._claim(turn)
             is_first = (await self._pen.claim(turn_id, 1, claim)).nonce == claim.nonce
             # Delivered again does not mean that its runner is gone, and the delivery count is no proof.
-            if not is_first and await self._holds.is_held(turn_id):
+            if not is_first and await self._holds.is_held_by_another(turn_id):
                 return JobOutcome.LEAVE
-            with self._holds.hold(turn_id):
-                sealing = await (self._begin_first(turn) if is_first else self._go_on(turn))
+            sealing = await (self._begin_first(turn) if is_first else self._go_on(turn))
         return _settled(sealing)
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:

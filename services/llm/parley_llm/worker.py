@@ -54,12 +54,11 @@ class GenerationWorker:
         except ValidationError:
             log.exception("generate job cannot be read and is dropped")
             return JobOutcome.DONE
-        with self._stops.following(job.turn.turn_id):
+        with self._stops.following(job.turn.turn_id), self._holds.hold(job.turn.turn_id):
             claimed = await self._claim_and_look(job)
             if isinstance(claimed, JobOutcome):
                 return claimed
-            with self._holds.hold(job.turn.turn_id):
-                return await self._write(job, claimed)
+            return await self._write(job, claimed)
 
     async def _write(self, job: GenerateJob, epoch: int) -> JobOutcome:
         turn = job.turn
@@ -111,6 +110,6 @@ class GenerationWorker:
                 return number
             if not (isinstance(standing, PenClaim) and standing.role is PenRole.WORKER):
                 return JobOutcome.DONE
-            if number == job.base_slot + 1 and await self._holds.is_held(job.turn.turn_id):
+            if await self._holds.is_held_by_another(job.turn.turn_id):
                 return JobOutcome.LEAVE
             number += 1

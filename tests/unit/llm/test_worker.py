@@ -208,6 +208,21 @@ async def test_a_stop_is_looked_for_while_the_claim_is_under_way() -> None:
         assert bench.model.written == [""]
 
 
+async def test_a_job_is_held_already_while_its_claim_is_under_way() -> None:
+    bus = ClaimingBus()
+    heard: list[bool] = []
+
+    async def ask() -> None:
+        other = Holds(bus, "llm-2", PenRole.WORKER)
+        with other.hold(TURN.turn_id):
+            heard.append(await other.is_held_by_another(TURN.turn_id))
+
+    async with working(bus) as bench:
+        bus.on_claim = ask
+        assert await bench.work() is JobOutcome.DONE
+    assert heard == [True]
+
+
 async def test_a_stop_that_comes_after_it_was_looked_for_and_before_the_claim_is_won_asks_no_model() -> None:
     bus = ClaimingBus()
 

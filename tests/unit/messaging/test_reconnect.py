@@ -101,8 +101,8 @@ async def test_requests_and_holds_are_answered_again(server: Server) -> None:
             await restart(server, answering, asking)
             reply = await asking.request(subjects.NPU_EMBED, Embed(texts=("a",)), Embeddings)
             assert reply.dimensions == 1
-            with holder.hold("turn"):
-                assert await asker.is_held("turn")
+            with holder.hold("turn"), asker.hold("turn"):
+                assert await asker.is_held_by_another("turn")
         await answering.stop_answering()
 
 
