@@ -35,6 +35,9 @@ from tests.protocol.virtual_time import Process, current_process
 
 OWNER = Principal("owner-1")
 IDS = OwnedIds(b"secret")
+AT_ONCE = ("c",)
+"""Turns with nothing to gather: their runner writes nothing before a worker does."""
+
 GATEWAYS = ("gateway-1", "gateway-2")
 WORKERS = ("llm-1", "llm-2")
 ROLES = (*GATEWAYS, *WORKERS, "memory")
@@ -179,7 +182,12 @@ class Cluster:
 
         async def attempt(parts: TurnParts) -> None:
             frame = StartTurnFrame(
-                type="start_turn", turn_id=client_turn_id, text=self.asked[client_turn_id], collections=()
+                type="start_turn",
+                turn_id=client_turn_id,
+                text=self.asked[client_turn_id],
+                collections=(),
+                # It names no page, but only who gathers knows that.
+                web=client_turn_id not in AT_ONCE,
             )
             accepted = await parts.door.start(OWNER, frame, viewer.sink())
             viewer.accept(accepted.watch)

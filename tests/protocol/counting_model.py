@@ -1,6 +1,7 @@
 """A model that never writes the same text twice, so that a mixture of two answers shows."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
@@ -8,9 +9,13 @@ from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turns import TokenUsage
 from parley_llm.language_model import Chunk, FinalChunk, TextChunk
 
+from tests.authorship import WrittenWord, authorship_fault
+
 POOL = "extractive"
 PIECES = 4
 GAP_S = 0.2
+MARK = "\N{LOWER LEFT BALLPOINT PEN}\U0001f58b "
+_PIECE = re.compile(rf"\w+-(\d+)\.(\d+){MARK}")
 
 
 @dataclass
@@ -22,6 +27,7 @@ class CountingModel:
     gap_s: float = GAP_S
     pool: str = POOL
     calls: list[str] = field(default_factory=list[str])
+    prefixes: dict[int, str] = field(default_factory=dict[int, str])
 
     def serves(self, model_id: str) -> bool:
         return model_id == POOL
@@ -33,7 +39,17 @@ class CountingModel:
         self.on_call(job)
         self.calls.append(job.turn.turn_id)
         call = len(self.calls)
+        self.prefixes[call] = written
         for number in range(written.count(" "), PIECES):
             await asyncio.sleep(self.gap_s)
-            yield TextChunk(f"{job.question}-{call}.{number}\N{LOWER LEFT BALLPOINT PEN}\U0001f58b ")
+            yield TextChunk(f"{job.question}-{call}.{number}{MARK}")
         yield FinalChunk(TokenUsage(prompt_tokens=1, completion_tokens=PIECES), "stop")
+
+    def fault_of(self, text: str, *, is_whole: bool) -> str | None:
+        """Say why a text is no answer of this model, or no beginning of one."""
+        words = [WrittenWord(int(one[1]), int(one[2]), one[0]) for one in _PIECE.finditer(text)]
+        if "".join(word.text for word in words) != text:
+            return "not whole pieces"
+        if is_whole and len(words) != PIECES:
+            return f"{len(words)} of {PIECES} pieces"
+        return authorship_fault(words, self.prefixes)

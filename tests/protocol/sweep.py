@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.protocol.cluster import WORKERS
+from tests.protocol.cluster import AT_ONCE, WORKERS
 from tests.protocol.counting_model import GAP_S
 from tests.protocol.planned_faults import Delay, Fault, Freeze, Kill, Lose, Refuse
 from tests.protocol.schedule import Action, Cancel, Pause, Plan, Start, Verdict, Watch, run_schedule
@@ -22,28 +22,41 @@ MAX_OPERATIONS = 400
 MAX_END_S = 17.0
 """Three lost answers of memory in a row cost the most: what is tried again waits longer each time."""
 
-TURN: tuple[Action, ...] = (
-    Start("a", "gateway-1"),
-    Watch("a", "gateway-2"),
-    Pause(0.45),
-    Watch("a", "gateway-2", from_start=False),
-    Watch("a", "gateway-1"),
-    Pause(12.0),
-    Watch("a", "gateway-2"),
-)
-"""One turn; two clients watch it from its start, two come in the middle of its answer, one after its end."""
 
-STOPPED_TURN: tuple[Action, ...] = (*TURN[:2], Pause(0.35), Cancel("a", "gateway-2"))
+def watched(turn: str) -> tuple[Action, ...]:
+    """Return a turn that two clients watch from its start, two from its middle, and one after its end."""
+    return (
+        Start(turn, "gateway-1"),
+        Watch(turn, "gateway-2"),
+        Pause(0.45),
+        Watch(turn, "gateway-2", from_start=False),
+        Watch(turn, "gateway-1"),
+        Pause(12.0),
+        Watch(turn, "gateway-2"),
+    )
+
+
+def stopped(turn: str) -> tuple[Action, ...]:
+    """Return a turn that is stopped in the middle of its answer."""
+    return (*watched(turn)[:2], Pause(0.35), Cancel(turn, "gateway-2"))
+
+
+TURN, STOPPED_TURN = watched("a"), stopped("a")
+[AT_ONCE_TURN], [STOPPED_AT_ONCE] = map(watched, AT_ONCE), map(stopped, AT_ONCE)
 TWO_STARTS: tuple[Action, ...] = (Start("a", "gateway-1"), Start("a", "gateway-2"))
 
 
-def missed(verdict: Verdict, *, within_s: float = MAX_END_S, may_ask_again: bool = False) -> list[str]:
+def missed(
+    verdict: Verdict, *, within_s: float = MAX_END_S, may_ask_again: bool = False, is_stopped: bool = False
+) -> list[str]:
     """Return what one fault has done to a turn and must not: broken promises, and what it costs too much."""
     found = [*verdict.violations]
     if verdict.ended_s > within_s:
         found.append(f"the end was seen after {verdict.ended_s:.1f} s")
     if verdict.model_calls > 1 and not may_ask_again:
         found.append(f"the model was asked {verdict.model_calls} times, and no worker was gone")
+    if others := verdict.outcomes - {"turn_completed", *(["turn_cancelled"] if is_stopped else [])}:
+        found.append(f"the turn ends as {others}")
     return found
 
 
@@ -56,12 +69,13 @@ def sweep(
     gap_s: float = GAP_S,
 ) -> Iterator[str]:
     """Let `fault` meet each operation of `role`; yield what was missed, for those where something was."""
+    is_stopped = any(isinstance(action, Cancel) for action in turn)
     may_ask_again = role in WORKERS and isinstance(fault, Kill | Freeze)
     for after in range(1, MAX_OPERATIONS):
         plan = Plan(role, after, fault)
         verdict = run_schedule(plan, *turn, can_continue=can_continue, gap_s=gap_s)
         if not verdict.met:
             return
-        if found := missed(verdict, may_ask_again=may_ask_again):
+        if found := missed(verdict, may_ask_again=may_ask_again, is_stopped=is_stopped):
             yield f"{role}, operation {after}, {fault}: {found}"
     raise AssertionError(f"a turn took {role} more than {MAX_OPERATIONS} operations")

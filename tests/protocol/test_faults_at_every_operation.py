@@ -4,7 +4,7 @@ import pytest
 
 from tests.protocol.cluster import GATEWAYS, ROLES
 from tests.protocol.schedule import run_schedule
-from tests.protocol.sweep import FAULTS, STOPPED_TURN, TURN, TWO_STARTS, sweep
+from tests.protocol.sweep import AT_ONCE_TURN, FAULTS, STOPPED_AT_ONCE, STOPPED_TURN, TURN, TWO_STARTS, sweep
 
 
 def test_a_turn_without_faults_asks_the_model_once_and_keeps_every_promise() -> None:
@@ -22,6 +22,22 @@ def test_the_same_schedule_leads_to_the_same_operations() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_operation_breaks_no_promise(role: str, fault: str) -> None:
     assert list(sweep(role, FAULTS[fault])) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_at_any_operation_of_a_turn_with_nothing_to_gather_breaks_no_promise(
+    role: str, fault: str
+) -> None:
+    assert list(sweep(role, FAULTS[fault], AT_ONCE_TURN)) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("fault", ["killed before", "stalled before", "with its answer lost"])
+def test_a_fault_at_any_operation_of_such_a_turn_that_is_stopped_breaks_no_promise(
+    role: str, fault: str
+) -> None:
+    assert list(sweep(role, FAULTS[fault], STOPPED_AT_ONCE)) == []
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from parley_contracts import subjects
 from parley_contracts.turn_events import TERMINAL_TYPES
-from parley_contracts.turns import EPOCH_SPAN, PEN_RECORD, PenClaim, Seal
+from parley_contracts.turns import EPOCH_SPAN, PEN_RECORD, PenClaim, Seal, TurnOutcome
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.streams import TURN_EVENTS, TURN_PEN, matches
 
@@ -84,6 +84,9 @@ def _turn_faults(cluster: "Cluster", client_turn_id: str) -> list[str]:
     kept = cluster.store.answers.get(turn_id)
     if kept is None or kept.nonce != seals[0].nonce:
         found.append(f"{client_turn_id}: kept is not what is sealed")
+    is_whole = seals[0].outcome is TurnOutcome.COMPLETED
+    if fault := cluster.model.fault_of(seals[0].text, is_whole=is_whole):
+        found.append(f"{client_turn_id}: sealed {seals[0].text!r}: {fault}")
     if cluster.store.questions.get(turn_id) != cluster.asked[client_turn_id]:
         found.append(f"{client_turn_id}: the question is not kept")
     events: list[tuple[str, dict[str, Any]]] = [

@@ -15,7 +15,12 @@ class GenerateJob(WireModel):
     type: Literal["generate_job"] = "generate_job"
     turn: TurnRef
     base_slot: int = Field(ge=1, description="The runner's pen slot; the worker claims the one after it.")
-    last_seq: int = Field(default=0, ge=0, description="The runner's last event; the answer follows it.")
+    last_seq: int = Field(
+        default=0,
+        ge=0,
+        description="The runner's last event, which the answer follows; 0 is none: nothing had to be "
+        "gathered, and the worker writes `context_ready` itself.",
+    )
     model: str
     messages: tuple[ChatMessage, ...] = Field(description="System prompt, history, question, in order.")
     question: str = Field(description="The user's words alone, for models that quote instead of write.")

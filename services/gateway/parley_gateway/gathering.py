@@ -50,6 +50,19 @@ class _Part:
     budget_s: float
 
 
+def is_complete(command: StartTurn) -> bool:
+    """Return whether a turn brings all that its prompt needs, so that nobody has to be asked."""
+    return not (_reads_history(command) or _searches(command) or command.web)
+
+
+def _reads_history(command: StartTurn) -> bool:
+    return command.continues_conversation and command.history is None
+
+
+def _searches(command: StartTurn) -> bool:
+    return command.collections is None or bool(command.collections)
+
+
 class Gathering:
     """Asks the other services in parallel; a part that is away or late costs the turn that part only.
 
@@ -70,9 +83,9 @@ class Gathering:
         gathered = Gathered(history=command.history or ())
         try:
             async with asyncio.TaskGroup() as tasks:
-                if command.continues_conversation and command.history is None:
+                if _reads_history(command):
                     tasks.create_task(self._read_history(command, gathered, history_chars))
-                if command.collections is None or command.collections:
+                if _searches(command):
                     tasks.create_task(self._retrieve(command, gathered))
                 if command.web:
                     tasks.create_task(self._read_pages(command, gathered))

@@ -1,20 +1,21 @@
 """What a runner does before the model writes: gather, write the context, send the job that passes the pen."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
-from parley_contracts.llm import GenerateJob
+from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
-from parley_contracts.turns import TurnRef
+from parley_contracts.turns import ChatMessage, ChosenModel, TurnRef
 from parley_messaging import Bus
 from parley_messaging.bus import QueueFullError
 from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import llm_jobs
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
-from parley_gateway.gathering import Gathered, Gathering
+from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.models import Models
 from parley_gateway.prompt import assemble, fitted, history_chars
 from parley_gateway.running_turn import RunningTurn
@@ -46,6 +47,17 @@ class Preparation:
         self._gathering = gathering
         self._waiting = waiting
 
+    def at_once(self, turn: RunningTurn) -> PreparedJob | None:
+        """Return the job of a turn that has nothing to gather and no log yet; None for any other.
+
+        Its runner writes nothing: the worker opens the log and says that the context is ready.
+        """
+        command = turn.command
+        if turn.last_seq or command.chosen is None or not is_complete(command):
+            return None
+        turn.note(context_ready_ms=turn.since_ms())
+        return _job(turn, command.chosen, command.history or ())
+
     async def run(self, turn: RunningTurn) -> PreparedJob:
         """Gather, and write the context into the log; what is left to do is to pass the pen."""
         ref, command = turn.command.turn, turn.command
@@ -60,19 +72,7 @@ class Preparation:
             _note_gathered(turn, gathered)
             turn.citations = fitted(gathered.citations, model.context_tokens)
             await self._write_context(turn, writer)
-            job = GenerateJob(
-                turn=ref,
-                base_slot=turn.epoch,
-                last_seq=turn.last_seq,
-                model=model.id,
-                messages=assemble(command.text, gathered.history, turn.citations),
-                question=command.text,
-                citations=turn.citations,
-                degraded=tuple(sorted(turn.degraded)),
-                params=command.params,
-                deadline_ms=command.deadline_ms,
-            )
-        return PreparedJob(model.pool, job.model_dump_json().encode(), ref, turn.last_seq)
+        return _job(turn, model, gathered.history)
 
     async def pass_pen(self, job: PreparedJob) -> None:
         """Send the job, once its queue has room for it; from then on a worker may write."""
@@ -98,6 +98,23 @@ class Preparation:
         await writer.append(context)
         await writer.append_settled(partial(_stage, turn_id, "generating"), timeout_s=EVENT_STORED_S)
         turn.last_seq = writer.seq - 1
+
+
+def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[ChatMessage]) -> PreparedJob:
+    command = turn.command
+    job = GenerateJob(
+        turn=command.turn,
+        base_slot=turn.epoch,
+        last_seq=turn.last_seq,
+        model=model.id,
+        messages=assemble(command.text, history, turn.citations),
+        question=command.text,
+        citations=turn.citations,
+        degraded=tuple(sorted(turn.degraded)),
+        params=command.params,
+        deadline_ms=command.deadline_ms,
+    )
+    return PreparedJob(model.pool, job.model_dump_json().encode(), command.turn, turn.last_seq)
 
 
 def _note_gathered(turn: RunningTurn, gathered: Gathered) -> None:

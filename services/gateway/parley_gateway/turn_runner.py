@@ -161,8 +161,9 @@ class TurnRunner:
         try:
             async with asyncio.timeout(turn.left_s) as clock:
                 with self._stops.expiring(turn_id, clock):
-                    job = await self._prepared(turn)
-                    # Heard from the claim on, read after it, known before the pen passes.
+                    job = self._preparation.at_once(turn) or await self._prepared(turn)
+                    # Heard from the claim on and, by now, read: known before the pen passes. A worker reads
+                    # for itself, so a turn that is ready at once does not wait for that.
                     if self._stops.is_stopped(turn_id):
                         return TurnOutcome.CANCELLED, None
                     await self._preparation.pass_pen(job)

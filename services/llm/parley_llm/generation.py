@@ -10,7 +10,14 @@ from typing import Literal
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob
-from parley_contracts.turn_events import EpochStarted, GenerationFinished, encode_event, text_delta_frame
+from parley_contracts.turn_events import (
+    ContextReady,
+    EpochStarted,
+    GenerationFinished,
+    StageChanged,
+    encode_event,
+    text_delta_frame,
+)
 from parley_contracts.turns import TokenUsage
 from parley_messaging import Bus
 from parley_messaging.message_headers import now_ms
@@ -67,6 +74,8 @@ class Generation:
         self._parts = [written] if written else []
         opening = partial(self._opening, follows=standing.last_seq, keep_chars=len(written))
         await writer.append(opening)
+        if not self._job.last_seq and standing.context is None:
+            await self._write_context(writer)
         if is_cancelled:
             ending = Ending(self._job.model, "cancelled")
         elif is_given_up:
@@ -82,6 +91,14 @@ class Generation:
         await writer.append(partial(self._opening, follows=follows, keep_chars=len(finished.text)))
         await writer.append_settled(
             lambda seq: encode_event(finished.model_copy(update={"seq": seq})), timeout_s=END_STORED_S
+        )
+
+    async def _write_context(self, writer: TurnWriter) -> None:
+        """Say in place of the runner that nothing had to be gathered, and that the model is asked."""
+        turn_id = self._job.turn.client_turn_id
+        await writer.append(lambda seq: encode_event(ContextReady(seq=seq, turn_id=turn_id)))
+        await writer.append(
+            lambda seq: encode_event(StageChanged(seq=seq, turn_id=turn_id, stage="generating"))
         )
 
     def _resolve(self) -> LanguageModel | None:

@@ -14,7 +14,7 @@ from parley_contracts.turn_events import (
     frame_seq,
     frame_type,
 )
-from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
+from parley_contracts.turns import EPOCH_SPAN, ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
 from parley_gateway.turn_ending import Sealing
 from parley_messaging.bus import Bus
 from parley_messaging.pen import new_nonce
@@ -100,6 +100,26 @@ async def test_a_turn_without_collections_searches_nothing(bus: Bus) -> None:
         ended = await seen.ended()
         assert isinstance(ended, TurnCompleted)
         assert (rig.neighbours.searches, ended.degraded) == ([], ())
+
+
+async def test_the_log_of_a_turn_with_nothing_to_gather_is_opened_by_its_worker(bus: Bus) -> None:
+    async with running(bus) as rig:
+        _, seen = await rig.first.ask(collections=[])
+        ended = await seen.ended()
+        assert types(seen)[:4] == ["epoch_started", "context_ready", "stage_changed", "text_delta"]
+        assert {frame_seq(frame) // EPOCH_SPAN for frame in seen.frames[:-1]} == {2}
+        assert isinstance(ended, TurnCompleted)
+        assert ended.timings.context_ready_ms is not None
+
+
+async def test_a_turn_with_nothing_to_gather_that_was_stopped_while_it_waited_asks_no_model(bus: Bus) -> None:
+    async with running(bus, runs_turns=False) as rig, asyncio.TaskGroup() as tasks:
+        accepted, seen = await rig.first.ask(collections=[])
+        await rig.first.door.cancel(OWNER, accepted.ref.client_turn_id)
+        working = tasks.create_task(rig.first.loop.run())
+        assert isinstance(await seen.ended(), TurnCancelled)
+        assert rig.model.calls == []
+        working.cancel()
 
 
 async def test_memory_away_says_pending_and_the_turn_is_stored_when_it_is_back(bus: Bus) -> None:

@@ -10,7 +10,14 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
-from parley_contracts.turn_events import EpochStarted, GenerationFinished, TextDelta, known_event
+from parley_contracts.turn_events import (
+    ContextReady,
+    EpochStarted,
+    GenerationFinished,
+    StageChanged,
+    TextDelta,
+    known_event,
+)
 from parley_contracts.turns import TokenUsage, TurnRef
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
@@ -85,15 +92,17 @@ class Desk:
         standing: TurnLog | None = None,
         left_s: float = 60,
         window_ms: float = 0,
+        last_seq: int = 1_000_003,
         **options: bool,
     ) -> None:
         deadline_ms = now_ms() + int(left_s * 1000)
-        job = job_for(model).model_copy(update={"turn": self.turn, "deadline_ms": deadline_ms})
+        update = {"turn": self.turn, "deadline_ms": deadline_ms, "last_seq": last_seq}
+        job = job_for(model).model_copy(update=update)
         generation = Generation(self.bus, job, self.catalogue, self.stops, window_ms=window_ms)
         options.setdefault("is_cancelled", False)
         with self.stops.following(self.turn.turn_id):
             async with asyncio.timeout(WAIT_S), self.writers.open(self.subject, 3) as writer:
-                await generation.write(writer, standing or TurnLog(last_seq=1_000_003), **options)
+                await generation.write(writer, standing or TurnLog(last_seq=last_seq), **options)
 
     async def events(self) -> list[object]:
         found: list[object] = []
@@ -203,6 +212,24 @@ async def test_past_the_deadline_the_model_is_aborted_and_what_it_wrote_is_kept(
     assert slow.was_aborted
     assert text == ended.text == "one two "
     assert (ended.finish_reason, ended.error_code) == ("error", ErrorCode.TIMEOUT)
+
+
+async def test_an_answer_whose_runner_wrote_nothing_begins_with_its_context() -> None:
+    async with writing(Scripted()) as desk:
+        await desk.write(last_seq=0)
+        opening, context, stage, *_ = await desk.events()
+        assert opening == EpochStarted(seq=3_000_000, follows=0, turn_id="c1", keep_chars=0)
+        assert context == ContextReady(seq=3_000_001, turn_id="c1")
+        assert stage == StageChanged(seq=3_000_002, turn_id="c1", stage="generating")
+
+
+async def test_a_context_that_an_earlier_worker_wrote_is_not_written_again() -> None:
+    context = ContextReady(seq=2_000_001, turn_id="c1")
+    standing = TurnLog(last_seq=2_000_003, parts=["one "], context=context)
+    async with writing(Scripted()) as desk:
+        await desk.write(last_seq=0, standing=standing)
+        _, text, _ = await desk.told()
+        assert text.startswith("two ")
 
 
 async def test_a_stop_before_the_start_asks_no_model() -> None:
