@@ -33,19 +33,19 @@ DIES_FINISHED = [
 """A worker dies when its answer stands in the log, and no runner has heard of it yet."""
 
 WAKES_IN_TIME = [
-    (Plan("llm-1", i, Freeze(40.0)), Plan("llm-2", j, Thaw("llm-1", 0.0)))
-    for i, j in product(range(12, 15), range(17, 20))
+    (Plan("llm-1", i, Freeze(40.0)), Plan("llm-2", j, Thaw("llm-1", let_run_s)))
+    for i, j, let_run_s in product(range(11, 15), range(17, 20), (0.0, 2e-6))
 ]
 """A stalled worker wakes up and finishes when his successor has read the log and not begun to write."""
 
 END_BEFORE_REPEATS = [
     (
-        Plan("llm-1", 7, Lose()),
-        Plan("llm-1", 8, Delay()),
-        Plan("llm-1", 14, Lose()),
+        Plan("llm-1", 6, Lose()),
+        Plan("llm-1", 7, Delay()),
+        Plan("llm-1", 13, Lose()),
         Plan("gateway-2", k, Lose()),
     )
-    for k in range(52, 62)
+    for k in range(40, 62)
 ]
 """The end stands in the log before repeats of earlier events, and a viewer has not heard it live."""
 

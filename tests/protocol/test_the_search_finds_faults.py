@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 from parley_contracts.llm import GenerateJob
+from parley_contracts.turn_events import frame_seq
 from parley_contracts.turns import PenClaim, Seal
 from parley_gateway import turn_ending, turn_runner
 from parley_gateway.running_turn import RunningTurn
 from parley_gateway.turn_ending import Sealing, TurnEnding
 from parley_llm import worker
+from parley_llm.generation import Generation
 from parley_llm.worker import GenerationWorker
 from parley_messaging.bus import Bus, JobOutcome
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen
+from parley_messaging.streams import TURN_EVENTS
 from parley_messaging.turn_log import TurnLog, read_turn_log
 from parley_messaging.turn_watch import TurnWatch, TurnWatches
 from parley_messaging.turn_writer import TurnWriter
@@ -29,8 +32,11 @@ from tests.protocol.planned_faults import Fault, Freeze, Kill, Lose
 from tests.protocol.schedule import Action
 from tests.protocol.several_faults import (
     DIES_FINISHED,
+    END_BEFORE_REPEATS,
+    LATE_ACKNOWLEDGEMENT,
     NO_HEARTBEATS,
     STALE_WORKER,
+    WAKES_IN_TIME,
     Search,
     together,
 )
@@ -158,6 +164,61 @@ def a_watch_takes_whatever_comes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TurnWatch, "_take", broken)
 
 
+def what_is_read_ahead_of_a_hole_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    async def broken(self: TurnWatch, bus: Bus) -> None:
+        while not self._is_over:
+            stored = await bus.next_stored(TURN_EVENTS, self.subject, self._position)
+            if stored is None:
+                return
+            self._position = stored.stream_seq + 1
+            self._take(stored.data)
+
+    patch.setattr(TurnWatch, "_read_log", broken)
+
+
+def a_repeat_behind_the_end_says_that_nothing_is_new(patch: pytest.MonkeyPatch) -> None:
+    async def broken(self: TurnWatch, bus: Bus) -> bool:
+        stored = await bus.last_stored(TURN_EVENTS, self.subject)
+        return stored is not None and frame_seq(stored.data) > self.last_seq
+
+    patch.setattr(TurnWatch, "is_behind", broken)
+
+
+def a_finished_answer_ends_the_turn_over_the_head_of_a_writer(patch: pytest.MonkeyPatch) -> None:
+    end = TurnEnding.seal
+
+    async def broken(self: TurnEnding, number: int, seal: Seal, *, ends_writing: bool = True) -> Sealing:
+        return await end(self, number, seal, ends_writing=True)
+
+    patch.setattr(TurnEnding, "seal", broken)
+
+
+def a_worker_keeps_what_his_model_cannot_continue(patch: pytest.MonkeyPatch) -> None:
+    write = Generation.write
+
+    async def broken(self: Generation, writer: TurnWriter, standing: TurnLog, **rest: Any) -> None:
+        # The model is asked as ever, and its answer is put behind the text that stands.
+        opening = self._opening
+
+        def keeping(seq: int, *, follows: int, keep_chars: int) -> bytes:
+            self._parts = [standing.text]
+            return opening(seq, follows=follows, keep_chars=len(standing.text))
+
+        patch.setattr(self, "_opening", keeping)
+        await write(self, writer, standing, **rest)
+
+    patch.setattr(Generation, "write", broken)
+
+
+def who_goes_on_with_an_answer_gives_it_up(patch: pytest.MonkeyPatch) -> None:
+    write = Generation.write
+
+    async def broken(self: Generation, writer: TurnWriter, standing: TurnLog, **rest: Any) -> None:
+        await write(self, writer, standing, **{**rest, "is_given_up": bool(standing.text)})
+
+    patch.setattr(Generation, "write", broken)
+
+
 def one_fault(
     fault: Fault, roles: Sequence[str], turn: Sequence[Action] = TURN, gap_s: float = GAP_S
 ) -> Search:
@@ -179,6 +240,14 @@ BROKEN: list[tuple[Break, Search]] = [
     (a_hole_is_not_replayed, one_fault(Lose(), GATEWAYS)),
     (nobody_looks_after_idle_watches, one_fault(Lose(), GATEWAYS)),
     (a_watch_takes_whatever_comes, one_fault(Lose(), GATEWAYS)),
+    (what_is_read_ahead_of_a_hole_is_dropped, together(LATE_ACKNOWLEDGEMENT[::6])),
+    (a_repeat_behind_the_end_says_that_nothing_is_new, together(END_BEFORE_REPEATS)),
+    (
+        a_finished_answer_ends_the_turn_over_the_head_of_a_writer,
+        together(WAKES_IN_TIME, may_ask_again=True, latency_s=0.001),
+    ),
+    (a_worker_keeps_what_his_model_cannot_continue, one_fault(Kill(), WORKERS)),
+    (who_goes_on_with_an_answer_gives_it_up, one_fault(Kill(), WORKERS)),
 ]
 NAMES = [broken.__name__ for broken, _ in BROKEN]
 

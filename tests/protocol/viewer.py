@@ -10,6 +10,8 @@ from parley_contracts.turn_events import TERMINAL_TYPES
 from parley_contracts.turns import EPOCH_SPAN
 from parley_messaging.turn_watch import TurnWatch
 
+from tests.folded_text import folded
+
 
 @dataclass(eq=False)
 class Viewer:
@@ -68,13 +70,6 @@ class Viewer:
             # For runners only: a gateway's outbox does not relay it.
             return
         self.after_seq = seq
-        self._fold(event)
-
-    def _fold(self, event: dict[str, Any]) -> None:
-        if event["type"] == "epoch_started":
-            self.text = self.text[: event["keep_chars"]]
-        elif event["type"] == "text_delta":
-            self.text += event["text"]
-        elif event["type"] in TERMINAL_TYPES:
+        self.text = folded(self.text, event)
+        if event["type"] in TERMINAL_TYPES:
             self.terminal, self.ended_s = event["type"], asyncio.get_running_loop().time()
-            self.text = self.text[: event.get("kept_chars")]

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from parley_contracts.citations import Citation
 from parley_contracts.model import WireModel
-from parley_contracts.turns import ChatMessage, GenerationParams, TurnRef
+from parley_contracts.turns import ChatMessage, GenerationParams, StartTurn, TurnRef
 
 
 class GenerateJob(WireModel):
@@ -14,12 +14,16 @@ class GenerateJob(WireModel):
 
     type: Literal["generate_job"] = "generate_job"
     turn: TurnRef
-    base_slot: int = Field(ge=1, description="The runner's pen slot; the worker claims the one after it.")
+    base_slot: int = Field(
+        ge=0,
+        description="The runner's pen slot; the worker claims the one after it. 0 is none: nothing had to be "
+        "gathered, and the worker's claim is the turn's first.",
+    )
     last_seq: int = Field(
         default=0,
         ge=0,
-        description="The runner's last event, which the answer follows; 0 is none: nothing had to be "
-        "gathered, and the worker writes `context_ready` itself.",
+        description="The runner's last event, which the answer follows; 0 is none, and the worker writes "
+        "`context_ready` itself.",
     )
     model: str
     messages: tuple[ChatMessage, ...] = Field(description="System prompt, history, question, in order.")
@@ -30,6 +34,9 @@ class GenerateJob(WireModel):
     )
     params: GenerationParams = GenerationParams()
     deadline_ms: int
+    command: StartTurn | None = Field(
+        default=None, description="The turn itself, for the worker's claim when that is the first."
+    )
 
 
 class ModelInfo(WireModel):

@@ -107,7 +107,8 @@ class PenClaim(WireModel):
     holder: str = Field(description="The process that holds the pen.")
     home: str
     command: StartTurn | None = Field(
-        default=None, description="In a runner's claim: the turn itself, so that anybody can end it."
+        default=None,
+        description="In the first claim, and every runner's: the turn itself, so that anybody can end it.",
     )
 
 

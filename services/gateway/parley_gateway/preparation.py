@@ -48,14 +48,13 @@ class Preparation:
         self._waiting = waiting
 
     def at_once(self, turn: RunningTurn) -> PreparedJob | None:
-        """Return the job of a turn that has nothing to gather and no log yet; None for any other.
+        """Return the job of a turn that has nothing to gather; None for any other.
 
-        Its runner writes nothing: the worker opens the log and says that the context is ready.
+        Its runner writes nothing, and so needs no pen: the worker makes the first claim and opens the log.
         """
         command = turn.command
-        if turn.last_seq or command.chosen is None or not is_complete(command):
+        if command.chosen is None or not is_complete(command):
             return None
-        turn.note(context_ready_ms=turn.since_ms())
         return _job(turn, command.chosen, command.history or ())
 
     async def run(self, turn: RunningTurn) -> PreparedJob:
@@ -113,6 +112,7 @@ def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[Ch
         degraded=tuple(sorted(turn.degraded)),
         params=command.params,
         deadline_ms=command.deadline_ms,
+        command=None if turn.epoch else command,
     )
     return PreparedJob(model.pool, job.model_dump_json().encode(), command.turn, turn.last_seq)
 

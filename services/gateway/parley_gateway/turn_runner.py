@@ -65,13 +65,14 @@ class TurnRunner:
             return await self._end_unreadable(delivery)
         turn_id = turn.command.turn.turn_id
         with self._stops.following(turn_id), self._holds.hold(turn_id):
+            if delivery.deliveries == 1 and (job := self._preparation.at_once(turn)) is not None:
+                return _settled(await self._begin_at_once(turn, job))
             claim = self._claim(turn)
             is_first = (await self._pen.claim(turn_id, 1, claim)).nonce == claim.nonce
             # Delivered again does not mean that its runner is gone, and the delivery count is no proof.
             if not is_first and await self._holds.is_held_by_another(turn_id):
                 return JobOutcome.LEAVE
-            sealing = await (self._begin_first(turn) if is_first else self._go_on(turn))
-        return _settled(sealing)
+            return _settled(await (self._begin_first(turn) if is_first else self._go_on(turn)))
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:
         """Fail a turn whose command cannot be read, from what its header says."""
@@ -82,6 +83,15 @@ class TurnRunner:
             return JobOutcome.DONE
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
         return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
+
+    async def _begin_at_once(self, turn: RunningTurn, job: PreparedJob) -> Sealing:
+        """Run a turn that has nothing to gather: its worker makes the first claim, and this runner none.
+
+        If another runner has it as well, their jobs are the same, one worker wins, and one seal.
+        """
+        turn.note(claimed_ms=turn.since_ms(), context_ready_ms=turn.since_ms())
+        with self._questions.keeping(turn.command):
+            return await self._follow_from(turn, job)
 
     async def _begin_first(self, turn: RunningTurn) -> Sealing:
         turn.epoch = 1
@@ -94,8 +104,7 @@ class TurnRunner:
         first, last = records[0], records[-1]
         # Whoever claimed first chose where the events stand, and what the turn was asked.
         command = (first.command if isinstance(first, PenClaim) else None) or turn.command
-        home = first.home if isinstance(first, PenClaim) else first.turn.home
-        ref = command.turn.model_copy(update={"home": home})
+        ref = command.turn.model_copy(update={"home": _home(first)})
         turn.command = command.model_copy(update={"turn": ref})
         if isinstance(last, Seal):
             return await self._ending.finish(len(records), last)
@@ -144,26 +153,38 @@ class TurnRunner:
     async def _begin(self, turn: RunningTurn) -> Sealing:
         """Run a turn whose pen this runner has just won."""
         turn.note(claimed_ms=turn.since_ms())
+        return await self._follow_from(turn, None)
+
+    async def _follow_from(self, turn: RunningTurn, job: PreparedJob | None) -> Sealing:
+        """Have the turn prepared, unless its job is there, and follow its answer."""
         watch = GenerationWatch(self._watches, turn.command.turn)
-        await watch.open(is_new=turn.epoch == 1)
+        await watch.open(is_new=turn.epoch <= 1)
         try:
-            failure = await self._prepare(turn)
+            failure = await self._prepare(turn, job)
             if failure is not None:
                 outcome, error = failure
                 return await self._seal(turn, turn.epoch + 1, outcome, error=error)
+            if not turn.epoch and await self._stands_elsewhere(turn):
+                return await self._go_on(turn)
             return await self._follow(turn, watch)
         finally:
             await watch.close()
 
-    async def _prepare(self, turn: RunningTurn) -> tuple[TurnOutcome, ErrorBody | None] | None:
-        """Prepare the turn; how it has to end when that does not succeed."""
+    async def _stands_elsewhere(self, turn: RunningTurn) -> bool:
+        """Return whether an unclaimed turn is the repeat of one that had left the queue before."""
+        first = await self._pen.read(turn.command.turn.turn_id, 1)
+        return first is not None and _home(first) != turn.command.turn.home
+
+    async def _prepare(
+        self, turn: RunningTurn, job: PreparedJob | None
+    ) -> tuple[TurnOutcome, ErrorBody | None] | None:
+        """Prepare the turn and pass its pen; how it has to end when that does not succeed."""
         turn_id = turn.command.turn.turn_id
         try:
             async with asyncio.timeout(turn.left_s) as clock:
                 with self._stops.expiring(turn_id, clock):
-                    job = self._preparation.at_once(turn) or await self._prepared(turn)
-                    # Heard from the claim on and, by now, read: known before the pen passes. A worker reads
-                    # for itself, so a turn that is ready at once does not wait for that.
+                    # What was stored before the claim is read meanwhile; a worker reads for himself.
+                    job = job or await self._prepared(turn)
                     if self._stops.is_stopped(turn_id):
                         return TurnOutcome.CANCELLED, None
                     await self._preparation.pass_pen(job)
@@ -263,6 +284,10 @@ class TurnRunner:
             timings=turn.timings,
         )
         return await self._ending.seal(number, seal, ends_writing=finished is None)
+
+
+def _home(record: PenClaim | Seal) -> str:
+    return record.home if isinstance(record, PenClaim) else record.turn.home
 
 
 def _settled(sealing: Sealing) -> JobOutcome:

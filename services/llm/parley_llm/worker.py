@@ -26,7 +26,7 @@ NewGeneration = Callable[[GenerateJob], Generation]
 
 
 class GenerationWorker:
-    """Claims the pen after the runner that sent the job, and writes."""
+    """Claims the pen after the runner that sent the job, or as the turn's first, and writes."""
 
     def __init__(
         self,
@@ -104,11 +104,20 @@ class GenerationWorker:
         """
         number = job.base_slot + 1
         while True:
-            claim = PenClaim(nonce=new_nonce(), role=PenRole.WORKER, holder=self._holder, home=job.turn.home)
+            claim = PenClaim(
+                nonce=new_nonce(),
+                role=PenRole.WORKER,
+                holder=self._holder,
+                home=job.turn.home,
+                command=job.command if number == 1 else None,
+            )
             standing = await self._pen.claim(job.turn.turn_id, number, claim)
             if standing.nonce == claim.nonce:
                 return number
             if not (isinstance(standing, PenClaim) and standing.role is PenRole.WORKER):
+                return JobOutcome.DONE
+            if standing.home != job.turn.home:
+                # The turn was there before, and whoever claimed it first chose where its events stand.
                 return JobOutcome.DONE
             if await self._holds.is_held_by_another(job.turn.turn_id):
                 return JobOutcome.LEAVE

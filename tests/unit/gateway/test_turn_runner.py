@@ -1,9 +1,12 @@
 """A turn from the door to its terminal event, with every part real but the neighbours."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 import pytest
+from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
     ContextReady,
@@ -16,12 +19,30 @@ from parley_contracts.turn_events import (
 )
 from parley_contracts.turns import EPOCH_SPAN, ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
 from parley_gateway.turn_ending import Sealing
-from parley_messaging.bus import Bus
+from parley_messaging.bus import Bus, JobOutcome
+from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import new_nonce
+from parley_messaging.queues import TURNS
 
 from tests.unit.gateway.rig import OWNER, PASSAGE, WAIT_S, Gateway, Seen, running
 
 ANSWER = "The pen passes on [1]."
+
+
+@dataclass
+class LateDelivery:
+    """A delivery that no queue waits for."""
+
+    data: bytes
+    subject: str
+    deliveries: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    async def ack(self) -> None: ...
+
+    async def release(self, delay_s: float) -> None: ...
+
+    async def in_progress(self) -> None: ...
 
 
 def types(seen: Seen) -> list[str]:
@@ -102,14 +123,72 @@ async def test_a_turn_without_collections_searches_nothing(bus: Bus) -> None:
         assert (rig.neighbours.searches, ended.degraded) == ([], ())
 
 
-async def test_the_log_of_a_turn_with_nothing_to_gather_is_opened_by_its_worker(bus: Bus) -> None:
+async def test_a_turn_with_nothing_to_gather_is_claimed_and_its_log_opened_by_its_worker(bus: Bus) -> None:
     async with running(bus) as rig:
-        _, seen = await rig.first.ask(collections=[])
+        accepted, seen = await rig.first.ask(collections=[])
         ended = await seen.ended()
         assert types(seen)[:4] == ["epoch_started", "context_ready", "stage_changed", "text_delta"]
-        assert {frame_seq(frame) // EPOCH_SPAN for frame in seen.frames[:-1]} == {2}
+        assert [frame_seq(frame) // EPOCH_SPAN for frame in seen.frames] == [1] * 7 + [2]
         assert isinstance(ended, TurnCompleted)
         assert ended.timings.context_ready_ms is not None
+        first, seal = await rig.first.pen.read_all(accepted.ref.turn_id)
+        assert isinstance(first, PenClaim)
+        assert first.command is not None
+        assert (first.role, first.command.text) == (PenRole.WORKER, "Who has the pen?")
+        assert isinstance(seal, Seal)
+
+
+async def test_such_a_turn_whose_runner_died_is_followed_by_another(bus: Bus) -> None:
+    async with running(bus, runs_turns=False) as rig:
+        rig.model.may_go_on.clear()
+        _, seen = await rig.first.ask(collections=[])
+        async with asyncio.TaskGroup() as tasks:
+            dying = tasks.create_task(rig.first.loop.run())
+            await seen.until(lambda found: bool(found.text))
+            dying.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(rig.second.loop.run())
+            rig.model.may_go_on.set()
+            ended = await seen.ended()
+            working.cancel()
+        assert isinstance(ended, TurnCompleted)
+        assert seen.text == ANSWER
+        assert len(rig.model.calls) == 1
+
+
+async def test_such_a_turn_whose_runner_died_before_it_sent_the_job_is_begun_again(bus: Bus) -> None:
+    async with running(bus, runs_turns=False) as rig:
+        accepted, seen = await rig.first.ask(collections=[])
+        source = await bus.open_jobs(TURNS)
+        died_with = await source.fetch(WAIT_S)
+        assert died_with is not None
+        await source.close()
+        await died_with.release(0)
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(rig.second.loop.run())
+            assert isinstance(await seen.ended(), TurnCompleted)
+            working.cancel()
+        records = await rig.first.pen.read_all(accepted.ref.turn_id)
+        assert [getattr(record, "holder", record.type) for record in records] == [
+            "gateway-2",
+            "llm-1",
+            "seal",
+        ]
+
+
+async def test_a_repeat_that_is_run_long_after_its_turn_says_how_that_ended(bus: Bus) -> None:
+    async with running(bus) as rig:
+        accepted, seen = await rig.first.ask(collections=[])
+        await seen.ended()
+        [first, *_] = await rig.first.pen.read_all(accepted.ref.turn_id)
+        assert isinstance(first, PenClaim)
+        assert first.command is not None
+        ref = first.command.turn.model_copy(update={"home": "gateway-2"})
+        command = first.command.model_copy(update={"turn": ref, "accepted_at_ms": now_ms()})
+        delivery = LateDelivery(command.model_dump_json().encode(), subjects.turn_start(ref.turn_id))
+        async with asyncio.timeout(WAIT_S):
+            assert await rig.second.parts.runner.work(delivery) is JobOutcome.DONE
+        assert len(rig.model.calls) == 1
 
 
 async def test_a_turn_with_nothing_to_gather_that_was_stopped_while_it_waited_asks_no_model(bus: Bus) -> None:

@@ -10,7 +10,7 @@ from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turn_events import GenerationFinished, encode_event
-from parley_contracts.turns import PenClaim, PenRole, Seal, TokenUsage, TurnOutcome
+from parley_contracts.turns import PenClaim, PenRole, Seal, StartTurn, TokenUsage, TurnOutcome
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
 from parley_llm.worker import MAX_WORKERS, GenerationWorker
@@ -29,6 +29,15 @@ from tests.unit.llm.test_generation import Scripted, until
 WAIT_S = 5.0
 JOB = job_for("scripted").model_copy(update={"deadline_ms": now_ms() + 86_400_000})
 TURN = JOB.turn
+COMMAND = StartTurn(
+    turn=TURN,
+    conversation_id="c",
+    continues_conversation=False,
+    text=JOB.question,
+    collections=(),
+    accepted_at_ms=1,
+    deadline_ms=JOB.deadline_ms,
+)
 
 
 @dataclass
@@ -80,12 +89,15 @@ class Bench:
 
 
 @asynccontextmanager
-async def working(bus: MemoryBus | None = None, **model: object) -> AsyncGenerator[Bench]:
+async def working(
+    bus: MemoryBus | None = None, *, runner_claims: bool = True, **model: object
+) -> AsyncGenerator[Bench]:
     bus = bus or MemoryBus()
     bench = Bench(bus, Scripted(**model))  # type: ignore[arg-type]  # whatever a scripted model takes
     for part in (bench.writers, bench.stops, bench.holds):
         await part.start()
-    await bench.claim(1, PenRole.RUNNER)
+    if runner_claims:
+        await bench.claim(1, PenRole.RUNNER)
     try:
         yield bench
     finally:
@@ -123,6 +135,30 @@ async def test_a_worker_takes_the_slot_after_the_runners_and_writes_in_its_epoch
     assert [getattr(record, "role", None) for record in records] == [PenRole.RUNNER, PenRole.WORKER]
     assert frames[0].startswith(b'{"seq":2000000,"type":"epoch_started"')
     assert b'"follows":0' in frames[0]
+
+
+async def test_a_job_of_an_unclaimed_turn_is_claimed_first_and_by_its_worker_alone() -> None:
+    unclaimed = JOB.model_copy(update={"base_slot": 0, "command": COMMAND})
+    async with working(runner_claims=False) as bench:
+        assert await bench.work(Delivery(unclaimed.model_dump_json().encode())) is JobOutcome.DONE
+        [record] = await bench.pen.read_all(TURN.turn_id)
+        frames = await written(bench)
+    assert isinstance(record, PenClaim)
+    assert (record.role, record.command) == (PenRole.WORKER, COMMAND)
+    assert frames[0].startswith(b'{"seq":1000000,"type":"epoch_started"')
+
+
+@pytest.mark.parametrize(("role", "home"), [(PenRole.RUNNER, TURN.home), (PenRole.WORKER, "elsewhere")])
+async def test_a_job_of_an_unclaimed_turn_that_somebody_has_claimed_writes_nothing(
+    role: PenRole, home: str
+) -> None:
+    unclaimed = JOB.model_copy(update={"base_slot": 0, "command": COMMAND})
+    async with working(runner_claims=False) as bench:
+        one = PenClaim(nonce=new_nonce(), role=role, holder="somebody", home=home)
+        await bench.pen.claim(TURN.turn_id, 1, one)
+        assert await bench.work(Delivery(unclaimed.model_dump_json().encode())) is JobOutcome.DONE
+        assert bench.model.written == []
+        assert await bench.pen.read_all(TURN.turn_id) == [one]
 
 
 @pytest.mark.parametrize("is_sealed", [True, False])
