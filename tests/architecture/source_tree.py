@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("libs", "services", "tools", "tests", "benchmarks", "examples")
 PRODUCT = ("libs", "services", "tools")
-NOT_OURS = frozenset({"node_modules", "__pycache__", ".venv", "data", "results", "dist"})
+NOT_OURS = frozenset({"node_modules", "__pycache__", ".venv", ".peers", "data", "results", "dist"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,13 @@ from typing import Any
 from tests.fakes.scripted_answers import Behaviour, remaining_words, scripted_words
 
 CREATED_AT = "2025-01-01T00:00:00.000000Z"
+REFUSALS = {
+    "error400": (400, "invalid option provided"),
+    "error401": (401, "unauthorized"),
+    "error429": (429, "too many requests"),
+    "error500": (500, "llama runner process has terminated"),
+    "error503": (503, "server busy, please try again. maximum pending requests exceeded"),
+}
 _LAST_LINES = {"malformed": '{"model": not json\n', "failing": '{"error": "out of memory"}\n'}
 
 
@@ -46,4 +53,8 @@ async def answer_lines(
         "eval_count": len(words),
         "eval_duration": elapsed_ns,
     }
-    yield json.dumps({**head, **shape(""), **end}) + "\n"
+    if behaviour.form == "usage-strings":
+        end |= {"prompt_eval_count": str(end["prompt_eval_count"]), "eval_count": "several"}
+    if behaviour.form == "usage-absent":
+        del end["prompt_eval_count"], end["eval_count"]
+    yield json.dumps({**head, **shape(""), **end}) + ("" if behaviour.form == "unterminated" else "\n")

@@ -1,8 +1,9 @@
 """A faithful fake of Ollama's HTTP API whose model names set its behaviour.
 
 `llama3.2:1b` answers at once; `paced:ttft=200,gap=50,count=200` after 200 ms, a word every 50 ms, 200 words;
-`cut` drops the connection in mid-answer, `unfinished` ends without a last part, `stall` stops sending,
-`silent` never starts, `malformed` sends what is not JSON, `failing` ends in an error line, `error500` fails.
+`cut` drops the connection in mid-answer, `cut_early` before the first word, `unfinished` ends without a last
+part, `stall` stops sending, `silent` never starts, `malformed` sends what is not JSON, `failing` ends in an
+error line, `error500` and its like refuse, `form:unterminated` and its like write the stream in other ways.
 Words name their call and place, as in `c3w17`; a last message of the assistant is gone on from. With
 `signed=1` the words of a continued answer name the call that wrote them, else the one that began the answer.
 """
@@ -22,7 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.fakes.fake_listener import listening, serve_by_command
-from tests.fakes.ollama_answers import CREATED_AT, answer_lines
+from tests.fakes.ollama_answers import CREATED_AT, REFUSALS, answer_lines
 from tests.fakes.scripted_answers import behaviour_of
 from tests.fakes.stream_stats import StreamStats
 
@@ -46,6 +47,8 @@ class OllamaFake(StreamStats):
     def __init__(self) -> None:
         super().__init__()
         self.requests: deque[dict[str, Any]] = deque(maxlen=256)
+        self.callers: set[tuple[str, int]] = set()
+        self.callers: set[tuple[str, int]] = set()
         self.calls: deque[Call] = deque(maxlen=10_000)
         self.models: tuple[str, ...] = LISTED
         self.url = ""
@@ -100,7 +103,7 @@ class OllamaFake(StreamStats):
     async def _show(self, request: Request) -> Response:
         model = str((await request.json()).get("model", ""))
         is_embedder = model in self.models and model.startswith("nomic")
-        if behaviour_of(model) is None and not is_embedder:
+        if behaviour_of(model) is None and model not in REFUSALS and not is_embedder:
             return _not_found(model)
         family = "nomic-bert" if is_embedder else "llama"
         return JSONResponse(
@@ -119,6 +122,8 @@ class OllamaFake(StreamStats):
 
     async def _chat(self, request: Request) -> Response:
         body: dict[str, Any] = await request.json()
+        if request.client is not None:
+            self.callers.add(request.client)
         messages: list[dict[str, str]] = body.get("messages") or []
         last = messages[-1] if messages else {"role": "user", "content": ""}
         prefix = last["content"] if last["role"] == "assistant" else ""
@@ -141,11 +146,12 @@ class OllamaFake(StreamStats):
     ) -> Response:
         self.requests.append(body)
         model = str(body.get("model", ""))
+        if model in REFUSALS:
+            status, message = REFUSALS[model]
+            return JSONResponse({"error": message}, status_code=status)
         behaviour = behaviour_of(model)
         if behaviour is None:
             return _not_found(model)
-        if behaviour.fault == "error500":
-            return JSONResponse({"error": "llama runner process has terminated"}, status_code=500)
         if is_load:
             self.stats.loads += 1
             await self.tell()

@@ -1,14 +1,17 @@
 """The events that the fake OpenAI-compatible server answers in, and its refusals."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tests.fakes.openai_forms import EVENT_FORMS, shown_usage
 from tests.fakes.scripted_answers import Behaviour, remaining_words, scripted_words
 
 CREATED_AT_S = 1_735_689_600
 DONE = b"data: [DONE]\n\n"
 RETRY_AFTER_S = 7
+USAGE_LATER_S = 0.05
 REFUSALS: dict[str, tuple[int, str, str | None]] = {
     "error400": (400, "This model's maximum context length is 2048 tokens.", "context_length_exceeded"),
     "error401": (401, "Incorrect API key provided: sk-fake-key.", "invalid_api_key"),
@@ -20,6 +23,8 @@ REFUSALS: dict[str, tuple[int, str, str | None]] = {
 _LAST_EVENTS = {
     "malformed": b"data: {not json\n\n",
     "failing": b'data: {"error": {"message": "CUDA out of memory.", "code": 500}}\n\n',
+    "failing429": b'data: {"error": {"message": "Rate limit reached.", "code": 429}}\n\ndata: [DONE]\n\n',
+    "failing_quota": b'data: {"error": {"message": "Quota.", "code": "insufficient_quota"}}\n\n',
 }
 
 
@@ -61,6 +66,12 @@ class ScriptedCompletion:
         }
 
     async def events(self) -> AsyncIterator[bytes]:
+        """Yield the events of the answer in the form of its model."""
+        write = EVENT_FORMS.get(self._behaviour.form)
+        async for piece in self._plain_events():
+            yield piece if write is None else write(piece)
+
+    async def _plain_events(self) -> AsyncIterator[bytes]:
         """Yield the server-sent events of the answer, one piece a word; the role comes with the first."""
         opening, closing = self._around_content()
         # The text of a word stands in an envelope that is encoded once an answer: the fake is to cost little.
@@ -74,9 +85,26 @@ class ScriptedCompletion:
             if self._behaviour.fault in _LAST_EVENTS:
                 yield _LAST_EVENTS[self._behaviour.fault]
             return
-        end = self._event([_choice({}, self._finish_reason)])
-        usage = self._event([], usage=self._usage) if self._tells_usage else b""
-        yield head + end + usage + DONE
+        end = head + self._end()
+        if self._behaviour.form == "usage-later":
+            finish, mark, end = end.partition(b"\n\n")
+            yield finish + mark
+            await asyncio.sleep(USAGE_LATER_S)
+        yield end
+
+    def _end(self) -> bytes:
+        """Return the events after the last word."""
+        form = self._behaviour.form
+        finish = [_choice({}, self._finish_reason)]
+        if form == "usage-with-finish":
+            return self._event(finish, usage=self._usage) + DONE
+        if form == "unterminated":
+            return self._event(finish).rstrip()
+        end = b"" if form in {"done-alone", "nothing-but-done"} else self._event(finish)
+        usage = shown_usage(form, self._usage)
+        if self._tells_usage and usage is not None:
+            end += self._event([], **usage)
+        return end if form == "without-done" else end + DONE
 
     async def whole(self, pieces: AsyncIterator[bytes]) -> dict[str, Any]:
         """Return the answer as the one object of a request that does not stream, once it is written."""

@@ -1,8 +1,9 @@
 """A faithful fake of an OpenAI-compatible server, such as vLLM, whose model names set its behaviour.
 
 Names are those of the Ollama fake: `llama3.2:1b` answers at once; `paced:ttft=200,gap=50,count=200` after
-200 ms, a word every 50 ms, 200 words; `cut`, `unfinished`, `stall`, `silent`, `malformed`, `failing`, and
-`error401`, `error429` and other refusals.
+200 ms, a word every 50 ms, 200 words; `cut`, `cut_early`, `unfinished`, `stall`, `silent`, `malformed`,
+`failing`, `error401`, `error429` and other refusals, and `form:crlf` and its like, which write the stream in
+the ways of other servers.
 A last message of the assistant is gone on from only with vLLM's `continue_final_message` and without
 `add_generation_prompt`; else the answer begins anew.
 """
@@ -36,6 +37,7 @@ class OpenAiFake(StreamStats):
     def __init__(self) -> None:
         super().__init__()
         self.requests: deque[dict[str, Any]] = deque(maxlen=256)
+        self.callers: set[tuple[str, int]] = set()
         self.models: tuple[str, ...] = LISTED
         self.api_key: str | None = None
         self.owned_by = "vllm"
@@ -85,6 +87,8 @@ class OpenAiFake(StreamStats):
             return _refusal("error401")
         body: dict[str, Any] = await request.json()
         self.requests.append(body)
+        if request.client is not None:
+            self.callers.add(request.client)
         model = str(body.get("model", ""))
         if model in REFUSALS:
             return _refusal(model)

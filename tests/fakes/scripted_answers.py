@@ -8,7 +8,19 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-FAULTS = frozenset({"cut", "unfinished", "stall", "silent", "malformed", "failing", "error500"})
+FAULTS = frozenset(
+    {
+        "cut",
+        "cut_early",
+        "unfinished",
+        "stall",
+        "silent",
+        "malformed",
+        "failing",
+        "failing429",
+        "failing_quota",
+    }
+)
 QUICK_MODEL = "llama3.2:1b"
 WORDS_BEFORE_FAULT = 3
 _FIRST_WORD = re.compile(r"c(\d+)w0 ")
@@ -23,7 +35,7 @@ class ConnectionCutError(Exception):
 class Behaviour:
     """How one model answers; times in milliseconds. Signed words name the call that wrote them.
 
-    `pad` dots in each word make an answer large without many words.
+    `pad` dots in each word make an answer large without many words. `form` is how the stream is written.
     """
 
     fault: str | None = None
@@ -32,6 +44,7 @@ class Behaviour:
     count: int = 20
     is_signed: bool = False
     pad: int = 0
+    form: str = ""
 
 
 def behaviour_of(model: str) -> Behaviour | None:
@@ -41,6 +54,8 @@ def behaviour_of(model: str) -> Behaviour | None:
     if model == QUICK_MODEL:
         return Behaviour()
     name, _, values = model.partition(":")
+    if name == "form":
+        return Behaviour(count=0 if values == "nothing-but-done" else 4, form=values)
     if name != "paced":
         return None
     numbers = {
@@ -60,6 +75,8 @@ async def scripted_words(behaviour: Behaviour, words: list[str]) -> AsyncIterato
     if behaviour.fault == "silent":
         await asyncio.Event().wait()
     await asyncio.sleep(behaviour.ttft_ms / 1000)
+    if behaviour.fault == "cut_early":
+        raise ConnectionCutError
     for index, word in enumerate(words):
         if index and behaviour.gap_ms:
             await asyncio.sleep(behaviour.gap_ms / 1000)

@@ -1,9 +1,10 @@
 """Opens the language models that the settings name, in the order of preference."""
 
 from parley_messaging import Service
+from pydantic import SecretStr
 
 from parley_llm.backends.extractive import ExtractiveModel
-from parley_llm.backends.ollama import OllamaOptions, open_ollama
+from parley_llm.backends.ollama import OllamaOptions, open_ollama, server_url
 from parley_llm.backends.openai_compatible import OpenAiOptions, open_openai
 from parley_llm.catalogue import Catalogue
 from parley_llm.language_model import LanguageModel
@@ -12,12 +13,12 @@ from parley_llm.settings import LlmSettings
 
 async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
     """Return the catalogue of all models; what they hold open is closed with the service."""
-    ollama = await service.enter(open_ollama(ollama_options(settings), service.circuits.to("ollama")))
-    service.spawn(ollama.keep_loaded)
+    ollama = await service.enter(open_ollama(ollama_options(settings), service.circuits))
+    service.spawn(ollama.watch)
     models: list[LanguageModel] = [ollama]
     options = openai_options(settings)
     if options is not None:
-        openai = await service.enter(open_openai(options, service.circuits.to("openai")))
+        openai = await service.enter(open_openai(options, service.circuits))
         # The first job may be an answer to take over: whether it can be gone on with is to be known by then.
         await openai.models()
         service.spawn(openai.watch)
@@ -26,10 +27,9 @@ async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
 
 
 def ollama_options(settings: LlmSettings) -> OllamaOptions:
-    key = settings.llm_ollama_api_key
     return OllamaOptions(
-        host=settings.ollama_host,
-        api_key=key.get_secret_value() if key is not None else None,
+        url=server_url(settings.ollama_host),
+        api_key=_plain(settings.llm_ollama_api_key),
         default_model=settings.llm_ollama_default_model,
         keep_alive=settings.llm_ollama_keep_alive,
         context_tokens=settings.llm_ollama_context_tokens,
@@ -43,15 +43,19 @@ def openai_options(settings: LlmSettings) -> OpenAiOptions | None:
 
     A key alone names no server: many shells hold one, and questions must not leave the machine unasked.
     """
-    key = settings.llm_openai_api_key
-    api_key = key.get_secret_value().strip() if key is not None else ""
     if not settings.llm_openai_base_url:
         return None
     return OpenAiOptions(
-        base_url=settings.llm_openai_base_url,
-        api_key=api_key or None,
+        url=settings.llm_openai_base_url,
+        api_key=_plain(settings.llm_openai_api_key),
+        default_model=settings.llm_openai_default_model,
         continues=settings.llm_openai_continues,
         context_tokens=settings.llm_openai_context_tokens,
         first_token_s=settings.llm_first_token_s,
         gap_s=settings.llm_gap_s,
     )
+
+
+def _plain(key: SecretStr | None) -> str | None:
+    """Return a key as it is sent; None when it is empty."""
+    return (key.get_secret_value().strip() or None) if key is not None else None

@@ -50,6 +50,9 @@ class LlmSettings(ServiceSettings):
         validation_alias=AliasChoices("PARLEY_LLM_OPENAI_API_KEY", "OPENAI_API_KEY"),
         description="The key that this server asks for.",
     )
+    llm_openai_default_model: str | None = Field(
+        default=None, description="The model of this server listed first; unset leaves the server's order."
+    )
     llm_openai_continues: Literal["auto", "true", "false"] = Field(
         default="auto",
         description="Whether it goes on from a begun answer: auto means vLLM, SGLang and llama.cpp do.",

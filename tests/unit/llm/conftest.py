@@ -1,19 +1,20 @@
 """The language models, and the fake servers behind two of them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import GenerationParams
 from parley_llm.backends.extractive import ExtractiveModel
-from parley_llm.backends.ollama import OllamaModel, OllamaOptions, open_ollama
-from parley_llm.backends.openai_compatible import OpenAiCompatibleModel, OpenAiOptions, open_openai
+from parley_llm.backends.served_models import ServedModels
 from parley_llm.language_model import LanguageModel
 
 from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
 from tests.fakes.openai_server import OpenAiFake, open_openai_fake
 from tests.fakes.scripted_answers import QUICK_MODEL
+from tests.unit.llm.backend_kinds import BACKEND_KINDS, OLLAMA, OPENAI, BackendKind, Served
 from tests.unit.llm.jobs import job_for
 from tests.unit.llm.quoting_cases import CASES
 
@@ -32,39 +33,53 @@ class Candidate:
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[OllamaFake]:
-    async with open_ollama_fake() as served:
-        yield served
-
-
-@pytest.fixture
-async def ollama(fake: OllamaFake) -> AsyncIterator[OllamaModel]:
-    async with open_ollama(OllamaOptions(host=fake.url, first_token_s=0.3, gap_s=0.3)) as model:
-        yield model
+async def ollama_fake() -> AsyncIterator[OllamaFake]:
+    async with open_ollama_fake() as fake:
+        yield fake
 
 
 @pytest.fixture
 async def openai_fake() -> AsyncIterator[OpenAiFake]:
-    async with open_openai_fake() as served:
-        yield served
+    async with open_openai_fake() as fake:
+        yield fake
 
 
 @pytest.fixture
-async def openai(openai_fake: OpenAiFake) -> AsyncIterator[OpenAiCompatibleModel]:
-    """A server that goes on from a prefix, and has told so."""
-    options = OpenAiOptions(base_url=openai_fake.base_url, first_token_s=0.3, gap_s=0.3)
-    openai_fake.models = (QUICK_MODEL,)
-    async with open_openai(options) as model:
-        assert await model.models()
-        yield model
+async def ollama(ollama_fake: OllamaFake) -> AsyncIterator[ServedModels]:
+    async with OLLAMA.open_models(ollama_fake.url, first_token_s=0.3, gap_s=0.3) as models:
+        yield models
 
 
-@pytest.fixture(params=["extractive", "ollama", "openai"])
-async def candidate(
-    request: pytest.FixtureRequest, ollama: OllamaModel, openai: OpenAiCompatibleModel
-) -> Candidate:
-    if request.param == "extractive":
-        return Candidate(ExtractiveModel(), "extractive")
-    if request.param == "ollama":
-        return Candidate(ollama, f"ollama/{QUICK_MODEL}")
-    return Candidate(openai, f"openai/{QUICK_MODEL}")
+@pytest.fixture
+async def openai(openai_fake: OpenAiFake) -> AsyncIterator[ServedModels]:
+    async with OPENAI.open_models(openai_fake.url, first_token_s=0.3, gap_s=0.3) as models:
+        yield models
+
+
+@pytest.fixture(params=BACKEND_KINDS, ids=lambda kind: kind.pool)
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    """Each kind of server in turn."""
+    async with _serving(request.param) as served:
+        yield served
+
+
+@pytest.fixture(params=[None, *BACKEND_KINDS], ids=lambda kind: kind.pool if kind else "extractive")
+async def candidate(request: pytest.FixtureRequest) -> AsyncIterator[Candidate]:
+    """Each language model in turn."""
+    if request.param is None:
+        yield Candidate(ExtractiveModel(), "extractive")
+        return
+    async with _serving(request.param) as served:
+        served.fake.models = (QUICK_MODEL,)
+        # A server that goes on from a prefix tells so in its list.
+        await served.models.models()
+        yield Candidate(served.models, served.id_of(QUICK_MODEL))
+
+
+@asynccontextmanager
+async def _serving(kind: BackendKind) -> AsyncGenerator[Served]:
+    async with (
+        kind.open_fake() as fake,
+        kind.open_models(fake.url, first_token_s=0.3, gap_s=0.3) as models,
+    ):
+        yield Served(kind, fake, models)

@@ -3,13 +3,15 @@
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_llm.backends.extractive import ExtractiveModel
-from parley_llm.backends.ollama import OllamaModel, OllamaOptions, open_ollama
+from parley_llm.backends.ollama import OllamaFormat, OllamaOptions, open_ollama
+from parley_llm.backends.served_models import ServedModels
 from parley_llm.catalogue import Catalogue
+from parley_messaging.circuit import Circuits
 
 from tests.fakes.ollama_server import OllamaFake
 
 
-async def test_the_models_of_a_server_come_before_the_one_that_is_always_there(ollama: OllamaModel):
+async def test_the_models_of_a_server_come_before_the_one_that_is_always_there(ollama: ServedModels):
     listed = await Catalogue([ollama, ExtractiveModel()]).list()
 
     assert listed.models[0].id == "ollama/llama3.2:1b"
@@ -17,17 +19,17 @@ async def test_the_models_of_a_server_come_before_the_one_that_is_always_there(o
 
 
 async def test_without_a_server_the_extractive_model_is_listed(unused_tcp_port: int):
-    async with open_ollama(OllamaOptions(host=f"http://127.0.0.1:{unused_tcp_port}")) as away:
+    async with open_ollama(OllamaOptions(url=f"http://127.0.0.1:{unused_tcp_port}")) as away:
         listed = await Catalogue([away, ExtractiveModel()]).list()
 
     assert [info.id for info in listed.models] == ["extractive"]
 
 
-async def test_the_list_is_asked_again_after_a_while(ollama: OllamaModel, fake: OllamaFake):
+async def test_the_list_is_asked_again_after_a_while(ollama: ServedModels, ollama_fake: OllamaFake):
     now_s = 0.0
     catalogue = Catalogue([ollama, ExtractiveModel()], fresh_s=3, clock=lambda: now_s)
     await catalogue.list()
-    fake.models = ()
+    ollama_fake.models = ()
 
     now_s = 2.9
     assert len((await catalogue.list()).models) > 1
@@ -37,7 +39,8 @@ async def test_the_list_is_asked_again_after_a_while(ollama: OllamaModel, fake: 
 
 def test_a_model_is_resolved_by_its_name_alone():
     extractive = ExtractiveModel()
-    ollama = OllamaModel(OllamaOptions(host="http://127.0.0.1:1"))
+    options = OllamaOptions(url="http://127.0.0.1:1")
+    ollama = ServedModels(OllamaFormat(options), options, Circuits())
     catalogue = Catalogue([ollama, extractive])
 
     assert catalogue.resolve("extractive") is extractive

@@ -1,61 +1,69 @@
-"""The models of an Ollama server, found by themselves whenever it answers."""
+"""The wire format of an Ollama server.
+
+Source: https://github.com/ollama/ollama/blob/main/docs/api.md
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import GenerateJob, ModelInfo
+from parley_contracts.errors import ParleyError
+from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import TokenUsage
-from parley_messaging.circuit import Circuit
+from parley_messaging.circuit import Circuits
+from pydantic_core import from_json
 
-from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.backends.byte_records import RecordReader
+from parley_llm.backends.chat_request import chat_messages, sampling
+from parley_llm.backends.served_models import ServedModels, open_models_of
+from parley_llm.backends.server_errors import FAILED, Refusal, readable, refusal_of
+from parley_llm.backends.server_options import ServerOptions
+from parley_llm.backends.token_counts import token_usage
+from parley_llm.backends.wire_format import ChatRequest, ListedModel
+from parley_llm.language_model import FinishReason
 
 if TYPE_CHECKING:
-    from parley_llm.backends.ollama_api import ChatPart, ListedModel, ModelTraits, OllamaApi
+    from parley_llm.backends.server_client import ServerClient
 
-PREFIX = "ollama/"
 DEFAULT_PORT = 11_434
 LIST_TIMEOUT_S = 1.0
 TRAITS_TIMEOUT_S = 1.0
-END_OF_STREAM_S = 1.0
-WATCH_INTERVAL_S = 10.0
-CHARS_A_TOKEN = 4
 
+Json = Mapping[str, Any]
+
+_NOTHING: Json = {}
 _log = logging.getLogger("parley.llm")
 
 
-@dataclass(frozen=True, slots=True)
-class OllamaOptions:
+@dataclass(frozen=True, kw_only=True)
+class OllamaOptions(ServerOptions):
     """How Ollama is used. `context_tokens` is asked for at most: more takes more of its memory."""
 
-    host: str
-    api_key: str | None = field(default=None, repr=False)
-    default_model: str = "llama3.2:1b"
+    default_model: str | None = "llama3.2:1b"
     keep_alive: str = "30m"
-    context_tokens: int = 8192
-    first_token_s: float = 120.0
-    gap_s: float = 30.0
+    is_assumed: bool = True
 
 
-class OllamaModel:
-    """Every chat model of one Ollama server, as `ollama/<name>`. Open it by `open_ollama`.
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    """What `show` tells of a model; None where the server does not say."""
 
-    A server that lets its callers wait for the list of models has none for a while: turns are then started
-    with another model at once, and do not wait for the list either.
-    """
+    context_tokens: int | None
+    can_chat: bool
 
-    def __init__(self, options: OllamaOptions, listing: Circuit | None = None) -> None:
+
+class OllamaFormat:
+    """How Ollama lists, loads and asks its models. What is known of a model is asked once a version."""
+
+    def __init__(self, options: OllamaOptions) -> None:
         self._options = options
-        self._listing = listing or Circuit("ollama")
-        self._api: OllamaApi | None = None
-        self._traits: dict[tuple[str, str], ModelTraits] = {}
+        self._traits: dict[tuple[str, str], _Traits] = {}
         self._context_tokens: dict[str, int] = {}
-        self._listed: tuple[ModelInfo, ...] = ()
         self._asking = asyncio.Lock()
 
     @property
@@ -66,136 +74,116 @@ class OllamaModel:
     def can_continue(self) -> bool:
         return True
 
-    def serves(self, model_id: str) -> bool:
-        return model_id.startswith(PREFIX) and len(model_id) > len(PREFIX)
-
-    async def models(self) -> tuple[ModelInfo, ...]:
-        try:
-            with self._listing.passing(LIST_TIMEOUT_S):
-                listed = await (await self._reached()).tags(timeout_s=LIST_TIMEOUT_S)
-        except ParleyError as error:
-            # One slow answer is no reason to refuse the turns of its models.
-            return self._listed if error.code is ErrorCode.TIMEOUT else ()
-        traits = await asyncio.gather(*(self._known_traits(model) for model in listed))
-        pairs = [pair for pair in zip(listed, traits, strict=True) if pair[1] is None or pair[1].can_chat]
-        pairs.sort(key=lambda pair: pair[0].name != self._options.default_model)
-        self._listed = tuple(self._info(model) for model, _ in pairs)
-        return self._listed
-
-    async def keep_loaded(self) -> None:
-        """Have the preferred model loaded whenever the server comes up; runs until it is cancelled."""
-        is_loaded = False
-        while True:
-            models = await self.models()
-            if not models:
-                is_loaded = False
-            elif not is_loaded:
-                is_loaded = await self.load(models[0].id)
-            await asyncio.sleep(WATCH_INTERVAL_S)
-
-    async def load(self, model_id: str) -> bool:
-        """Load a model with the context that answers will use; a different one would load it again."""
-        name = model_id.removeprefix(PREFIX)
-        try:
-            api = await self._reached()
-            options = {"num_ctx": await self._context_of(api, name)}
-            await api.load(
-                name,
-                keep_alive=self._options.keep_alive,
-                options=options,
-                timeout_s=self._options.first_token_s,
-            )
-        except ParleyError as error:
-            _log.warning("model not loaded", extra={"model": model_id, "reason": str(error)})
-            return False
-        _log.info("model loaded", extra={"model": model_id})
-        return True
-
-    async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
-        name = job.model.removeprefix(PREFIX)
-        api = await self._reached()
-        options = _sampling(job, written) | {"num_ctx": await self._context_of(api, name)}
-        parts = api.chat(
-            name,
-            _messages(job, written),
-            keep_alive=self._options.keep_alive,
-            options=options,
-            first_token_s=self._options.first_token_s,
-            gap_s=self._options.gap_s,
+    async def listed(self, server: "ServerClient") -> tuple[ListedModel, ...]:
+        tags = await server.call("GET", "api/tags", timeout_s=LIST_TIMEOUT_S)
+        entries: list[Json] = [entry for entry in tags["models"] or () if entry.get("model")]
+        traits = await asyncio.gather(*(self._known_traits(server, entry) for entry in entries))
+        return tuple(
+            self._listed(entry)
+            for entry, known in zip(entries, traits, strict=True)
+            if known is None or known.can_chat
         )
-        async with aclosing(parts):
-            async for part in parts:
-                if part.text:
-                    yield TextChunk(part.text)
-                if part.is_done:
-                    await _read_to_end(parts)
-                    yield _final(part)
-                    return
-        raise ParleyError(ErrorCode.UPSTREAM_FAILED, f"the model {name} broke off its answer")
 
-    async def close(self) -> None:
-        """Close the connections to the server."""
-        if self._api is not None:
-            await self._api.close()
+    async def request(
+        self, server: "ServerClient", model: str, job: GenerateJob, written: str
+    ) -> ChatRequest:
+        context_tokens = await self._context_of(server, model)
+        body = {
+            "model": model,
+            "messages": chat_messages(job, written),
+            "stream": True,
+            "keep_alive": self._options.keep_alive,
+            "options": sampling(job, written, limit_name="num_predict") | {"num_ctx": context_tokens},
+        }
+        return ChatRequest("api/chat", body)
 
-    async def _reached(self) -> "OllamaApi":
-        """Return the client of a server that accepts connections; the client is built on first need."""
-        if self._api is None:
-            url = server_url(self._options.host)
-            await _connect_once(url)
-            client_of = await asyncio.to_thread(_import_client)
-            self._api = self._api or client_of(url, self._options.api_key)
-        return self._api
+    async def prepare(self, server: "ServerClient", model: str) -> None:
+        """Load a model with the context that answers will use; a different one would load it again."""
+        body = {
+            "model": model,
+            "stream": False,
+            "keep_alive": self._options.keep_alive,
+            "options": {"num_ctx": await self._context_of(server, model)},
+        }
+        await server.call("POST", "api/generate", body, model=model, timeout_s=self._options.first_token_s)
+        _log.info("model loaded", extra={"model": model})
 
-    async def _known_traits(self, model: "ListedModel") -> "ModelTraits | None":
-        """Return what is known of a model, asked once a version; None when it cannot be told now."""
-        key = (model.name, model.digest)
-        if key not in self._traits and self._api is not None:
+    def decoder(self, model: str) -> "OllamaDecoder":
+        return OllamaDecoder(model)
+
+    def refusal(self, status: int, content: bytes) -> Refusal:
+        del content  # It holds words for people only.
+        return refusal_of(status)
+
+    async def _known_traits(self, server: "ServerClient", entry: Json) -> _Traits | None:
+        """Return what is known of a model; None when it cannot be told now."""
+        name = str(entry["model"])
+        key = (name, str(entry.get("digest")))
+        if key not in self._traits:
             with suppress(ParleyError):
-                traits = await self._api.show(model.name, timeout_s=TRAITS_TIMEOUT_S)
-                self._traits[key] = traits
-                self._context_tokens[model.name] = self._usable(traits)
+                self._traits[key] = await self._show(server, name, TRAITS_TIMEOUT_S)
         return self._traits.get(key)
 
-    async def _context_of(self, api: "OllamaApi", name: str) -> int:
+    async def _context_of(self, server: "ServerClient", model: str) -> int:
         """Return the context to ask for; the model's own limit is looked up on its first use."""
-        if name in self._context_tokens:
-            return self._context_tokens[name]
-        async with self._asking:
-            if name in self._context_tokens:
-                return self._context_tokens[name]
-            traits = await api.show(name, timeout_s=self._options.first_token_s)
-            self._context_tokens[name] = self._usable(traits)
-            return self._context_tokens[name]
+        if model not in self._context_tokens:
+            async with self._asking:
+                if model not in self._context_tokens:
+                    await self._show(server, model, self._options.first_token_s)
+        return self._context_tokens[model]
 
-    def _usable(self, traits: "ModelTraits") -> int:
-        return min(traits.context_tokens or self._options.context_tokens, self._options.context_tokens)
+    async def _show(self, server: "ServerClient", model: str, timeout_s: float) -> _Traits:
+        with readable(model):
+            shown = await server.call("POST", "api/show", {"model": model}, model=model, timeout_s=timeout_s)
+            traits = _traits(shown)
+        most = self._options.context_tokens
+        self._context_tokens[model] = min(traits.context_tokens or most, most)
+        return traits
 
-    def _info(self, model: "ListedModel") -> ModelInfo:
-        return ModelInfo(
-            id=f"{PREFIX}{model.name}",
-            pool=self.pool,
-            context_tokens=self._context_tokens.get(model.name, self._options.context_tokens),
+    def _listed(self, entry: Json) -> ListedModel:
+        name = str(entry["model"])
+        modified_at = entry.get("modified_at")
+        return ListedModel(
+            name=name,
+            context_tokens=self._context_tokens.get(name, self._options.context_tokens),
             owned_by="ollama",
-            created_at_s=model.modified_at_s,
+            created_at_s=int(datetime.fromisoformat(modified_at).timestamp()) if modified_at else 0,
         )
 
 
-@asynccontextmanager
-async def open_ollama(options: OllamaOptions, listing: Circuit | None = None) -> AsyncGenerator[OllamaModel]:
-    """Open the models of a server, which may be away; close its connections at the end."""
-    model = OllamaModel(options, listing)
-    try:
-        yield model
-    finally:
-        await model.close()
+class OllamaDecoder:
+    """Reads an answer of JSON lines; the last one is done and tells the counts."""
+
+    def __init__(self, model: str) -> None:
+        self.ending: FinishReason | None = None
+        self.usage = TokenUsage()
+        self._model = model
+        self._lines = RecordReader(b"\n")
+
+    def feed(self, received: bytes) -> Iterator[str]:
+        for line in self._lines.feed(received):
+            if not line:
+                continue
+            part = from_json(line)
+            if part.get("error"):
+                raise FAILED.error(self._model)
+            text = (part.get("message") or _NOTHING).get("content") or ""
+            if not isinstance(text, str):
+                raise TypeError("content is not text")
+            yield text
+            if part.get("done"):
+                self.ending = "length" if part.get("done_reason") == "length" else "stop"
+                self.usage = token_usage(part.get("prompt_eval_count"), part.get("eval_count"))
+
+    def close(self) -> Iterator[str]:
+        return self.feed(b"\n")
 
 
-def _import_client() -> "type[OllamaApi]":
-    # Importing the client takes a moment of computing and memory.
-    from parley_llm.backends.ollama_api import OllamaApi  # noqa: PLC0415 - only with a server
-
-    return OllamaApi
+def open_ollama(
+    options: OllamaOptions, circuits: Circuits | None = None
+) -> AbstractAsyncContextManager[ServedModels]:
+    """Open the models of an Ollama server, found by themselves whenever it answers."""
+    return open_models_of(OllamaFormat(options), options, circuits)
 
 
 def server_url(host: str) -> str:
@@ -207,48 +195,12 @@ def server_url(host: str) -> str:
     return f"{address.scheme}://{f'[{name}]' if ':' in name else name}:{port}{address.path.rstrip('/')}"
 
 
-async def _connect_once(url: str) -> None:
-    """Raise ParleyError unavailable unless the server accepts a connection."""
-    address = urlsplit(url)
-    try:
-        async with asyncio.timeout(LIST_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(address.hostname, address.port)
-    except (OSError, TimeoutError) as error:
-        raise ParleyError(ErrorCode.UNAVAILABLE, "Ollama cannot be reached") from error
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
-
-
-def _messages(job: GenerateJob, written: str) -> list[dict[str, str]]:
-    """Return the prompt; a last message of the assistant is a prefix that Ollama goes on from."""
-    messages = [{"role": message.role, "content": message.content} for message in job.messages]
-    return [*messages, {"role": "assistant", "content": written}] if written else messages
-
-
-def _sampling(job: GenerateJob, written: str) -> dict[str, Any]:
-    params = job.params
-    most = params.max_tokens
-    if most is not None and written:
-        most = max(1, most - len(written) // CHARS_A_TOKEN)
-    options = {
-        "temperature": params.temperature,
-        "top_p": params.top_p,
-        "num_predict": most,
-        "seed": params.seed,
-        "stop": list(params.stop) or None,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-async def _read_to_end(parts: "AsyncGenerator[ChatPart, None]") -> None:
-    """Read the end of the stream after its last part, so that the connection can be used again."""
-    with suppress(ParleyError, TimeoutError):
-        async with asyncio.timeout(END_OF_STREAM_S):
-            async for _ in parts:
-                pass
-
-
-def _final(part: "ChatPart") -> FinalChunk:
-    usage = TokenUsage(prompt_tokens=part.prompt_tokens, completion_tokens=part.completion_tokens)
-    return FinalChunk(usage, "length" if part.done_reason == "length" else "stop")
+def _traits(shown: Json) -> _Traits:
+    lengths = [
+        value
+        for key, value in (shown.get("model_info") or _NOTHING).items()
+        if key.endswith(".context_length") and isinstance(value, int)
+    ]
+    capabilities = shown.get("capabilities")
+    can_chat = capabilities is None or "completion" in capabilities
+    return _Traits(context_tokens=lengths[0] if lengths else None, can_chat=can_chat)

@@ -1,0 +1,99 @@
+"""A streamed answer of an OpenAI-compatible server, and the errors in it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from parley_contracts.errors import ErrorCode
+from parley_contracts.turns import TokenUsage
+from pydantic_core import from_json
+
+from parley_llm.backends.server_errors import FAILED, Refusal, refusal_of
+from parley_llm.backends.server_sent_events import EventReader
+from parley_llm.backends.token_counts import token_usage
+from parley_llm.language_model import FinishReason
+
+Json = Mapping[str, Any]
+
+_NOTHING: Json = {}
+_DONE = b"[DONE]"
+_BY_CODE: Mapping[str, Refusal] = {
+    "insufficient_quota": Refusal(
+        ErrorCode.UPSTREAM_FAILED, "the quota at the model server is used up", is_retryable=False
+    ),
+    "context_length_exceeded": Refusal(
+        ErrorCode.UPSTREAM_FAILED, "the conversation is too long for the model {model}", is_retryable=False
+    ),
+}
+
+
+class CompletionDecoder:
+    """Reads an answer of server-sent events. The usage may follow the finish reason, in an event of its own.
+
+    Some servers tell no finish reason: what is written then ends by `[DONE]`, but never by silence.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.ending: FinishReason | None = None
+        self.usage = TokenUsage()
+        self._model = model
+        self._has_written = False
+        self._events = EventReader()
+
+    def feed(self, received: bytes) -> Iterator[str]:
+        return self._texts(self._events.feed(received))
+
+    def close(self) -> Iterator[str]:
+        return self._texts(self._events.close())
+
+    def _texts(self, events: Iterable[bytes]) -> Iterator[str]:
+        for event in events:
+            if event == _DONE:
+                if self._has_written and self.ending is None:
+                    self.ending = "stop"
+                continue
+            if not event:
+                continue
+            chunk = from_json(event)
+            if chunk.get("error"):
+                raise _refusal(None, chunk).error(self._model)
+            if usage := chunk.get("usage"):
+                self._count(usage)
+            if choices := chunk.get("choices"):
+                choice = choices[0]
+                delta = choice.get("delta") or _NOTHING
+                if text := delta.get("content"):
+                    if not isinstance(text, str):
+                        raise TypeError("content is not text")
+                    self._has_written = True
+                    yield text
+                elif delta.get("reasoning_content") or delta.get("reasoning"):
+                    yield ""
+                if reason := choice.get("finish_reason"):
+                    self._finish(reason)
+
+    def _count(self, usage: object) -> None:
+        if isinstance(usage, Mapping):
+            counts = cast(Json, usage)
+            self.usage = token_usage(counts.get("prompt_tokens"), counts.get("completion_tokens"))
+
+    def _finish(self, reason: object) -> None:
+        if reason == "error":
+            raise FAILED.error(self._model)
+        self.ending = "length" if reason == "length" else "stop"
+
+
+def openai_refusal(status: int, content: bytes) -> Refusal:
+    """Return what an answer that is no 200 means; an error's code tells more than the status."""
+    try:
+        return _refusal(status, from_json(content))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return refusal_of(status)
+
+
+def _refusal(status: int | None, body: Json) -> Refusal:
+    """Return what an error in OpenAI's shape means, in a stream as well, where its code may be a status."""
+    error: Any = body.get("error")
+    code: object = cast(Json, error).get("code") if isinstance(error, Mapping) else None
+    if isinstance(code, str) and code in _BY_CODE:
+        return _BY_CODE[code]
+    return refusal_of(code if status is None and isinstance(code, int) else status)

@@ -1,0 +1,143 @@
+"""The HTTP of a server of models: calls for an object, answers that stream, and its failures as ours.
+
+Spoken over aiohttp: through httpx, which the makers' packages are built on, a streamed answer costs twice the
+time to its first token and several times the computing.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from parley_contracts.errors import ParleyError
+from parley_messaging.circuit import Circuit
+from pydantic_core import from_json, to_json
+
+from parley_llm.backends.answer_stream import AnswerStream
+from parley_llm.backends.loopback import is_loopback
+from parley_llm.backends.server_errors import Refusal, away, broken_off, late
+from parley_llm.backends.server_options import ServerOptions
+from parley_llm.backends.wire_format import ChatRequest
+
+CONNECT_TIMEOUT_S = 2.0
+KEEP_OPEN_S = 4.0
+"""Below what servers commonly allow: a request must not meet a connection that is being closed."""
+
+HTTP_OK = 200
+ERROR_BODY_S = 1.0
+ERROR_BODY_BYTES = 65_536
+_HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+
+RefusalOf = Callable[[int, bytes], Refusal]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connects within a time, and not at all for a while where others have waited for that in vain."""
+
+    def __init__(self, connecting: Circuit) -> None:
+        # Every open answer holds a connection: the client's own cap of 100 must not become the service's.
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - aiohttp leaves a part of it untyped
+            limit=0, keepalive_timeout=KEEP_OPEN_S
+        )
+        self._connecting = connecting
+
+    async def connect(
+        self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        with self._connecting.passing(CONNECT_TIMEOUT_S):
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    return await super().connect(req, traces, timeout)
+            except (aiohttp.ClientError, OSError) as error:
+                raise away() from error
+
+
+class ServerClient:
+    """The calls of one server. Made within a running loop. Raises ParleyError, or ValueError for no JSON."""
+
+    def __init__(self, options: ServerOptions, refusal: RefusalOf, connecting: Circuit) -> None:
+        key = options.api_key
+        self._url = options.url.rstrip("/")
+        self._refusal = refusal
+        self._first_token_s = options.first_token_s
+        self._gap_s = options.gap_s
+        self._session = aiohttp.ClientSession(
+            headers=_HEADERS | ({"Authorization": f"Bearer {key}"} if key else {}),
+            timeout=aiohttp.ClientTimeout(total=None),
+            connector=_Connector(connecting),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # A proxy of the environment cannot reach a loopback address.
+            trust_env=not is_loopback(options.url),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        model: str = "list",
+        timeout_s: float,
+    ) -> Any:
+        """Return what the server answers, its JSON decoded; `model` stands in the errors."""
+        data = None if body is None else to_json(body)
+        with _translated(model):
+            async with (
+                asyncio.timeout(timeout_s),
+                # A redirect could lead the key elsewhere.
+                self._session.request(method, self._at(path), data=data, allow_redirects=False) as response,
+            ):
+                content = await response.read()
+        if response.status != HTTP_OK:
+            raise self._refusal(response.status, content).error(model)
+        return from_json(content)
+
+    @asynccontextmanager
+    async def answering(self, request: ChatRequest, model: str) -> AsyncGenerator[AnswerStream]:
+        """Ask for an answer and read it in the body; leaving early closes the connection at once."""
+        until_s = asyncio.get_running_loop().time() + self._first_token_s
+        data = to_json(request.body)
+        with _translated(model):
+            async with asyncio.timeout_at(until_s):
+                response = await self._session.post(self._at(request.path), data=data, allow_redirects=False)
+        try:
+            if response.status != HTTP_OK:
+                raise self._refusal(response.status, await _error_body(response)).error(model)
+            with AnswerStream(response.content, model, until_s=until_s, gap_s=self._gap_s) as stream:
+                yield stream
+        finally:
+            # This closes the connection unless the stream was read to its end.
+            response.close()
+
+    def _at(self, path: str) -> str:
+        return f"{self._url}/{path}"
+
+
+async def _error_body(response: aiohttp.ClientResponse) -> bytes:
+    """Return what a refusal says, as far as it comes soon and is short."""
+    try:
+        async with asyncio.timeout(ERROR_BODY_S):
+            return await response.content.read(ERROR_BODY_BYTES)
+    except (TimeoutError, aiohttp.ClientError):
+        return b""
+
+
+@contextmanager
+def _translated(model: str) -> Generator[None]:
+    """Raise what a request raises, until its answer begins, as ParleyError."""
+    try:
+        yield
+    except ParleyError:
+        raise
+    except TimeoutError as error:
+        raise late(model) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise broken_off(model, has_begun=False) from error

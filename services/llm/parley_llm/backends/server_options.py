@@ -1,0 +1,21 @@
+"""How a server of models is used, whatever its kind."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """Where a server is, and how long it is waited for.
+
+    `default_model` is listed first when the server has it. `context_tokens` is prompt and answer together.
+    One that is only assumed to be there, because nobody has named it, is not missed when it is away.
+    """
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+    default_model: str | None = None
+    context_tokens: int = 8192
+    first_token_s: float = 120.0
+    gap_s: float = 30.0
+    watch_interval_s: float = 10.0
+    is_assumed: bool = False
