@@ -6,12 +6,13 @@ While an answer comes, bytes and their times are only appended; they are taken a
 import asyncio
 import time
 from bisect import bisect_left
-from typing import Any, cast
+from typing import Any
 
 import uvloop
 
 from benchmarks.chat_dialects import DIALECTS, Dialect
 from benchmarks.commands import serve_commands
+from benchmarks.kept_connection import KeptConnection, all_ended
 from benchmarks.stamped_text import Reading, read_answer
 
 OPEN_S = 60.0
@@ -20,53 +21,27 @@ POLL_S = 0.2
 FIRST_WORD = b" w0@"
 
 
-class Chat(asyncio.Protocol):
+class Chat(KeptConnection):
     """One connection, which has one answer at a time."""
 
     def __init__(self, dialect: Dialect) -> None:
+        super().__init__()
         self._dialect = dialect
         self._overlap = max(map(len, dialect.ends)) - 1
-        self._transport: asyncio.Transport | None = None
         self._ends: list[int] = []
         self._times_us: list[int] = []
-        self._changed = asyncio.Event()
-        self.raw = bytearray()
         self.asked_us = 0
-        self.is_lost = False
-        self.ended = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         now_us = time.monotonic_ns() // 1000
         known = len(self.raw)
-        self.raw += data
+        super().data_received(data)
         self._ends.append(len(self.raw))
         self._times_us.append(now_us)
         if any(self.raw.find(end, max(0, known - self._overlap)) >= 0 for end in self._dialect.ends):
             self.ended.set()
         if reply := self._dialect.reply_to(data):
             self.write(reply)
-        self._changed.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
-        self.ended.set()
-        self._changed.set()
-
-    def write(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(data)
-
-    async def until(self, wanted: bytes) -> None:
-        """Wait until the server has sent `wanted`."""
-        while wanted not in self.raw:
-            if self.is_lost:
-                raise ConnectionError(f"closed after {bytes(self.raw)!r}")
-            self._changed.clear()
-            await self._changed.wait()
 
     async def open(self, port: int, key: str) -> None:
         await self._dialect.open(self, port, key)
@@ -91,10 +66,6 @@ class Chat(asyncio.Protocol):
     def tail(self) -> str:
         """Return the end of what came, for a complaint."""
         return bytes(self.raw[-300:]).decode(errors="replace")
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
 
 def _result(chat: Chat) -> dict[str, Any]:
@@ -160,19 +131,7 @@ class ChatClients:
     async def wait(self, group: str, timeout_s: float) -> dict[str, Any]:
         """Wait for the ends of all answers of a group."""
         chats = self._groups[group][: self._asked[group]]
-        began_s = time.monotonic()
-        waits = [asyncio.ensure_future(chat.ended.wait()) for chat in chats]
-        late = 0
-        if waits:
-            _, open_waits = await asyncio.wait(waits, timeout=timeout_s)
-            late = len(open_waits)
-            for wait in open_waits:
-                wait.cancel()
-        return {
-            "late": late,
-            "lost": sum(chat.is_lost for chat in chats),
-            "took_s": time.monotonic() - began_s,
-        }
+        return {**await all_ended(chats, timeout_s), "lost": sum(chat.is_lost for chat in chats)}
 
     async def await_first(self, group: str, timeout_s: float) -> dict[str, Any]:
         """Wait until each answer of a group has begun; return how many have."""

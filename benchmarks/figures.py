@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value that `percent` of the values do not exceed; 0 of none."""
+    """Return the value that `percent` of the values do not exceed; NaN of none."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else math.nan
 
 
 def median(values: Sequence[float]) -> float:

@@ -7,77 +7,43 @@ import asyncio
 import json
 from collections import Counter
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import uvloop
 
-from benchmarks.chat_dialects import client_frame, pong_for, server_frames
+from benchmarks.chat_dialects import ParleyDialect, client_frame, pong_for, server_frames
 from benchmarks.commands import serve_commands
+from benchmarks.kept_connection import KeptConnection, all_ended
 from benchmarks.load import END, delta_frames
 
 _END = f'"{END}"}}'.encode()
-_HANDSHAKE = (
-    "GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    "Authorization: Bearer {key}\r\n\r\n"
-)
 OPEN_S = 60.0
 OPEN_AT_ONCE = 16
 
 
-class Receiver(asyncio.Protocol):
+class Receiver(KeptConnection):
     """One socket, which watches one turn."""
 
     def __init__(self, turn_id: str) -> None:
+        super().__init__()
         self.turn_id = turn_id
-        self.raw = bytearray()
-        self.is_closed = False
-        self.ended = asyncio.Event()
-        self.changed = asyncio.Event()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        self.raw += data
-        self.changed.set()
+        super().data_received(data)
         if self.raw.endswith(_END):
             self.ended.set()
         if pong := pong_for(data):
             self.write(pong)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_closed = True
-        self.changed.set()
-        self.ended.set()
-
-    def write(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(data)
-
     def send(self, frame: dict[str, Any]) -> None:
         """Send a text frame, masked with zeros."""
         self.write(client_frame(json.dumps(frame).encode()))
 
-    async def until(self, wanted: bytes) -> None:
-        """Wait until the server has sent `wanted`."""
-        while wanted not in self.raw:
-            if self.is_closed:
-                raise ConnectionError(f"closed after {bytes(self.raw)!r}")
-            self.changed.clear()
-            await self.changed.wait()
-
     def fate(self) -> str:
         """Say how the connection stands, for a complaint."""
-        if not self.is_closed:
+        if not self.is_lost:
             return "the connection is open"
         return f"closed by the server, last bytes {bytes(self.raw[-60:])!r}"
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
 
 def judge(frames: list[bytes], turn_id: str, epoch: int, deltas: int) -> str:
@@ -125,10 +91,7 @@ class Receivers:
     async def _open_one(self, port: int, key: str, turn_id: str, frame: dict[str, Any]) -> None:
         loop = asyncio.get_running_loop()
         _, receiver = await loop.create_connection(lambda: Receiver(turn_id), "127.0.0.1", port)
-        receiver.write(_HANDSHAKE.format(host="127.0.0.1", port=port, key=key).encode())
-        await receiver.until(b"\r\n\r\n")
-        if not receiver.raw.startswith(b"HTTP/1.1 101"):
-            raise ConnectionError(bytes(receiver.raw).decode())
+        await ParleyDialect().open(receiver, port, key)
         receiver.raw.clear()
         receiver.send({**frame, "turn_id": turn_id})
         # Frames of a socket are handled in order.
@@ -138,12 +101,7 @@ class Receivers:
 
     async def expect(self, timeout_s: float) -> dict[str, Any]:
         """Wait until every stream has ended."""
-        began_s = asyncio.get_running_loop().time()
-        waits = [asyncio.ensure_future(receiver.ended.wait()) for receiver in self._open]
-        _, late = await asyncio.wait(waits, timeout=timeout_s)
-        for wait in late:
-            wait.cancel()
-        return {"late": len(late), "took_s": asyncio.get_running_loop().time() - began_s}
+        return await all_ended(self._open, timeout_s)
 
     async def close(self, epoch: int, deltas: int) -> dict[str, Any]:
         """Compare what came with what was sent, close, and return how many streams were as they should."""

@@ -5,8 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-LOOPBACK = "127.0.0.1"
-CHUNK_BYTES = 65_536
+from tests.chaos.nats_proxy import CHUNK_BYTES, LOOPBACK, both_ways, listening
 
 
 class BusGate:
@@ -36,19 +35,13 @@ class BusGate:
         server_reader, server_writer = await asyncio.open_connection(LOOPBACK, self._server_port)
         both = {writer, server_writer}
         self._writers |= both
-        pumps = [
-            asyncio.ensure_future(_pump(reader, server_writer)),
-            asyncio.ensure_future(_pump(server_reader, writer)),
-        ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            async with both_ways(_pump(reader, server_writer), _pump(server_reader, writer)):
+                pass
         finally:
             self._writers -= both
             for one in both:
                 one.transport.abort()
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -62,11 +55,8 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 async def open_gate(server_port: int) -> AsyncGenerator[BusGate]:
     """Listen on a free port, and stand between who connects there and the nats-server at `server_port`."""
     gate = BusGate(server_port)
-    listener = await asyncio.start_server(gate.serve, LOOPBACK, 0)
-    gate.url = f"nats://{LOOPBACK}:{listener.sockets[0].getsockname()[1]}"
-    try:
-        yield gate
-    finally:
-        listener.close()
-        gate.shut()
-        await listener.wait_closed()
+    async with listening(gate.serve) as gate.url:
+        try:
+            yield gate
+        finally:
+            gate.shut()

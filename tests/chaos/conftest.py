@@ -1,5 +1,6 @@
 """What the chaos runs share: an upstream whose every call writes text of its own, and the stack under it."""
 
+import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest_asyncio
 
 from tests.chaos.upstream import MODELS
 from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
-from tests.integration.stack import Stack, open_stack
+from tests.integration.stack import BROKERS, Stack, open_stack
 
 SERVICES = ("llm-0", "llm-1", "npu", "rag", "memory")
 
@@ -37,7 +38,10 @@ async def running_stack(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stack(running_stack: Stack) -> Stack:
-    """The stack, whole again after a test that has left a part of it dead."""
+async def stack(running_stack: Stack) -> AsyncGenerator[Stack]:
+    """The stack, whole again after a test that has left a part of it dead; no service may end by itself."""
     await running_stack.mend()
-    return running_stack
+    yield running_stack
+    dead = [process for process in running_stack.processes.values() if not process.is_running]
+    codes = {process.name: await process.ended() for process in dead if process.name not in BROKERS}
+    assert set(codes.values()) <= {0, -signal.SIGKILL}, codes

@@ -1,6 +1,5 @@
 """What the processes of a stack hold: memory, descriptors, tasks, and what the bus keeps for them."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.chaos.resident_memory import MIB, resident_mib
 from tests.integration.stack import BROKERS, Stack
 
+TASKS = "parley_asyncio_tasks"
 OPEN_GAUGES = (
     "parley_turn_writers",
     "parley_turn_events_unacknowledged",
@@ -20,9 +21,6 @@ OPEN_GAUGES = (
     "parley_jobs_running",
 )
 """What a turn opens and its end closes; their sum is the column `open`."""
-
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -70,11 +68,6 @@ class Footprint:
     processes: Mapping[str, ProcessFootprint]
     bus: BusFootprint
 
-    @property
-    def counts(self) -> tuple[object, ...]:
-        """Everything that is counted."""
-        return (self.bus.counts, *((name, one.counts) for name, one in sorted(self.processes.items())))
-
 
 async def footprint_of(stack: Stack) -> Footprint:
     """Measure every process of a stack."""
@@ -90,6 +83,8 @@ async def footprint_of(stack: Stack) -> Footprint:
             for name in stack.processes
             if name not in BROKERS
         }
+    if missing := {TASKS, *OPEN_GAUGES} - {gauge for gauges in metrics.values() for gauge in gauges}:
+        raise RuntimeError(f"no service tells {missing}")
     details = [
         stream for account in streams.get("account_details", ()) for stream in account["stream_detail"]
     ]
@@ -100,11 +95,13 @@ async def footprint_of(stack: Stack) -> Footprint:
         consumers=streams["consumers"],
         streams=streams["streams"],
         turn_events=turn_events["messages"],
-        turn_events_mib=turn_events["bytes"] / _MIB,
+        turn_events_mib=turn_events["bytes"] / MIB,
     )
-    held = {one.get("name", ""): int(one["subscriptions"]) for one in connections}
+    held: dict[str, int] = {one.get("name", ""): int(one["subscriptions"]) for one in connections}
     processes = {
-        name: process_footprint(process.pid, metrics.get(name, {}), held.get(process.instance, 0))
+        name: process_footprint(
+            process.pid, metrics.get(name, {}), 0 if name in BROKERS else held[process.instance]
+        )
         for name, process in stack.processes.items()
     }
     return Footprint(processes, bus)
@@ -116,11 +113,11 @@ def process_footprint(pid: int, gauges: Mapping[str, float], subscriptions: int)
     links = [link for one in family for link in _descriptors(one)]
     databases = sum(".sqlite" in link for link in links)
     return ProcessFootprint(
-        rss_mib=sum(_rss_bytes(one) for one in family) / _MIB,
+        rss_mib=sum(_rss_mib(one) for one in family),
         descriptors=len(links) - databases,
         databases=databases,
         sockets=sum(link.startswith("socket:") for link in links),
-        tasks=int(gauges.get("parley_asyncio_tasks", 0)),
+        tasks=int(gauges.get(TASKS, 0)),
         subscriptions=subscriptions,
         open=int(sum(gauges.get(name, 0) for name in OPEN_GAUGES)),
     )
@@ -159,8 +156,8 @@ def _descriptors(pid: int) -> list[str]:
     return links
 
 
-def _rss_bytes(pid: int) -> int:
+def _rss_mib(pid: int) -> float:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+        return resident_mib(pid)
     except OSError:
-        return 0
+        return 0.0

@@ -12,6 +12,12 @@ RSS_RATIO, RSS_SLACK_MIB = 1.10, 8.0
 NATS_BYTES_A_TURN = 16_384
 """nats-server keeps an index of the subjects and messages of its streams, which hold turns for a day."""
 
+LEGEND = f"""start -> end: no process may hold more at the end, but for {DESCRIPTORS_SLACK} descriptors or
+sockets. open: turns that are written, watched, run or stopped, 0 at rest. sqlite: descriptors of
+databases, which a pool closes late, at most {MAX_DATABASES}. The bus may hold no more either, but
+the events of turns. RSS may grow from the middle to the end by {RSS_RATIO - 1:.0%} and
+{RSS_SLACK_MIB:g} MiB; that of nats as well by what it keeps of the turns."""
+
 
 def growth(start: Footprint, end: Footprint) -> list[str]:
     """Return what is held at the end and was not at the start, beyond the slack."""
@@ -65,5 +71,6 @@ def table(start: Footprint, middle: Footprint, end: Footprint) -> str:
         f"{b.subscriptions}, consumers {a.consumers} -> {b.consumers}, streams {a.streams} -> {b.streams}",
         f"TURN_EVENTS, kept for a day: {a.turn_events} -> {b.turn_events} messages, "
         f"{a.turn_events_mib:.1f} -> {b.turn_events_mib:.1f} MiB",
+        *LEGEND.splitlines(),
     ]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """The row that a run of kills prints, and the table of all rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -8,6 +9,14 @@ from tests.chaos.ledger import Entry
 
 TAKEOVER_S = 8.0
 """Within this an answer is to go on; reported, not asserted: a busy machine is no fault of the protocol."""
+
+LEGEND = """turns, accepted, completed, user and assistant (stored messages) are equal; failed, cancelled,
+gaps, repeats are 0. calls: to the model, at most turns + broken off (answers whose writer was killed before
+their end); continued: calls that went on from the text so far. runners, writers hit: turns that the
+killed ran, or wrote. reconnects: sockets that were lost. stored late: told as completed before memory
+had them; by now it has. degraded: answered without a part that was away, such as documents."""
+
+Report = Callable[["KillRow"], None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class KillRow:
     runners_hit: int
     writers_hit: int
     reconnects: int
-    pending: int
+    stored_late: int
     degraded: int
     worst_pause_s: float
     took_s: float
@@ -64,7 +73,7 @@ def row_of(
         runners_hit=sum(entry.record.has_lost_runner(entry.killed) for entry in hit),
         writers_hit=sum(entry.record.has_lost_writer(entry.killed) for entry in hit),
         reconnects=reconnects,
-        pending=sum(ending.get("stored") == "pending" for ending in endings),
+        stored_late=sum(ending.get("stored") == "pending" for ending in endings),
         degraded=sum(bool(ending.get("degraded")) for ending in endings),
         worst_pause_s=round(max((view.worst_pause_s for view in views), default=0.0), 2),
         took_s=round(took_s, 1),
@@ -74,11 +83,22 @@ def row_of(
 def table(rows: Sequence[KillRow]) -> str:
     """Return rows as a table for the terminal."""
     names = [field.name for field in fields(KillRow)]
-    lines: list[list[Any]] = [[name.replace("_", " ") for name in names]]
-    lines += [[getattr(row, name) for name in names] for row in rows]
-    widths = [max(len(str(line[place])) for line in lines) for place in range(len(names))]
+    cells: list[list[Any]] = [[name.replace("_", " ") for name in names]]
+    cells += [[getattr(row, name) for name in names] for row in rows]
+    widths = [max(len(str(line[place])) for line in cells) for place in range(len(names))]
     text = "\n".join(
-        "  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+        "  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
     )
+    lines = [text, *LEGEND.splitlines()]
     late = [row.killed for row in rows if row.worst_pause_s > TAKEOVER_S]
-    return text + (f"\nover {TAKEOVER_S:g} s: {', '.join(late)}" if late else "")
+    if late:
+        lines.append(f"paused over {TAKEOVER_S:g} s: {', '.join(late)}")
+    return "\n".join(lines)
+
+
+@contextmanager
+def printed_table(seed: str) -> Generator[Report]:
+    """Collect rows, and print their table at the end."""
+    rows: list[KillRow] = []
+    yield rows.append
+    print(f"\nseed {seed}\n{table(rows)}")  # noqa: T201 - the table is what these runs are for

@@ -12,7 +12,7 @@ from parley_gateway.identity import LOCAL_OWNER
 from parley_gateway.ids import OwnedIds
 
 from tests.chaos.turn_record import TurnRecord
-from tests.chaos.upstream import authorship_fault
+from tests.chaos.upstream import signed_fault
 from tests.chaos.viewed import Viewed
 from tests.fakes.ollama_server import Call
 from tests.integration.waiting import eventually
@@ -57,7 +57,7 @@ class Entry:
             found.append(f"{self.record.seals} seals")
         if seen.text.encode() != self.stored_text.encode():
             found.append(f"seen {seen.text[-40:]!r}, stored {self.stored_text[-40:]!r}")
-        if fault := authorship_fault(seen.text, self.words, self.calls):
+        if fault := signed_fault(seen.text, self.words, self.calls):
             found.append(fault)
         if len(self.calls) > 1 + self.broken_off:
             found.append(f"{len(self.calls)} calls, {self.broken_off} generations broken off")

@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager
 from parley_contracts import subjects
 
 from tests.chaos.nats_protocol import Operation, OperationReader
+from tests.chaos.nats_proxy import CHUNK_BYTES, LOOPBACK, both_ways, listening
 
-LOOPBACK = "127.0.0.1"
-CHUNK_BYTES = 65_536
 CONFIRM_S = 2.0
 PULL_S = 1.0
 """A pull of a work queue is forgotten by the server after this."""
@@ -146,16 +145,12 @@ class _Link:
         self._server = server
 
     async def carry(self, client: asyncio.StreamReader, server: asyncio.StreamReader) -> None:
-        upward = asyncio.ensure_future(self._pump(client, self._server))
-        downward = asyncio.ensure_future(self._pump(server, self._client))
+        upward, downward = self._pump(client, self._server), self._pump(server, self._client)
         try:
-            await asyncio.wait([upward, downward], return_when=asyncio.FIRST_COMPLETED)
-            if self.is_cut:
-                await self._confirm(server, downward)
+            async with both_ways(upward, downward) as answering:
+                if self.is_cut:
+                    await self._confirm(server, answering)
         finally:
-            for task in (upward, downward):
-                task.cancel()
-            await asyncio.gather(upward, downward, return_exceptions=True)
             for writer in (self._client, self._server):
                 writer.close()
                 with contextlib.suppress(OSError):
@@ -178,10 +173,10 @@ class _Link:
                         return
                 await target.drain()
 
-    async def _confirm(self, server: asyncio.StreamReader, downward: "asyncio.Future[None]") -> None:
+    async def _confirm(self, server: asyncio.StreamReader, answering: "asyncio.Future[None]") -> None:
         """Wait until the server has taken what has passed: a connection closed at once may lose it."""
-        downward.cancel()
-        await asyncio.wait([downward])
+        answering.cancel()
+        await asyncio.wait([answering])
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(CONFIRM_S):
                 self._server.write(b"PING\r\n")
@@ -197,10 +192,5 @@ class _Link:
 async def open_tap(server_port: int) -> AsyncGenerator[NatsTap]:
     """Listen on a free port for one process, and stand between it and the nats-server at `server_port`."""
     tap = NatsTap(server_port)
-    listener = await asyncio.start_server(tap.serve, LOOPBACK, 0)
-    tap.url = f"nats://{LOOPBACK}:{listener.sockets[0].getsockname()[1]}"
-    try:
+    async with listening(tap.serve) as tap.url:
         yield tap
-    finally:
-        listener.close()
-        await listener.wait_closed()

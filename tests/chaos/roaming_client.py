@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tests.chaos.viewed import Frame, Viewed
+from tests.integration.chat_client import open_socket
 
 OPEN_S = 2.0
 PAUSE_S = (0.1, 0.3)
-MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
 class RoamingClient:
@@ -46,15 +46,7 @@ class RoamingClient:
                 await self._pause()
 
     async def _serve(self, url: str, tasks: asyncio.TaskGroup) -> None:
-        async with connect(
-            f"{url.replace('http', 'ws', 1)}/ws",
-            additional_headers=self._headers,
-            open_timeout=OPEN_S,
-            close_timeout=OPEN_S,
-            max_size=MAX_FRAME_BYTES,
-            compression=None,
-            proxy=None,
-        ) as connection:
+        async with open_socket(url, self._headers, timeout_s=OPEN_S) as connection:
             self._connection = connection
             for turn in tuple(self._turns.values()):
                 if not turn.is_over:

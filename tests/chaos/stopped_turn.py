@@ -1,18 +1,15 @@
 """One turn that is stopped: how its stop was sent, what its viewer saw, and what the upstream did."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from tests.chaos.stored_answers import stored_messages
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.chat_client import ChatClient
 from tests.integration.stack import Stack
 from tests.integration.turn_view import TurnView
-from tests.integration.waiting import eventually
 
 ABORT_MS = 500.0
-KEPT_S = 60.0
 
 
 @dataclass(eq=False)
@@ -70,30 +67,9 @@ class StoppedTurn:
             found.append(f"viewers have {again.text[-30:]!r} and {self.turn.text[-30:]!r}")
         if self.is_cancelled and self.turn.ending["kept_chars"] != len(self.turn.text):
             found.append(f"kept_chars is {self.turn.ending['kept_chars']}")
-        messages = await _messages(stack, self.turn.conversation_id)
+        messages = await stored_messages(stack, self.turn.conversation_id)
         wanted = "cancelled" if self.is_cancelled else "completed"
         kept = [(one["role"], one["text"], one["outcome"]) for one in messages]
         if kept != [("user", self.question, None), ("assistant", self.turn.text, wanted)]:
             found.append(f"kept is {[(role, text[-30:], outcome) for role, text, outcome in kept]}")
         return [f"{self.moment}: {fault}" for fault in found]
-
-
-async def _messages(stack: Stack, conversation_id: str) -> list[dict[str, Any]]:
-    """Return what is kept of a turn; memory may be told of its end a while after its viewers."""
-    found: list[dict[str, Any]] = []
-
-    async def is_kept() -> bool:
-        nonlocal found
-        reply = await client.get(f"/api/conversations/{conversation_id}")
-        found = reply.json().get("messages", [])
-        return any(message["role"] == "assistant" for message in found)
-
-    async with stack.http() as client:
-        await eventually(is_kept, within_s=KEPT_S)
-    return found
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which that share of the values lies; NaN of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")

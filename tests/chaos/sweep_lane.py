@@ -121,6 +121,8 @@ class Lane:
     async def warm_up(self) -> Death:
         """Run turns that nobody dies in: the conversation that the others go on with, and a count."""
         await self.run(0)
+        if not self._text:
+            raise RuntimeError("a turn that nobody dies in has no answer")
         return await self.run(0)
 
     async def run(self, place: int, *, withholds: bool = False) -> Death:

@@ -1,7 +1,8 @@
 """Three nats-servers, three copies of each stream: answers go on when a node is killed, the leader too."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+import signal
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from random import Random
 
@@ -12,35 +13,27 @@ from parley_gateway.ids import OwnedIds
 from parley_messaging.nats_bus import NatsBus
 
 from tests.chaos.cluster_stack import ClusterStack, NatsCluster, open_cluster, open_cluster_stack
-from tests.chaos.kill_report import KillRow, table
+from tests.chaos.kill_report import Report, printed_table
 from tests.chaos.kill_run import KillRun, Site, run_kill
 from tests.chaos.scale import IS_FULL
 from tests.chaos.turn_record import TurnRecords
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.waiting import eventually
+from tests.stack_marks import STACK_WITHOUT_MODEL
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = [pytest.mark.chaos, *STACK_WITHOUT_MODEL]
 
 SEED = 21
 STREAMS = ("TURN_EVENTS", "TURN_PEN", "TURNS", "LLM_JOBS")
 WHOLE_S = 60.0
 WAITED_S = 3.0
 
-Report = Callable[[KillRow], None]
-
 
 @pytest.fixture(scope="module")
 def report() -> Generator[Report]:
-    """Collects rows; the table is printed when all scenarios are over."""
-    rows: list[KillRow] = []
-    yield rows.append
-    print(f"\n{table(rows)}")  # noqa: T201 - the table is what these runs are for
+    """Takes the row of each scenario; the table is printed when all are over."""
+    with printed_table(str(SEED)) as take:
+        yield take
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -89,7 +82,7 @@ async def test_answers_go_on_when_a_node_is_killed(
     victim = cluster.nodes[await VICTIMS[name](cluster)]
 
     async def kill(_: TurnRecords) -> set[str]:
-        await victim.kill()
+        assert await victim.kill() == -signal.SIGKILL
         return set()
 
     async def revive() -> None:

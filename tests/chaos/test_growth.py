@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.footprint import BusFootprint, Footprint, ProcessFootprint, process_footprint
-from tests.chaos.growth import DESCRIPTORS_SLACK, growth, memory_growth, table
+from tests.chaos.footprint import (
+    OPEN_GAUGES,
+    TASKS,
+    BusFootprint,
+    Footprint,
+    ProcessFootprint,
+    process_footprint,
+)
+from tests.chaos.growth import DESCRIPTORS_SLACK, LEGEND, MAX_DATABASES, growth, memory_growth, table
 
 pytestmark = pytest.mark.chaos
 
@@ -72,8 +79,20 @@ def test_open_sockets_of_a_process_are_counted():
     assert during.rss_mib > 1
 
 
-def test_the_table_has_a_line_for_each_process_and_two_for_the_bus():
+def test_databases_may_have_as_many_descriptors_as_their_pool_and_no_more():
+    assert growth(START, after("llm-0", databases=MAX_DATABASES)) == []
+    assert len(growth(START, after("llm-0", databases=MAX_DATABASES + 1))) == 1
+
+
+def test_what_a_turn_opens_is_the_sum_of_its_gauges():
+    gauges = {TASKS: 30.0, **dict.fromkeys(OPEN_GAUGES, 1.0)}
+    found = process_footprint(os.getpid(), gauges, 9)
+
+    assert (found.tasks, found.subscriptions, found.open) == (30, 9, len(OPEN_GAUGES))
+
+
+def test_the_table_has_a_line_for_each_process_two_for_the_bus_and_its_legend():
     lines = table(START, START, after("llm-0", tasks=31)).splitlines()
 
-    assert len(lines) == 1 + len(START.processes) + 2
+    assert len(lines) == 1 + len(START.processes) + 2 + len(LEGEND.splitlines())
     assert "30 -> 31" in next(line for line in lines if line.startswith("llm-0"))

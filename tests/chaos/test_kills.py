@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -16,26 +16,18 @@ from parley_gateway.identity import Secrets
 from parley_gateway.ids import OwnedIds
 
 from tests.chaos.detached_stack import open_detached_stack
-from tests.chaos.kill_report import KillRow, table
+from tests.chaos.kill_report import Report, printed_table
 from tests.chaos.kill_run import KillRun, Site, run_kill
 from tests.chaos.turn_record import TurnRecord, TurnRecords
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.library import COLLECTION, Library, ingest_library
 from tests.integration.stack import Stack
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = [pytest.mark.chaos, *STACK]
 
 SEED = os.environ.get("PARLEY_CHAOS_SEED", "20")
 """Chooses the moments of the kills; another one is another run."""
-
-Report = Callable[[KillRow], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ EVERYTHING = ("nats", "redis", "gateway-0", "gateway-1", "llm-0", "llm-1", "npu"
 SCENARIOS = (
     Scenario("llm-worker", ("llm-0", "llm-1"), is_busiest_only=True),
     Scenario("socket-gateway", ("gateway-0",), is_at_first=True),
-    Scenario("turn-runner", ("gateway-0",), urls=(1, 0), is_at_first=True),
+    Scenario("turn-runner", ("gateway-0",), urls=(1, 0), is_at_first=True, collections=(COLLECTION,)),
     Scenario("memory", ("memory",)),
     Scenario("rag", ("rag",), collections=(COLLECTION,)),
     Scenario("npu", ("npu",), collections=(COLLECTION,)),
@@ -66,10 +58,9 @@ SCENARIOS = (
 
 @pytest.fixture(scope="module")
 def report() -> Generator[Report]:
-    """Collects rows; the table is printed when all scenarios are over."""
-    rows: list[KillRow] = []
-    yield rows.append
-    print(f"\nseed {SEED}\n{table(rows)}")  # noqa: T201 - the table is what these runs are for
+    """Takes the row of each scenario; the table is printed when all are over."""
+    with printed_table(SEED) as take:
+        yield take
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -105,7 +96,8 @@ async def test_answers_go_on_when_a_process_is_killed(
         killed = [stack.processes[name] for name in victims]
         for process in killed:
             process.signal(signal.SIGKILL)
-        await asyncio.gather(*(process.ended() for process in killed))
+        codes = await asyncio.gather(*(process.ended() for process in killed))
+        assert set(codes) == {-signal.SIGKILL}, "one of them had ended by itself"
         return {process.instance for process in killed}
 
     run = KillRun(

@@ -16,15 +16,9 @@ from tests.chaos.stored_answers import stored_answer
 from tests.chaos.upstream import SIX_SECONDS, TEN_SECONDS
 from tests.integration.stack import Stack
 from tests.integration.turn_view import TurnView
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = [pytest.mark.chaos, *STACK]
 
 ANSWERS = scaled(2, 5)
 RECONNECTS = scaled(40, 200) // ANSWERS
@@ -33,6 +27,9 @@ MODEL = TEN_SECONDS if IS_FULL else SIX_SECONDS
 SEED = 20_261_120
 SILENCE_S = 30.0
 HOPPING = 0.75
+LEGEND = """A row is a way to leave a socket: closed, reset, reset in the middle of a frame, at once after
+asking, and after each event of an answer's end. The text over all sockets is that of one reader,
+and of memory."""
 WAYS = ("close", "reset", "reset in a frame", "without a word")
 
 
@@ -124,7 +121,7 @@ async def test_a_client_that_reconnects_all_the_time_reads_the_exact_text(stack:
     hops = done.pop("hops", 0)
     rows = [f"{done.total()} reconnects, {hops} to the other gateway, {ANSWERS} answers, {took_s:.1f} s"]
     rows += [f"  {way:>18}  {count:4}" for way, count in done.most_common()]
-    print("\n" + "\n".join(rows))  # noqa: T201 - the table is what this run is for
+    print("\n" + "\n".join([*rows, LEGEND]))  # noqa: T201 - the table is what this run is for
     for viewer in viewers:
         turn = viewer.view
         whole = TurnView(turn.turn_id)

@@ -44,13 +44,13 @@ class TurnRecord:
     frames: dict[int, bytes] = field(default_factory=dict[int, bytes])
     pen: list[PenClaim | Seal] = field(default_factory=list[PenClaim | Seal])
     finished_at_s: float | None = None
-    faults: list[str] = field(default_factory=list[str])
+    clashes: list[str] = field(default_factory=list[str])
 
     def take(self, frame: bytes, at_s: float) -> None:
         """Take a stored frame; writers go back, so it may stand there again, but only as it was."""
         seq = frame_seq(frame)
         if _without_stored(self.frames.setdefault(seq, frame)) != _without_stored(frame):
-            self.faults.append(f"two frames of seq {seq}")
+            self.clashes.append(f"two frames of seq {seq}")
         if b'"type":"generation_finished"' in frame and self.finished_at_s is None:
             self.finished_at_s = at_s
 
@@ -59,19 +59,29 @@ class TurnRecord:
         """How many endings the pen holds."""
         return sum(isinstance(record, Seal) for record in self.pen)
 
-    @cached_property
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with the log: two events of one seq, and holes."""
+        return [*self.clashes, *self._read_through[1]]
+
+    @property
     def standing(self) -> list[TurnEvent]:
-        """The events that a reader of the whole log must have been handed; `faults` tells of holes."""
+        """The events that a reader of the whole log must have been handed."""
+        return self._read_through[0]
+
+    @cached_property
+    def _read_through(self) -> tuple[list[TurnEvent], list[str]]:
         found: list[TurnEvent] = []
+        holes: list[str] = []
         for number in sorted({seq // EPOCH_SPAN for seq in self.frames}):
             opening = self.frames.get(number * EPOCH_SPAN)
             if opening is None:
-                self.faults.append(f"epoch {number} has no opening")
+                holes.append(f"epoch {number} has no opening")
                 continue
             follows = getattr(known_event(opening), "follows", 0)
             last = found[-1].seq if found else 0
             if follows > last:
-                self.faults.append(f"hole: epoch {number} follows {follows}, the log ends at {last}")
+                holes.append(f"hole: epoch {number} follows {follows}, the log ends at {last}")
             # What a writer added behind the place from which the next one goes on may be seen or not.
             found = [event for event in found if event.seq <= follows]
             for seq in count(number * EPOCH_SPAN):
@@ -79,7 +89,7 @@ class TurnRecord:
                     break
                 if (event := known_event(self.frames[seq])) is not None:
                     found.append(event)
-        return found
+        return found, holes
 
     def text(self) -> str:
         """Return the answer that the log holds."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.authorship import WrittenWord, authorship_fault
 from tests.fakes.ollama_server import Call
 from tests.integration.paced import PacedModel
 
@@ -28,21 +29,14 @@ class SignedModel:
         return f"ollama/{self.name}"
 
 
-def authorship_fault(text: str, count: int, calls: Sequence[Call]) -> str | None:
-    """Say why a text is not what one generation could have written, each call going on from the last."""
-    words = [(int(call), int(place)) for call, place in _WORD.findall(text)]
-    if "".join(f"c{call}w{place} " for call, place in words) != text:
+def signed_fault(text: str, count: int, calls: Sequence[Call]) -> str | None:
+    """Say why a text is not `count` words of one generation, each call going on from the last."""
+    words = [WrittenWord(int(one[1]), int(one[2]), one[0]) for one in _WORD.finditer(text)]
+    if "".join(word.text for word in words) != text:
         return f"not whole words: {text[:60]!r}"
-    if [place for _, place in words] != list(range(count)):
-        return f"{len(words)} of {count} words, or in disorder"
-    prefixes = {call.number: call.prefix for call in calls}
-    written, author = "", 0
-    for call, place in words:
-        if call != author and prefixes.get(call) != written:
-            return f"call {call} did not go on from the {place} words before it"
-        author = call
-        written += f"c{call}w{place} "
-    return None
+    if len(words) != count:
+        return f"{len(words)} of {count} words"
+    return authorship_fault(words, {call.number: call.prefix for call in calls})
 
 
 SIX_SECONDS = PacedModel(gap_ms=50, count=120)

@@ -6,6 +6,8 @@ from typing import Any
 from parley_contracts.turn_events import TERMINAL_TYPES
 from parley_contracts.turns import EPOCH_SPAN
 
+from tests.folded_text import folded
+
 Frame = dict[str, Any]
 
 
@@ -73,12 +75,8 @@ class Viewed:
             return
         self._count(frame)
         self.seqs.append(frame["seq"])
-        if frame["type"] == "text_delta":
-            self.text += frame["text"]
-        elif frame["type"] == "epoch_started":
-            self.text = self.text[: frame["keep_chars"]]
-        elif frame["type"] in TERMINAL_TYPES:
-            self.text = self.text[: frame.get("kept_chars")]
+        self.text = folded(self.text, frame)
+        if frame["type"] in TERMINAL_TYPES:
             self.endings.append(frame)
 
     def _count(self, frame: Frame) -> None:

@@ -2,16 +2,37 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 
 from tests.integration.turn_view import Frame, TurnView
 
 FRAME_S = 20.0
 """The longest silence that is taken for life; every pace in the tests is far quicker."""
+
+OPEN_S = 10.0
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+
+
+@asynccontextmanager
+async def open_socket(
+    url: str, headers: Mapping[str, str], *, timeout_s: float = OPEN_S
+) -> AsyncGenerator[ClientConnection]:
+    """Open the WebSocket of the gateway at `url`; opening and closing it may take that long."""
+    async with connect(
+        f"{url.replace('http', 'ws', 1)}/ws",
+        additional_headers=headers,
+        open_timeout=timeout_s,
+        close_timeout=timeout_s,
+        max_size=MAX_FRAME_BYTES,
+        compression=None,
+        proxy=None,
+    ) as connection:
+        yield connection
 
 
 class ChatClient:

@@ -14,10 +14,9 @@ from parley_cli.owner_secrets import create_secrets, read_owner_key
 from parley_cli.supervisor.brokers import nats_argv, redis_argv
 from parley_cli.supervisor.readiness import http_probe, nats_probe, redis_probe
 from parley_cli.supervisor.stack import STOP_RANKS
-from websockets.asyncio.client import connect
 
 from tests.conftest import free_port
-from tests.integration.chat_client import ChatClient
+from tests.integration.chat_client import ChatClient, open_socket
 from tests.integration.stack_process import StackProcess
 
 LOOPBACK = "127.0.0.1"
@@ -25,7 +24,6 @@ BROKERS = ("nats", "redis")
 MONITOR = "nats-monitor"
 WORKERS = ("llm", "npu", "rag", "memory", "browser")
 HTTP_TIMEOUT_S = 20.0
-MAX_FRAME_BYTES = 16 * 1024 * 1024
 # What the tests' own surroundings set is not to reach the services.
 _OWN_SETTINGS = (
     "NATS_URL",
@@ -89,13 +87,8 @@ class Stack:
         self, gateway: int = 0, *, headers: Mapping[str, str] | None = None
     ) -> AsyncGenerator[ChatClient]:
         """Open a WebSocket; `headers` take the place of the owner's credentials."""
-        async with connect(
-            f"{self.url(gateway).replace('http', 'ws', 1)}/ws",
-            additional_headers=self.headers if headers is None else headers,
-            max_size=MAX_FRAME_BYTES,
-            compression=None,
-            proxy=None,
-        ) as connection:
+        credentials = self.headers if headers is None else headers
+        async with open_socket(self.url(gateway), credentials) as connection:
             yield ChatClient(connection)
 
     async def start(self, *names: str) -> None:

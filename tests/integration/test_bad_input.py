@@ -12,15 +12,10 @@ from tests.integration.chat_client import ChatClient
 from tests.integration.library import Library, followed, upload
 from tests.integration.paced import QUICK, TWO_SECONDS
 from tests.integration.stack import Stack
+from tests.stack_marks import STACK
 from tests.unit.rag.papers import pdf
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 QUICK_ID = f"ollama/{QUICK}"
 FRAME_BYTES = 2 * 1024 * 1024

@@ -2,20 +2,13 @@
 
 from typing import Any
 
-import pytest
-
 from tests.integration.library import Library
 from tests.integration.paced import QUICK
 from tests.integration.stack import Stack
 from tests.integration.waiting import eventually
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 QUICK_ID = f"ollama/{QUICK}"
 QUESTION = "How often is the cannon fired in fog?"
@@ -94,7 +87,7 @@ async def test_a_turn_waits_for_model_workers_that_are_away(
         await chat.ask("Warm up.", model=QUICK_ID, collections=[])
         code = await stack.terminate("llm")
         turn = await chat.start("Wait for it.", model=QUICK_ID, collections=[])
-        await chat.until(lambda: "stage_changed" in turn.types)
+        await chat.until(lambda: bool(turn.positions))
         await stack.start("llm")
         await chat.until(lambda: turn.is_over)
     assert code == 0

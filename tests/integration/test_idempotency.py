@@ -11,14 +11,9 @@ from tests.fakes.ollama_server import OllamaFake
 from tests.integration.paced import QUICK, TWO_SECONDS
 from tests.integration.stack import Stack
 from tests.integration.turn_view import Frame
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 
 def openai_client(stack: Stack, gateway: int) -> AsyncOpenAI:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from parley_contracts import subjects
 from parley_contracts.turn_events import LAST_SEQ
 from parley_contracts.turns import PenClaim
@@ -24,14 +23,9 @@ from tests.integration.stack import Stack
 from tests.integration.test_two_gateways import stored_answer
 from tests.integration.turn_view import Frame, TurnView
 from tests.integration.waiting import eventually
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 WATCHERS = 5
 WAIT_S = 20.0

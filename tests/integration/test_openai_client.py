@@ -10,14 +10,9 @@ from openai import AsyncOpenAI
 from tests.integration.library import Library
 from tests.integration.paced import QUICK, TWO_SECONDS
 from tests.integration.stack import Stack
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 QUICK_ID = f"ollama/{QUICK}"
 

@@ -2,19 +2,12 @@
 
 import signal
 
-import pytest
-
 from tests.fakes.openai_server import OpenAiFake
 from tests.integration.paced import FIVE_SECONDS, TWO_SECONDS
 from tests.integration.stack import Stack
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 
 async def test_a_turn_streams_from_the_server_and_is_stored_as_it_was_shown(

@@ -13,14 +13,9 @@ from parley_gateway.ids import OwnedIds
 from parley_messaging.nats_bus import NatsBus
 
 from tests.integration.stack import Stack
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 STRANGER = "stranger"
 NOBODYS = "00000000-0000-4000-8000-000000000000"

@@ -7,14 +7,9 @@ from tests.integration.library import Library
 from tests.integration.paced import TWO_SECONDS
 from tests.integration.stack import Stack
 from tests.integration.turn_view import TurnView
+from tests.stack_marks import STACK
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.nats,
-    pytest.mark.redis,
-    pytest.mark.model,
-    pytest.mark.asyncio(loop_scope="session"),
-]
+pytestmark = STACK
 
 WORDS = TWO_SECONDS.count
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from parley_contracts.turn_events import TERMINAL_TYPES
 
+from tests.folded_text import folded
+
 Frame = dict[str, Any]
 
 
@@ -32,12 +34,7 @@ class TurnView:
         assert not self.is_over, f"{frame} after {self.events[-1]}"
         self.last_seq = frame["seq"]
         self.events.append(frame)
-        if frame["type"] == "text_delta":
-            self.text += frame["text"]
-        elif frame["type"] == "epoch_started":
-            self.text = self.text[: frame["keep_chars"]]
-        elif self.is_over:
-            self.text = self.text[: frame.get("kept_chars")]
+        self.text = folded(self.text, frame)
 
     @property
     def types(self) -> list[str]:
