@@ -1,28 +1,27 @@
 """Every store test runs over SQLite and over a real PostgreSQL server."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from parley_memory.database_url import resolve_database_url
-from sqlalchemy import URL, make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import URL, create_engine, text
 
 from tests.unit.memory.stored_turns import Memory, open_memory
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[URL]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[URL]:
     """The address of an empty database."""
     if request.param == "sqlite":
         yield resolve_database_url(None, tmp_path)
         return
     server: str = request.getfixturevalue("postgres_url")
     name = f"parley_test_{uuid4().hex}"
-    await _on_server(server, f"CREATE DATABASE {name}")
+    _on_server(server, f"CREATE DATABASE {name}")
     yield resolve_database_url(server, tmp_path).set(database=name)
-    await _on_server(server, f"DROP DATABASE {name} WITH (FORCE)")
+    _on_server(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -32,9 +31,8 @@ async def memory(url: URL) -> AsyncGenerator[Memory]:
         yield opened
 
 
-async def _on_server(server: str, statement: str) -> None:
-    address = resolve_database_url(server, Path())
-    engine = create_async_engine(make_url(address), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(text(statement))
-    await engine.dispose()
+def _on_server(server: str, statement: str) -> None:
+    engine = create_engine(resolve_database_url(server, Path()), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

@@ -1,42 +1,81 @@
-"""Transactions whose callers leave."""
+"""Transactions in threads: whose callers leave, which hang, and for which nothing comes free."""
 
 import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_memory import engine
 from parley_memory.database import Database, open_database
-from sqlalchemy import URL, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from parley_memory.database_url import resolve_database_url
+from sqlalchemy import URL, Connection, text
+
+WAIT_S = 10
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    "postgresql": "SELECT pg_sleep(60)",
+}
 
 
-async def count(connection: AsyncConnection) -> int:
-    return (await connection.execute(text("SELECT count(*) FROM kept"))).scalar_one()
+@pytest.fixture
+async def database(url: URL) -> AsyncGenerator[Database]:
+    """A database with one connection and a table."""
+    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+        await opened.write(create)
+        yield opened
 
 
-async def create(connection: AsyncConnection) -> None:
-    await connection.execute(text("CREATE TABLE kept (n INTEGER)"))
+def create(connection: Connection) -> None:
+    connection.execute(text("CREATE TABLE kept (n INTEGER)"))
+
+
+def insert(connection: Connection) -> None:
+    connection.execute(text("INSERT INTO kept VALUES (2)"))
+
+
+def count(connection: Connection) -> int:
+    return connection.execute(text("SELECT count(*) FROM kept")).scalar_one()
+
+
+def look_and_insert(connection: Connection) -> None:
+    count(connection)
+    insert(connection)
+
+
+def hang(connection: Connection) -> None:
+    insert(connection)
+    connection.execute(text(ENDLESS[connection.dialect.name])).all()
 
 
 class HeldWrite:
     """A transaction that stays open until it is let go."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.may_end = asyncio.Event()
+        self.may_end = threading.Event()
+        self._begun = threading.Event()
 
-    async def __call__(self, connection: AsyncConnection) -> None:
-        await connection.execute(text("INSERT INTO kept VALUES (1)"))
-        self.begun.set()
-        await self.may_end.wait()
+    def __call__(self, connection: Connection) -> None:
+        insert(connection)
+        self._begun.set()
+        assert self.may_end.wait(WAIT_S)
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self._begun.wait, WAIT_S)
 
 
-async def insert(connection: AsyncConnection) -> None:
-    await connection.execute(text("INSERT INTO kept VALUES (2)"))
+async def leave(caller: "asyncio.Future[None]") -> None:
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
 
 
-async def kept(database: Database) -> int:
-    async with database.read() as connection:
-        return await count(connection)
+async def refusal(caller: "asyncio.Future[None]") -> ErrorCode:
+    with pytest.raises(ParleyError) as caught:
+        await caller
+    return caught.value.code
 
 
 async def test_a_write_whose_caller_leaves_goes_on_to_its_end_before_the_next_begins(url: URL) -> None:
@@ -44,49 +83,117 @@ async def test_a_write_whose_caller_leaves_goes_on_to_its_end_before_the_next_be
         await database.write(create)
         held = HeldWrite()
         leaving = asyncio.ensure_future(database.write(held))
-        await held.begun.wait()
-        leaving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await leaving
+        await held.begun()
+        await leave(leaving)
         following = asyncio.ensure_future(database.write(insert))
         held.may_end.set()
         await following
-        assert await kept(database) == 2
+        assert await database.read(count) == 2
 
 
-async def test_a_write_whose_caller_leaves_before_it_begins_is_not_made(url: URL) -> None:
-    async with open_database(url, pool_size=1) as database:
-        await database.write(create)
-        held = HeldWrite()
-        first = asyncio.ensure_future(database.write(held))
-        await held.begun.wait()
-        waiting = asyncio.ensure_future(database.write(insert))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        held.may_end.set()
-        await first
-        assert await kept(database) == 1
+async def test_a_write_whose_caller_leaves_before_it_begins_is_not_made(database: Database) -> None:
+    held = HeldWrite()
+    first = asyncio.ensure_future(database.write(held))
+    await held.begun()
+    waiting = asyncio.ensure_future(database.write(insert))
+    await asyncio.sleep(0)
+    await leave(waiting)
+    held.may_end.set()
+    await first
+    assert await database.read(count) == 1
 
 
-async def test_what_a_write_raises_reaches_its_caller_and_undoes_it(url: URL) -> None:
-    async def fail(connection: AsyncConnection) -> None:
-        await insert(connection)
-        raise LookupError("no")
-
+async def test_a_write_whose_caller_has_left_ends_before_the_database_is_closed(url: URL) -> None:
+    held = HeldWrite()
     async with open_database(url) as database:
         await database.write(create)
-        with pytest.raises(LookupError):
-            await database.write(fail)
-        assert await kept(database) == 0
+        leaving = asyncio.ensure_future(database.write(held))
+        await held.begun()
+        await leave(leaving)
+        asyncio.get_running_loop().call_soon(held.may_end.set)
+    async with open_database(url) as database:
+        assert await database.read(count) == 1
 
 
-async def test_a_write_that_hangs_is_given_up_and_lets_the_next_one_write(url: URL) -> None:
-    async with open_database(url, pool_size=1) as database:
+async def test_a_closed_database_leaves_no_thread(url: URL) -> None:
+    before = set(threading.enumerate())
+    async with open_database(url) as database:
+        await asyncio.gather(*(database.check() for _ in range(8)))
+        assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) <= before
+
+
+async def test_what_a_write_raises_reaches_its_caller_and_undoes_it(database: Database) -> None:
+    def fail(connection: Connection) -> None:
+        insert(connection)
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        await database.write(fail)
+    assert await database.read(count) == 0
+
+
+async def test_a_write_that_hangs_is_given_up_and_lets_the_next_one_write(database: Database) -> None:
+    began_s = time.monotonic()
+    assert await refusal(asyncio.ensure_future(database.write(hang, within_s=0.05))) is ErrorCode.UNAVAILABLE
+    assert time.monotonic() - began_s < WAIT_S
+    await database.write(insert)
+    assert await database.read(count) == 1
+
+
+async def test_the_limit_of_one_transaction_is_not_that_of_the_next(database: Database) -> None:
+    def slow(connection: Connection) -> None:
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
+        connection.execute(text(f"{numbers} SELECT count(*) FROM n")).all()
+
+    assert await refusal(asyncio.ensure_future(database.write(slow, within_s=0.001))) is ErrorCode.UNAVAILABLE
+    await database.read(slow)
+
+
+@pytest.mark.parametrize("waits_to", ["read", "write"])
+async def test_who_gets_no_connection_in_time_is_told_that_the_store_is_overloaded(
+    url: URL, waits_to: str
+) -> None:
+    async with open_database(url, pool_size=1, pool_wait_s=0.05) as database:
         await database.write(create)
-        with pytest.raises(ParleyError) as caught:
-            await database.write(HeldWrite(), within_s=0.05)
-        assert caught.value.code is ErrorCode.UNAVAILABLE
-        await database.write(insert)
-        assert await kept(database) == 1
+        held = HeldWrite()
+        leaving = asyncio.ensure_future(database.write(held))
+        await held.begun()
+        await leave(leaving)
+        waiting = database.write(insert) if waits_to == "write" else database.check()
+        assert await refusal(asyncio.ensure_future(waiting)) is ErrorCode.OVERLOADED
+        held.may_end.set()
+    async with open_database(url, pool_size=1) as database:
+        assert await database.read(count) == 1
+
+
+async def test_reads_go_on_while_a_write_waits_for_that_of_another_process(tmp_path: Path) -> None:
+    url = resolve_database_url(None, tmp_path)
+    async with open_database(url, pool_size=2) as one, open_database(url, pool_size=2) as other:
+        await one.write(create)
+        held = HeldWrite()
+        first = asyncio.ensure_future(one.write(held))
+        await held.begun()
+        second = asyncio.ensure_future(other.write(look_and_insert))
+        assert await other.read(count) == 0
+        held.may_end.set()
+        await first
+        await second
+        assert await other.read(count) == 2
+
+
+async def test_a_write_that_another_process_keeps_from_beginning_finds_the_store_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_BUSY_TIMEOUT_MS", 20)
+    url = resolve_database_url(None, tmp_path)
+    async with open_database(url) as one, open_database(url) as other:
+        await one.write(create)
+        held = HeldWrite()
+        first = asyncio.ensure_future(one.write(held))
+        await held.begun()
+        assert await refusal(asyncio.ensure_future(other.write(insert))) is ErrorCode.UNAVAILABLE
+        held.may_end.set()
+        await first
+        await other.write(insert)
+        assert await other.read(count) == 2

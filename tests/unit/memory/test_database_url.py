@@ -1,4 +1,4 @@
-"""Addresses as people write them become addresses for the asynchronous drivers."""
+"""Addresses as people write them become addresses for the drivers in use."""
 
 from pathlib import Path
 
@@ -9,13 +9,15 @@ from parley_memory.database_url import resolve_database_url
 @pytest.mark.parametrize(
     ("given", "used"),
     [
-        (None, "sqlite+aiosqlite:////data/memory.sqlite"),
-        ("", "sqlite+aiosqlite:////data/memory.sqlite"),
-        ("sqlite:////srv/x.db", "sqlite+aiosqlite:////srv/x.db"),
-        ("postgresql://u:p@db:5433/parley", "postgresql+asyncpg://u:p@db:5433/parley"),
-        ("postgres://db/parley", "postgresql+asyncpg://db/parley"),
-        ("postgresql+asyncpg://db/parley", "postgresql+asyncpg://db/parley"),
-        ("postgresql://db/parley?sslmode=require", "postgresql+asyncpg://db/parley?ssl=require"),
+        (None, "sqlite:////data/memory.sqlite"),
+        ("", "sqlite:////data/memory.sqlite"),
+        ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
+        ("sqlite+aiosqlite:////srv/x.db", "sqlite:////srv/x.db"),
+        ("postgresql://u:p@db:5433/parley", "postgresql+psycopg://u:p@db:5433/parley"),
+        ("postgres://db/parley", "postgresql+psycopg://db/parley"),
+        ("postgresql+psycopg://db/parley", "postgresql+psycopg://db/parley"),
+        ("postgresql+asyncpg://db/parley?ssl=require", "postgresql+psycopg://db/parley?sslmode=require"),
+        ("postgresql://db/parley?sslmode=require", "postgresql+psycopg://db/parley?sslmode=require"),
     ],
 )
 def test_an_address_gets_its_driver(given: str | None, used: str) -> None:

@@ -15,7 +15,6 @@ from parley_memory.database_url import resolve_database_url
 from parley_memory.migration import HEAD, VERSION_TABLE, alembic_config, migrate
 from parley_memory.tables import metadata
 from sqlalchemy import URL, Connection, inspect
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.unit.memory.stored_turns import Memory, open_memory, store_turn
 
@@ -26,19 +25,15 @@ def table_names(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names())
 
 
-def go_down(connection: Connection) -> None:
-    command.downgrade(alembic_config(connection), "base")
-
-
 def differences(connection: Connection) -> list[object]:
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return list(compare_metadata(context, metadata))
 
 
-async def take_down(connection: AsyncConnection) -> None:
-    assert await connection.run_sync(table_names) == OURS
-    await connection.run_sync(go_down)
-    assert await connection.run_sync(table_names) == {VERSION_TABLE}
+def take_down(connection: Connection) -> None:
+    assert table_names(connection) == OURS
+    command.downgrade(alembic_config(connection), "base")
+    assert table_names(connection) == {VERSION_TABLE}
 
 
 async def test_migrations_go_up_down_and_up_again(url: URL) -> None:
@@ -46,15 +41,13 @@ async def test_migrations_go_up_down_and_up_again(url: URL) -> None:
         await migrate(database)
         await database.write(take_down)
         await migrate(database)
-        async with database.read() as connection:
-            assert await connection.run_sync(table_names) == OURS
+        assert await database.read(table_names) == OURS
     async with open_memory(url) as memory:
         assert (await memory.handlers.store_turn(store_turn(1))).is_new
 
 
 async def test_the_migrated_tables_are_those_that_queries_see(memory: Memory) -> None:
-    async with memory.database.read() as connection:
-        assert await connection.run_sync(differences) == []
+    assert await memory.database.read(differences) == []
 
 
 async def test_instances_that_start_at_once_all_start(url: URL) -> None:
@@ -81,8 +74,7 @@ async def test_head_is_the_newest_revision(memory: Memory) -> None:
     def heads(connection: Connection) -> list[str]:
         return list(ScriptDirectory.from_config(alembic_config(connection)).get_heads())
 
-    async with memory.database.read() as connection:
-        assert await connection.run_sync(heads) == [HEAD]
+    assert await memory.database.read(heads) == [HEAD]
 
 
 async def test_a_start_gives_up_when_another_keeps_the_lock(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 async def waiting_events(memory: Memory) -> int:
-    async with memory.database.read() as connection:
-        return (await connection.execute(select(func.count()).select_from(outbox))).scalar_one()
+    query = select(func.count()).select_from(outbox)
+    return await memory.database.read(lambda connection: connection.execute(query).scalar_one())
 
 
 async def test_a_stored_turn_is_published_once_it_is_stored(memory: Memory) -> None:

@@ -14,7 +14,7 @@ from parley_contracts.memory import (
 from parley_contracts.model import WireModel
 from parley_memory.handlers import MemoryHandlers
 from parley_memory.tables import conversations, messages
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from tests.unit.memory.stored_turns import ALICE, BOB, Memory, store_turn, store_user_message
 
@@ -51,6 +51,10 @@ async def memory_of_two(memory: Memory) -> Memory:
     return memory
 
 
+def owners_of_messages(connection: Connection) -> set[str]:
+    return set(connection.execute(select(messages.c.owner_id)).scalars())
+
+
 async def refusal(answer: Awaitable[WireModel]) -> ErrorBody:
     with pytest.raises(ParleyError) as told:
         await answer
@@ -75,8 +79,7 @@ async def test_nothing_is_stored_into_another_owners_or_a_deleted_conversation(
 
     for conversation_id in ("hers", "gone"):
         assert await refusal(store(memory_of_two.handlers, conversation_id)) == missing
-    async with memory_of_two.database.read() as connection:
-        assert (await connection.execute(select(messages.c.owner_id).distinct())).scalars().all() == [ALICE]
+    assert await memory_of_two.database.read(owners_of_messages) == {ALICE}
 
 
 async def test_a_turn_in_another_owners_name_is_not_found(memory: Memory) -> None:
@@ -103,10 +106,9 @@ async def test_another_owners_turn_does_not_cut_a_history(memory_of_two: Memory)
 
 
 async def test_deleting_leaves_no_word_behind(memory_of_two: Memory) -> None:
-    async with memory_of_two.database.read() as connection:
-        rows = (await connection.execute(select(messages.c.conversation_id))).scalars().all()
-        tombstone = (await connection.execute(select(conversations).filter_by(id="gone"))).one()
+    query = select(conversations).filter_by(id="gone")
+    tombstone = await memory_of_two.database.read(lambda connection: connection.execute(query).one())
 
-    assert set(rows) == {"hers"}
+    assert await memory_of_two.database.read(owners_of_messages) == {ALICE}
     assert (tombstone.title, tombstone.owner_id, tombstone.turns) == ("", BOB, 0)
     assert tombstone.deleted_at_ms is not None

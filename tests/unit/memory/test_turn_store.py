@@ -7,7 +7,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import ListConversations, ReadConversation, RenameConversation, StoreTurn
 from parley_contracts.turns import TurnOutcome
 from parley_memory.tables import conversations, messages, outbox
-from sqlalchemy import URL, func, select
+from sqlalchemy import URL, Connection, func, select
 
 from tests.unit.memory.stored_turns import (
     ALICE,
@@ -23,6 +23,11 @@ from tests.unit.memory.stored_turns import (
 async def title_of_c1(memory: Memory) -> str:
     request = ReadConversation(owner_id=ALICE, conversation_id="c1")
     return (await memory.handlers.read_conversation(request)).conversation.title
+
+
+def rows_of_tables(connection: Connection) -> tuple[int, ...]:
+    tables = (conversations, messages, outbox)
+    return tuple(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
 
 
 async def test_a_turn_is_read_back_as_it_was_stored(memory: Memory) -> None:
@@ -59,10 +64,10 @@ async def test_fifty_concurrent_repeats_over_two_services_store_one_pair(url: UR
             for number in range(50)
         ]
     assert sum(task.result().is_new for task in tasks) == 1
-    async with open_memory(url) as memory, memory.database.read() as connection:
-        for table, rows in ((conversations, 1), (messages, 2), (outbox, 1)):
-            assert (await connection.execute(select(func.count()).select_from(table))).scalar_one() == rows
-        assert (await connection.execute(select(conversations.c.turns))).scalar_one() == 1
+    async with open_memory(url) as memory:
+        assert await memory.database.read(rows_of_tables) == (1, 2, 1)
+        page = await memory.handlers.list_conversations(ListConversations(owner_id=ALICE))
+        assert [found.turns for found in page.conversations] == [1]
 
 
 async def test_concurrent_turns_of_one_conversation_are_all_counted(url: URL) -> None:
@@ -145,8 +150,21 @@ async def test_a_turn_that_cannot_be_kept_is_refused_and_leaves_nothing(
     assert [found.id for found in page.conversations] == ["c1"]
 
 
-async def test_a_turn_id_that_is_another_owners_is_not_found(memory: Memory) -> None:
-    await memory.handlers.store_turn(store_turn(1))
+async def test_an_answer_does_not_follow_a_question_into_another_conversation(memory: Memory) -> None:
+    await memory.handlers.store_user_message(store_user_message(1))
+
+    with pytest.raises(ParleyError) as told:
+        await memory.handlers.store_turn(store_turn(1, "elsewhere"))
+
+    assert told.value.code is ErrorCode.CONFLICT
+    assert [message.text for message in await memory.messages("c1")] == ["question 1"]
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_a_turn_id_that_is_another_owners_is_not_found(memory: Memory, is_answered: bool) -> None:
+    await memory.handlers.store_user_message(store_user_message(1))
+    if is_answered:
+        await memory.handlers.store_turn(store_turn(1))
     foreign = store_turn(1, "c2", "bob")
     stolen = foreign.seal.turn.model_copy(update={"turn_id": turn_of(1).turn_id})
     request = foreign.model_copy(update={"seal": foreign.seal.model_copy(update={"turn": stolen})})
