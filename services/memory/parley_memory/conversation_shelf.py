@@ -14,8 +14,7 @@ from parley_contracts.memory import (
     StoredMessage,
 )
 from parley_contracts.turns import TurnOutcome
-from sqlalchemy import Row, delete, func, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
 from parley_memory.cursor import PageCursor
 from parley_memory.database import Database
@@ -46,8 +45,7 @@ class ConversationShelf:
             cursor = PageCursor.decode(request.cursor)
             here = tuple_(column.updated_at_ms, column.id)
             query = query.where(here < tuple_(cursor.at_ms, cursor.row_id))
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
         page = rows[: request.limit]
         return ConversationList(
             conversations=tuple(_conversation(row) for row in page),
@@ -57,9 +55,11 @@ class ConversationShelf:
     async def read(self, request: ReadConversation) -> ConversationMessages:
         """Return a conversation with its latest messages, oldest first; `not_found` if it is not theirs."""
         owned = OwnedConversation(request.owner_id, request.conversation_id)
-        async with self._database.read() as connection:
-            conversation = _conversation(await owned.require(connection))
-            page = await self._turns(connection, request)
+
+        def read(connection: Connection) -> tuple[Conversation, _TurnPage]:
+            return _conversation(owned.require(connection)), self._turns(connection, request)
+
+        conversation, page = await self._database.read(read)
         found = tuple(message for turn in reversed(page.turns) for message in turn)
         return ConversationMessages(conversation=conversation, messages=found, next_cursor=page.next_cursor)
 
@@ -67,9 +67,9 @@ class ConversationShelf:
         """Give a conversation a title; `not_found` when it is not the owner's."""
         owned = OwnedConversation(request.owner_id, request.conversation_id)
 
-        async def rename(connection: AsyncConnection) -> None:
-            await owned.require(connection, for_update=True)
-            await connection.execute(
+        def rename(connection: Connection) -> None:
+            owned.require(connection, for_update=True)
+            connection.execute(
                 update(conversations)
                 .where(conversations.c.id == owned.id)
                 .values(title=request.title, is_renamed=True)
@@ -85,10 +85,10 @@ class ConversationShelf:
         """
         owned = OwnedConversation(request.owner_id, request.conversation_id)
 
-        async def remove(connection: AsyncConnection) -> None:
-            await owned.require(connection, for_update=True)
-            await connection.execute(delete(messages).where(messages.c.conversation_id == owned.id))
-            await connection.execute(
+        def remove(connection: Connection) -> None:
+            owned.require(connection, for_update=True)
+            connection.execute(delete(messages).where(messages.c.conversation_id == owned.id))
+            connection.execute(
                 update(conversations)
                 .where(conversations.c.id == owned.id)
                 .values(title="", turns=0, deleted_at_ms=time.time_ns() // 1_000_000)
@@ -99,10 +99,9 @@ class ConversationShelf:
     async def count(self) -> int:
         """Return how many conversations all owners have."""
         query = select(func.count()).select_from(conversations).where(conversations.c.deleted_at_ms.is_(None))
-        async with self._database.read() as connection:
-            return (await connection.execute(query)).scalar_one()
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one())
 
-    async def _turns(self, connection: AsyncConnection, request: ReadConversation) -> "_TurnPage":
+    def _turns(self, connection: Connection, request: ReadConversation) -> "_TurnPage":
         """Return the latest turns before the cursor."""
         column = messages.c
         query = (
@@ -116,8 +115,8 @@ class ConversationShelf:
             here = tuple_(column.turn_at_ms, column.turn_id)
             query = query.where(here < tuple_(cursor.at_ms, cursor.row_id))
         page = _TurnPage(request.limit, self._reply_bytes)
-        async with connection.stream(query) as rows:
-            async for row in rows:
+        with connection.execute(query) as rows:
+            for row in rows:
                 if not page.add(row):
                     break
         return page

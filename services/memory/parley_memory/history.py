@@ -2,18 +2,39 @@
 
 from parley_contracts.memory import History, ReadHistory
 from parley_contracts.turns import ChatMessage, TurnOutcome
-from sqlalchemy import Select, and_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import BigInteger, Connection, and_, bindparam, select, tuple_
 
 from parley_memory.database import Database
 from parley_memory.ownership import OwnedConversation
-from parley_memory.tables import messages
+from parley_memory.tables import StorableText, messages
 
 _PAIRS_AT_ONCE = 16
 _ANSWERED = (TurnOutcome.COMPLETED.value, TurnOutcome.CANCELLED.value)
 
 _question = messages.alias("question")
 _answer = messages.alias("answer")
+
+_LATEST_FIRST = (
+    select(_question.c.text, _answer.c.text)
+    .join(_answer, and_(_answer.c.turn_id == _question.c.turn_id, _answer.c.role == "assistant"))
+    .where(
+        _question.c.conversation_id == bindparam("of_conversation"),
+        _question.c.role == "user",
+        _answer.c.outcome.in_(_ANSWERED),
+        _answer.c.text != "",
+    )
+    .order_by(_question.c.turn_at_ms.desc(), _question.c.turn_id.desc())
+    .execution_options(yield_per=_PAIRS_AT_ONCE)
+)
+_LATEST_FIRST_BEFORE = _LATEST_FIRST.where(
+    tuple_(_question.c.turn_at_ms, _question.c.turn_id)
+    < tuple_(bindparam("before_ms", type_=BigInteger()), bindparam("before_id", type_=StorableText()))
+)
+_PLACE = select(messages.c.turn_at_ms, messages.c.turn_id).where(
+    messages.c.turn_id == bindparam("of_turn"),
+    messages.c.role == "user",
+    messages.c.conversation_id == bindparam("of_conversation"),
+)
 
 
 class HistoryReader:
@@ -31,58 +52,43 @@ class HistoryReader:
             ParleyError: `not_found` when the conversation is missing or another owner's.
         """
         owned = OwnedConversation(request.owner_id, request.conversation_id)
-        async with self._database.read() as connection:
-            await owned.require(connection)
-            query = await _turns_latest_first(connection, request)
-            pairs = await _take(connection, query, request.max_chars)
-        latest_last = reversed(pairs)
-        return History(messages=tuple(message for pair in latest_last for message in pair))
 
+        def read(connection: Connection) -> list[tuple[str, str]]:
+            owned.require(connection)
+            return _latest_that_fit(connection, request)
 
-async def _turns_latest_first(connection: AsyncConnection, request: ReadHistory) -> Select[str, str]:
-    place = tuple_(_question.c.turn_at_ms, _question.c.turn_id)
-    query = (
-        select(_question.c.text, _answer.c.text)
-        .join(_answer, and_(_answer.c.turn_id == _question.c.turn_id, _answer.c.role == "assistant"))
-        .where(
-            _question.c.conversation_id == request.conversation_id,
-            _question.c.role == "user",
-            _answer.c.outcome.in_(_ANSWERED),
-            _answer.c.text != "",
+        pairs = await self._database.read(read)
+        return History(
+            messages=tuple(
+                message
+                for question, answer in reversed(pairs)
+                for message in (
+                    ChatMessage(role="user", content=question),
+                    ChatMessage(role="assistant", content=answer),
+                )
+            )
         )
-        .order_by(_question.c.turn_at_ms.desc(), _question.c.turn_id.desc())
-        .execution_options(yield_per=_PAIRS_AT_ONCE)
-    )
-    before = await _place_of(connection, request)
-    return query if before is None else query.where(place < tuple_(*before))
 
 
-async def _place_of(connection: AsyncConnection, request: ReadHistory) -> tuple[int, str] | None:
-    """Return where `before_turn_id` stands; None when it is not asked or not stored here."""
-    if request.before_turn_id is None:
-        return None
-    found = await connection.execute(
-        select(messages.c.turn_at_ms, messages.c.turn_id).where(
-            messages.c.turn_id == request.before_turn_id,
-            messages.c.role == "user",
-            messages.c.conversation_id == request.conversation_id,
-        )
-    )
-    row = found.first()
-    return None if row is None else (row.turn_at_ms, row.turn_id)
-
-
-async def _take(
-    connection: AsyncConnection, query: Select[str, str], max_chars: int
-) -> list[tuple[ChatMessage, ChatMessage]]:
-    pairs: list[tuple[ChatMessage, ChatMessage]] = []
-    left_chars = max_chars
-    async with connection.stream(query) as rows:
-        async for question, answer in rows:
+def _latest_that_fit(connection: Connection, request: ReadHistory) -> list[tuple[str, str]]:
+    query, values = _LATEST_FIRST, {"of_conversation": request.conversation_id}
+    if place := _place_of(connection, request):
+        query, values = _LATEST_FIRST_BEFORE, {**values, **place}
+    pairs: list[tuple[str, str]] = []
+    left_chars = request.max_chars
+    with connection.execute(query, values) as rows:
+        for question, answer in rows:
             left_chars -= len(question) + len(answer)
             if left_chars < 0:
                 break
-            pairs.append(
-                (ChatMessage(role="user", content=question), ChatMessage(role="assistant", content=answer))
-            )
+            pairs.append((question, answer))
     return pairs
+
+
+def _place_of(connection: Connection, request: ReadHistory) -> dict[str, object] | None:
+    """Return where `before_turn_id` stands; None when it is not asked or not stored here."""
+    if request.before_turn_id is None:
+        return None
+    values = {"of_turn": request.before_turn_id, "of_conversation": request.conversation_id}
+    row = connection.execute(_PLACE, values).first()
+    return None if row is None else {"before_ms": row.turn_at_ms, "before_id": row.turn_id}

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Text, column, func, inspect, select, table
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from parley_memory.database import Database
+from parley_memory.engine import is_sqlite
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,13 +26,8 @@ _RETRY_S = 0.02
 
 async def migrate(database: Database, *, start_wait_s: float = 60.0) -> None:
     """Bring the tables to HEAD, whole or not at all; TimeoutError when another start keeps the lock."""
-
-    async def upgrade(connection: AsyncConnection) -> None:
-        await _lock_schema(database, connection)
-        await connection.run_sync(_upgrade)
-
     async with asyncio.timeout(start_wait_s), _start_lock(database):
-        await database.write(upgrade, within_s=start_wait_s)
+        await database.write(_upgrade, within_s=start_wait_s)
 
 
 def alembic_config(connection: Connection) -> "Config":
@@ -46,6 +41,8 @@ def alembic_config(connection: Connection) -> "Config":
 
 
 def _upgrade(connection: Connection) -> None:
+    if not is_sqlite(connection):
+        connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
     if _revision(connection) == HEAD:
         return
     from alembic import command  # noqa: PLC0415 - 0.3 s and 12 MB that an up-to-date start saves
@@ -57,11 +54,6 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.scalar(select(column("version_num", Text)).select_from(table(VERSION_TABLE)))
-
-
-async def _lock_schema(database: Database, connection: AsyncConnection) -> None:
-    if not database.is_sqlite:
-        await connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
 @asynccontextmanager

@@ -8,8 +8,7 @@ from parley_contracts import subjects
 from parley_contracts.memory import ConversationTurnCompleted
 from parley_contracts.model import WireModel
 from parley_contracts.turns import TurnOutcome
-from sqlalchemy import delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, delete, select
 
 from parley_memory.database import Database
 from parley_memory.metrics import MemoryMetrics
@@ -18,6 +17,8 @@ from parley_memory.tables import outbox
 log = logging.getLogger("parley.memory")
 
 _BATCH = 100
+_OLDEST = select(outbox).order_by(outbox.c.stored_at_ms, outbox.c.turn_id).limit(_BATCH)
+_FORGET = delete(outbox).where(outbox.c.turn_id.in_(bindparam("turn_ids", expanding=True)))
 
 
 class EventBus(Protocol):
@@ -76,21 +77,23 @@ class Outbox:
     async def drain(self) -> None:
         """Publish what waits, oldest first; raises what the bus or the database raises."""
         while events := await self._waiting():
-            published: list[str] = []
-            try:
-                for event in events:
-                    message_id = f"{event.turn_id}:stored"
-                    await self._bus.publish_event(
-                        subjects.CONVERSATION_TURN_COMPLETED, event, message_id=message_id
-                    )
-                    published.append(event.turn_id)
-            finally:
-                await self._forget(published)
+            await self._publish(events)
+            if len(events) < _BATCH:  # whoever has stored one meanwhile has woken this up again
+                return
+
+    async def _publish(self, events: list[ConversationTurnCompleted]) -> None:
+        published: list[str] = []
+        try:
+            for event in events:
+                await self._bus.publish_event(
+                    subjects.CONVERSATION_TURN_COMPLETED, event, message_id=f"{event.turn_id}:stored"
+                )
+                published.append(event.turn_id)
+        finally:
+            await self._forget(published)
 
     async def _waiting(self) -> list[ConversationTurnCompleted]:
-        query = select(outbox).order_by(outbox.c.stored_at_ms, outbox.c.turn_id).limit(_BATCH)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.read(lambda connection: connection.execute(_OLDEST).all())
         return [
             ConversationTurnCompleted(
                 owner_id=row.owner_id,
@@ -106,8 +109,8 @@ class Outbox:
         if not turn_ids:
             return
 
-        async def forget(connection: AsyncConnection) -> None:
-            await connection.execute(delete(outbox).where(outbox.c.turn_id.in_(turn_ids)))
+        def forget(connection: Connection) -> None:
+            connection.execute(_FORGET, {"turn_ids": turn_ids})
 
         await self._database.write(forget)
         self._metrics.events_published.inc(len(turn_ids))

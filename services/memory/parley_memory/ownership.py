@@ -3,13 +3,26 @@
 from dataclasses import dataclass
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from sqlalchemy import select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.engine import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from parley_memory.tables import conversations
 
 MAX_ID_CHARS = 128
+
+_FIND = select(
+    conversations.c.id,
+    conversations.c.title,
+    conversations.c.is_renamed,
+    conversations.c.turns,
+    conversations.c.created_at_ms,
+    conversations.c.updated_at_ms,
+).where(
+    conversations.c.id == bindparam("of_conversation"),
+    conversations.c.owner_id == bindparam("of_owner"),
+    conversations.c.deleted_at_ms.is_(None),
+)
+_FIND_AND_LOCK = _FIND.with_for_update()
 
 
 def conversation_not_found() -> ParleyError:
@@ -33,8 +46,8 @@ class OwnedConversation:
                 field="conversation_id",
             )
 
-    async def require(
-        self, connection: AsyncConnection, *, for_update: bool = False
+    def require(
+        self, connection: Connection, *, for_update: bool = False
     ) -> Row[str, str, bool, int, int, int]:
         """Return the conversation's row (id, title, is_renamed, turns, created_at_ms, updated_at_ms).
 
@@ -45,19 +58,8 @@ class OwnedConversation:
         Raises:
             ParleyError: `not_found` when it is missing, deleted or another owner's.
         """
-        query = select(
-            conversations.c.id,
-            conversations.c.title,
-            conversations.c.is_renamed,
-            conversations.c.turns,
-            conversations.c.created_at_ms,
-            conversations.c.updated_at_ms,
-        ).where(
-            conversations.c.id == self.id,
-            conversations.c.owner_id == self.owner_id,
-            conversations.c.deleted_at_ms.is_(None),
-        )
-        found = (await connection.execute(query.with_for_update() if for_update else query)).first()
+        query = _FIND_AND_LOCK if for_update else _FIND
+        found = connection.execute(query, {"of_conversation": self.id, "of_owner": self.owner_id}).first()
         if found is None:
             raise conversation_not_found()
         return found

@@ -3,11 +3,18 @@
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import ReadTurn, StoredTurn
 from parley_contracts.turns import TurnOutcome
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from parley_memory.database import Database
 from parley_memory.tables import messages
 from parley_memory.turn_store import CITATIONS
+
+_column = messages.c
+_FIND_ANSWER = select(_column.conversation_id, _column.outcome, _column.text, _column.citations).where(
+    _column.turn_id == bindparam("of_turn"),
+    _column.role == "assistant",
+    _column.owner_id == bindparam("of_owner"),
+)
 
 
 class TurnReader:
@@ -22,14 +29,8 @@ class TurnReader:
         Raises:
             ParleyError: `not_found` when it is another owner's, deleted, or has no answer.
         """
-        column = messages.c
-        query = select(column.conversation_id, column.outcome, column.text, column.citations).where(
-            column.turn_id == request.turn_id,
-            column.role == "assistant",
-            column.owner_id == request.owner_id,
-        )
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
+        values = {"of_turn": request.turn_id, "of_owner": request.owner_id}
+        row = await self._database.read(lambda connection: connection.execute(_FIND_ANSWER, values).first())
         if row is None or row.outcome is None:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
         return StoredTurn(

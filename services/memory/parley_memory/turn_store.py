@@ -1,7 +1,6 @@
 """Writes turns, each message exactly once: its key is the turn's id on the bus and its role."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from parley_contracts.citations import Citation
@@ -9,13 +8,12 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import StoreTurn, StoreUserMessage
 from parley_contracts.turns import TurnRef
 from pydantic import TypeAdapter
-from sqlalchemy import case, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from parley_memory.database import Database
 from parley_memory.ownership import OwnedConversation, conversation_not_found
-from parley_memory.tables import StorableText, conversations, messages, outbox
 from parley_memory.title import title_of
+from parley_memory.turn_statements import COUNT_TURN, FIND_QUESTION, TurnStatements
 
 CITATIONS: TypeAdapter[tuple[Citation, ...]] = TypeAdapter(tuple[Citation, ...])
 
@@ -35,6 +33,7 @@ class TurnStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._statements = TurnStatements(database.insert)
 
     async def store_user_message(self, request: StoreUserMessage) -> bool:
         """Keep what the user wrote; return whether it is new.
@@ -47,9 +46,9 @@ class TurnStore:
         _require_own(request.turn, conversation)
         question = _Question(request.turn, conversation, request.text, request.created_at_ms)
 
-        async def store(connection: AsyncConnection) -> bool:
-            await self._open_conversation(connection, question)
-            return await self._store_question(connection, question)
+        def store(connection: Connection) -> bool:
+            self._open_conversation(connection, question, latest_ms=question.at_ms)
+            return self._store_question(connection, question)
 
         return await self._database.write(store)
 
@@ -68,32 +67,32 @@ class TurnStore:
         _require_own(seal.turn, conversation)
         question = _Question(seal.turn, conversation, seal.user_text, seal.accepted_at_ms)
 
-        async def store(connection: AsyncConnection) -> bool:
-            await self._open_conversation(connection, question)
-            await self._store_question(connection, question)
-            is_new = await self._store_answer(connection, request)
+        def store(connection: Connection) -> bool:
+            self._open_conversation(connection, question, latest_ms=seal.sealed_at_ms)
+            is_new = self._store_answer(connection, request)
+            if not is_new:  # it is a repeat, or its question is not there yet
+                self._store_question(connection, question)
+                is_new = self._store_answer(connection, request)
             if is_new:
-                await self._write_event(connection, request)
+                self._write_event(connection, request)
             return is_new
 
         return await self._database.write(store)
 
-    async def _open_conversation(self, connection: AsyncConnection, question: _Question) -> None:
-        # The insert waits for another transaction that opens the same conversation, and the row stays
-        # locked from here on, so that stores and a deletion of one conversation follow one another.
-        insert = self._database.insert(conversations).values(
-            id=question.conversation.id,
-            owner_id=question.conversation.owner_id,
-            title=title_of(question.text),
-            is_renamed=False,
-            turns=0,
-            created_at_ms=question.at_ms,
-            updated_at_ms=question.at_ms,
-        )
-        await connection.execute(insert.on_conflict_do_nothing())
-        await question.conversation.require(connection, for_update=True)
+    def _open_conversation(self, connection: Connection, question: _Question, *, latest_ms: int) -> None:
+        values = {
+            "id": question.conversation.id,
+            "owner_id": question.conversation.owner_id,
+            "title": title_of(question.text),
+            "is_renamed": False,
+            "turns": 0,
+            "created_at_ms": question.at_ms,
+            "updated_at_ms": latest_ms,
+        }
+        if connection.execute(self._statements.open_conversation, values).first() is None:
+            raise conversation_not_found()
 
-    async def _store_question(self, connection: AsyncConnection, question: _Question) -> bool:
+    def _store_question(self, connection: Connection, question: _Question) -> bool:
         values = {
             "turn_id": question.turn.turn_id,
             "role": "user",
@@ -104,54 +103,40 @@ class TurnStore:
             "text": question.text,
             "created_at_ms": question.at_ms,
         }
-        if not await self._insert_message(connection, values):
-            await _require_same_place(connection, question)
+        if connection.execute(self._statements.insert_question, values).first() is None:
+            _require_same_place(connection, question)
             return False
-        await _count_turn(connection, question)
-        return True
-
-    async def _store_answer(self, connection: AsyncConnection, request: StoreTurn) -> bool:
-        seal = request.seal
-        turn_at_ms = select(messages.c.turn_at_ms).where(
-            messages.c.turn_id == seal.turn.turn_id, messages.c.role == "user"
-        )
-        values = {
-            "turn_id": seal.turn.turn_id,
-            "role": "assistant",
-            "conversation_id": seal.conversation_id,
-            "owner_id": request.owner_id,
-            "client_turn_id": seal.turn.client_turn_id,
-            "turn_at_ms": turn_at_ms.scalar_subquery(),
-            "text": seal.text,
-            "outcome": seal.outcome.value,
-            "citations": CITATIONS.dump_json(seal.citations).decode() if seal.citations else None,
-            "model": seal.model,
-            "created_at_ms": seal.sealed_at_ms,
+        counted = {
+            "of_conversation": question.conversation.id,
+            "at_ms": question.at_ms,
+            "first_words": title_of(question.text),
         }
-        if not await self._insert_message(connection, values):
-            return False
-        await connection.execute(
-            update(conversations)
-            .where(
-                conversations.c.id == seal.conversation_id, conversations.c.updated_at_ms < seal.sealed_at_ms
-            )
-            .values(updated_at_ms=seal.sealed_at_ms)
-        )
+        connection.execute(COUNT_TURN, counted)
         return True
 
-    async def _insert_message(self, connection: AsyncConnection, values: Mapping[str, object]) -> bool:
-        insert = self._database.insert(messages).values(values).on_conflict_do_nothing()
-        return (await connection.execute(insert.returning(messages.c.turn_id))).first() is not None
+    def _store_answer(self, connection: Connection, request: StoreTurn) -> bool:
+        seal = request.seal
+        values = {
+            "of_turn": seal.turn.turn_id,
+            "of_owner": request.owner_id,
+            "of_conversation": seal.conversation_id,
+            "answer_text": seal.text,
+            "answer_outcome": seal.outcome.value,
+            "answer_citations": CITATIONS.dump_json(seal.citations).decode() if seal.citations else None,
+            "answer_model": seal.model,
+            "at_ms": seal.sealed_at_ms,
+        }
+        return connection.execute(self._statements.insert_answer, values).first() is not None
 
-    async def _write_event(self, connection: AsyncConnection, request: StoreTurn) -> None:
-        insert = self._database.insert(outbox).values(
-            turn_id=request.seal.turn.turn_id,
-            owner_id=request.owner_id,
-            conversation_id=request.seal.conversation_id,
-            outcome=request.seal.outcome.value,
-            stored_at_ms=time.time_ns() // 1_000_000,
-        )
-        await connection.execute(insert.on_conflict_do_nothing())
+    def _write_event(self, connection: Connection, request: StoreTurn) -> None:
+        values = {
+            "turn_id": request.seal.turn.turn_id,
+            "owner_id": request.owner_id,
+            "conversation_id": request.seal.conversation_id,
+            "outcome": request.seal.outcome.value,
+            "stored_at_ms": time.time_ns() // 1_000_000,
+        }
+        connection.execute(self._statements.insert_event, values)
 
 
 def _require_own(turn: TurnRef, conversation: OwnedConversation) -> None:
@@ -160,37 +145,11 @@ def _require_own(turn: TurnRef, conversation: OwnedConversation) -> None:
     conversation.require_storable()
 
 
-async def _require_same_place(connection: AsyncConnection, question: _Question) -> None:
-    found = await connection.execute(
-        select(messages.c.owner_id, messages.c.conversation_id).where(
-            messages.c.turn_id == question.turn.turn_id, messages.c.role == "user"
-        )
-    )
-    owner_id, conversation_id = found.one()
+def _require_same_place(connection: Connection, question: _Question) -> None:
+    owner_id, conversation_id = connection.execute(FIND_QUESTION, {"of_turn": question.turn.turn_id}).one()
     if owner_id != question.conversation.owner_id:
         raise conversation_not_found()
     if conversation_id != question.conversation.id:
         raise ParleyError(
             ErrorCode.CONFLICT, "The turn stands in another conversation.", field="conversation_id"
         )
-
-
-async def _count_turn(connection: AsyncConnection, question: _Question) -> None:
-    # A turn may be stored after a later one; the title follows the earliest question until it is given.
-    column = conversations.c
-    is_first = column.created_at_ms > question.at_ms
-    await connection.execute(
-        update(conversations)
-        .where(column.id == question.conversation.id)
-        .values(
-            turns=column.turns + 1,
-            title=case(
-                (is_first & column.is_renamed.is_(False), literal(title_of(question.text), StorableText())),
-                else_=column.title,
-            ),
-            created_at_ms=case((is_first, question.at_ms), else_=column.created_at_ms),
-            updated_at_ms=case(
-                (column.updated_at_ms < question.at_ms, question.at_ms), else_=column.updated_at_ms
-            ),
-        )
-    )
