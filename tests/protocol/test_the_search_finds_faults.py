@@ -198,13 +198,13 @@ def a_worker_keeps_what_his_model_cannot_continue(patch: pytest.MonkeyPatch) -> 
 
     async def broken(self: Generation, writer: TurnWriter, standing: TurnLog, **rest: Any) -> None:
         # The model is asked as ever, and its answer is put behind the text that stands.
-        opening = self._opening
+        opening = self._epoch_started
 
         def keeping(seq: int, *, follows: int, keep_chars: int) -> bytes:
             self._parts = [standing.text]
             return opening(seq, follows=follows, keep_chars=len(standing.text))
 
-        patch.setattr(self, "_opening", keeping)
+        patch.setattr(self, "_epoch_started", keeping)
         await write(self, writer, standing, **rest)
 
     patch.setattr(Generation, "write", broken)

@@ -42,7 +42,7 @@ def frames(bus: MemoryBus, turn_id: str) -> list[tuple[str, bytes]]:
     ]
 
 
-def knew_it_was_finished(bus: MemoryBus, turn_id: str, epoch: int) -> bool:
+def _knew_it_was_finished(bus: MemoryBus, turn_id: str, epoch: int) -> bool:
     """Return whether a whole answer stood in what the writer of an epoch says that it follows."""
     last_seq, finished_seq, follows = 0, 0, 0
     for _, frame in frames(bus, turn_id):
@@ -61,6 +61,12 @@ def knew_it_was_finished(bus: MemoryBus, turn_id: str, epoch: int) -> bool:
 def violations(cluster: "Cluster") -> list[str]:
     """Return what is not as the protocol promises, when everything has come to rest."""
     found = [*cluster.faults]
+    # A worker asks the model before it opens its epoch, so only now can be said what it knew.
+    found += [
+        f"model asked again for {turn.client_turn_id}, whose answer is finished"
+        for turn, epoch in cluster.model_calls
+        if _knew_it_was_finished(cluster.network.bus, turn.turn_id, epoch)
+    ]
     for client_turn_id in cluster.asked:
         found += _turn_faults(cluster, client_turn_id)
     for viewer in cluster.viewers:

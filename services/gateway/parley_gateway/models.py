@@ -14,6 +14,10 @@ USABLE_S = 30.0
 
 ASK_TIMEOUT_S = 2.0
 RETRY_S = 1.0
+FIRST_S = 2.0
+"""How long a turn that names its model waits for the first word of any: all may have started just now."""
+
+FIRST_RETRY_S = 0.1
 DEFAULT_CONTEXT_TOKENS = 8192
 FALLBACK = ModelInfo(
     id="extractive", pool="extractive", context_tokens=DEFAULT_CONTEXT_TOKENS, owned_by="parley"
@@ -46,6 +50,13 @@ class Models:
                     await self._ask()
         return self._known
 
+    async def _first_told(self) -> tuple[ModelInfo, ...]:
+        until_s = time.monotonic() + FIRST_S
+        while True:
+            if await self.list() or time.monotonic() > until_s:
+                return self._known
+            await asyncio.sleep(FIRST_RETRY_S)
+
     @property
     def pools(self) -> frozenset[str]:
         """The worker pools of the models that were told of."""
@@ -64,7 +75,7 @@ class Models:
             )
         except ParleyError:
             # Not asked again at once: everybody who starts a turn would wait for it in turn.
-            self._asked_s = time.monotonic() - FRESH_S + RETRY_S
+            self._asked_s = time.monotonic() - FRESH_S + (RETRY_S if self._known else FIRST_RETRY_S)
             return
         self._known, self._asked_s = found.models, time.monotonic()
 
@@ -83,6 +94,8 @@ class Models:
             self._wanted.set()
         if model_id is None:
             return models[0] if models else FALLBACK
+        if not models and model_id != FALLBACK.id:
+            models = await self._first_told()
         for model in models:
             if model.id == model_id:
                 return model

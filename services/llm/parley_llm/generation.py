@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ from parley_messaging import Bus
 from parley_messaging.message_headers import now_ms
 from parley_messaging.stops import Stops
 from parley_messaging.turn_log import TurnLog
-from parley_messaging.turn_writer import TurnWriter
+from parley_messaging.turn_writer import Encode, TurnWriter
 from pydantic_core import to_json
 
 from parley_llm.catalogue import Catalogue
@@ -45,6 +45,27 @@ class Ending:
     usage: TokenUsage = field(default_factory=TokenUsage)
     error: ParleyError | None = None
     degraded: tuple[str, ...] = ()
+
+
+class _Opening:
+    """What an epoch begins with: written once, before anything else, by whoever comes first."""
+
+    def __init__(self, writer: TurnWriter, frames: Sequence[Encode]) -> None:
+        self._writer = writer
+        self._frames = frames
+        self._first_seq = writer.seq
+        self._writing = asyncio.Lock()
+
+    @property
+    def is_written(self) -> bool:
+        """Whether all of it is appended."""
+        return self._writer.seq - self._first_seq >= len(self._frames)
+
+    async def write(self) -> None:
+        """Append what is not appended yet: a stop may have broken off an earlier call."""
+        async with self._writing:
+            while not self.is_written:
+                await self._writer.append(self._frames[self._writer.seq - self._first_seq])
 
 
 class Generation:
@@ -72,10 +93,7 @@ class Generation:
         model = self._resolve()
         written = standing.text if model is not None and model.can_continue else ""
         self._parts = [written] if written else []
-        opening = partial(self._opening, follows=standing.last_seq, keep_chars=len(written))
-        await writer.append(opening)
-        if not self._job.last_seq and standing.context is None:
-            await self._write_context(writer)
+        opening = self._opening(writer, standing, len(written))
         if is_cancelled:
             ending = Ending(self._job.model, "cancelled")
         elif is_given_up:
@@ -83,23 +101,25 @@ class Generation:
         elif model is None:
             ending = _failed(self._job.model, ErrorCode.MODEL_NOT_FOUND, "There is no such model.")
         else:
-            ending = await self._stream(writer, model, written)
+            ending = await self._stream(writer, model, written, opening)
+        await opening.write()
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
     async def repeat_end(self, writer: TurnWriter, follows: int, finished: GenerationFinished) -> None:
         """End this epoch as an earlier one has ended: a finished answer is not asked for again."""
-        await writer.append(partial(self._opening, follows=follows, keep_chars=len(finished.text)))
+        await writer.append(partial(self._epoch_started, follows=follows, keep_chars=len(finished.text)))
         await writer.append_settled(
             lambda seq: encode_event(finished.model_copy(update={"seq": seq})), timeout_s=END_STORED_S
         )
 
-    async def _write_context(self, writer: TurnWriter) -> None:
-        """Say in place of the runner that nothing had to be gathered, and that the model is asked."""
-        turn_id = self._job.turn.client_turn_id
-        await writer.append(lambda seq: encode_event(ContextReady(seq=seq, turn_id=turn_id)))
-        await writer.append(
-            lambda seq: encode_event(StageChanged(seq=seq, turn_id=turn_id, stage="generating"))
-        )
+    def _opening(self, writer: TurnWriter, standing: TurnLog, keep_chars: int) -> _Opening:
+        frames: list[Encode] = [
+            partial(self._epoch_started, follows=standing.last_seq, keep_chars=keep_chars)
+        ]
+        if not self._job.last_seq and standing.context is None:
+            # In place of the runner, which had nothing to gather.
+            frames += [self._context_ready, self._generating]
+        return _Opening(writer, frames)
 
     def _resolve(self) -> LanguageModel | None:
         try:
@@ -107,13 +127,15 @@ class Generation:
         except ParleyError:
             return None
 
-    async def _stream(self, writer: TurnWriter, model: LanguageModel, written: str) -> Ending:
+    async def _stream(
+        self, writer: TurnWriter, model: LanguageModel, written: str, opening: _Opening
+    ) -> Ending:
         ending = Ending(self._job.model)
         left_s = max(0.0, (self._job.deadline_ms - now_ms()) / 1000)
         try:
             async with asyncio.timeout(left_s) as clock:
                 with self._stops.expiring(self._job.turn.turn_id, clock):
-                    await self._copy(writer, model, written, ending)
+                    await self._copy(writer, model, written, ending, opening)
         except TimeoutError:
             if not self._stops.is_stopped(self._job.turn.turn_id):
                 return _failed(self._job.model, ErrorCode.TIMEOUT, "The answer took longer than allowed.")
@@ -122,7 +144,7 @@ class Generation:
             fallback = self._fallback(error, model)
             if fallback is None:
                 return Ending(self._job.model, "error", ending.usage, error)
-            ending = await self._stream(writer, fallback, "")
+            ending = await self._stream(writer, fallback, "", opening)
             ending.degraded = ("model", *ending.degraded)
         except Exception:
             log.exception("model failed", extra={"model": self._job.model})
@@ -137,8 +159,12 @@ class Generation:
         log.warning("model is away; quoting instead", extra={"model": self._job.model})
         return last
 
-    async def _copy(self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending) -> None:
+    async def _copy(
+        self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: _Opening
+    ) -> None:
         async def send(text: str) -> None:
+            if not opening.is_written:
+                await opening.write()
             await writer.append(lambda seq: text_delta_frame(self._turn_id_json, seq, text))
             # The answer is what stands in the log: a delta that found no room there is no part of it.
             self._parts.append(text)
@@ -146,13 +172,23 @@ class Generation:
         try:
             async with asyncio.TaskGroup() as tasks:
                 window = DeltaWindow(send, self._window_ms, tasks)
-                await _pour(model.generate(self._job, written=written), window, ending)
+                pouring = tasks.create_task(_pour(model.generate(self._job, written=written), window, ending))
+                # The model is asked before the log is opened: it takes longer than that to begin.
+                await asyncio.sleep(0)
+                await opening.write()
+                await pouring
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
-    def _opening(self, seq: int, *, follows: int, keep_chars: int) -> bytes:
+    def _epoch_started(self, seq: int, *, follows: int, keep_chars: int) -> bytes:
         turn_id = self._job.turn.client_turn_id
         return encode_event(EpochStarted(seq=seq, follows=follows, turn_id=turn_id, keep_chars=keep_chars))
+
+    def _context_ready(self, seq: int) -> bytes:
+        return encode_event(ContextReady(seq=seq, turn_id=self._job.turn.client_turn_id))
+
+    def _generating(self, seq: int) -> bytes:
+        return encode_event(StageChanged(seq=seq, turn_id=self._job.turn.client_turn_id, stage="generating"))
 
     def _end(self, seq: int, *, ending: Ending) -> bytes:
         return encode_event(

@@ -105,6 +105,20 @@ async def test_models_that_do_not_answer_are_not_waited_for_by_everybody(bus: Bu
     assert caught.value.code is ErrorCode.UNAVAILABLE
 
 
+async def test_a_turn_that_names_its_model_waits_a_moment_for_the_first_word_of_any(bus: Bus) -> None:
+    model = ModelInfo(id="ollama/m", pool="ollama", context_tokens=4096, owned_by="test")
+    is_away = [True]
+
+    async def tell(_: ListModels) -> ModelList:
+        if is_away and is_away.pop():
+            raise ParleyError(ErrorCode.UNAVAILABLE, "away")
+        return ModelList(models=(model,))
+
+    bus.answer(subjects.LLM_MODELS, ListModels, tell)
+    await bus.start()
+    assert await Models(bus).choose(model.id) == model
+
+
 async def test_a_turn_goes_by_the_models_last_told_of_and_has_them_asked_again_behind_its_back(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

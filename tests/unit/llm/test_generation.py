@@ -223,6 +223,22 @@ async def test_an_answer_whose_runner_wrote_nothing_begins_with_its_context() ->
         assert stage == StageChanged(seq=3_000_002, turn_id="c1", stage="generating")
 
 
+async def test_a_model_is_asked_before_the_log_is_opened_and_writes_behind_the_opening() -> None:
+    stored_at_call: list[int] = []
+
+    class Asked(Scripted):
+        async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
+            stored_at_call.append(len(await desk.events()))
+            async for chunk in super().generate(job, written=written):
+                yield chunk
+
+    async with writing(Asked()) as desk:
+        await desk.write(last_seq=0)
+        events = await desk.events()
+    assert stored_at_call == [0]
+    assert [type(event) for event in events[:4]] == [EpochStarted, ContextReady, StageChanged, TextDelta]
+
+
 async def test_a_context_that_an_earlier_worker_wrote_is_not_written_again() -> None:
     context = ContextReady(seq=2_000_001, turn_id="c1")
     standing = TurnLog(last_seq=2_000_003, parts=["one "], context=context)
