@@ -53,6 +53,7 @@ class Sweep:
         readers: The gateways that the reader connects to, one after the other when a socket ends.
         places: How many places a small run looks at.
         lanes: How many stacks share the places of a full one.
+        gathers: Whether the turns go on with a conversation; such as open one have nothing to gather.
     """
 
     victim: str
@@ -61,6 +62,7 @@ class Sweep:
     readers: tuple[int, ...] = (ALIVE,)
     places: int = 2
     lanes: int = 1
+    gathers: bool = True
 
     @property
     def gateways(self) -> int:
@@ -153,9 +155,11 @@ class Lane:
         victim = self._stack.processes[self._sweep.victim].instance
         self._tap.arm(death.place, self._kill, withholds=death.withholds)
         await self._watch(view, death, told)
+        # As in the runs of kills: one that was made beside a claim and ended unwritten with it is no answer.
+        written = [call for call in self._upstream.calls if call.number not in self._upstream.unwritten]
         outcome = Outcome(
             messages=await self._stored(view),
-            calls=[call for call in self._upstream.calls if call.number > calls],
+            calls=[call for call in written if call.number > calls],
             told=await self._streams.told() - told,
             answer=self._answer(view.text),
         )
@@ -168,7 +172,7 @@ class Lane:
             "text": QUESTION,
             "model": self._sweep.model,
             "collections": [],
-            "conversation_id": self._conversation or None,
+            "conversation_id": (self._conversation or None) if self._sweep.gathers else None,
         }
 
     def _kill(self) -> None:

@@ -28,6 +28,8 @@ FULL = (
     Sweep("llm-0", "llm-1", lanes=2),
     Sweep("llm-0", "llm-0"),
     Sweep("llm-0", "llm-1", EXTRACTIVE),
+    Sweep("gateway-1", "gateway-0", lanes=2, gathers=False),
+    Sweep("llm-0", "llm-1", lanes=2, gathers=False),
     Sweep("memory", "memory"),
 )
 
@@ -69,6 +71,7 @@ class Swept:
         pauses = [death.worst_pause_s for death in killed]
         return (
             f"{self.sweep.victim:<10} {self.sweep.taker:<10} {self.readers:<8} {self.sweep.model[:6]:<7}"
+            f"{'yes' if self.sweep.gathers else 'no':<8}"
             f"{self.messages:>4}{len(self.deaths):>6}{len(killed):>7}"
             f"{sum(death.terminals for death in self.deaths):>11}"
             f"{sum(death.stored for death in self.deaths):>8}{sum(death.gaps for death in self.deaths):>6}"
@@ -78,8 +81,8 @@ class Swept:
 
 
 HEAD = (
-    f"{'victim':<10} {'taken by':<10} {'readers':<8} {'model':<7}{'K':>4}{'runs':>6}{'kills':>7}"
-    f"{'terminals':>11}{'stored':>8}{'gaps':>6}{'repeats':>9}{'calls':>7}{'pause':>11}{'faults':>8}"
+    f"{'victim':<10} {'taken by':<10} {'readers':<8} {'model':<7}{'gathers':<8}{'K':>4}{'runs':>6}"
+    f"{'kills':>7}{'terminals':>11}{'stored':>8}{'gaps':>6}{'repeats':>9}{'calls':>7}{'pause':>11}{'faults':>8}"
 )
 LEGEND = """K: bus messages of the victim in one turn. runs: one for each message that it dies behind, or just
 before. kills: runs that got as far. terminals: one a run; stored: messages, two a run; gaps,

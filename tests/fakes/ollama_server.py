@@ -48,7 +48,6 @@ class OllamaFake(StreamStats):
         super().__init__()
         self.requests: deque[dict[str, Any]] = deque(maxlen=256)
         self.callers: set[tuple[str, int]] = set()
-        self.callers: set[tuple[str, int]] = set()
         self.calls: deque[Call] = deque(maxlen=10_000)
         self.models: tuple[str, ...] = LISTED
         self.url = ""

@@ -37,11 +37,14 @@ class CountingModel:
 
     async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
         self.on_call(job)
+        # What is aborted before it has written is no second answer.
+        await asyncio.sleep(self.gap_s)
         self.calls.append(job.turn.turn_id)
         call = len(self.calls)
         self.prefixes[call] = written
         for number in range(written.count(" "), PIECES):
-            await asyncio.sleep(self.gap_s)
+            if number > written.count(" "):
+                await asyncio.sleep(self.gap_s)
             yield TextChunk(f"{job.question}-{call}.{number}{MARK}")
         yield FinalChunk(TokenUsage(prompt_tokens=1, completion_tokens=PIECES), "stop")
 

@@ -40,8 +40,8 @@ WAKES_IN_TIME = [
 
 END_BEFORE_REPEATS = [
     (
-        Plan("llm-1", 6, Lose()),
-        Plan("llm-1", 7, Delay()),
+        Plan("llm-1", 5, Lose()),
+        Plan("llm-1", 6, Delay()),
         Plan("llm-1", 13, Lose()),
         Plan("gateway-2", k, Lose()),
     )

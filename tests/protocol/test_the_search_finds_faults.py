@@ -48,8 +48,10 @@ Break = Callable[[pytest.MonkeyPatch], None]
 def a_fenced_worker_acknowledges(patch: pytest.MonkeyPatch) -> None:
     write = GenerationWorker._write
 
-    async def broken(self: GenerationWorker, job: GenerateJob, epoch: int) -> JobOutcome:
-        await write(self, job, epoch)
+    async def broken(
+        self: GenerationWorker, job: GenerateJob, generation: Generation, epoch: int
+    ) -> JobOutcome:
+        await write(self, job, generation, epoch)
         return JobOutcome.DONE
 
     patch.setattr(GenerationWorker, "_write", broken)

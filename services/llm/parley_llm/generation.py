@@ -28,6 +28,7 @@ from pydantic_core import to_json
 
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
+from parley_llm.early_answer import EarlyAnswer
 from parley_llm.language_model import Chunk, LanguageModel, TextChunk
 
 log = logging.getLogger("parley.llm")
@@ -81,6 +82,18 @@ class Generation:
         self._window_ms = window_ms
         self._turn_id_json = to_json(job.turn.client_turn_id)
         self._parts: list[str] = []
+        self._early: EarlyAnswer | None = None
+
+    def ask_early(self, tasks: asyncio.TaskGroup) -> None:
+        """Ask the model before the pen is won; to be followed by `drop_early`, used or not."""
+        if (model := self._resolve()) is not None:
+            self._early = EarlyAnswer(model.generate(self._job), tasks)
+
+    async def drop_early(self) -> None:
+        """Abort a call that was made early and that nobody has use for."""
+        if self._early is not None:
+            await self._early.drop()
+            self._early = None
 
     async def write(
         self, writer: TurnWriter, standing: TurnLog, *, is_cancelled: bool, is_given_up: bool = False
@@ -172,7 +185,9 @@ class Generation:
         try:
             async with asyncio.TaskGroup() as tasks:
                 window = DeltaWindow(send, self._window_ms, tasks)
-                pouring = tasks.create_task(_pour(model.generate(self._job, written=written), window, ending))
+                early, self._early = None if written else self._early, None
+                chunks = early.chunks if early else model.generate(self._job, written=written)
+                pouring = tasks.create_task(_pour(chunks, early, window, ending))
                 # The model is asked before the log is opened: it takes longer than that to begin.
                 await asyncio.sleep(0)
                 await opening.write()
@@ -206,15 +221,23 @@ class Generation:
         )
 
 
-async def _pour(answer: AsyncGenerator[Chunk, None], window: DeltaWindow, ending: Ending) -> None:
+async def _pour(
+    answer: AsyncGenerator[Chunk, None], early: EarlyAnswer | None, window: DeltaWindow, ending: Ending
+) -> None:
     """Pass an answer on; what was written is sent also when the model is stopped or fails."""
+
+    async def take(chunk: Chunk) -> None:
+        if isinstance(chunk, TextChunk):
+            await window.add(chunk.text)
+        else:
+            ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
+
     async with aclosing(answer) as chunks:
         try:
+            if early is not None:
+                await take(await early.first())
             async for chunk in chunks:
-                if isinstance(chunk, TextChunk):
-                    await window.add(chunk.text)
-                else:
-                    ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
+                await take(chunk)
         finally:
             async with asyncio.timeout(END_STORED_S):
                 await window.flush()

@@ -9,6 +9,7 @@ from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import PenClaim, PenRole
 from parley_messaging import Bus, JobOutcome, QueuedJob
 from parley_messaging.holds import Holds
+from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.stops import Stops
 from parley_messaging.turn_log import TurnLog, read_turn_log
@@ -21,6 +22,9 @@ log = logging.getLogger("parley.llm")
 
 MAX_WORKERS = 5
 """An answer that this many workers have begun since its runner asked is not tried again."""
+
+EARLY_MS = 20
+"""So young a turn's model is asked while the pen is claimed."""
 
 NewGeneration = Callable[[GenerateJob], Generation]
 
@@ -54,13 +58,20 @@ class GenerationWorker:
         except ValidationError:
             log.exception("generate job cannot be read and is dropped")
             return JobOutcome.DONE
+        generation = self._new_generation(job)
         with self._stops.following(job.turn.turn_id), self._holds.hold(job.turn.turn_id):
-            claimed = await self._claim_and_look(job)
-            if isinstance(claimed, JobOutcome):
-                return claimed
-            return await self._write(job, claimed)
+            async with asyncio.TaskGroup() as tasks:
+                if delivery.deliveries == 1 and _is_new(job):
+                    generation.ask_early(tasks)
+                try:
+                    claimed = await self._claim_and_look(job)
+                    if isinstance(claimed, JobOutcome):
+                        return claimed
+                    return await self._write(job, generation, claimed)
+                finally:
+                    await generation.drop_early()
 
-    async def _write(self, job: GenerateJob, epoch: int) -> JobOutcome:
+    async def _write(self, job: GenerateJob, generation: Generation, epoch: int) -> JobOutcome:
         turn = job.turn
         standing = TurnLog()
         if epoch > job.base_slot + 1:
@@ -68,7 +79,6 @@ class GenerationWorker:
         else:
             standing.last_seq = job.last_seq
         subject = subjects.turn_events(turn.home, turn.turn_id)
-        generation = self._new_generation(job)
         async with self._writers.open(subject, epoch) as writer:
             if standing.finished is not None:
                 await generation.repeat_end(writer, standing.last_seq, standing.finished)
@@ -122,3 +132,12 @@ class GenerationWorker:
             if await self._holds.is_held_by_another(job.turn.turn_id):
                 return JobOutcome.LEAVE
             number += 1
+
+
+def _is_new(job: GenerateJob) -> bool:
+    """Return whether a turn was accepted only just now.
+
+    Nobody can have stopped or claimed it then, but by chance, and the model may be asked at once. A call that
+    turns out to be nobody's is aborted before it has written.
+    """
+    return job.command is not None and 0 <= now_ms() - job.command.accepted_at_ms < EARLY_MS

@@ -176,6 +176,13 @@ async def test_such_a_turn_whose_runner_died_before_it_sent_the_job_is_begun_aga
         ]
 
 
+@pytest.fixture
+def nothing_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every job be older than those whose model is asked before the pen is won."""
+    monkeypatch.setattr("parley_llm.worker.EARLY_MS", 0)
+
+
+@pytest.mark.usefixtures("nothing_is_new")
 async def test_a_repeat_that_is_run_long_after_its_turn_says_how_that_ended(bus: Bus) -> None:
     async with running(bus) as rig:
         accepted, seen = await rig.first.ask(collections=[])
@@ -191,6 +198,7 @@ async def test_a_repeat_that_is_run_long_after_its_turn_says_how_that_ended(bus:
         assert len(rig.model.calls) == 1
 
 
+@pytest.mark.usefixtures("nothing_is_new")
 async def test_a_turn_with_nothing_to_gather_that_was_stopped_while_it_waited_asks_no_model(bus: Bus) -> None:
     async with running(bus, runs_turns=False) as rig, asyncio.TaskGroup() as tasks:
         accepted, seen = await rig.first.ask(collections=[])

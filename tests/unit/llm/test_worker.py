@@ -138,9 +138,9 @@ async def test_a_worker_takes_the_slot_after_the_runners_and_writes_in_its_epoch
 
 
 async def test_a_job_of_an_unclaimed_turn_is_claimed_first_and_by_its_worker_alone() -> None:
-    unclaimed = JOB.model_copy(update={"base_slot": 0, "command": COMMAND})
+    job = JOB.model_copy(update={"base_slot": 0, "command": COMMAND})
     async with working(runner_claims=False) as bench:
-        assert await bench.work(Delivery(unclaimed.model_dump_json().encode())) is JobOutcome.DONE
+        assert await bench.work(Delivery(job.model_dump_json().encode())) is JobOutcome.DONE
         [record] = await bench.pen.read_all(TURN.turn_id)
         frames = await written(bench)
     assert isinstance(record, PenClaim)
@@ -148,15 +148,62 @@ async def test_a_job_of_an_unclaimed_turn_is_claimed_first_and_by_its_worker_alo
     assert frames[0].startswith(b'{"seq":1000000,"type":"epoch_started"')
 
 
+def unclaimed(age_ms: int = 0) -> Delivery:
+    """Return the first delivery of a job whose turn nobody has claimed."""
+    command = COMMAND.model_copy(update={"accepted_at_ms": now_ms() - age_ms})
+    job = JOB.model_copy(update={"base_slot": 0, "command": command})
+    return Delivery(job.model_dump_json().encode())
+
+
+@pytest.mark.parametrize(("age_ms", "written"), [(0, [""]), (1000, [])])
+async def test_the_model_of_a_turn_that_is_new_is_asked_while_the_pen_is_claimed(
+    age_ms: int, written: list[str]
+) -> None:
+    bus = ClaimingBus()
+    asked_at_claim: list[str] = []
+
+    async def note() -> None:
+        await asyncio.sleep(0)
+        asked_at_claim.extend(bench.model.written)
+
+    async with working(bus, runner_claims=False) as bench:
+        bus.on_claim = note
+        assert await bench.work(unclaimed(age_ms)) is JobOutcome.DONE
+        assert (await bench.log()).text == "one two three"
+    assert (asked_at_claim, bench.model.written) == (written, [""])
+
+
+async def test_a_model_that_was_asked_early_for_a_claim_that_is_lost_is_stopped() -> None:
+    async with working(runner_claims=False, waits_after=0) as bench:
+        await bench.pen.claim(TURN.turn_id, 1, seal())
+        assert await bench.work(unclaimed()) is JobOutcome.DONE
+        assert bench.model.was_aborted
+        assert await written(bench) == []
+
+
+async def test_a_model_that_was_asked_early_and_fails_fails_the_answer() -> None:
+    async with working(runner_claims=False, error=RuntimeError("broken")) as bench:
+        assert await bench.work(unclaimed()) is JobOutcome.DONE
+        finished = (await bench.log()).finished or pytest.fail("the answer has no end")
+        assert (finished.finish_reason, bench.model.written) == ("error", [""])
+
+
+async def test_a_stop_that_is_found_with_the_claim_stops_a_model_that_was_asked_early() -> None:
+    async with working(runner_claims=False, waits_after=0) as bench:
+        await bench.bus.store(subjects.turn_cancel(TURN.turn_id), b"stop")
+        assert await bench.work(unclaimed()) is JobOutcome.DONE
+        finished = (await bench.log()).finished or pytest.fail("the answer has no end")
+        assert (finished.finish_reason, finished.text, bench.model.was_aborted) == ("cancelled", "", True)
+
+
 @pytest.mark.parametrize(("role", "home"), [(PenRole.RUNNER, TURN.home), (PenRole.WORKER, "elsewhere")])
 async def test_a_job_of_an_unclaimed_turn_that_somebody_has_claimed_writes_nothing(
     role: PenRole, home: str
 ) -> None:
-    unclaimed = JOB.model_copy(update={"base_slot": 0, "command": COMMAND})
     async with working(runner_claims=False) as bench:
         one = PenClaim(nonce=new_nonce(), role=role, holder="somebody", home=home)
         await bench.pen.claim(TURN.turn_id, 1, one)
-        assert await bench.work(Delivery(unclaimed.model_dump_json().encode())) is JobOutcome.DONE
+        assert await bench.work(unclaimed(age_ms=1000)) is JobOutcome.DONE
         assert bench.model.written == []
         assert await bench.pen.read_all(TURN.turn_id) == [one]
 
