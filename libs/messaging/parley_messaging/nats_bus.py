@@ -35,7 +35,7 @@ from parley_messaging.bus import (
 )
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing
-from parley_messaging.nats_jobs import NatsJobSource
+from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
 from parley_messaging.nats_requests import RequestBroker
 from parley_messaging.nats_streams import bound_stream, read_queue_state, streams_ready
@@ -349,8 +349,7 @@ class NatsBus:
     async def open_jobs(self, queue: WorkQueue) -> NatsJobSource:
         """Return a source of the queue's jobs."""
         await self._keeper.open(self._jetstream, queue)
-        subscription = await self._jetstream.pull_subscribe_bind(queue.consumer, queue.stream)
-        return NatsJobSource(self.connection, subscription, self._keeper.look_again)
+        return await open_source(self.connection, queue, self._keeper.look_again)
 
     async def bound_queue(self, queue: WorkQueue, max_jobs: int) -> bool:
         """Have the queue's stream refuse jobs beyond `max_jobs`."""

@@ -1,19 +1,25 @@
 """Jobs fetched from a JetStream work queue by pull, one at a time."""
 
+import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.errors import APIError
+
+from parley_messaging.queues import WorkQueue
 
 log = logging.getLogger("parley.messaging")
 
 FLUSH_S = 2
 """How long a worker that stops waits for jobs that are on their way to it."""
+
+EXPIRY_S = 0.5
+"""How much longer than the server a puller waits for word that there is no job."""
 
 IDLE_S = 10.0
 """A consumer that is gone looks like an empty queue: one that stays empty so long is looked for."""
@@ -43,42 +49,81 @@ class NatsJob:
 
 
 class NatsJobSource:
-    """One puller of a work queue's durable consumer."""
+    """One puller of a work queue's durable consumer. Made by `open_source`.
 
-    def __init__(
-        self,
-        connection: Client,
-        subscription: JetStreamContext.PullSubscription,
-        look_again: Callable[[], None],
-    ) -> None:
+    It asks the server itself, for nats-py takes three tasks and their turns of the loop to hand a job over.
+    Source: https://docs.nats.io/reference/reference-protocols/nats_api_reference#fetching-from-a-pull-consumer
+    """
+
+    def __init__(self, connection: Client, queue: WorkQueue, look_again: Callable[[], None]) -> None:
         self._connection = connection
-        self._subscription = subscription
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{queue.stream}.{queue.consumer}"
         self._look_again = look_again
+        self.inbox = connection.new_inbox()
+        self._requests = 0
+        self._asked: asyncio.Future[Msg | None] | None = None
+        self._late: deque[Msg] = deque()
         self._heard_s = time.monotonic()
+        self.subscription: Subscription | None = None
+
+    async def hear(self, message: Msg) -> None:
+        """Take a job, or word that there is none; it is nats-py's callback."""
+        asked, is_open = self._asked, self._asked is not None and not self._asked.done()
+        if not message.reply:
+            # A status: of the request that is waited for, or of one that has been given up.
+            if asked is not None and is_open and message.subject == self._reply:
+                asked.set_result(None)
+        elif asked is not None and is_open:
+            asked.set_result(message)
+        else:
+            self._late.append(message)
+
+    @property
+    def _reply(self) -> str:
+        return f"{self.inbox}.{self._requests}"
 
     async def fetch(self, timeout_s: float) -> NatsJob | None:
         """Return the next job, or None when none came in time."""
+        message = self._late.popleft() if self._late else await self._ask(timeout_s)
+        if message is not None:
+            self._heard_s = time.monotonic()
+            return NatsJob(message)
+        if time.monotonic() - self._heard_s >= IDLE_S:
+            self._heard_s = time.monotonic()
+            self._look_again()
+        return None
+
+    async def _ask(self, timeout_s: float) -> Msg | None:
+        self._requests += 1
+        self._asked = asyncio.get_running_loop().create_future()
+        request = b'{"batch":1,"expires":%d}' % max(1, round(timeout_s * 1e9))
         try:
-            # Batches above one stall in nats-py.
-            messages = await self._subscription.fetch(1, timeout=timeout_s)
-        except (TimeoutError, APIError, NatsError):
-            if time.monotonic() - self._heard_s >= IDLE_S:
-                self._heard_s = time.monotonic()
-                self._look_again()
+            async with asyncio.timeout(timeout_s + EXPIRY_S):
+                await self._connection.publish(self._subject, request, self._reply)
+                return await self._asked
+        except (TimeoutError, NatsError):
             return None
-        self._heard_s = time.monotonic()
-        return NatsJob(messages[0])
+        finally:
+            self._asked = None
 
     async def close(self) -> NatsJob | None:
         """Stop fetching; return a job that the server had sent just as the last fetch expired."""
-        left: NatsJob | None = None
-        if not self._connection.is_connected:
-            return left
+        if not self._connection.is_connected or self.subscription is None:
+            return None
         try:
             await self._connection.flush(FLUSH_S)
-            if self._subscription.pending_msgs:
-                left = await self.fetch(0.01)
-            await self._subscription.unsubscribe()
+            while self.subscription.pending_msgs:  # noqa: ASYNC110 - `hear` takes them, one a turn of the loop
+                await asyncio.sleep(0)
+            await self.subscription.unsubscribe()
         except (TimeoutError, NatsError):
             log.debug("the bus went away while a worker stopped")
-        return left
+        return NatsJob(self._late.popleft()) if self._late else None
+
+
+async def open_source(connection: Client, queue: WorkQueue, look_again: Callable[[], None]) -> NatsJobSource:
+    """Return a puller of a queue; `look_again` is called when its consumer may be gone."""
+    source = NatsJobSource(connection, queue, look_again)
+    source.subscription = await connection.subscribe(  # pyright: ignore[reportUnknownMemberType] - nats-py's
+        f"{source.inbox}.*", cb=source.hear
+    )
+    return source

@@ -5,7 +5,6 @@ random part with a keyed hash of owner and that part.
 """
 
 import base64
-import hashlib
 import hmac
 import secrets
 
@@ -27,7 +26,7 @@ class OwnedIds:
     def _hash(self, purpose: str, *parts: str) -> bytes:
         # Lengths in front keep ("ab", "c") and ("a", "bc") apart.
         message = "".join(f"{len(part)}:{part}" for part in (purpose, *parts))
-        return hmac.new(self._secret, message.encode(), hashlib.sha256).digest()
+        return hmac.digest(self._secret, message.encode(), "sha256")
 
     def turn_id(self, owner_id: str, client_turn_id: str) -> str:
         """Return a turn's id on the bus: 32 letters and digits, the same for the same two parts."""

@@ -1,6 +1,5 @@
 """Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -99,8 +98,7 @@ class TurnDoor:
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
-        command = self._command(ref, self._conversation(principal, frame, ref), frame)
-        command = command.model_copy(update={"history": history, "is_stored": is_stored})
+        command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
@@ -165,17 +163,27 @@ class TurnDoor:
             raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
         return await self._join(command.turn, found, after_seq, sink)
 
-    def _command(self, ref: TurnRef, conversation_id: str, frame: StartTurnFrame) -> StartTurn:
+    def _command(
+        self,
+        principal: Principal,
+        ref: TurnRef,
+        frame: StartTurnFrame,
+        *,
+        history: tuple[ChatMessage, ...] | None,
+        is_stored: bool,
+    ) -> StartTurn:
         accepted_at_ms = now_ms()
         return StartTurn(
             turn=ref,
-            conversation_id=conversation_id,
+            conversation_id=self._conversation(principal, frame, ref),
             continues_conversation=frame.conversation_id is not None,
             text=frame.text,
+            history=history,
             collections=frame.collections,
             web=frame.web,
             model=frame.model,
             params=frame.params,
+            is_stored=is_stored,
             accepted_at_ms=accepted_at_ms,
             deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
         )
@@ -293,4 +301,4 @@ def _no_such_turn() -> ParleyError:
 def _bare(command: StartTurn) -> str:
     """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
     kept = {"text": "-", "history": None, "collections": (), "is_stored": False}
-    return json.dumps(command.model_copy(update=kept).model_dump(mode="json"))
+    return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)
