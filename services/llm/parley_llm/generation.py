@@ -91,9 +91,12 @@ class Generation:
 
     async def drop_early(self) -> None:
         """Abort a call that was made early and that nobody has use for."""
-        if self._early is not None:
-            await self._early.drop()
-            self._early = None
+        if (early := self._take_early()) is not None:
+            await early.drop()
+
+    def _take_early(self) -> EarlyAnswer | None:
+        early, self._early = self._early, None
+        return early
 
     async def write(
         self, writer: TurnWriter, standing: TurnLog, *, is_cancelled: bool, is_given_up: bool = False
@@ -108,6 +111,7 @@ class Generation:
         self._parts = [written] if written else []
         opening = self._opening(writer, standing, len(written))
         if is_cancelled:
+            await self.drop_early()
             ending = Ending(self._job.model, "cancelled")
         elif is_given_up:
             ending = _failed(self._job.model, ErrorCode.INTERNAL, "The answer failed several times.")
@@ -185,7 +189,7 @@ class Generation:
         try:
             async with asyncio.TaskGroup() as tasks:
                 window = DeltaWindow(send, self._window_ms, tasks)
-                early, self._early = None if written else self._early, None
+                early = self._take_early() if not written else None
                 chunks = early.chunks if early else model.generate(self._job, written=written)
                 pouring = tasks.create_task(_pour(chunks, early, window, ending))
                 # The model is asked before the log is opened: it takes longer than that to begin.
