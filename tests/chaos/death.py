@@ -68,7 +68,8 @@ class Death:
         endings = [frame_type(frame) for frame in record.frames.values()]
         self.terminals = sum(ending in TERMINAL_TYPES for ending in endings)
         self.stored, self.calls = len(outcome.messages), len(outcome.calls)
-        allowed = 1 + (record.broken_off({victim}) if self.was_killed else 0)
+        cut_off = record.broken_off({victim}) + record.asked_early({victim})
+        allowed = 1 + (cut_off if self.was_killed else 0)
         finished_s = record.finished_at_s
         wanted = outcome.answer or view.text
         question = view.start["text"]

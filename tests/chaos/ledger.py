@@ -59,7 +59,7 @@ class Entry:
             found.append(f"seen {seen.text[-40:]!r}, stored {self.stored_text[-40:]!r}")
         if fault := signed_fault(seen.text, self.words, self.calls):
             found.append(fault)
-        if len(self.calls) > 1 + self.broken_off:
+        if len(self.calls) > 1 + self.broken_off + self.record.asked_early(self.killed):
             found.append(f"{len(self.calls)} calls, {self.broken_off} generations broken off")
         finished_s = self.record.finished_at_s
         if any(finished_s is not None and call.at_s > finished_s for call in self.calls):

@@ -155,11 +155,9 @@ class Lane:
         victim = self._stack.processes[self._sweep.victim].instance
         self._tap.arm(death.place, self._kill, withholds=death.withholds)
         await self._watch(view, death, told)
-        # As in the runs of kills: one that was made beside a claim and ended unwritten with it is no answer.
-        written = [call for call in self._upstream.calls if call.number not in self._upstream.unwritten]
         outcome = Outcome(
             messages=await self._stored(view),
-            calls=[call for call in written if call.number > calls],
+            calls=[call for call in self._upstream.calls if call.number > calls],
             told=await self._streams.told() - told,
             answer=self._answer(view.text),
         )

@@ -111,6 +111,16 @@ class TurnRecord:
             for epoch, claim in enumerate(self.pen, start=1)
         )
 
+    def asked_early(self, killed: Collection[str]) -> int:
+        """Return how many calls may have been made beside a claim that died with its worker.
+
+        Only the model of a turn without a runner's claim is asked so early, and only at its first delivery.
+        """
+        first = self.pen[0] if self.pen else None
+        if not isinstance(first, PenClaim) or first.role is not PenRole.WORKER:
+            return 0
+        return int(first.holder not in killed and any(name.startswith("llm") for name in killed))
+
     def _is_finished_in(self, epoch: int) -> bool:
         return any(
             seq // EPOCH_SPAN == epoch and isinstance(known_event(frame), GenerationFinished)

@@ -30,11 +30,6 @@ class StreamStats:
         self.stats = Stats()
         self._changed = asyncio.Condition()
 
-    @property
-    def unwritten(self) -> frozenset[int]:
-        """The calls that were aborted before they had sent a word."""
-        return frozenset(int(one["call"]) for one in self.stats.aborted_streams if not one["words"])
-
     async def until(self, holds: Callable[[Stats], bool], *, within_s: float) -> None:
         """Return once the stats meet a condition; raises TimeoutError after `within_s`."""
         async with asyncio.timeout(within_s), self._changed:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 
 from nats.aio.client import Client
@@ -62,21 +61,25 @@ class NatsJobSource:
         self.inbox = connection.new_inbox()
         self._requests = 0
         self._asked: asyncio.Future[Msg | None] | None = None
-        self._late: deque[Msg] = deque()
+        self._last: Msg | None = None
+        self._is_closing = False
         self._heard_s = time.monotonic()
         self.subscription: Subscription | None = None
 
     async def hear(self, message: Msg) -> None:
         """Take a job, or word that there is none; it is nats-py's callback."""
-        asked, is_open = self._asked, self._asked is not None and not self._asked.done()
+        asked = self._asked if self._asked is not None and not self._asked.done() else None
         if not message.reply:
             # A status: of the request that is waited for, or of one that has been given up.
-            if asked is not None and is_open and message.subject == self._reply:
+            if asked is not None and message.subject == self._reply:
                 asked.set_result(None)
-        elif asked is not None and is_open:
+        elif asked is not None:
             asked.set_result(message)
+        elif self._is_closing and self._last is None:
+            self._last = message
         else:
-            self._late.append(message)
+            # It came when nobody asked any more, and no slot is free for it: somebody else may have one.
+            await message.nak()
 
     @property
     def _reply(self) -> str:
@@ -84,7 +87,7 @@ class NatsJobSource:
 
     async def fetch(self, timeout_s: float) -> NatsJob | None:
         """Return the next job, or None when none came in time."""
-        message = self._late.popleft() if self._late else await self._ask(timeout_s)
+        message = await self._ask(timeout_s)
         if message is not None:
             self._heard_s = time.monotonic()
             return NatsJob(message)
@@ -94,15 +97,20 @@ class NatsJobSource:
         return None
 
     async def _ask(self, timeout_s: float) -> Msg | None:
+        if not self._connection.is_connected:
+            # Requests made now would all be sent at the return, and bring a job each.
+            return None
         self._requests += 1
-        self._asked = asyncio.get_running_loop().create_future()
+        asked: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
+        self._asked = asked
         request = b'{"batch":1,"expires":%d}' % max(1, round(timeout_s * 1e9))
         try:
             async with asyncio.timeout(timeout_s + EXPIRY_S):
                 await self._connection.publish(self._subject, request, self._reply)
-                return await self._asked
+                return await asyncio.shield(asked)
         except (TimeoutError, NatsError):
-            return None
+            # It may have come in the very moment in which the time was over.
+            return asked.result() if asked.done() else None
         finally:
             self._asked = None
 
@@ -110,14 +118,16 @@ class NatsJobSource:
         """Stop fetching; return a job that the server had sent just as the last fetch expired."""
         if not self._connection.is_connected or self.subscription is None:
             return None
+        self._is_closing = True
         try:
-            await self._connection.flush(FLUSH_S)
-            while self.subscription.pending_msgs:  # noqa: ASYNC110 - `hear` takes them, one a turn of the loop
-                await asyncio.sleep(0)
+            async with asyncio.timeout(FLUSH_S):
+                await self._connection.flush(FLUSH_S)
+                while self.subscription.pending_msgs:  # noqa: ASYNC110 - `hear` takes them, one a turn of the loop
+                    await asyncio.sleep(0)
             await self.subscription.unsubscribe()
         except (TimeoutError, NatsError):
             log.debug("the bus went away while a worker stopped")
-        return NatsJob(self._late.popleft()) if self._late else None
+        return None if self._last is None else NatsJob(self._last)
 
 
 async def open_source(connection: Client, queue: WorkQueue, look_again: Callable[[], None]) -> NatsJobSource:

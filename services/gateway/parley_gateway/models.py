@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -51,11 +52,13 @@ class Models:
         return self._known
 
     async def _first_told(self) -> tuple[ModelInfo, ...]:
-        until_s = time.monotonic() + FIRST_S
-        while True:
-            if await self.list() or time.monotonic() > until_s:
-                return self._known
-            await asyncio.sleep(FIRST_RETRY_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                while True:
+                    if await self.list():
+                        break
+                    await asyncio.sleep(FIRST_RETRY_S)
+        return self._known
 
     @property
     def pools(self) -> frozenset[str]:
@@ -88,14 +91,14 @@ class Models:
         models = self._known
         age_s = time.monotonic() - self._asked_s
         is_told_of = bool(models) if model_id is None else any(model.id == model_id for model in models)
-        if age_s >= USABLE_S or not is_told_of:
+        if not models and model_id not in (None, FALLBACK.id):
+            models = await self._first_told()
+        elif age_s >= USABLE_S or not is_told_of:
             models = await self.list()
         elif age_s >= FRESH_S:
             self._wanted.set()
         if model_id is None:
             return models[0] if models else FALLBACK
-        if not models and model_id != FALLBACK.id:
-            models = await self._first_told()
         for model in models:
             if model.id == model_id:
                 return model

@@ -27,7 +27,7 @@ FULL_PAUSE_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PreparedJob:
-    """The job of a turn whose context is stored, ready to be sent."""
+    """The job of a turn, ready to be sent: its context is stored, or it has none."""
 
     pool: str
     data: bytes
@@ -36,7 +36,7 @@ class PreparedJob:
 
 
 class Preparation:
-    """Brings a turn whose pen the runner holds to where a worker takes the pen over."""
+    """Brings a turn to where a worker takes the pen, over from its runner or as the first."""
 
     def __init__(
         self, bus: Bus, writers: TurnWriters, models: Models, gathering: Gathering, waiting: WaitingTurns

@@ -69,7 +69,7 @@ class TurnFinder:
         return claimed or waiting
 
     async def find_claimed(self, turn_id: str) -> FoundTurn | None:
-        """Return the turn if a runner has claimed it, or an ending stands in its first slot."""
+        """Return the turn if anybody has claimed it, or an ending stands in its first slot."""
         first = await self._pen.read(turn_id, 1, within_s=0)
         return None if first is None else _of_claim(first)
 

@@ -26,6 +26,9 @@ log = logging.getLogger("parley.gateway")
 MAX_RUNNERS = 3
 """A turn that this many runners have died of is not tried again."""
 
+LOOK_S = 3.0
+"""How often a runner without a claim looks who has made the first one, until its worker has."""
+
 WORKER_GRACE_S = 1.0
 """How long past its deadline a turn waits for the worker to say that the deadline has passed."""
 
@@ -65,8 +68,12 @@ class TurnRunner:
             return await self._end_unreadable(delivery)
         turn_id = turn.command.turn.turn_id
         with self._stops.following(turn_id), self._holds.hold(turn_id):
-            if delivery.deliveries == 1 and (job := self._preparation.at_once(turn)) is not None:
-                return _settled(await self._begin_at_once(turn, job))
+            if (job := self._preparation.at_once(turn)) is not None:
+                if delivery.deliveries == 1:
+                    return _settled(await self._begin_at_once(turn, job))
+                # Its runner may be there without a claim that says so.
+                if await self._holds.is_held_by_another(turn_id):
+                    return JobOutcome.LEAVE
             claim = self._claim(turn)
             is_first = (await self._pen.claim(turn_id, 1, claim)).nonce == claim.nonce
             # Delivered again does not mean that its runner is gone, and the delivery count is no proof.
@@ -85,10 +92,7 @@ class TurnRunner:
         return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
 
     async def _begin_at_once(self, turn: RunningTurn, job: PreparedJob) -> Sealing:
-        """Run a turn that has nothing to gather: its worker makes the first claim, and this runner none.
-
-        If another runner has it as well, their jobs are the same, one worker wins, and one seal.
-        """
+        """Run a turn that has nothing to gather: its worker makes the first claim, and this runner none."""
         turn.note(claimed_ms=turn.since_ms(), context_ready_ms=turn.since_ms())
         with self._questions.keeping(turn.command):
             return await self._follow_from(turn, job)
@@ -164,16 +168,9 @@ class TurnRunner:
             if failure is not None:
                 outcome, error = failure
                 return await self._seal(turn, turn.epoch + 1, outcome, error=error)
-            if not turn.epoch and await self._stands_elsewhere(turn):
-                return await self._go_on(turn)
             return await self._follow(turn, watch)
         finally:
             await watch.close()
-
-    async def _stands_elsewhere(self, turn: RunningTurn) -> bool:
-        """Return whether an unclaimed turn is the repeat of one that had left the queue before."""
-        first = await self._pen.read(turn.command.turn.turn_id, 1)
-        return first is not None and _home(first) != turn.command.turn.home
 
     async def _prepare(
         self, turn: RunningTurn, job: PreparedJob | None
@@ -217,10 +214,15 @@ class TurnRunner:
     async def _follow(self, turn: RunningTurn, watch: GenerationWatch) -> Sealing:
         """Wait for the end of the generation, then end the turn; a worker who writes anew is waited for."""
         while True:
+            if not turn.epoch and (sealing := await self._look_at_first(turn)) is not None:
+                return sealing
+            left_s = turn.left_s + WORKER_GRACE_S
             try:
-                async with asyncio.timeout(turn.left_s + WORKER_GRACE_S):
+                async with asyncio.timeout(left_s if turn.epoch else min(left_s, LOOK_S)):
                     finished = await watch.finished()
             except TimeoutError:
+                if not turn.epoch and left_s > LOOK_S:
+                    continue
                 return await self._end_late(turn)
             turn.note(first_delta_ms=self._delta_ms(turn, watch), generated_ms=turn.since_ms())
             if finished is None:
@@ -229,6 +231,23 @@ class TurnRunner:
             if sealing is not Sealing.A_WORKER_WRITES:
                 return sealing
             watch.forget(finished)
+
+    async def _look_at_first(self, turn: RunningTurn) -> Sealing | None:
+        """See who has claimed the turn that this runner has not: None while nobody has but its own worker.
+
+        Another runner may have, who was given the turn as well and goes on with it, or is gone; or it is the
+        repeat of a turn that stands elsewhere and has left the queue long ago.
+        """
+        ref = turn.command.turn
+        first = await self._pen.read(ref.turn_id, 1)
+        if first is None:
+            return None
+        if isinstance(first, PenClaim) and first.role is PenRole.WORKER and first.home == ref.home:
+            turn.epoch = 1
+            return None
+        if await self._holds.is_held_by_another(ref.turn_id):
+            return Sealing.A_RUNNER_HAS_IT
+        return await self._go_on(turn)
 
     async def _end_late(self, turn: RunningTurn) -> Sealing:
         """End a turn whose time is over, with what its log says."""

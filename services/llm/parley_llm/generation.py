@@ -189,7 +189,7 @@ class Generation:
         try:
             async with asyncio.TaskGroup() as tasks:
                 window = DeltaWindow(send, self._window_ms, tasks)
-                early = self._take_early() if not written else None
+                early = self._take_early()
                 chunks = early.chunks if early else model.generate(self._job, written=written)
                 pouring = tasks.create_task(_pour(chunks, early, window, ending))
                 # The model is asked before the log is opened: it takes longer than that to begin.

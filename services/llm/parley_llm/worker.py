@@ -23,6 +23,9 @@ log = logging.getLogger("parley.llm")
 MAX_WORKERS = 5
 """An answer that this many workers have begun since its runner asked is not tried again."""
 
+MAX_UNREAD = 10
+"""A job that cannot be read is left to others so often: some minutes, for one waits longer each time."""
+
 EARLY_MS = 20
 """So young a turn's model is asked while the pen is claimed."""
 
@@ -56,8 +59,10 @@ class GenerationWorker:
         try:
             job = GenerateJob.model_validate_json(delivery.data)
         except ValidationError:
-            log.exception("generate job cannot be read and is dropped")
-            return JobOutcome.DONE
+            is_dropped = delivery.deliveries >= MAX_UNREAD
+            log.exception("generate job cannot be read", extra={"is_dropped": is_dropped})
+            # A newer worker may be able to.
+            return JobOutcome.DONE if is_dropped else JobOutcome.RETRY
         generation = self._new_generation(job)
         with self._stops.following(job.turn.turn_id), self._holds.hold(job.turn.turn_id):
             async with asyncio.TaskGroup() as tasks:
@@ -75,6 +80,8 @@ class GenerationWorker:
         turn = job.turn
         standing = TurnLog()
         if epoch > job.base_slot + 1:
+            # Somebody has been here before: what was asked for early does not know what he wrote.
+            await generation.drop_early()
             standing = await read_turn_log(self._bus, turn.home, turn.turn_id)
         else:
             standing.last_seq = job.last_seq

@@ -13,12 +13,16 @@ from sqlalchemy import URL, Connection, Engine, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from parley_memory.engine import TRANSACTION_S, is_sqlite, limit, make_engine, writing
+from parley_memory.engine import TRANSACTION_S, cut_off, is_sqlite, limit, make_engine, writing
 
 log = logging.getLogger("parley.memory")
 
 Result = TypeVar("Result")
 Insert = sqlite.Insert | postgresql.Insert
+
+
+SILENT_S = 2.0
+"""How much longer than its transaction may take a silent server is waited for."""
 
 
 class Database:
@@ -84,9 +88,13 @@ class Database:
         slots: tuple[asyncio.Semaphore, ...],
     ) -> Result:
         taken = await self._take(slots)
-        ending = asyncio.get_running_loop().run_in_executor(self._threads, _transact, engine, work, within_s)
+        loop, transaction = asyncio.get_running_loop(), _Transaction(engine, within_s)
+        ending = loop.run_in_executor(self._threads, transaction.run, work)
         self._running.add(ending)
         ending.add_done_callback(self._running.discard)
+        # Kept also for a caller who leaves: a thread that waits for ever is one less for all others.
+        clock = loop.call_later(within_s + SILENT_S, transaction.cut_off)
+        taken.callback(clock.cancel)
         ending.add_done_callback(lambda _: taken.close())
         with _errors_told():
             try:
@@ -108,10 +116,41 @@ class Database:
             return taken.pop_all()
 
 
-def _transact(engine: Engine, work: Callable[[Connection], Result], within_s: float) -> Result:
-    with engine.begin() as connection:
-        limit(connection, within_s)
-        return work(connection)
+class _Transaction:
+    """One transaction in a thread, and the way to end it from outside."""
+
+    def __init__(self, engine: Engine, within_s: float) -> None:
+        self._engine = engine
+        self._within_s = within_s
+        self._connection: Connection | None = None
+        self._is_last_try = False
+
+    def run(self, work: Callable[[Connection], Result]) -> Result:
+        """Do the work, in the thread; what meets a connection that has died is done once more."""
+        while True:
+            try:
+                return self._try(work)
+            except DBAPIError as error:
+                if self._is_last_try or not error.connection_invalidated:
+                    raise
+                self._is_last_try = True
+
+    def _try(self, work: Callable[[Connection], Result]) -> Result:
+        with self._engine.connect() as connection:
+            self._connection = connection
+            try:
+                with connection.begin():
+                    limit(connection, self._within_s)
+                    return work(connection)
+            finally:
+                self._connection = None
+
+    def cut_off(self) -> None:
+        """End it, if its driver and its server have not."""
+        self._is_last_try = True
+        if (connection := self._connection) is not None:
+            log.warning("the database says nothing; the connection is cut off")
+            cut_off(connection)
 
 
 def _look_away(ending: asyncio.Future[Any]) -> None:

@@ -1,7 +1,9 @@
 """An engine over SQLite or PostgreSQL; its driver keeps the time that a transaction may take."""
 
 import os
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def make_engine(url: URL, *, connections: int) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     told = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
-    engine = _pooled(url, connections, pool_pre_ping=True, connect_args=told)
+    engine = _pooled(url, connections, connect_args=told)
     event.listen(engine, "connect", _set_up_postgresql)
     return engine
 
@@ -57,6 +59,17 @@ def limit(connection: Connection, within_s: float) -> None:
         _driver(connection).set_progress_handler(lambda: time.monotonic() > ends_s, _STEPS_BETWEEN_LOOKS)
     elif within_s != TRANSACTION_S:  # which `_set_up_postgresql` has set
         connection.execute(select(func.set_config("statement_timeout", _milliseconds(within_s), True)))
+
+
+def cut_off(connection: Connection) -> None:
+    """End what a thread waits for on a connection, from another one: for a server that says nothing at all.
+
+    PostgreSQL's own clocks are of no use then, and TCP's are answered by the system of a process that hangs.
+    On SQLite `limit` has seen to it.
+    """
+    if not is_sqlite(connection):
+        with suppress(OSError), socket.fromfd(_driver(connection).fileno(), socket.AF_INET, 0) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
 
 
 def _pooled(url: URL, connections: int, **options: Any) -> Engine:

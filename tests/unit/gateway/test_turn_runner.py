@@ -18,13 +18,15 @@ from parley_contracts.turn_events import (
     frame_type,
 )
 from parley_contracts.turns import EPOCH_SPAN, ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
+from parley_gateway.turn_door import AcceptedTurn
 from parley_gateway.turn_ending import Sealing
 from parley_messaging.bus import Bus, JobOutcome
+from parley_messaging.holds import Holds
 from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import new_nonce
-from parley_messaging.queues import TURNS
+from parley_messaging.queues import TURNS, llm_jobs
 
-from tests.unit.gateway.rig import OWNER, PASSAGE, WAIT_S, Gateway, Seen, running
+from tests.unit.gateway.rig import OWNER, PASSAGE, WAIT_S, Gateway, Rig, Seen, running
 
 ANSWER = "The pen passes on [1]."
 
@@ -174,6 +176,51 @@ async def test_such_a_turn_whose_runner_died_before_it_sent_the_job_is_begun_aga
             "llm-1",
             "seal",
         ]
+
+
+async def test_such_a_turn_that_comes_again_while_its_runner_lives_is_left_to_him(bus: Bus) -> None:
+    async with running(bus, writes_answers=False) as rig:
+        accepted, seen = await rig.first.ask(collections=[])
+        command = await waiting_command(rig, accepted)
+        while await rig.bus.queue_depth(llm_jobs("scripted")) == 0:  # noqa: ASYNC110 - a queue tells nobody
+            await asyncio.sleep(0.005)
+        delivery = LateDelivery(command, subjects.turn_start(accepted.ref.turn_id), deliveries=2)
+        async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
+            assert await rig.second.parts.runner.work(delivery) is JobOutcome.LEAVE
+            assert await rig.first.pen.read_all(accepted.ref.turn_id) == []
+            working = tasks.create_task(rig.worker_loop.run())
+            assert isinstance(await seen.ended(), TurnCompleted)
+            working.cancel()
+
+
+async def test_a_runner_without_a_claim_gives_way_to_one_that_has_claimed_the_turn(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley_gateway.turn_runner.LOOK_S", 0.05)
+    async with running(bus, runs_turns=False, writes_answers=False) as rig:
+        accepted, seen = await rig.first.ask(collections=[])
+        command = await waiting_command(rig, accepted)
+        delivery = LateDelivery(command, subjects.turn_start(accepted.ref.turn_id))
+        async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(rig.second.parts.runner.work(delivery))
+            claim = PenClaim(nonce=new_nonce(), role=PenRole.RUNNER, holder="gateway-3", home="gateway-1")
+            other = Holds(bus, "gateway-3", PenRole.RUNNER)
+            await other.start()
+            with other.hold(accepted.ref.turn_id):
+                await rig.first.pen.claim(accepted.ref.turn_id, 1, claim)
+                assert await following is JobOutcome.RETRY
+            # Gone without a word, he is taken over from.
+            working = [tasks.create_task(loop.run()) for loop in (rig.first.loop, rig.worker_loop)]
+            assert isinstance(await seen.ended(), TurnCompleted)
+            for task in working:
+                task.cancel()
+
+
+async def waiting_command(rig: Rig, accepted: AcceptedTurn) -> bytes:
+    """Return a turn's command as it stands in the queue, whether somebody works on it or not."""
+    stored = await rig.bus.last_stored(TURNS.stream, subjects.turn_start(accepted.ref.turn_id))
+    assert stored is not None
+    return stored.data
 
 
 @pytest.fixture

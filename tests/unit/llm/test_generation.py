@@ -85,19 +85,6 @@ class Desk:
         self.turn = TurnRef(turn_id=uuid4().hex, client_turn_id="c1", owner_id="o1", home=HOME)
         self.subject = subjects.turn_events(HOME, self.turn.turn_id)
 
-    def generation(
-        self,
-        model: str = "scripted",
-        *,
-        left_s: float = 60,
-        window_ms: float = 0,
-        last_seq: int = 1_000_003,
-    ) -> Generation:
-        deadline_ms = now_ms() + int(left_s * 1000)
-        update = {"turn": self.turn, "deadline_ms": deadline_ms, "last_seq": last_seq}
-        job = job_for(model).model_copy(update=update)
-        return Generation(self.bus, job, self.catalogue, self.stops, window_ms=window_ms)
-
     async def write(
         self,
         model: str = "scripted",
@@ -108,7 +95,10 @@ class Desk:
         last_seq: int = 1_000_003,
         **options: bool,
     ) -> None:
-        generation = self.generation(model, left_s=left_s, window_ms=window_ms, last_seq=last_seq)
+        deadline_ms = now_ms() + int(left_s * 1000)
+        update = {"turn": self.turn, "deadline_ms": deadline_ms, "last_seq": last_seq}
+        job = job_for(model).model_copy(update=update)
+        generation = Generation(self.bus, job, self.catalogue, self.stops, window_ms=window_ms)
         options.setdefault("is_cancelled", False)
         with self.stops.following(self.turn.turn_id):
             async with asyncio.timeout(WAIT_S), self.writers.open(self.subject, 3) as writer:
@@ -247,20 +237,6 @@ async def test_a_model_is_asked_before_the_log_is_opened_and_writes_behind_the_o
         events = await desk.events()
     assert stored_at_call == [0]
     assert [type(event) for event in events[:4]] == [EpochStarted, ContextReady, StageChanged, TextDelta]
-
-
-async def test_an_answer_that_was_asked_for_early_is_aborted_when_it_goes_on_from_another_text() -> None:
-    model = Scripted()
-    standing = TurnLog(last_seq=2_000_002, parts=["one ", "two "])
-    async with writing(model) as desk, asyncio.TaskGroup() as tasks:
-        generation = desk.generation()
-        generation.ask_early(tasks)
-        with desk.stops.following(desk.turn.turn_id):
-            async with asyncio.timeout(WAIT_S), desk.writers.open(desk.subject, 3) as writer:
-                await generation.write(writer, standing, is_cancelled=False)
-        await generation.drop_early()
-        _, text, _ = await desk.told()
-    assert (model.written, text, model.was_aborted) == (["", "one two "], "three", True)
 
 
 async def test_a_context_that_an_earlier_worker_wrote_is_not_written_again() -> None:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode
 from parley_contracts.llm import GenerateJob
-from parley_contracts.turn_events import GenerationFinished, encode_event
+from parley_contracts.turn_events import EpochStarted, GenerationFinished, encode_event, text_delta_frame
 from parley_contracts.turns import PenClaim, PenRole, Seal, StartTurn, TokenUsage, TurnOutcome
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
@@ -148,6 +149,10 @@ async def test_a_job_of_an_unclaimed_turn_is_claimed_first_and_by_its_worker_alo
     assert frames[0].startswith(b'{"seq":1000000,"type":"epoch_started"')
 
 
+def epoch_started(follows: int, seq: int) -> bytes:
+    return encode_event(EpochStarted(seq=seq, follows=follows, turn_id="c1", keep_chars=0))
+
+
 def unclaimed(age_ms: int = 0) -> Delivery:
     """Return the first delivery of a job whose turn nobody has claimed."""
     command = COMMAND.model_copy(update={"accepted_at_ms": now_ms() - age_ms})
@@ -194,6 +199,17 @@ async def test_a_stop_that_is_found_with_the_claim_stops_a_model_that_was_asked_
         assert await bench.work(unclaimed()) is JobOutcome.DONE
         finished = (await bench.log()).finished or pytest.fail("the answer has no end")
         assert (finished.finish_reason, finished.text, bench.model.was_aborted) == ("cancelled", "", True)
+
+
+async def test_what_was_asked_early_is_dropped_by_who_goes_on_from_another_workers_text() -> None:
+    async with working(runner_claims=False) as bench:
+        await bench.claim(1, PenRole.WORKER)
+        async with bench.writers.open(subjects.turn_events(TURN.home, TURN.turn_id), 1) as writer:
+            await writer.append(partial(epoch_started, 0))
+            await writer.append_settled(partial(text_delta_frame, b'"c1"', text="one "), timeout_s=WAIT_S)
+        assert await bench.work(unclaimed()) is JobOutcome.DONE
+        assert (bench.model.written, bench.model.was_aborted) == (["", "one "], True)
+        assert (await bench.log()).text == "one two three"
 
 
 @pytest.mark.parametrize(("role", "home"), [(PenRole.RUNNER, TURN.home), (PenRole.WORKER, "elsewhere")])
@@ -291,6 +307,14 @@ async def test_a_stop_is_looked_for_while_the_claim_is_under_way() -> None:
         assert bench.model.written == [""]
 
 
+@pytest.mark.parametrize(("deliveries", "outcome"), [(1, JobOutcome.RETRY), (10, JobOutcome.DONE)])
+async def test_a_job_that_cannot_be_read_is_left_to_a_newer_worker_for_a_while(
+    deliveries: int, outcome: JobOutcome
+) -> None:
+    async with working() as bench:
+        assert await bench.work(Delivery(b'{"from": "a later version"}', deliveries)) is outcome
+
+
 async def test_a_job_is_held_already_while_its_claim_is_under_way() -> None:
     bus = ClaimingBus()
     heard: list[bool] = []
@@ -331,12 +355,6 @@ async def test_a_job_that_workers_die_of_is_given_up_after_some_of_them(dead: in
         is_given_up = dead == MAX_WORKERS
         assert bench.model.written == ([] if is_given_up else [""])
         assert (b'"error_code":"%b"' % ErrorCode.INTERNAL.encode() in frames[-1]) is is_given_up
-
-
-async def test_a_job_that_cannot_be_read_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    async with working() as bench:
-        assert await bench.work(Delivery(data=b"nonsense")) is JobOutcome.DONE
-        assert [record.message for record in caplog.records] == ["generate job cannot be read and is dropped"]
 
 
 async def test_a_finished_answer_of_a_dead_worker_is_found_by_the_next() -> None:

@@ -1,6 +1,8 @@
 """Transactions in threads: whose callers leave, which hang, and for which nothing comes free."""
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import AsyncGenerator
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_memory import database as database_module
 from parley_memory import engine
 from parley_memory.database import Database, open_database
 from parley_memory.database_url import resolve_database_url
@@ -197,3 +200,31 @@ async def test_a_write_that_another_process_keeps_from_beginning_finds_the_store
         await first
         await other.write(insert)
         assert await other.read(count) == 2
+
+
+async def test_a_server_that_says_nothing_any_more_keeps_no_thread(
+    url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite is no server")
+    monkeypatch.setattr(database_module, "SILENT_S", 0.2)
+    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+        pid = await opened.read(lambda found: found.execute(text("SELECT pg_backend_pid()")).scalar_one())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(ParleyError) as caught:
+                await opened.write(create, within_s=0.2)
+            assert caught.value.code is ErrorCode.UNAVAILABLE
+            # The one thread is free again, and the next connection a new one.
+            await opened.check()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_connection_that_has_died_costs_no_transaction(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite is no server")
+    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+        pid = await opened.read(lambda found: found.execute(text("SELECT pg_backend_pid()")).scalar_one())
+        os.kill(pid, signal.SIGTERM)
+        await opened.write(create)
