@@ -25,6 +25,7 @@ log = logging.getLogger("parley.messaging")
 Settings = TypeVar("Settings", bound=ServiceSettings)
 Compose = Callable[[Service, Settings], Awaitable[None]]
 
+CANCEL_AGAIN_S = 0.5
 LAST_STEPS_S = 5.0
 """After the grace time: how long closing may take before the process exits all the same."""
 
@@ -147,8 +148,15 @@ async def _run_until(
         loops = [tasks.create_task(loop.run()) for loop in service.loops]
         await stopped.wait()
         await _shut_down(service, loops, grace_s)
-        for task in (listening, *background):
+        await _cancel({listening, *background})
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    """End tasks. One that swallows its cancellation, as `wait_for` may before Python 3.12, is asked again."""
+    while tasks:
+        for task in tasks:
             task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
 
 
 def _give_up() -> None:

@@ -1,12 +1,9 @@
 """A turn from the door to its terminal event, with every part real but the neighbours."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from uuid import uuid4
 
 import pytest
-from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
     ContextReady,
@@ -17,34 +14,14 @@ from parley_contracts.turn_events import (
     frame_seq,
     frame_type,
 )
-from parley_contracts.turns import EPOCH_SPAN, ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
-from parley_gateway.turn_door import AcceptedTurn
+from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
 from parley_gateway.turn_ending import Sealing
-from parley_messaging.bus import Bus, JobOutcome
-from parley_messaging.holds import Holds
-from parley_messaging.message_headers import now_ms
+from parley_messaging.bus import Bus
 from parley_messaging.pen import new_nonce
-from parley_messaging.queues import TURNS, llm_jobs
 
-from tests.unit.gateway.rig import OWNER, PASSAGE, WAIT_S, Gateway, Rig, Seen, running
+from tests.unit.gateway.rig import OWNER, PASSAGE, WAIT_S, Gateway, Seen, running
 
 ANSWER = "The pen passes on [1]."
-
-
-@dataclass
-class LateDelivery:
-    """A delivery that no queue waits for."""
-
-    data: bytes
-    subject: str
-    deliveries: int = 1
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    async def ack(self) -> None: ...
-
-    async def release(self, delay_s: float) -> None: ...
-
-    async def in_progress(self) -> None: ...
 
 
 def types(seen: Seen) -> list[str]:
@@ -123,137 +100,6 @@ async def test_a_turn_without_collections_searches_nothing(bus: Bus) -> None:
         ended = await seen.ended()
         assert isinstance(ended, TurnCompleted)
         assert (rig.neighbours.searches, ended.degraded) == ([], ())
-
-
-async def test_a_turn_with_nothing_to_gather_is_claimed_and_its_log_opened_by_its_worker(bus: Bus) -> None:
-    async with running(bus) as rig:
-        accepted, seen = await rig.first.ask(collections=[])
-        ended = await seen.ended()
-        assert types(seen)[:4] == ["epoch_started", "context_ready", "stage_changed", "text_delta"]
-        assert [frame_seq(frame) // EPOCH_SPAN for frame in seen.frames] == [1] * 7 + [2]
-        assert isinstance(ended, TurnCompleted)
-        assert ended.timings.context_ready_ms is not None
-        first, seal = await rig.first.pen.read_all(accepted.ref.turn_id)
-        assert isinstance(first, PenClaim)
-        assert first.command is not None
-        assert (first.role, first.command.text) == (PenRole.WORKER, "Who has the pen?")
-        assert isinstance(seal, Seal)
-
-
-async def test_such_a_turn_whose_runner_died_is_followed_by_another(bus: Bus) -> None:
-    async with running(bus, runs_turns=False) as rig:
-        rig.model.may_go_on.clear()
-        _, seen = await rig.first.ask(collections=[])
-        async with asyncio.TaskGroup() as tasks:
-            dying = tasks.create_task(rig.first.loop.run())
-            await seen.until(lambda found: bool(found.text))
-            dying.cancel()
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(rig.second.loop.run())
-            rig.model.may_go_on.set()
-            ended = await seen.ended()
-            working.cancel()
-        assert isinstance(ended, TurnCompleted)
-        assert seen.text == ANSWER
-        assert len(rig.model.calls) == 1
-
-
-async def test_such_a_turn_whose_runner_died_before_it_sent_the_job_is_begun_again(bus: Bus) -> None:
-    async with running(bus, runs_turns=False) as rig:
-        accepted, seen = await rig.first.ask(collections=[])
-        source = await bus.open_jobs(TURNS)
-        died_with = await source.fetch(WAIT_S)
-        assert died_with is not None
-        await source.close()
-        await died_with.release(0)
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(rig.second.loop.run())
-            assert isinstance(await seen.ended(), TurnCompleted)
-            working.cancel()
-        records = await rig.first.pen.read_all(accepted.ref.turn_id)
-        assert [getattr(record, "holder", record.type) for record in records] == [
-            "gateway-2",
-            "llm-1",
-            "seal",
-        ]
-
-
-async def test_such_a_turn_that_comes_again_while_its_runner_lives_is_left_to_him(bus: Bus) -> None:
-    async with running(bus, writes_answers=False) as rig:
-        accepted, seen = await rig.first.ask(collections=[])
-        command = await waiting_command(rig, accepted)
-        while await rig.bus.queue_depth(llm_jobs("scripted")) == 0:  # noqa: ASYNC110 - a queue tells nobody
-            await asyncio.sleep(0.005)
-        delivery = LateDelivery(command, subjects.turn_start(accepted.ref.turn_id), deliveries=2)
-        async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
-            assert await rig.second.parts.runner.work(delivery) is JobOutcome.LEAVE
-            assert await rig.first.pen.read_all(accepted.ref.turn_id) == []
-            working = tasks.create_task(rig.worker_loop.run())
-            assert isinstance(await seen.ended(), TurnCompleted)
-            working.cancel()
-
-
-async def test_a_runner_without_a_claim_gives_way_to_one_that_has_claimed_the_turn(
-    bus: Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("parley_gateway.turn_runner.LOOK_S", 0.05)
-    async with running(bus, runs_turns=False, writes_answers=False) as rig:
-        accepted, seen = await rig.first.ask(collections=[])
-        command = await waiting_command(rig, accepted)
-        delivery = LateDelivery(command, subjects.turn_start(accepted.ref.turn_id))
-        async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(rig.second.parts.runner.work(delivery))
-            claim = PenClaim(nonce=new_nonce(), role=PenRole.RUNNER, holder="gateway-3", home="gateway-1")
-            other = Holds(bus, "gateway-3", PenRole.RUNNER)
-            await other.start()
-            with other.hold(accepted.ref.turn_id):
-                await rig.first.pen.claim(accepted.ref.turn_id, 1, claim)
-                assert await following is JobOutcome.RETRY
-            # Gone without a word, he is taken over from.
-            working = [tasks.create_task(loop.run()) for loop in (rig.first.loop, rig.worker_loop)]
-            assert isinstance(await seen.ended(), TurnCompleted)
-            for task in working:
-                task.cancel()
-
-
-async def waiting_command(rig: Rig, accepted: AcceptedTurn) -> bytes:
-    """Return a turn's command as it stands in the queue, whether somebody works on it or not."""
-    stored = await rig.bus.last_stored(TURNS.stream, subjects.turn_start(accepted.ref.turn_id))
-    assert stored is not None
-    return stored.data
-
-
-@pytest.fixture
-def nothing_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every job be older than those whose model is asked before the pen is won."""
-    monkeypatch.setattr("parley_llm.worker.EARLY_MS", 0)
-
-
-@pytest.mark.usefixtures("nothing_is_new")
-async def test_a_repeat_that_is_run_long_after_its_turn_says_how_that_ended(bus: Bus) -> None:
-    async with running(bus) as rig:
-        accepted, seen = await rig.first.ask(collections=[])
-        await seen.ended()
-        [first, *_] = await rig.first.pen.read_all(accepted.ref.turn_id)
-        assert isinstance(first, PenClaim)
-        assert first.command is not None
-        ref = first.command.turn.model_copy(update={"home": "gateway-2"})
-        command = first.command.model_copy(update={"turn": ref, "accepted_at_ms": now_ms()})
-        delivery = LateDelivery(command.model_dump_json().encode(), subjects.turn_start(ref.turn_id))
-        async with asyncio.timeout(WAIT_S):
-            assert await rig.second.parts.runner.work(delivery) is JobOutcome.DONE
-        assert len(rig.model.calls) == 1
-
-
-@pytest.mark.usefixtures("nothing_is_new")
-async def test_a_turn_with_nothing_to_gather_that_was_stopped_while_it_waited_asks_no_model(bus: Bus) -> None:
-    async with running(bus, runs_turns=False) as rig, asyncio.TaskGroup() as tasks:
-        accepted, seen = await rig.first.ask(collections=[])
-        await rig.first.door.cancel(OWNER, accepted.ref.client_turn_id)
-        working = tasks.create_task(rig.first.loop.run())
-        assert isinstance(await seen.ended(), TurnCancelled)
-        assert rig.model.calls == []
-        working.cancel()
 
 
 async def test_memory_away_says_pending_and_the_turn_is_stored_when_it_is_back(bus: Bus) -> None:

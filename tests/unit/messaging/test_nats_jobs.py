@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from parley_contracts import subjects
 from parley_messaging.nats_jobs import NatsJobSource
 from parley_messaging.queues import TURNS
 
@@ -35,7 +36,7 @@ class Connection:
 class Message:
     """A job as it is delivered; a status has no `reply`."""
 
-    subject: str = "turn.start.1"
+    subject: str = subjects.turn_start("t")
     reply: str = "$JS.ACK.TURNS.turn-runners.1.1.1.1.0"
     data: bytes = b"job"
     headers: dict[str, str] | None = None

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from parley_contracts import subjects
 from parley_contracts.npu import Embed, Embeddings
+from parley_messaging import run
 from parley_messaging.nats_bus import NatsBus
 
 from tests.conftest import free_port
@@ -187,3 +188,21 @@ async def test_a_signal_while_a_service_is_composed_ends_it_at_once(nats_url: st
         assert await service.ended() == 0
         assert time.monotonic() - began_s < 3
         assert service.messages[-2:] == ["stopped while starting", "stopped"]
+
+
+async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> None:
+    cancellations = 0
+
+    async def endless() -> None:
+        nonlocal cancellations
+        while cancellations < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancellations += 1
+
+    task = asyncio.create_task(endless())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(WAIT_S):
+        await run._cancel({task})  # pyright: ignore[reportPrivateUsage] - the last step of every service
+    assert cancellations == 2
