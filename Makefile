@@ -5,7 +5,7 @@ SHELL := /bin/bash
 UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --version >/dev/null 2>&1 && echo $$uv && break; done)
 RUN = $(UV) run --no-sync
 # Half of the tests wait for processes: a second worker runs the other half meanwhile.
-PYTEST = $(RUN) pytest -n 2 --no-loadscope-reorder
+PYTEST = $(RUN) pytest -n 2
 SERVICES := gateway llm npu rag memory browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach

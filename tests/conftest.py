@@ -21,8 +21,6 @@ from parley_npu.model_files import ModelFiles
 
 from tests.postgres import running_postgres, server_folder
 
-pytest_plugins = ("tests.worker_shares",)
-
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)
 

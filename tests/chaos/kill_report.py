@@ -12,9 +12,11 @@ TAKEOVER_S = 8.0
 
 LEGEND = """turns, accepted, completed, user and assistant (stored messages) are equal; failed, cancelled,
 gaps, repeats are 0. calls: to the model, at most turns + broken off (answers whose writer was killed before
-their end); continued: calls that went on from the text so far. runners, writers hit: turns that the
-killed ran, or wrote. reconnects: sockets that were lost. stored late: told as completed before memory
-had them; by now it has. degraded: answered without a part that was away, such as documents."""
+their end), and one a turn whose worker died before its first claim; continued: calls that went on from
+the text so far. runners, writers hit: turns that the killed had claimed to run, or wrote. reconnects:
+attempts of the clients after a socket was lost. stored late: told as completed before memory had them;
+by now it has. degraded: answered without a part that was away or late, such as documents. worst pause:
+between two events that a viewer got; took: the whole scenario."""
 
 Report = Callable[["KillRow"], None]
 

@@ -144,7 +144,7 @@ class GenerationWorker:
 def _is_new(job: GenerateJob) -> bool:
     """Return whether a turn was accepted only just now.
 
-    Nobody can have stopped or claimed it then, but by chance, and the model may be asked at once. A call that
-    turns out to be nobody's is aborted before it has written.
+    Nobody can have stopped or claimed it then, but by chance, and the model may be asked at once. What a call
+    says that turns out to be nobody's is written nowhere.
     """
     return job.command is not None and 0 <= now_ms() - job.command.accepted_at_ms < EARLY_MS
