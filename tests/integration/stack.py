@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -108,6 +108,16 @@ class Stack:
     def signal_term(self, name: str) -> None:
         """Send SIGTERM to a process and do not wait."""
         self.processes[name].signal(signal.SIGTERM)
+
+    @contextmanager
+    def frozen(self, name: str) -> Generator[None]:
+        """Let a process do nothing while the body runs; it keeps its connections."""
+        process = self.processes[name]
+        process.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.signal(signal.SIGCONT)
 
     @asynccontextmanager
     async def without(self, name: str) -> AsyncGenerator[None]:

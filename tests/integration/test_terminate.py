@@ -168,17 +168,25 @@ async def test_a_document_that_is_being_read_in_is_finished_before_its_service_e
         f"# Entry {n}\n\n" + f"On day {n} the herd of {n * 7} sheep crossed the river at ford {n}. " * 9
         for n in range(60)
     )
+    rag = stack.processes["rag"]
     async with watching_deliveries(stack.nats_url), stack.http() as client:
-        response = await upload(client, "herd.md", text.encode(), "herds")
-        document_id = response.json()["document"]["id"]
+        with stack.frozen("npu"):
+            response = await upload(client, "herd.md", text.encode(), "herds")
+            document_id = response.json()["document"]["id"]
 
-        async def is_being_read() -> bool:
-            found = (await client.get(f"/api/documents/{document_id}")).json()["document"]
-            assert found["status"] != "ready"
-            return found["chunks_done"] > 0
+            async def is_being_read() -> bool:
+                found = (await client.get(f"/api/documents/{document_id}")).json()["document"]
+                return found["status"] == "ingesting"
 
-        await eventually(is_being_read)
-        assert await stack.terminate("rag") == 0, stack.processes["rag"].log_end()
+            await eventually(is_being_read)
+            asked_to_stop = rag.log.read_text().count("stopping")
+            stack.signal_term("rag")
+
+            async def is_stopping() -> bool:
+                return rag.log.read_text().count("stopping") > asked_to_stop
+
+            await eventually(is_stopping)
+        assert await rag.ended() == 0, rag.log_end()
         await stack.start("rag")
         document = (await client.get(f"/api/documents/{document_id}")).json()["document"]
     assert (document["status"], document["chunks_done"]) == ("ready", document["chunks"])

@@ -64,6 +64,6 @@ class ProcessJobSource:
 
         return await self._bus.operate(f"fetch {self._queue.stream}", arrive, lost=lost)
 
-    async def close(self) -> QueuedJob | None:
+    async def close(self) -> None:
         self._bus.require_life()
-        return await self._source.close()
+        await self._source.close()

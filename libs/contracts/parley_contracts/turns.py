@@ -159,6 +159,11 @@ class Seal(WireModel):
     accepted_at_ms: int
     sealed_at_ms: int
 
+    @property
+    def home(self) -> str:
+        """Where the turn's events stand, as in a claim."""
+        return self.turn.home
+
 
 PenRecord = Annotated[PenClaim | Seal, Field(discriminator="type")]
 PEN_RECORD: TypeAdapter[PenClaim | Seal] = TypeAdapter(

@@ -147,8 +147,8 @@ class JobSource(Protocol):
         """Return the next job, or None when none came in time."""
         ...
 
-    async def close(self) -> QueuedJob | None:
-        """Stop fetching; return a job that had already been delivered, if there is one."""
+    async def close(self) -> None:
+        """Stop fetching."""
         ...
 
 

@@ -155,8 +155,8 @@ class _JobSource:
                 continue
         return job
 
-    async def close(self) -> QueuedJob | None:
-        return None
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class MemoryObjects:

@@ -183,6 +183,9 @@ class NatsBus:
         if self._connection.is_connected:
             await self._requests.broker.stop()
         else:
+            # nats-py would write what it has not sent to the lost connection, and fail half-way.
+            self._connection._pending.clear()  # pyright: ignore - there is no public way to give it up
+            self._connection._pending_data_size = 0  # pyright: ignore - the size of the same
             await self._connection.close()
         self._connection = None
 

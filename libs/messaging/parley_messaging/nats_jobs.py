@@ -14,9 +14,6 @@ from parley_messaging.queues import WorkQueue
 
 log = logging.getLogger("parley.messaging")
 
-FLUSH_S = 2
-"""How long a worker that stops waits for jobs that are on their way to it."""
-
 EXPIRY_S = 0.5
 """How much longer than the server a puller waits for word that there is no job."""
 
@@ -61,8 +58,6 @@ class NatsJobSource:
         self.inbox = connection.new_inbox()
         self._requests = 0
         self._asked: asyncio.Future[Msg | None] | None = None
-        self._last: Msg | None = None
-        self._is_closing = False
         self._heard_s = time.monotonic()
         self.subscription: Subscription | None = None
 
@@ -75,10 +70,8 @@ class NatsJobSource:
                 asked.set_result(None)
         elif asked is not None:
             asked.set_result(message)
-        elif self._is_closing and self._last is None:
-            self._last = message
         else:
-            # It came when nobody asked any more, and no slot is free for it: somebody else may have one.
+            # It came when nobody asked any more, and no slot is kept for it: somebody else may have one.
             await message.nak()
 
     @property
@@ -107,27 +100,21 @@ class NatsJobSource:
         try:
             async with asyncio.timeout(timeout_s + EXPIRY_S):
                 await self._connection.publish(self._subject, request, self._reply)
-                return await asyncio.shield(asked)
+                return await asked
         except (TimeoutError, NatsError):
             # It may have come in the very moment in which the time was over.
-            return asked.result() if asked.done() else None
+            return asked.result() if asked.done() and not asked.cancelled() else None
         finally:
             self._asked = None
 
-    async def close(self) -> NatsJob | None:
-        """Stop fetching; return a job that the server had sent just as the last fetch expired."""
-        if not self._connection.is_connected or self.subscription is None:
-            return None
-        self._is_closing = True
+    async def close(self) -> None:
+        """Stop fetching. A fetch outlasts its request, so no job is on its way."""
+        if self.subscription is None or not self._connection.is_connected:
+            return
         try:
-            async with asyncio.timeout(FLUSH_S):
-                await self._connection.flush(FLUSH_S)
-                while self.subscription.pending_msgs:  # noqa: ASYNC110 - `hear` takes them, one a turn of the loop
-                    await asyncio.sleep(0)
             await self.subscription.unsubscribe()
-        except (TimeoutError, NatsError):
+        except NatsError:
             log.debug("the bus went away while a worker stopped")
-        return None if self._last is None else NatsJob(self._last)
 
 
 async def open_source(connection: Client, queue: WorkQueue, look_again: Callable[[], None]) -> NatsJobSource:

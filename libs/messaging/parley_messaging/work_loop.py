@@ -57,7 +57,6 @@ class WorkLoop:
     async def _pull(self, jobs: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         source = await self._bus.open_jobs(self.queue)
-        last: QueuedJob | None = None
         try:
             while not self._stopping.is_set() and await self._has_free_slot():
                 began_s = loop.time()
@@ -71,10 +70,7 @@ class WorkLoop:
                 if loop.time() - began_s < INSTANT_S:
                     await self._pause(BACK_OFF_S)
         finally:
-            last = await source.close()
-        if last is not None:
-            await self._free.acquire()
-            jobs.create_task(self._work(last))
+            await source.close()
 
     async def _has_free_slot(self) -> bool:
         if not self._free.locked():

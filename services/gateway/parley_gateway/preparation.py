@@ -55,6 +55,7 @@ class Preparation:
         command = turn.command
         if command.chosen is None or not is_complete(command):
             return None
+        turn.note(context_ready_ms=turn.since_ms())
         return _job(turn, command.chosen, command.history or ())
 
     async def run(self, turn: RunningTurn) -> PreparedJob:

@@ -100,7 +100,7 @@ class TurnFinder:
 def _of_claim(first: PenClaim | Seal) -> FoundTurn:
     if isinstance(first, Seal):
         return FoundTurn(
-            first.turn.home, first.conversation_id, accepted_at_ms=first.accepted_at_ms, text=first.user_text
+            first.home, first.conversation_id, accepted_at_ms=first.accepted_at_ms, text=first.user_text
         )
     return FoundTurn(first.home, "") if first.command is None else _of_command(first.home, first.command)
 

@@ -70,7 +70,7 @@ class TurnRunner:
         with self._stops.following(turn_id), self._holds.hold(turn_id):
             if (job := self._preparation.at_once(turn)) is not None:
                 if delivery.deliveries == 1:
-                    return _settled(await self._begin_at_once(turn, job))
+                    return _settled(await self._begin_first(turn, job))
                 # Its runner may be there without a claim that says so.
                 if await self._holds.is_held_by_another(turn_id):
                     return JobOutcome.LEAVE
@@ -79,7 +79,10 @@ class TurnRunner:
             # Delivered again does not mean that its runner is gone, and the delivery count is no proof.
             if not is_first and await self._holds.is_held_by_another(turn_id):
                 return JobOutcome.LEAVE
-            return _settled(await (self._begin_first(turn) if is_first else self._go_on(turn)))
+            if not is_first:
+                return _settled(await self._go_on(turn))
+            turn.epoch = 1
+            return _settled(await self._begin_first(turn))
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:
         """Fail a turn whose command cannot be read, from what its header says."""
@@ -91,16 +94,10 @@ class TurnRunner:
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
         return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
 
-    async def _begin_at_once(self, turn: RunningTurn, job: PreparedJob) -> Sealing:
-        """Run a turn that has nothing to gather: its worker makes the first claim, and this runner none."""
-        turn.note(claimed_ms=turn.since_ms(), context_ready_ms=turn.since_ms())
+    async def _begin_first(self, turn: RunningTurn, job: PreparedJob | None = None) -> Sealing:
+        """Run a turn that nobody has run: claimed, or by the job of one that has nothing to gather."""
         with self._questions.keeping(turn.command):
-            return await self._follow_from(turn, job)
-
-    async def _begin_first(self, turn: RunningTurn) -> Sealing:
-        turn.epoch = 1
-        with self._questions.keeping(turn.command):
-            return await self._begin(turn)
+            return await self._begin(turn, job)
 
     async def _go_on(self, turn: RunningTurn) -> Sealing:
         """Go on with a turn whose runner is gone, from wherever it stands."""
@@ -108,7 +105,7 @@ class TurnRunner:
         first, last = records[0], records[-1]
         # Whoever claimed first chose where the events stand, and what the turn was asked.
         command = (first.command if isinstance(first, PenClaim) else None) or turn.command
-        ref = command.turn.model_copy(update={"home": _home(first)})
+        ref = command.turn.model_copy(update={"home": first.home})
         turn.command = command.model_copy(update={"turn": ref})
         if isinstance(last, Seal):
             return await self._ending.finish(len(records), last)
@@ -154,13 +151,12 @@ class TurnRunner:
         finally:
             await watch.close()
 
-    async def _begin(self, turn: RunningTurn) -> Sealing:
-        """Run a turn whose pen this runner has just won."""
-        turn.note(claimed_ms=turn.since_ms())
-        return await self._follow_from(turn, None)
+    async def _begin(self, turn: RunningTurn, job: PreparedJob | None = None) -> Sealing:
+        """Prepare a turn whose pen this runner has just won, unless its job is there, and follow its answer.
 
-    async def _follow_from(self, turn: RunningTurn, job: PreparedJob | None) -> Sealing:
-        """Have the turn prepared, unless its job is there, and follow its answer."""
+        The first claim of a turn whose job is there is its worker's; until then its epoch is 0.
+        """
+        turn.note(claimed_ms=turn.since_ms())
         watch = GenerationWatch(self._watches, turn.command.turn)
         await watch.open(is_new=turn.epoch <= 1)
         try:
@@ -303,10 +299,6 @@ class TurnRunner:
             timings=turn.timings,
         )
         return await self._ending.seal(number, seal, ends_writing=finished is None)
-
-
-def _home(record: PenClaim | Seal) -> str:
-    return record.home if isinstance(record, PenClaim) else record.turn.home
 
 
 def _settled(sealing: Sealing) -> JobOutcome:

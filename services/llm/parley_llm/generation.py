@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ from parley_contracts.turn_events import (
     encode_event,
     text_delta_frame,
 )
-from parley_contracts.turns import TokenUsage
+from parley_contracts.turns import EPOCH_SPAN, TokenUsage
 from parley_messaging import Bus
 from parley_messaging.message_headers import now_ms
 from parley_messaging.stops import Stops
@@ -26,10 +26,10 @@ from parley_messaging.turn_log import TurnLog
 from parley_messaging.turn_writer import Encode, TurnWriter
 from pydantic_core import to_json
 
+from parley_llm.asked_answer import AskedAnswer
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
-from parley_llm.early_answer import EarlyAnswer
-from parley_llm.language_model import Chunk, LanguageModel, TextChunk
+from parley_llm.language_model import LanguageModel, TextChunk
 
 log = logging.getLogger("parley.llm")
 
@@ -48,25 +48,7 @@ class Ending:
     degraded: tuple[str, ...] = ()
 
 
-class _Opening:
-    """What an epoch begins with: written once, before anything else, by whoever comes first."""
-
-    def __init__(self, writer: TurnWriter, frames: Sequence[Encode]) -> None:
-        self._writer = writer
-        self._frames = frames
-        self._first_seq = writer.seq
-        self._writing = asyncio.Lock()
-
-    @property
-    def is_written(self) -> bool:
-        """Whether all of it is appended."""
-        return self._writer.seq - self._first_seq >= len(self._frames)
-
-    async def write(self) -> None:
-        """Append what is not appended yet: a stop may have broken off an earlier call."""
-        async with self._writing:
-            while not self.is_written:
-                await self._writer.append(self._frames[self._writer.seq - self._first_seq])
+Opening = Callable[[], Awaitable[None]]
 
 
 class Generation:
@@ -82,19 +64,19 @@ class Generation:
         self._window_ms = window_ms
         self._turn_id_json = to_json(job.turn.client_turn_id)
         self._parts: list[str] = []
-        self._early: EarlyAnswer | None = None
+        self._early: AskedAnswer | None = None
 
     def ask_early(self, tasks: asyncio.TaskGroup) -> None:
         """Ask the model before the pen is won; to be followed by `drop_early`, used or not."""
         if (model := self._resolve()) is not None:
-            self._early = EarlyAnswer(model.generate(self._job), tasks)
+            self._early = AskedAnswer(model.generate(self._job), tasks)
 
     async def drop_early(self) -> None:
         """Abort a call that was made early and that nobody has use for."""
         if (early := self._take_early()) is not None:
-            await early.drop()
+            await early.aclose()
 
-    def _take_early(self) -> EarlyAnswer | None:
+    def _take_early(self) -> AskedAnswer | None:
         early, self._early = self._early, None
         return early
 
@@ -109,9 +91,8 @@ class Generation:
         model = self._resolve()
         written = standing.text if model is not None and model.can_continue else ""
         self._parts = [written] if written else []
-        opening = self._opening(writer, standing, len(written))
+        opening = partial(self._open, writer, self._opening(standing, len(written)))
         if is_cancelled:
-            await self.drop_early()
             ending = Ending(self._job.model, "cancelled")
         elif is_given_up:
             ending = _failed(self._job.model, ErrorCode.INTERNAL, "The answer failed several times.")
@@ -119,7 +100,7 @@ class Generation:
             ending = _failed(self._job.model, ErrorCode.MODEL_NOT_FOUND, "There is no such model.")
         else:
             ending = await self._stream(writer, model, written, opening)
-        await opening.write()
+        await opening()
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
     async def repeat_end(self, writer: TurnWriter, follows: int, finished: GenerationFinished) -> None:
@@ -129,14 +110,18 @@ class Generation:
             lambda seq: encode_event(finished.model_copy(update={"seq": seq})), timeout_s=END_STORED_S
         )
 
-    def _opening(self, writer: TurnWriter, standing: TurnLog, keep_chars: int) -> _Opening:
-        frames: list[Encode] = [
-            partial(self._epoch_started, follows=standing.last_seq, keep_chars=keep_chars)
-        ]
-        if not self._job.last_seq and standing.context is None:
-            # In place of the runner, which had nothing to gather.
-            frames += [self._context_ready, self._generating]
-        return _Opening(writer, frames)
+    def _opening(self, standing: TurnLog, keep_chars: int) -> list[Encode]:
+        """Return what the epoch begins with."""
+        started = partial(self._epoch_started, follows=standing.last_seq, keep_chars=keep_chars)
+        if self._job.last_seq or standing.context is not None:
+            return [started]
+        # In place of the runner, which had nothing to gather.
+        return [started, self._context_ready, self._generating]
+
+    async def _open(self, writer: TurnWriter, opening: Sequence[Encode]) -> None:
+        """Append the opening, or what is left of it: a stop may have broken off an earlier call."""
+        while (written := writer.seq % EPOCH_SPAN) < len(opening):
+            await writer.append(opening[written])
 
     def _resolve(self) -> LanguageModel | None:
         try:
@@ -145,7 +130,7 @@ class Generation:
             return None
 
     async def _stream(
-        self, writer: TurnWriter, model: LanguageModel, written: str, opening: _Opening
+        self, writer: TurnWriter, model: LanguageModel, written: str, opening: Opening
     ) -> Ending:
         ending = Ending(self._job.model)
         left_s = max(0.0, (self._job.deadline_ms - now_ms()) / 1000)
@@ -177,25 +162,21 @@ class Generation:
         return last
 
     async def _copy(
-        self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: _Opening
+        self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: Opening
     ) -> None:
         async def send(text: str) -> None:
-            if not opening.is_written:
-                await opening.write()
             await writer.append(lambda seq: text_delta_frame(self._turn_id_json, seq, text))
             # The answer is what stands in the log: a delta that found no room there is no part of it.
             self._parts.append(text)
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                window = DeltaWindow(send, self._window_ms, tasks)
-                early = self._take_early()
-                chunks = early.chunks if early else model.generate(self._job, written=written)
-                pouring = tasks.create_task(_pour(chunks, early, window, ending))
-                # The model is asked before the log is opened: it takes longer than that to begin.
-                await asyncio.sleep(0)
-                await opening.write()
-                await pouring
+                asked = self._take_early() or AskedAnswer(model.generate(self._job, written=written), tasks)
+                async with aclosing(asked) as answer:
+                    # The model takes longer to begin than the log to be opened: its call goes out first.
+                    await asyncio.sleep(0)
+                    await opening()
+                    await _pour(answer, DeltaWindow(send, self._window_ms, tasks), ending)
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
@@ -225,26 +206,17 @@ class Generation:
         )
 
 
-async def _pour(
-    answer: AsyncGenerator[Chunk, None], early: EarlyAnswer | None, window: DeltaWindow, ending: Ending
-) -> None:
+async def _pour(answer: AskedAnswer, window: DeltaWindow, ending: Ending) -> None:
     """Pass an answer on; what was written is sent also when the model is stopped or fails."""
-
-    async def take(chunk: Chunk) -> None:
-        if isinstance(chunk, TextChunk):
+    try:
+        chunk = await answer.first()
+        while isinstance(chunk, TextChunk):
             await window.add(chunk.text)
-        else:
-            ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
-
-    async with aclosing(answer) as chunks:
-        try:
-            if early is not None:
-                await take(await early.first())
-            async for chunk in chunks:
-                await take(chunk)
-        finally:
-            async with asyncio.timeout(END_STORED_S):
-                await window.flush()
+            chunk = await anext(answer.chunks)
+        ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
+    finally:
+        async with asyncio.timeout(END_STORED_S):
+            await window.flush()
 
 
 def _failed(model: str, code: ErrorCode, message: str) -> Ending:

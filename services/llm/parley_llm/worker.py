@@ -78,13 +78,15 @@ class GenerationWorker:
 
     async def _write(self, job: GenerateJob, generation: Generation, epoch: int) -> JobOutcome:
         turn = job.turn
-        standing = TurnLog()
-        if epoch > job.base_slot + 1:
-            # Somebody has been here before: what was asked for early does not know what he wrote.
-            await generation.drop_early()
-            standing = await read_turn_log(self._bus, turn.home, turn.turn_id)
+        is_first = epoch == job.base_slot + 1
+        if is_first:
+            standing = TurnLog(last_seq=job.last_seq)
         else:
-            standing.last_seq = job.last_seq
+            standing = await read_turn_log(self._bus, turn.home, turn.turn_id)
+        is_cancelled = self._stops.is_stopped(turn.turn_id)
+        if is_cancelled or not is_first:
+            # What was asked for early does not know what an earlier worker has written.
+            await generation.drop_early()
         subject = subjects.turn_events(turn.home, turn.turn_id)
         async with self._writers.open(subject, epoch) as writer:
             if standing.finished is not None:
@@ -93,7 +95,7 @@ class GenerationWorker:
             await generation.write(
                 writer,
                 standing,
-                is_cancelled=self._stops.is_stopped(turn.turn_id),
+                is_cancelled=is_cancelled,
                 is_given_up=epoch - job.base_slot > MAX_WORKERS,
             )
         # The job now belongs to whoever has claimed the pen since; his acknowledgement ends it.

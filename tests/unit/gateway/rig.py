@@ -42,6 +42,8 @@ from parley_messaging.work_loop import WorkLoop
 
 OWNER = Principal("owner-1")
 WAIT_S = 10.0
+PIECES = ("The pen ", "passes on ", "[1].")
+ANSWER = "".join(PIECES)
 PASSAGE = Passage(
     text="The pen passes to the worker.",
     score=1.0,
@@ -57,7 +59,7 @@ class ScriptedModel:
     pool = "scripted"
 
     def __init__(self) -> None:
-        self.pieces = ["The pen ", "passes on ", "[1]."]
+        self.pieces: list[str] = list(PIECES)
         self.calls: list[GenerateJob] = []
         self.error: ParleyError | None = None
         self.can_continue = True
@@ -171,6 +173,10 @@ class Seen:
         return [LOG_EVENT.validate_json(frame) for frame in self.frames]
 
     @property
+    def types(self) -> list[str]:
+        return [frame_type(frame) for frame in self.frames]
+
+    @property
     def text(self) -> str:
         return "".join(getattr(event, "text", "") for event in self.events if event.type == "text_delta")  # type: ignore[attr-defined]  # every event of the union has a type
 
@@ -182,7 +188,7 @@ class Seen:
         return self
 
     async def ended(self) -> TurnEvent:
-        await self.until(lambda seen: any(frame_type(frame) in TERMINAL_TYPES for frame in seen.frames))
+        await self.until(lambda seen: not TERMINAL_TYPES.isdisjoint(seen.types))
         return self.events[-1]
 
 

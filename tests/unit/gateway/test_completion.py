@@ -15,10 +15,9 @@ from parley_gateway.completion_request import CompletionRequest, turn_id_of_key
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.turn_watch import TurnWatch
 
-from tests.unit.gateway.rig import OWNER, Gateway, running
+from tests.unit.gateway.rig import ANSWER, OWNER, Gateway, running
 
 BODY = {"model": "scripted", "messages": [{"role": "user", "content": "Who has the pen?"}]}
-ANSWER = "The pen passes on [1]."
 
 
 @pytest.fixture

@@ -12,20 +12,13 @@ from parley_contracts.turn_events import (
     TurnCompleted,
     TurnFailed,
     frame_seq,
-    frame_type,
 )
 from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
 from parley_gateway.turn_ending import Sealing
 from parley_messaging.bus import Bus
 from parley_messaging.pen import new_nonce
 
-from tests.unit.gateway.rig import OWNER, PASSAGE, WAIT_S, Gateway, Seen, running
-
-ANSWER = "The pen passes on [1]."
-
-
-def types(seen: Seen) -> list[str]:
-    return [frame_type(frame) for frame in seen.frames]
+from tests.unit.gateway.rig import ANSWER, OWNER, PASSAGE, WAIT_S, Gateway, Seen, running
 
 
 async def test_a_turn_goes_from_the_door_to_one_terminal_event(bus: Bus) -> None:
@@ -34,7 +27,7 @@ async def test_a_turn_goes_from_the_door_to_one_terminal_event(bus: Bus) -> None
         ended = await seen.ended()
         assert isinstance(ended, TurnCompleted)
         assert seen.text == ANSWER
-        assert types(seen) == [
+        assert seen.types == [
             "epoch_started",
             "stage_changed",
             "context_ready",
@@ -181,7 +174,7 @@ async def test_a_stop_aborts_the_model_and_keeps_what_was_written(bus: Bus) -> N
 async def test_a_stop_that_nobody_answers_is_sealed_by_the_edge(bus: Bus) -> None:
     async with running(bus, writes_answers=False) as rig:
         accepted, seen = await rig.first.ask()
-        await seen.until(lambda found: types(found).count("stage_changed") == 2)
+        await seen.until(lambda found: found.types.count("stage_changed") == 2)
         rig.first.stopper.see_to(await rig.first.door.cancel(OWNER, accepted.ref.client_turn_id))
         assert isinstance(await seen.ended(), TurnCancelled)
 

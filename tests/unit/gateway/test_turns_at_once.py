@@ -1,8 +1,6 @@
 """Turns with nothing to gather: their runner makes no claim, and their worker the first."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import pytest
 from parley_contracts import subjects
@@ -10,7 +8,6 @@ from parley_contracts.turn_events import (
     TurnCancelled,
     TurnCompleted,
     frame_seq,
-    frame_type,
 )
 from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal
 from parley_gateway.turn_door import AcceptedTurn
@@ -20,36 +17,15 @@ from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import new_nonce
 from parley_messaging.queues import TURNS, llm_jobs
 
-from tests.unit.gateway.rig import OWNER, WAIT_S, Rig, Seen, running
-
-ANSWER = "The pen passes on [1]."
-
-
-def types(seen: Seen) -> list[str]:
-    return [frame_type(frame) for frame in seen.frames]
-
-
-@dataclass
-class LateDelivery:
-    """A delivery that no queue waits for."""
-
-    data: bytes
-    subject: str
-    deliveries: int = 1
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    async def ack(self) -> None: ...
-
-    async def release(self, delay_s: float) -> None: ...
-
-    async def in_progress(self) -> None: ...
+from tests.unit.gateway.rig import ANSWER, OWNER, WAIT_S, Rig, running
+from tests.unit.lone_delivery import LoneDelivery
 
 
 async def test_a_turn_with_nothing_to_gather_is_claimed_and_its_log_opened_by_its_worker(bus: Bus) -> None:
     async with running(bus) as rig:
         accepted, seen = await rig.first.ask(collections=[])
         ended = await seen.ended()
-        assert types(seen)[:4] == ["epoch_started", "context_ready", "stage_changed", "text_delta"]
+        assert seen.types[:4] == ["epoch_started", "context_ready", "stage_changed", "text_delta"]
         assert [frame_seq(frame) // EPOCH_SPAN for frame in seen.frames] == [1] * 7 + [2]
         assert isinstance(ended, TurnCompleted)
         assert ended.timings.context_ready_ms is not None
@@ -104,7 +80,7 @@ async def test_such_a_turn_that_comes_again_while_its_runner_lives_is_left_to_hi
         command = await waiting_command(rig, accepted)
         while await rig.bus.queue_depth(llm_jobs("scripted")) == 0:  # noqa: ASYNC110 - a queue tells nobody
             await asyncio.sleep(0.005)
-        delivery = LateDelivery(command, subjects.turn_start(accepted.ref.turn_id), deliveries=2)
+        delivery = LoneDelivery(command, subjects.turn_start(accepted.ref.turn_id), deliveries=2)
         async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
             assert await rig.second.parts.runner.work(delivery) is JobOutcome.LEAVE
             assert await rig.first.pen.read_all(accepted.ref.turn_id) == []
@@ -120,7 +96,7 @@ async def test_a_runner_without_a_claim_gives_way_to_one_that_has_claimed_the_tu
     async with running(bus, runs_turns=False, writes_answers=False) as rig:
         accepted, seen = await rig.first.ask(collections=[])
         command = await waiting_command(rig, accepted)
-        delivery = LateDelivery(command, subjects.turn_start(accepted.ref.turn_id))
+        delivery = LoneDelivery(command, subjects.turn_start(accepted.ref.turn_id))
         async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
             following = tasks.create_task(rig.second.parts.runner.work(delivery))
             claim = PenClaim(nonce=new_nonce(), role=PenRole.RUNNER, holder="gateway-3", home="gateway-1")
@@ -159,7 +135,7 @@ async def test_a_repeat_that_is_run_long_after_its_turn_says_how_that_ended(bus:
         assert first.command is not None
         ref = first.command.turn.model_copy(update={"home": "gateway-2"})
         command = first.command.model_copy(update={"turn": ref, "accepted_at_ms": now_ms()})
-        delivery = LateDelivery(command.model_dump_json().encode(), subjects.turn_start(ref.turn_id))
+        delivery = LoneDelivery(command.model_dump_json().encode(), subjects.turn_start(ref.turn_id))
         async with asyncio.timeout(WAIT_S):
             assert await rig.second.parts.runner.work(delivery) is JobOutcome.DONE
         assert len(rig.model.calls) == 1

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
@@ -26,6 +25,7 @@ from parley_messaging.turn_writer import TurnWriters
 
 from tests.unit.llm.jobs import job_for
 from tests.unit.llm.test_generation import Scripted, until
+from tests.unit.lone_delivery import LoneDelivery
 
 WAIT_S = 5.0
 JOB = job_for("scripted").model_copy(update={"deadline_ms": now_ms() + 86_400_000})
@@ -41,20 +41,8 @@ COMMAND = StartTurn(
 )
 
 
-@dataclass
-class Delivery:
-    """A delivery whose acknowledgement is the loop's affair."""
-
-    data: bytes = JOB.model_dump_json().encode()
-    deliveries: int = 1
-    subject: str = subjects.llm_generate("scripted")
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    async def ack(self) -> None: ...
-
-    async def release(self, delay_s: float) -> None: ...
-
-    async def in_progress(self) -> None: ...
+def delivery_of(data: bytes = JOB.model_dump_json().encode(), deliveries: int = 1) -> LoneDelivery:
+    return LoneDelivery(data, subjects.llm_generate("scripted"), deliveries)
 
 
 class Bench:
@@ -81,9 +69,9 @@ class Bench:
         one = PenClaim(nonce=new_nonce(), role=role, holder="somebody", home=TURN.home)
         assert await self.pen.claim(TURN.turn_id, number, one) == one
 
-    async def work(self, delivery: Delivery | None = None) -> JobOutcome:
+    async def work(self, delivery: LoneDelivery | None = None) -> JobOutcome:
         async with asyncio.timeout(WAIT_S):
-            return await self.worker.work(delivery or Delivery())
+            return await self.worker.work(delivery or delivery_of())
 
     async def log(self) -> TurnLog:
         return await read_turn_log(self.bus, TURN.home, TURN.turn_id)
@@ -141,7 +129,7 @@ async def test_a_worker_takes_the_slot_after_the_runners_and_writes_in_its_epoch
 async def test_a_job_of_an_unclaimed_turn_is_claimed_first_and_by_its_worker_alone() -> None:
     job = JOB.model_copy(update={"base_slot": 0, "command": COMMAND})
     async with working(runner_claims=False) as bench:
-        assert await bench.work(Delivery(job.model_dump_json().encode())) is JobOutcome.DONE
+        assert await bench.work(delivery_of(job.model_dump_json().encode())) is JobOutcome.DONE
         [record] = await bench.pen.read_all(TURN.turn_id)
         frames = await written(bench)
     assert isinstance(record, PenClaim)
@@ -153,11 +141,11 @@ def epoch_started(follows: int, seq: int) -> bytes:
     return encode_event(EpochStarted(seq=seq, follows=follows, turn_id="c1", keep_chars=0))
 
 
-def unclaimed(age_ms: int = 0) -> Delivery:
+def unclaimed(age_ms: int = 0) -> LoneDelivery:
     """Return the first delivery of a job whose turn nobody has claimed."""
     command = COMMAND.model_copy(update={"accepted_at_ms": now_ms() - age_ms})
     job = JOB.model_copy(update={"base_slot": 0, "command": command})
-    return Delivery(job.model_dump_json().encode())
+    return delivery_of(job.model_dump_json().encode())
 
 
 @pytest.mark.parametrize(("age_ms", "written"), [(0, [""]), (1000, [])])
@@ -241,14 +229,14 @@ async def test_a_job_that_another_worker_claimed_and_holds_is_left_to_him(delive
     async with working() as bench:
         await bench.claim(2, PenRole.WORKER)
         with bench.holds.hold(TURN.turn_id):
-            assert await bench.work(Delivery(deliveries=deliveries)) is JobOutcome.LEAVE
+            assert await bench.work(delivery_of(deliveries=deliveries)) is JobOutcome.LEAVE
         assert bench.model.written == []
 
 
 async def test_an_answer_that_stands_finished_in_the_log_is_not_asked_for_again() -> None:
     async with working() as bench:
         assert await bench.work() is JobOutcome.DONE
-        assert await bench.work(Delivery(deliveries=2)) is JobOutcome.DONE
+        assert await bench.work(delivery_of(deliveries=2)) is JobOutcome.DONE
         assert bench.model.written == [""]
 
 
@@ -312,7 +300,7 @@ async def test_a_job_that_cannot_be_read_is_left_to_a_newer_worker_for_a_while(
     deliveries: int, outcome: JobOutcome
 ) -> None:
     async with working() as bench:
-        assert await bench.work(Delivery(b'{"from": "a later version"}', deliveries)) is outcome
+        assert await bench.work(delivery_of(b'{"from": "a later version"}', deliveries)) is outcome
 
 
 async def test_a_job_is_held_already_while_its_claim_is_under_way() -> None:
@@ -350,7 +338,7 @@ async def test_a_job_that_workers_die_of_is_given_up_after_some_of_them(dead: in
     async with working() as bench:
         for number in range(2, 2 + dead):
             await bench.claim(number, PenRole.WORKER)
-        assert await bench.work(Delivery(deliveries=dead + 1)) is JobOutcome.DONE
+        assert await bench.work(delivery_of(deliveries=dead + 1)) is JobOutcome.DONE
         frames = await written(bench)
         is_given_up = dead == MAX_WORKERS
         assert bench.model.written == ([] if is_given_up else [""])
@@ -372,5 +360,5 @@ async def test_a_finished_answer_of_a_dead_worker_is_found_by_the_next() -> None
         opening = b'{"seq":2000000,"type":"epoch_started","follows":0,"turn_id":"c1","keep_chars":0}'
         await bench.bus.store(subject, opening)
         await bench.bus.store(subject, encode_event(ended))
-        assert await bench.work(Delivery(deliveries=2)) is JobOutcome.DONE
+        assert await bench.work(delivery_of(deliveries=2)) is JobOutcome.DONE
         assert bench.model.written == []

@@ -180,6 +180,8 @@ async def test_closing_while_the_server_is_away_does_not_hang(server: Server) ->
         await bus.store(queue.subject, b"job")
         server.kill()
         await until(lambda: not bus.is_connected)
+        # As an acknowledgement that no server is there to hear.
+        await bus.publish("unheard", b"")
         began_s = loop.time()
         working.cancel()
         await asyncio.wait([working])

@@ -1,4 +1,4 @@
-"""An answer that is asked for while its pen is being claimed: whoever wins the pen goes on with it."""
+"""An answer that is on its way: its model is asked at once, and heard once there is where to write."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from parley_llm.language_model import Chunk
 
 
-class EarlyAnswer:
-    """Asks at once and waits for the first chunk; what follows is read by who takes the answer."""
+class AskedAnswer:
+    """Waits for the first chunk in a task; what follows is read from `chunks`. Closing it aborts the call."""
 
     def __init__(self, chunks: AsyncGenerator[Chunk, None], tasks: asyncio.TaskGroup) -> None:
         self.chunks = chunks
@@ -16,7 +16,7 @@ class EarlyAnswer:
     async def _begin(self) -> Chunk | Exception:
         try:
             return await anext(self.chunks)
-        except Exception as error:  # noqa: BLE001 - it is the taker's, as if the answer had begun with him
+        except Exception as error:  # noqa: BLE001 - it belongs to who hears the answer
             return error
 
     async def first(self) -> Chunk:
@@ -26,8 +26,8 @@ class EarlyAnswer:
             raise found
         return found
 
-    async def drop(self) -> None:
-        """Abort the call."""
+    async def aclose(self) -> None:
+        """Abort the call, unless it is over."""
         self._first.cancel()
         await asyncio.wait([self._first])
         await self.chunks.aclose()
