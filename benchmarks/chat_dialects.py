@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 from uuid import uuid4
 
+from parley_cli.client.turn_socket import new_turn_id
+
 from benchmarks.upstream import MODEL
 
 Piece = tuple[int, str]
@@ -120,7 +122,7 @@ class ParleyDialect(_WebSocketDialect):
     def question(self, text: str) -> bytes:
         frame: dict[str, Any] = {
             "type": "start_turn",
-            "turn_id": uuid4().hex,
+            "turn_id": new_turn_id(),
             "text": text,
             "collections": [],
             "model": f"ollama/{MODEL}",

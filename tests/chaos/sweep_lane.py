@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
-from uuid import uuid4
 
 import nats
 from nats.aio.client import Client
+from parley_cli.client.turn_socket import new_turn_id
 from parley_cli.supervisor.brokers import nats_argv
 from parley_cli.supervisor.readiness import nats_probe
 
@@ -133,7 +133,7 @@ class Lane:
         With `withholds` it dies just before that message, if it is one that the victim sends.
         """
         death = Death(place, withholds)
-        turn_id = uuid4().hex
+        turn_id = new_turn_id()
         view = Viewed(turn_id, self._start_frame(turn_id))
         try:
             async with asyncio.timeout(TURN_S):

@@ -114,10 +114,12 @@ class TurnRecord:
     def asked_early(self, killed: Collection[str]) -> int:
         """Return how many calls may have been made beside a claim that died with its worker.
 
-        Only the model of a turn without a runner's claim is asked so early, and only at its first delivery.
+        Only the model of a fresh turn without a runner's claim is asked so early, at its first delivery.
         """
         first = self.pen[0] if self.pen else None
         if not isinstance(first, PenClaim) or first.role is not PenRole.WORKER:
+            return 0
+        if first.command is None or not first.command.is_fresh:
             return 0
         return int(first.holder not in killed and any(name.startswith("llm") for name in killed))
 

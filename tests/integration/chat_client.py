@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
+from parley_cli.client.turn_socket import new_turn_id
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.integration.turn_view import Frame, TurnView
@@ -66,7 +66,7 @@ class ChatClient:
 
     async def start(self, text: str, *, turn_id: str | None = None, **fields: Any) -> TurnView:
         """Start a turn and return its view once it is accepted."""
-        view = TurnView(turn_id or uuid4().hex)
+        view = TurnView(turn_id or new_turn_id())
         self._views[view.turn_id] = view
         await self.send({"type": "start_turn", "turn_id": view.turn_id, "text": text, **fields})
         frame = await self.frame_of("turn_accepted", view.turn_id)

@@ -79,6 +79,9 @@ class StartTurn(WireModel):
     )
     params: GenerationParams = GenerationParams()
     is_stored: bool = Field(default=True, description="False keeps the turn out of memory.")
+    is_fresh: bool = Field(
+        default=False, description="Its id was made just now: it can be no repeat of a turn that has ended."
+    )
     accepted_at_ms: int = Field(description="Unix epoch, milliseconds.")
     deadline_ms: int = Field(description="Unix epoch, milliseconds; past it the turn only fails.")
 

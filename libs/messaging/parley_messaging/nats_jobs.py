@@ -102,19 +102,27 @@ class NatsJobSource:
                 await self._connection.publish(self._subject, request, self._reply)
                 return await asked
         except (TimeoutError, NatsError):
-            # It may have come in the very moment in which the time was over.
-            return asked.result() if asked.done() and not asked.cancelled() else None
+            return _told(asked)
+        except asyncio.CancelledError:
+            if (message := _told(asked)) is not None:
+                await message.nak()
+            raise
         finally:
             self._asked = None
 
     async def close(self) -> None:
-        """Stop fetching. A fetch outlasts its request, so no job is on its way."""
+        """Stop fetching. No job is on its way to a fetch that has returned: it outlasts its request."""
         if self.subscription is None or not self._connection.is_connected:
             return
         try:
             await self.subscription.unsubscribe()
         except NatsError:
             log.debug("the bus went away while a worker stopped")
+
+
+def _told(asked: asyncio.Future[Msg | None]) -> Msg | None:
+    """Return a job that came in the very moment in which nobody waited for it any more."""
+    return asked.result() if asked.done() and not asked.cancelled() else None
 
 
 async def open_source(connection: Client, queue: WorkQueue, look_again: Callable[[], None]) -> NatsJobSource:

@@ -11,7 +11,7 @@ HEARTBEAT_S = 1.5
 """How often the holder of a job extends it."""
 
 FETCH_S = 1.0
-"""The longest a fetch waits, and so the longest a stopping worker waits for its last one."""
+"""How long the server keeps the question for a job; a stopping worker waits for its answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ Settings = TypeVar("Settings", bound=ServiceSettings)
 Compose = Callable[[Service, Settings], Awaitable[None]]
 
 CANCEL_AGAIN_S = 0.5
+"""How long a task may take to end that has been cancelled, before it is cancelled once more."""
+
 LAST_STEPS_S = 5.0
 """After the grace time: how long closing may take before the process exits all the same."""
 
@@ -148,7 +150,7 @@ async def _run_until(
         loops = [tasks.create_task(loop.run()) for loop in service.loops]
         await stopped.wait()
         await _shut_down(service, loops, grace_s)
-        await _cancel({listening, *background})
+        await _cancel({listening, *background, *loops})
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

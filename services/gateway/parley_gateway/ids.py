@@ -7,6 +7,10 @@ random part with a keyed hash of owner and that part.
 import base64
 import hmac
 import secrets
+from uuid import UUID
+
+JUST_MADE_MS = 60_000
+"""Half of the time in which JetStream tells a repeat by its message id: clocks differ."""
 
 _HASH_BYTES = 20
 _RANDOM_BYTES = 10
@@ -15,6 +19,15 @@ _TAG_BYTES = 10
 
 def _text(data: bytes) -> str:
     return base64.b32encode(data).decode().lower().rstrip("=")
+
+
+def is_just_made(client_turn_id: str, now_ms: int) -> bool:
+    """Return whether an id tells that it was made just now: a UUID of version 7 (RFC 9562, section 5.7)."""
+    try:
+        found = UUID(client_turn_id)
+    except ValueError:
+        return False
+    return found.version == 7 and abs(now_ms - (found.int >> 80)) < JUST_MADE_MS
 
 
 class OwnedIds:

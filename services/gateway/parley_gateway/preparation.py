@@ -8,7 +8,7 @@ from functools import partial
 from parley_contracts import subjects
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
-from parley_contracts.turns import ChatMessage, ChosenModel, TurnRef
+from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn, TurnRef
 from parley_messaging import Bus
 from parley_messaging.bus import QueueFullError
 from parley_messaging.message_headers import outgoing
@@ -35,6 +35,14 @@ class PreparedJob:
     last_seq: int
 
 
+def is_at_once(command: StartTurn) -> bool:
+    """Return whether a turn has nothing to gather.
+
+    Its runner writes nothing then, and so needs no pen: the worker makes the first claim and opens the log.
+    """
+    return command.chosen is not None and is_complete(command)
+
+
 class Preparation:
     """Brings a turn to where a worker takes the pen, over from its runner or as the first."""
 
@@ -47,16 +55,10 @@ class Preparation:
         self._gathering = gathering
         self._waiting = waiting
 
-    def at_once(self, turn: RunningTurn) -> PreparedJob | None:
-        """Return the job of a turn that has nothing to gather; None for any other.
-
-        Its runner writes nothing, and so needs no pen: the worker makes the first claim and opens the log.
-        """
-        command = turn.command
-        if command.chosen is None or not is_complete(command):
-            return None
+    def at_once(self, turn: RunningTurn, model: ChosenModel) -> PreparedJob:
+        """Return the job of a turn that has nothing to gather (`is_at_once`)."""
         turn.note(context_ready_ms=turn.since_ms())
-        return _job(turn, command.chosen, command.history or ())
+        return _job(turn, model, turn.command.history or ())
 
     async def run(self, turn: RunningTurn) -> PreparedJob:
         """Gather, and write the context into the log; what is left to do is to pass the pen."""

@@ -19,7 +19,7 @@ from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 from parley_gateway.admission import Admission
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.identity import Principal
-from parley_gateway.ids import OwnedIds
+from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
@@ -184,6 +184,7 @@ class TurnDoor:
             model=frame.model,
             params=frame.params,
             is_stored=is_stored,
+            is_fresh=frame.turn_id is None or is_just_made(frame.turn_id, accepted_at_ms),
             accepted_at_ms=accepted_at_ms,
             deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
         )

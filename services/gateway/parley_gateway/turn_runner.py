@@ -16,7 +16,7 @@ from parley_messaging.turn_watch import TurnWatches
 from pydantic import ValidationError
 
 from parley_gateway.generation_watch import GenerationWatch
-from parley_gateway.preparation import Preparation, PreparedJob
+from parley_gateway.preparation import Preparation, PreparedJob, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.running_turn import RunningTurn
 from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
@@ -68,21 +68,20 @@ class TurnRunner:
             return await self._end_unreadable(delivery)
         turn_id = turn.command.turn.turn_id
         with self._stops.following(turn_id), self._holds.hold(turn_id):
-            if (job := self._preparation.at_once(turn)) is not None:
-                if delivery.deliveries == 1:
-                    return _settled(await self._begin_first(turn, job))
-                # Its runner may be there without a claim that says so.
-                if await self._holds.is_held_by_another(turn_id):
-                    return JobOutcome.LEAVE
-            claim = self._claim(turn)
-            is_first = (await self._pen.claim(turn_id, 1, claim)).nonce == claim.nonce
-            # Delivered again does not mean that its runner is gone, and the delivery count is no proof.
-            if not is_first and await self._holds.is_held_by_another(turn_id):
+            begins_at_once = is_at_once(turn.command)
+            if begins_at_once and delivery.deliveries == 1:
+                return _settled(await self._begin_first(turn))
+            # Delivered again, its runner may be there without a claim that says so.
+            if begins_at_once and await self._holds.is_held_by_another(turn_id):
                 return JobOutcome.LEAVE
-            if not is_first:
-                return _settled(await self._go_on(turn))
-            turn.epoch = 1
-            return _settled(await self._begin_first(turn))
+            claim = self._claim(turn)
+            if (await self._pen.claim(turn_id, 1, claim)).nonce == claim.nonce:
+                turn.epoch = 1
+                return _settled(await self._begin_first(turn))
+            # Delivered again does not mean that its runner is gone, and the delivery count is no proof.
+            if not begins_at_once and await self._holds.is_held_by_another(turn_id):
+                return JobOutcome.LEAVE
+            return _settled(await self._go_on(turn))
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:
         """Fail a turn whose command cannot be read, from what its header says."""
@@ -94,10 +93,10 @@ class TurnRunner:
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
         return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
 
-    async def _begin_first(self, turn: RunningTurn, job: PreparedJob | None = None) -> Sealing:
-        """Run a turn that nobody has run: claimed, or by the job of one that has nothing to gather."""
+    async def _begin_first(self, turn: RunningTurn) -> Sealing:
+        """Run a turn that nobody has run."""
         with self._questions.keeping(turn.command):
-            return await self._begin(turn, job)
+            return await self._begin(turn)
 
     async def _go_on(self, turn: RunningTurn) -> Sealing:
         """Go on with a turn whose runner is gone, from wherever it stands."""
@@ -151,16 +150,16 @@ class TurnRunner:
         finally:
             await watch.close()
 
-    async def _begin(self, turn: RunningTurn, job: PreparedJob | None = None) -> Sealing:
-        """Prepare a turn whose pen this runner has just won, unless its job is there, and follow its answer.
+    async def _begin(self, turn: RunningTurn) -> Sealing:
+        """Prepare a turn whose pen this runner has just won, and follow its answer.
 
-        The first claim of a turn whose job is there is its worker's; until then its epoch is 0.
+        The first claim of one that has nothing to gather is its worker's; until then its epoch is 0.
         """
         turn.note(claimed_ms=turn.since_ms())
         watch = GenerationWatch(self._watches, turn.command.turn)
         await watch.open(is_new=turn.epoch <= 1)
         try:
-            failure = await self._prepare(turn, job)
+            failure = await self._prepare(turn)
             if failure is not None:
                 outcome, error = failure
                 return await self._seal(turn, turn.epoch + 1, outcome, error=error)
@@ -168,16 +167,15 @@ class TurnRunner:
         finally:
             await watch.close()
 
-    async def _prepare(
-        self, turn: RunningTurn, job: PreparedJob | None
-    ) -> tuple[TurnOutcome, ErrorBody | None] | None:
+    async def _prepare(self, turn: RunningTurn) -> tuple[TurnOutcome, ErrorBody | None] | None:
         """Prepare the turn and pass its pen; how it has to end when that does not succeed."""
         turn_id = turn.command.turn.turn_id
         try:
             async with asyncio.timeout(turn.left_s) as clock:
                 with self._stops.expiring(turn_id, clock):
                     # What was stored before the claim is read meanwhile; a worker reads for himself.
-                    job = job or await self._prepared(turn)
+                    model = None if turn.epoch else turn.command.chosen
+                    job = self._preparation.at_once(turn, model) if model else await self._prepared(turn)
                     if self._stops.is_stopped(turn_id):
                         return TurnOutcome.CANCELLED, None
                     await self._preparation.pass_pen(job)

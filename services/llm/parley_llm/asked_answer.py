@@ -1,26 +1,35 @@
 """An answer that is on its way: its model is asked at once, and heard once there is where to write."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, suppress
 
 from parley_llm.language_model import Chunk
+
+Stopping = Callable[[asyncio.Timeout], AbstractContextManager[None]]
+"""Has a stop of the turn expire a clock."""
 
 
 class AskedAnswer:
     """Waits for the first chunk in a task; what follows is read from `chunks`. Closing it aborts the call."""
 
-    def __init__(self, chunks: AsyncGenerator[Chunk, None], tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, chunks: AsyncGenerator[Chunk, None], stopping: Stopping, tasks: asyncio.TaskGroup
+    ) -> None:
         self.chunks = chunks
-        self._first = tasks.create_task(self._begin())
+        self._first = tasks.create_task(self._begin(stopping))
 
-    async def _begin(self) -> Chunk | Exception:
+    async def _begin(self, stopping: Stopping) -> Chunk | Exception:
         try:
-            return await anext(self.chunks)
+            async with asyncio.timeout(None) as clock:
+                # Nobody may be listening yet who would hear of it.
+                with stopping(clock):
+                    return await anext(self.chunks)
         except Exception as error:  # noqa: BLE001 - it belongs to who hears the answer
             return error
 
     async def first(self) -> Chunk:
-        """Return the first chunk, or raise what the model raised in its place."""
+        """Return the first chunk, or raise what the model raised in its place; TimeoutError after a stop."""
         found = await self._first
         if isinstance(found, Exception):
             raise found
@@ -29,5 +38,9 @@ class AskedAnswer:
     async def aclose(self) -> None:
         """Abort the call, unless it is over."""
         self._first.cancel()
-        await asyncio.wait([self._first])
-        await self.chunks.aclose()
+        try:
+            await asyncio.wait([self._first])
+        finally:
+            # Where the wait is broken off, the task may still be at it, and ends it by its cancellation.
+            with suppress(RuntimeError):
+                await self.chunks.aclose()

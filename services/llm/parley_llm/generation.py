@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,7 @@ from pydantic_core import to_json
 from parley_llm.asked_answer import AskedAnswer
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
-from parley_llm.language_model import LanguageModel, TextChunk
+from parley_llm.language_model import Chunk, LanguageModel, TextChunk
 
 log = logging.getLogger("parley.llm")
 
@@ -69,7 +69,10 @@ class Generation:
     def ask_early(self, tasks: asyncio.TaskGroup) -> None:
         """Ask the model before the pen is won; to be followed by `drop_early`, used or not."""
         if (model := self._resolve()) is not None:
-            self._early = AskedAnswer(model.generate(self._job), tasks)
+            self._early = self._asked(model.generate(self._job), tasks)
+
+    def _asked(self, chunks: AsyncGenerator[Chunk, None], tasks: asyncio.TaskGroup) -> AskedAnswer:
+        return AskedAnswer(chunks, partial(self._stops.expiring, self._job.turn.turn_id), tasks)
 
     async def drop_early(self) -> None:
         """Abort a call that was made early and that nobody has use for."""
@@ -171,7 +174,7 @@ class Generation:
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                asked = self._take_early() or AskedAnswer(model.generate(self._job, written=written), tasks)
+                asked = self._take_early() or self._asked(model.generate(self._job, written=written), tasks)
                 async with aclosing(asked) as answer:
                     # The model takes longer to begin than the log to be opened: its call goes out first.
                     await asyncio.sleep(0)

@@ -144,9 +144,10 @@ class GenerationWorker:
 
 
 def _is_new(job: GenerateJob) -> bool:
-    """Return whether a turn was accepted only just now.
+    """Return whether a turn was accepted only just now, and is no repeat of one that has ended.
 
     Nobody can have stopped or claimed it then, but by chance, and the model may be asked at once. What a call
     says that turns out to be nobody's is written nowhere.
     """
-    return job.command is not None and 0 <= now_ms() - job.command.accepted_at_ms < EARLY_MS
+    command = job.command
+    return command is not None and command.is_fresh and 0 <= now_ms() - command.accepted_at_ms < EARLY_MS

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from threading import get_ident
 from typing import Any, TypeVar
 
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -13,7 +14,15 @@ from sqlalchemy import URL, Connection, Engine, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from parley_memory.engine import TRANSACTION_S, cut_off, is_sqlite, limit, make_engine, writing
+from parley_memory.engine import (
+    TRANSACTION_S,
+    cut_off,
+    is_sqlite,
+    limit,
+    make_engine,
+    tell_connections,
+    writing,
+)
 
 log = logging.getLogger("parley.memory")
 
@@ -33,6 +42,8 @@ class Database:
         self._writing = writing(engine)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
         self._running: set[asyncio.Future[Any]] = set()
+        self._in_threads: dict[int, _Transaction] = {}
+        tell_connections(engine, self._note_connection)
         self._wait_s = wait_s
         self._free = asyncio.Semaphore(connections)
         # SQLite has one writer: queueing here is fair and costs nothing, while its own waiting sleeps.
@@ -80,6 +91,10 @@ class Database:
         finally:
             self._threads.shutdown(wait=not self._running)
 
+    def _note_connection(self, connection: Any) -> None:
+        if (transaction := self._in_threads.get(get_ident())) is not None:
+            transaction.connection = connection
+
     async def _run(
         self,
         engine: Engine,
@@ -88,7 +103,7 @@ class Database:
         slots: tuple[asyncio.Semaphore, ...],
     ) -> Result:
         taken = await self._take(slots)
-        loop, transaction = asyncio.get_running_loop(), _Transaction(engine, within_s)
+        loop, transaction = asyncio.get_running_loop(), _Transaction(engine, within_s, self._in_threads)
         ending = loop.run_in_executor(self._threads, transaction.run, work)
         self._running.add(ending)
         ending.add_done_callback(self._running.discard)
@@ -119,38 +134,43 @@ class Database:
 class _Transaction:
     """One transaction in a thread, and the way to end it from outside."""
 
-    def __init__(self, engine: Engine, within_s: float) -> None:
+    def __init__(self, engine: Engine, within_s: float, in_threads: "dict[int, _Transaction]") -> None:
         self._engine = engine
         self._within_s = within_s
-        self._connection: Connection | None = None
+        self._in_threads = in_threads
         self._is_last_try = False
+        self.connection: Any = None
+        """The driver's connection that the thread is at."""
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
         """Do the work, in the thread; what meets a connection that has died is done once more."""
-        while True:
-            try:
-                return self._try(work)
-            except DBAPIError as error:
-                if self._is_last_try or not error.connection_invalidated:
-                    raise
-                self._is_last_try = True
+        self._in_threads[get_ident()] = self
+        try:
+            while True:
+                try:
+                    return self._try(work)
+                except DBAPIError as error:
+                    if self._is_last_try or not error.connection_invalidated:
+                        raise
+                    self._is_last_try = True
+        finally:
+            del self._in_threads[get_ident()]
+            self.connection = None
 
     def _try(self, work: Callable[[Connection], Result]) -> Result:
-        with self._engine.connect() as connection:
-            self._connection = connection
-            try:
-                with connection.begin():
-                    limit(connection, self._within_s)
-                    return work(connection)
-            finally:
-                self._connection = None
+        with self._engine.connect() as connection, connection.begin():
+            limit(connection, self._within_s)
+            result = work(connection)
+            # Whether a commit whose answer is lost was carried out, nobody knows.
+            self._is_last_try = True
+            return result
 
     def cut_off(self) -> None:
         """End it, if its driver and its server have not."""
         self._is_last_try = True
-        if (connection := self._connection) is not None:
+        if self.connection is not None:
             log.warning("the database says nothing; the connection is cut off")
-            cut_off(connection)
+            cut_off(self.connection)
 
 
 def _look_away(ending: asyncio.Future[Any]) -> None:

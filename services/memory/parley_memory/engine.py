@@ -2,7 +2,9 @@
 
 import os
 import socket
+import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -61,15 +63,30 @@ def limit(connection: Connection, within_s: float) -> None:
         connection.execute(select(func.set_config("statement_timeout", _milliseconds(within_s), True)))
 
 
-def cut_off(connection: Connection) -> None:
-    """End what a thread waits for on a connection, from another one: for a server that says nothing at all.
+def tell_connections(engine: Engine, tell: Callable[[Any], None]) -> None:
+    """Have `tell` called with the driver's connection, in the thread that is about to use it.
+
+    A new one is told of before anything is said on it: already the first word may go unanswered.
+    """
+
+    def told(connection: DBAPIConnection, *_: object) -> None:
+        tell(connection)
+
+    event.listen(engine, "connect", told, insert=True)
+    event.listen(engine, "checkout", told)
+
+
+def cut_off(connection: Any) -> None:
+    """End what a thread waits for on a driver's connection, from another one: for a server that says nothing.
 
     PostgreSQL's own clocks are of no use then, and TCP's are answered by the system of a process that hangs.
     On SQLite `limit` has seen to it.
     """
-    if not is_sqlite(connection):
-        with suppress(OSError), socket.fromfd(_driver(connection).fileno(), socket.AF_INET, 0) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
+    if isinstance(connection, sqlite3.Connection):
+        return
+    # One that is closed meanwhile has no wire any more.
+    with suppress(OSError, connection.Error), socket.fromfd(connection.fileno(), socket.AF_INET, 0) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
 
 
 def _pooled(url: URL, connections: int, **options: Any) -> Engine:

@@ -36,6 +36,7 @@ COMMAND = StartTurn(
     continues_conversation=False,
     text=JOB.question,
     collections=(),
+    is_fresh=True,
     accepted_at_ms=1,
     deadline_ms=JOB.deadline_ms,
 )
@@ -141,16 +142,18 @@ def epoch_started(follows: int, seq: int) -> bytes:
     return encode_event(EpochStarted(seq=seq, follows=follows, turn_id="c1", keep_chars=0))
 
 
-def unclaimed(age_ms: int = 0) -> LoneDelivery:
+def unclaimed(age_ms: int = 0, *, is_fresh: bool = True) -> LoneDelivery:
     """Return the first delivery of a job whose turn nobody has claimed."""
-    command = COMMAND.model_copy(update={"accepted_at_ms": now_ms() - age_ms})
+    command = COMMAND.model_copy(update={"accepted_at_ms": now_ms() - age_ms, "is_fresh": is_fresh})
     job = JOB.model_copy(update={"base_slot": 0, "command": command})
     return delivery_of(job.model_dump_json().encode())
 
 
-@pytest.mark.parametrize(("age_ms", "written"), [(0, [""]), (1000, [])])
+@pytest.mark.parametrize(
+    ("age_ms", "is_fresh", "written"), [(0, True, [""]), (1000, True, []), (0, False, [])]
+)
 async def test_the_model_of_a_turn_that_is_new_is_asked_while_the_pen_is_claimed(
-    age_ms: int, written: list[str]
+    age_ms: int, is_fresh: bool, written: list[str]
 ) -> None:
     bus = ClaimingBus()
     asked_at_claim: list[str] = []
@@ -161,7 +164,7 @@ async def test_the_model_of_a_turn_that_is_new_is_asked_while_the_pen_is_claimed
 
     async with working(bus, runner_claims=False) as bench:
         bus.on_claim = note
-        assert await bench.work(unclaimed(age_ms)) is JobOutcome.DONE
+        assert await bench.work(unclaimed(age_ms, is_fresh=is_fresh)) is JobOutcome.DONE
         assert (await bench.log()).text == "one two three"
     assert (asked_at_claim, bench.model.written) == (written, [""])
 
@@ -187,6 +190,24 @@ async def test_a_stop_that_is_found_with_the_claim_stops_a_model_that_was_asked_
         assert await bench.work(unclaimed()) is JobOutcome.DONE
         finished = (await bench.log()).finished or pytest.fail("the answer has no end")
         assert (finished.finish_reason, finished.text, bench.model.was_aborted) == ("cancelled", "", True)
+
+
+async def test_a_stop_aborts_a_model_that_was_asked_early_though_the_claim_hangs() -> None:
+    bus = ClaimingBus()
+    aborted_at_claim: list[bool] = []
+
+    async def stop() -> None:
+        await until(lambda: bench.model.written == [""])
+        await bus.store(subjects.turn_cancel(TURN.turn_id), b"stop")
+        await until(lambda: bench.model.was_aborted)
+        aborted_at_claim.append(bench.model.was_aborted)
+
+    async with working(bus, runner_claims=False, waits_after=0) as bench:
+        bus.on_claim = stop
+        assert await bench.work(unclaimed()) is JobOutcome.DONE
+        finished = (await bench.log()).finished or pytest.fail("the answer has no end")
+        assert finished.finish_reason == "cancelled"
+    assert aborted_at_claim == [True]
 
 
 async def test_what_was_asked_early_is_dropped_by_who_goes_on_from_another_workers_text() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import struct
 import threading
 import time
 from collections.abc import AsyncGenerator
@@ -228,3 +229,57 @@ async def test_a_connection_that_has_died_costs_no_transaction(url: URL) -> None
         pid = await opened.read(lambda found: found.execute(text("SELECT pg_backend_pid()")).scalar_one())
         os.kill(pid, signal.SIGTERM)
         await opened.write(create)
+
+
+async def test_a_commit_whose_answer_is_lost_is_not_made_again(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite is no server")
+    runs: list[int] = []
+
+    def insert_and_lose(connection: Connection) -> None:
+        insert(connection)
+        runs.append(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+        os.kill(runs[-1], signal.SIGTERM)
+
+    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+        await opened.write(create)
+        with pytest.raises(ParleyError) as caught:
+            await opened.write(insert_and_lose)
+        assert caught.value.code is ErrorCode.UNAVAILABLE
+        assert len(runs) == 1
+
+
+def _message(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("!i", len(body) + 4) + body
+
+
+async def _let_in_and_be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Speak as far as PgBouncer does whose server hangs."""
+    no_encryption = (80877103, 80877104)
+    code = no_encryption[0]
+    while code in no_encryption:
+        (length,) = struct.unpack("!i", await reader.readexactly(4))
+        (code,) = struct.unpack("!i", (await reader.readexactly(length - 4))[:4])
+        if code in no_encryption:
+            writer.write(b"N")
+    told = {b"server_version": b"15.0", b"client_encoding": b"UTF8", b"standard_conforming_strings": b"on"}
+    writer.write(_message(b"R", struct.pack("!i", 0)))
+    writer.writelines(_message(b"S", name + b"\0" + value + b"\0") for name, value in told.items())
+    writer.write(_message(b"K", struct.pack("!ii", 1, 1)) + _message(b"Z", b"I"))
+    while await reader.read(4096):
+        pass
+    writer.close()
+
+
+async def test_a_server_that_is_silent_from_the_first_word_keeps_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database_module, "SILENT_S", 0.1)
+    async with await asyncio.start_server(_let_in_and_be_silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = URL.create("postgresql+psycopg", "u", "p", "127.0.0.1", port, "d")
+        async with asyncio.timeout(WAIT_S), open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+            for _ in range(2):
+                with pytest.raises(ParleyError) as caught:
+                    await opened.write(create, within_s=0.1)
+                assert caught.value.code is ErrorCode.UNAVAILABLE

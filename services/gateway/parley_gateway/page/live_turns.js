@@ -173,11 +173,11 @@ export class LiveTurns extends EventTarget {
   }
 }
 
-/** Returns a random UUID; `crypto.randomUUID` is missing on plain HTTP away from localhost. */
+/** Returns a UUID of version 7, which tells when it was made: the gateway need not take it for a repeat. */
 function newTurnId() {
-  if (crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  for (let at = 5, ms = Date.now(); at >= 0; at -= 1, ms = Math.floor(ms / 256)) bytes[at] = ms % 256;
+  bytes[6] = (bytes[6] & 0x0f) | 0x70;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
   const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");

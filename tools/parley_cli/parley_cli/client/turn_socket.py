@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 from parley_contracts.client_frames import (
     CancelTurnFrame,
@@ -33,8 +34,12 @@ REFUSED_KEY = {401: "The key was refused: check PARLEY_API_KEY.", 403: "This key
 
 
 def new_turn_id() -> str:
-    """Return an id by which the same turn can be asked for again."""
-    return uuid4().hex
+    """Return an id by which the same turn can be asked for again.
+
+    A UUID of version 7 (RFC 9562) tells when it was made: the gateway need not take a new one for a repeat.
+    """
+    made_ms = int(time.time() * 1000)
+    return UUID(int=made_ms << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)).hex
 
 
 class TurnSocket:
