@@ -290,6 +290,22 @@ OTHER_CHANNELS = (
     _request(
         "npu", subjects.NPU_EMBED, npu.Embed, npu.Embeddings, "Vectors of texts.", sender="gateway, rag"
     ),
+    _request(
+        "npu",
+        subjects.NPU_RECOGNISE,
+        npu.Recognise,
+        npu.RecognisedText,
+        "The text on a picture of a page.",
+        sender="rag",
+    ),
+    _request(
+        "npu",
+        subjects.NPU_RERANK,
+        npu.Rerank,
+        npu.RerankScores,
+        "How well texts answer a query.",
+        sender="rag",
+    ),
     _request("browser", subjects.BROWSER_READ, browser.ReadPage, browser.PageText, "A public page as text."),
     _request(
         "the service named",

@@ -16,6 +16,31 @@ FileName = Annotated[
 ]
 
 
+class Language(StrEnum):
+    """The languages that words can be cut in: their stop words and stems are known."""
+
+    ARABIC = "arabic"
+    BASQUE = "basque"
+    CATALAN = "catalan"
+    DANISH = "danish"
+    DUTCH = "dutch"
+    ENGLISH = "english"
+    FINNISH = "finnish"
+    FRENCH = "french"
+    GERMAN = "german"
+    GREEK = "greek"
+    HUNGARIAN = "hungarian"
+    INDONESIAN = "indonesian"
+    ITALIAN = "italian"
+    NORWEGIAN = "norwegian"
+    PORTUGUESE = "portuguese"
+    ROMANIAN = "romanian"
+    RUSSIAN = "russian"
+    SPANISH = "spanish"
+    SWEDISH = "swedish"
+    TURKISH = "turkish"
+
+
 class DocumentStatus(StrEnum):
     """Where a document stands."""
 
@@ -40,6 +65,13 @@ class Document(WireModel):
     chunks: int = 0
     chunks_done: int = Field(default=0, description="Embedded and indexed so far.")
     created_at_ms: int
+    title: str | None = None
+    author: str | None = None
+    source_url: str | None = Field(default=None, description="Where a page was read from.")
+    language: str | None = Field(default=None, description="As the document declares it: a BCP 47 tag.")
+    written_at_ms: int | None = Field(default=None, description="When it was first written, as it says.")
+    modified_at_ms: int | None = Field(default=None, description="When it was last changed, as it says.")
+    archive_id: str | None = Field(default=None, description="The archive that it came in.")
 
 
 class Collection(WireModel):
@@ -49,6 +81,7 @@ class Collection(WireModel):
     documents: int
     chunks: int
     created_at_ms: int
+    language: Language = Field(default=Language.ENGLISH, description="Language that its words are cut in.")
 
 
 class CreateDocument(OwnedRequest):
@@ -147,10 +180,11 @@ class CollectionList(WireModel):
 
 
 class CreateCollection(OwnedRequest):
-    """Request: make a collection; one that exists is returned as it is."""
+    """Request: make a collection; one that exists is returned as it is, `conflict` if in another language."""
 
     type: Literal["create_collection"] = "create_collection"
     name: CollectionName
+    language: Language | None = Field(default=None, description="None takes the installation's.")
 
 
 class DeleteCollection(OwnedRequest):
@@ -158,6 +192,15 @@ class DeleteCollection(OwnedRequest):
 
     type: Literal["delete_collection"] = "delete_collection"
     name: CollectionName
+
+
+class SearchMode(StrEnum):
+    """How passages are ranked."""
+
+    HYBRID = "hybrid"
+    MEANING = "meaning"
+    WORDS = "words"
+    RRF = "rrf"
 
 
 class Search(OwnedRequest):
@@ -171,6 +214,15 @@ class Search(OwnedRequest):
     engine: str | None = Field(default=None, description="Engine of `vector`; another one's is not used.")
     collections: tuple[CollectionName, ...] | None = Field(default=None, description="None searches all.")
     document_ids: tuple[str, ...] | None = None
+    content_types: tuple[str, ...] | None = Field(default=None, description="Media types; None searches all.")
+    dated_from_ms: int | None = Field(
+        default=None, description="Documents last changed then or later; by their upload if they do not say."
+    )
+    dated_before_ms: int | None = Field(default=None, description="Documents last changed before then.")
+    mode: SearchMode = SearchMode.HYBRID
+    max_per_document: int | None = Field(
+        default=None, ge=1, description="Passages of one document; None for as many as are good."
+    )
     limit: int = Field(default=8, ge=1, le=100)
 
 

@@ -174,6 +174,8 @@ MEMORY_RENAME_CONVERSATION = f"{PREFIX}.memory.rename_conversation"
 MEMORY_DELETE_CONVERSATION = f"{PREFIX}.memory.delete_conversation"
 
 NPU_EMBED = f"{PREFIX}.npu.embed"
+NPU_RECOGNISE = f"{PREFIX}.npu.recognise"
+NPU_RERANK = f"{PREFIX}.npu.rerank"
 
 BROWSER_READ = f"{PREFIX}.browser.read"
 

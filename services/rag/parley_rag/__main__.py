@@ -16,14 +16,10 @@ from parley_rag.vectors import VectorIndex
 def open_index(settings: RagSettings) -> AbstractAsyncContextManager[VectorIndex]:
     """Return the vector index: on the Qdrant server that is named, else in a child process."""
     if settings.qdrant_url is None:
-        return open_edge(
-            settings.data_dir / "vectors" / "rag", settings.rag_dimensions, settings.rag_language
-        )
+        return open_edge(settings.data_dir / "vectors" / "rag", settings.rag_dimensions)
     from parley_rag.backends.server import open_server  # noqa: PLC0415  its client takes 50 MB
 
-    return open_server(
-        settings.qdrant_url, settings.rag_qdrant_collection, settings.rag_dimensions, settings.rag_language
-    )
+    return open_server(settings.qdrant_url, settings.rag_qdrant_collection, settings.rag_dimensions)
 
 
 async def compose(service: Service, settings: RagSettings) -> None:

@@ -34,7 +34,8 @@ def assemble(
     database: Database, index: VectorIndex, bus: Bus, settings: RagSettings, measures: Measures
 ) -> Parts:
     """Return the parts, wired to each other."""
-    documents, passages = Documents(database), Passages(database)
+    documents = Documents(database, language=settings.rag_language)
+    passages = Passages(database)
     removals = Removals(database, index, bus.objects)
     spaces = VectorSpaces(database, settings.rag_dimensions)
     embedder = Embedder(bus)
@@ -61,5 +62,7 @@ def assemble(
         embed_budget_s=settings.rag_embed_budget_s,
         measures=measures,
     )
-    handlers = RagHandlers(documents, Collections(database), passages, removals)
+    handlers = RagHandlers(
+        documents, Collections(database, language=settings.rag_language), passages, removals
+    )
     return Parts(handlers, searching, ingestion, removals)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import Collection
+from parley_contracts.rag import Collection, Language
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,11 +14,13 @@ from parley_rag.removals import remove_row
 from parley_rag.tables import CollectionRow, DocumentRow
 
 
-async def ensure_collection(session: AsyncSession, owner_id: str, name: str, now: int) -> CollectionRow:
-    """Return the owner's collection of this name, made if it was missing."""
+async def ensure_collection(
+    session: AsyncSession, owner_id: str, name: str, language: str, now: int
+) -> CollectionRow:
+    """Return the owner's collection of this name, made in `language` if it was missing."""
     row = await session.get(CollectionRow, (owner_id, name))
     if row is None:
-        row = CollectionRow(owner_id=owner_id, name=name, created_at_ms=now)
+        row = CollectionRow(owner_id=owner_id, name=name, created_at_ms=now, language=language)
         session.add(row)
         await session.flush()
     return row
@@ -27,21 +29,29 @@ async def ensure_collection(session: AsyncSession, owner_id: str, name: str, now
 class Collections:
     """The collections table."""
 
-    def __init__(self, database: Database, clock_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(self, database: Database, *, language: str, clock_ms: Callable[[], int] = now_ms) -> None:
         self._database = database
+        self._language = language
         self._clock_ms = clock_ms
 
-    async def create(self, owner_id: str, name: str) -> Collection:
-        """Return the owner's collection of this name, made if it was missing."""
+    async def create(self, owner_id: str, name: str, language: str | None = None) -> Collection:
+        """Return the owner's collection of this name, made if it was missing.
+
+        Raises:
+            ParleyError: `conflict` when it is there in another language than the one that is named.
+        """
         try:
-            await self._ensure(owner_id, name)
+            made = await self._ensure(owner_id, name, language or self._language)
         except IntegrityError:  # another request made it between our look and our write
-            await self._ensure(owner_id, name)
+            made = await self._ensure(owner_id, name, language or self._language)
+        if language is not None and made != language:
+            raise ParleyError(ErrorCode.CONFLICT, f"That collection is in {made}.", field="language")
         return next(found for found in await self.all(owner_id) if found.name == name)
 
-    async def _ensure(self, owner_id: str, name: str) -> None:
+    async def _ensure(self, owner_id: str, name: str, language: str) -> str:
         async with self._database.writing() as session:
-            await ensure_collection(session, owner_id, name, self._clock_ms())
+            row = await ensure_collection(session, owner_id, name, language, self._clock_ms())
+            return row.language
 
     async def all(self, owner_id: str) -> list[Collection]:
         """Return the owner's collections, by name."""
@@ -56,7 +66,7 @@ class Collections:
             .subquery()
         )
         query = (
-            select(CollectionRow.name, CollectionRow.created_at_ms, counts.c.documents, counts.c.chunks)
+            select(CollectionRow, counts.c.documents, counts.c.chunks)
             .outerjoin(counts, counts.c.name == CollectionRow.name)
             .where(CollectionRow.owner_id == owner_id)
             .order_by(CollectionRow.name)
@@ -64,8 +74,14 @@ class Collections:
         async with self._database.reading() as session:
             rows = (await session.execute(query)).all()
         return [
-            Collection(name=name, created_at_ms=created_at_ms, documents=documents or 0, chunks=chunks or 0)
-            for name, created_at_ms, documents, chunks in rows
+            Collection(
+                name=row.name,
+                language=Language(row.language),
+                created_at_ms=row.created_at_ms,
+                documents=documents or 0,
+                chunks=chunks or 0,
+            )
+            for row, documents, chunks in rows
         ]
 
     async def remove(self, owner_id: str, name: str) -> None:

@@ -1,6 +1,6 @@
 """An owner's documents: made room for, listed, replaced and removed. Every query names the owner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -11,8 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
 from parley_rag.document_collections import ensure_collection
+from parley_rag.indexed_passages import language_of, note_indexed, note_none_indexed
 from parley_rag.removals import remove_row
 from parley_rag.tables import DocumentRow
+from parley_rag.words import Terms
 
 
 def no_such_document() -> ParleyError:
@@ -40,14 +42,22 @@ def as_document(row: DocumentRow) -> Document:
         chunks=row.chunks,
         chunks_done=row.chunks_done,
         created_at_ms=row.created_at_ms,
+        title=row.title,
+        author=row.author,
+        source_url=row.source_url,
+        language=row.language,
+        written_at_ms=row.written_at_ms,
+        modified_at_ms=row.modified_at_ms,
+        archive_id=row.archive_id,
     )
 
 
 class Documents:
     """The documents table."""
 
-    def __init__(self, database: Database, clock_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(self, database: Database, *, language: str, clock_ms: Callable[[], int] = now_ms) -> None:
         self._database = database
+        self._language = language
         self._clock_ms = clock_ms
 
     async def create(self, request: CreateDocument) -> tuple[Document, bool]:
@@ -60,7 +70,7 @@ class Documents:
     async def _create(self, request: CreateDocument) -> tuple[Document, bool]:
         async with self._database.writing() as session:
             now = self._clock_ms()
-            await ensure_collection(session, request.owner_id, request.collection, now)
+            await ensure_collection(session, request.owner_id, request.collection, self._language, now)
             row = await session.scalar(
                 select(DocumentRow).where(
                     DocumentRow.owner_id == request.owner_id,
@@ -88,6 +98,11 @@ class Documents:
         if row is None:
             raise no_such_document()
         return row
+
+    async def language(self, document: DocumentRow) -> str:
+        """Return the language that a document's words are cut in."""
+        async with self._database.reading() as session:
+            return await language_of(session, document)
 
     async def page(
         self, owner_id: str, collection: str | None, limit: int, cursor: str | None
@@ -118,6 +133,25 @@ class Documents:
             )
         return changed is not None
 
+    async def advance(self, document: DocumentRow, done: int, passages: Sequence[Terms]) -> None:
+        """Note that the passages from `done` on are indexed by these terms.
+
+        Raises:
+            ParleyError: `not_found` when the document is gone, `conflict` when somebody else is indexing it.
+        """
+        async with self._database.writing() as session:
+            if await note_indexed(session, document, done, passages):
+                return
+        await self.row(document.owner_id, document.id)
+        raise ParleyError(ErrorCode.CONFLICT, "The document is being indexed elsewhere.")
+
+    async def rewind(self, owner_id: str, document_id: str) -> None:
+        """Note that nothing of a document is indexed any more; one that is gone is let be."""
+        async with self._database.writing() as session:
+            row = await session.scalar(select(DocumentRow).where(*_this(owner_id, document_id)))
+            if row is not None:
+                await note_none_indexed(session, row)
+
     async def finish(self, owner_id: str, document_id: str) -> bool:
         """Mark a document ready and drop what it replaces; False when it is gone or replaced itself."""
         async with self._database.writing() as session:
@@ -140,7 +174,7 @@ class Documents:
             for other in namesakes:
                 if not _wanted_after(other, row):
                     await remove_row(session, other)
-            row.status, row.error, row.chunks_done = DocumentStatus.READY, None, row.chunks
+            row.status, row.error = DocumentStatus.READY, None
             return True
 
     async def remove(self, owner_id: str, document_id: str) -> None:

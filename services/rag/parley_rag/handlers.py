@@ -82,7 +82,7 @@ class RagHandlers:
         return CollectionList(collections=tuple(await self._collections.all(request.owner_id)))
 
     async def create_collection(self, request: CreateCollection) -> Collection:
-        return await self._collections.create(request.owner_id, request.name)
+        return await self._collections.create(request.owner_id, request.name, request.language)
 
     async def delete_collection(self, request: DeleteCollection) -> Done:
         await self._collections.remove(request.owner_id, request.name)

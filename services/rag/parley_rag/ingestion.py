@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import PurePosixPath
 from weakref import WeakValueDictionary
 
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -17,6 +16,7 @@ from parley_messaging.bus import ObjectStore
 from parley_rag.clock import now_ms
 from parley_rag.documents import Documents
 from parley_rag.embedding import Embedder, Vectors
+from parley_rag.indexed_passages import dated_ms, indexed_text, terms_of
 from parley_rag.load.extraction import UnreadableDocument
 from parley_rag.measures import Measures
 from parley_rag.passages import Passages
@@ -31,7 +31,6 @@ _BATCH = 32
 _BATCHES_AT_NPU = 2  # its lanes stay busy while a batch is written; more would only lengthen its queue
 _EMBED_TIMEOUT_S = 60.0
 _UPLOAD_MS = 120_000  # from the request to the original: the job may come first
-_HEADING_CHARS = 160  # leaves the model's window to the passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +121,14 @@ class Ingestion:
         done = await self._passages.keep(document, read)
         if done is None:
             raise _Gone
+        language = await self._documents.language(document)
         if done == 0:  # what a run left behind that read the document differently
             await self._index.remove_document(job.owner_id, job.document_id)
-        await self._index_from(job, document, done)
+        await self._index_from(job, document, language, done)
         if await self._index.count(job.owner_id, job.document_id) != len(read.chunks):
+            await self._documents.rewind(job.owner_id, job.document_id)
             await self._index.remove_document(job.owner_id, job.document_id)
-            await self._index_from(job, document, 0)
+            await self._index_from(job, document, language, 0)
         await self._index.flush()
         return "ready" if await self._documents.finish(job.owner_id, job.document_id) else "replaced"
 
@@ -144,7 +145,9 @@ class Ingestion:
             raise UnreadableDocument("The upload arrived damaged; upload the file again.")
         return original
 
-    async def _index_from(self, job: IngestDocument, document: DocumentRow, first: int) -> None:
+    async def _index_from(
+        self, job: IngestDocument, document: DocumentRow, language: str, first: int
+    ) -> None:
         """Embed and index the passages from `first` on; npu has further batches while one is written."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -153,13 +156,13 @@ class Ingestion:
                 while chunks := await self._passages.of_document(
                     job.owner_id, job.document_id, first, _BATCH
                 ):
-                    texts = tuple(embedded_text(document, chunk) for chunk in chunks)
+                    texts = tuple(indexed_text(document, chunk.heading, chunk.text) for chunk in chunks)
                     under_way.append(_Batch(chunks, texts, group.create_task(self._embedded(texts))))
                     first += len(chunks)
                     if len(under_way) == _BATCHES_AT_NPU:
-                        done = await self._write(job, document, under_way.popleft(), done)
+                        done += await self._write(document, language, under_way.popleft(), done)
                 for batch in under_way:
-                    done = await self._write(job, document, batch, done)
+                    done += await self._write(document, language, batch, done)
         except ExceptionGroup as errors:  # only the writer raises, and its error ends what is under way
             raise errors.exceptions[0] from errors
 
@@ -170,28 +173,43 @@ class Ingestion:
         except ParleyError as error:
             return error
 
-    async def _write(self, job: IngestDocument, document: DocumentRow, batch: _Batch, done: int) -> int:
-        """Index a batch once its vectors are there; return how many passages are done with it."""
+    async def _write(self, document: DocumentRow, language: str, batch: _Batch, done: int) -> int:
+        """Index the batch from `done` on once its vectors are there; return its length."""
         vectors = await batch.vectors
         if isinstance(vectors, ParleyError):
             raise vectors
         await self._spaces.claim(vectors.space)
+        terms = await terms_of(batch.texts, language)
         await self._index.put(
             [
-                IndexedPassage(chunk.id, job.owner_id, document.collection, job.document_id, vector, text)
-                for chunk, text, vector in zip(batch.chunks, batch.texts, vectors.rows, strict=True)
+                IndexedPassage(
+                    id=chunk.id,
+                    owner_id=document.owner_id,
+                    collection=document.collection,
+                    document_id=document.id,
+                    content_type=document.content_type,
+                    dated_ms=dated_ms(document),
+                    vector=vector,
+                    terms=cut,
+                )
+                for chunk, cut, vector in zip(batch.chunks, terms, vectors.rows, strict=True)
             ]
         )
         self._measures.passages.inc(len(batch.chunks))
-        done += len(batch.chunks)
-        await self._update(job, chunks_done=done)
-        return done
+        try:
+            await self._documents.advance(document, done, terms)
+        except ParleyError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                raise _Gone from error
+            raise
+        return len(batch.chunks)
 
     async def _update(self, job: IngestDocument, **values: object) -> None:
         if not await self._documents.update(job.owner_id, job.document_id, **values):
             raise _Gone
 
     async def _fail(self, job: IngestDocument, reason: str) -> None:
+        await self._documents.rewind(job.owner_id, job.document_id)
         await self._index.remove_document(job.owner_id, job.document_id)
         await self._documents.update(
             job.owner_id,
@@ -199,16 +217,5 @@ class Ingestion:
             status=DocumentStatus.FAILED.value,
             error=reason,
             object_key=job.object_key,
-            chunks_done=0,
         )
         _log.warning("document failed", extra={"document_id": job.document_id, "reason": reason})
-
-
-def embedded_text(document: DocumentRow, chunk: ChunkRow) -> str:
-    """Return what is embedded and word-searched for a passage: its title and headings, then its text."""
-    title = document.title or PurePosixPath(document.name).stem
-    heading = chunk.heading or ""
-    above = heading if heading.startswith(title) else " > ".join(part for part in (title, heading) if part)
-    if len(above) > _HEADING_CHARS:  # the innermost headings say most
-        above = above[-_HEADING_CHARS:].partition(" ")[2] or above[-_HEADING_CHARS:]
-    return f"{above}\n{chunk.text}"

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.chunking import Chunk, page_at
 from parley_rag.database import Database
+from parley_rag.indexed_passages import note_none_indexed
 from parley_rag.reading import ReadText
 from parley_rag.tables import ChunkRow, DocumentRow, DocumentTextRow
 
@@ -66,8 +67,10 @@ class Passages:
             if current is None or current.owner_id != document.owner_id:
                 return None
             if not await _holds(session, document, rows):
+                await note_none_indexed(session, current)
                 await _replace(session, document, read, rows)
-                current.chunks_done = 0
+            elif current.title != read.title:
+                await note_none_indexed(session, current)
             current.title, current.content_type = read.title, read.content_type
             current.pages, current.chunks = len(read.page_starts) or None, len(rows)
             return current.chunks_done

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.database import Database
+from parley_rag.indexed_passages import note_none_indexed
 from parley_rag.tables import DocumentRow, RemovalRow
 from parley_rag.vectors import VectorIndex
 
@@ -21,6 +22,7 @@ class Originals(Protocol):
 
 async def remove_row(session: AsyncSession, row: DocumentRow) -> None:
     """Delete a document with its text and passages, and note in the same transaction what must follow."""
+    await note_none_indexed(session, row)
     await session.merge(RemovalRow(document_id=row.id, owner_id=row.owner_id, object_key=row.object_key))
     await session.delete(row)
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass
 
 from parley_contracts.citations import Passage
 from parley_contracts.errors import ParleyError
@@ -13,15 +14,26 @@ from parley_rag.embedding import Embedder, VectorSpace
 from parley_rag.fusion import fuse
 from parley_rag.measures import Measures
 from parley_rag.passages import Passages
-from parley_rag.tables import DocumentRow, VectorSpaceRow
+from parley_rag.tables import CollectionRow, DocumentRow, VectorSpaceRow
 from parley_rag.vector_space import space_of
 from parley_rag.vectors import Scope, VectorIndex
+from parley_rag.word_statistics import read_statistics
+from parley_rag.words import Terms, asked_terms, by_rarity
 
 _log = logging.getLogger("parley.rag")
 _MIN_CANDIDATES = 50
 _CANDIDATES_A_RESULT = 5
 _FLOAT_BYTES = 4
 _SPARE = 2  # passages read for one that is shown, as some are equal or gone
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a search looks, and the words that it looks for."""
+
+    scope: Scope
+    space: VectorSpace
+    terms: Terms
 
 
 class Searching:
@@ -50,17 +62,16 @@ class Searching:
         place = await self._place(request)
         if place is None:
             return SearchResults(results=())
-        scope, space = place
-        vector = await self._vector(request, space)
+        vector = await self._vector(request, place.space)
         limit = max(_MIN_CANDIDATES, _CANDIDATES_A_RESULT * request.limit)
-        ranked = fuse(await self._index.search(request.query, vector, scope, limit))
+        ranked = fuse(await self._index.search(place.terms, vector, place.scope, limit))
         results = await self._distinct(request.owner_id, ranked, request.limit)
         self._measures.searches.labels("hybrid" if vector else "words").inc()
         self._measures.search_s.observe(time.monotonic() - started_s)
         return SearchResults(results=tuple(results), degraded=() if vector else ("npu",))
 
-    async def _place(self, request: Search) -> tuple[Scope, VectorSpace] | None:
-        """Return where to search and in which space; None when the owner has nothing ready there."""
+    async def _place(self, request: Search) -> _Place | None:
+        """Return where and for what to search; None when the owner has nothing ready there."""
         inside = [DocumentRow.owner_id == request.owner_id]
         if request.collections is not None:
             inside.append(DocumentRow.collection.in_(request.collections))
@@ -72,13 +83,28 @@ class Searching:
             DocumentRow.status != DocumentStatus.READY,
             DocumentRow.chunks_done > 0,
         )
+        languages = (
+            select(CollectionRow.language).where(CollectionRow.owner_id == request.owner_id).distinct()
+        )
+        if request.collections is not None:
+            languages = languages.where(CollectionRow.name.in_(request.collections))
         async with self._database.reading() as session:
             row = await session.scalar(select(VectorSpaceRow).where(ready))
             if row is None:
                 return None
             hidden_ids = tuple(await session.scalars(hidden))
-        scope = Scope(request.owner_id, request.collections, request.document_ids, hidden_ids)
-        return scope, space_of(row)
+            asked = asked_terms(request.query, await session.scalars(languages))
+            containing, passages = await read_statistics(session, request.owner_id, asked)
+        scope = Scope(
+            request.owner_id,
+            collections=request.collections,
+            document_ids=request.document_ids,
+            hidden_document_ids=hidden_ids,
+            content_types=request.content_types,
+            dated_from_ms=request.dated_from_ms,
+            dated_before_ms=request.dated_before_ms,
+        )
+        return _Place(scope, space_of(row), by_rarity(asked, containing, passages))
 
     async def _vector(self, request: Search, space: VectorSpace) -> bytes | None:
         """Return the query's vector in the index's space: the caller's, else npu's, else None."""

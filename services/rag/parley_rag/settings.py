@@ -1,5 +1,6 @@
 """The service's settings."""
 
+from parley_contracts.rag import Language
 from parley_messaging import ServiceSettings
 from pydantic import Field
 
@@ -7,7 +8,9 @@ from pydantic import Field
 class RagSettings(ServiceSettings):
     """From the environment, prefix `PARLEY_`."""
 
-    rag_language: str = Field(default="english", description="Language of stemming and stop words.")
+    rag_language: Language = Field(
+        default=Language.ENGLISH, description="Language of the words of new collections."
+    )
     rag_dimensions: int = Field(default=384, ge=8, description="Length of the embedding model's vectors.")
     rag_qdrant_collection: str = Field(
         default="parley_passages", description="Collection on the Qdrant server, when `QDRANT_URL` is set."

@@ -25,6 +25,7 @@ class CollectionRow(Row):
     owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
+    language: Mapped[str] = mapped_column(String(30))
 
 
 class DocumentRow(Row):
@@ -39,6 +40,7 @@ class DocumentRow(Row):
         Index("ix_rag_documents_newest", "owner_id", "created_at_ms", "id"),
         Index("ix_rag_documents_name", "owner_id", "collection", "name"),
         Index("ix_rag_documents_status", "owner_id", "status"),
+        Index("ix_rag_documents_archive", "archive_id"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -57,6 +59,12 @@ class DocumentRow(Row):
     object_key: Mapped[str | None] = mapped_column(String(500))
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
     wanted_at_ms: Mapped[int] = mapped_column(BigInteger)
+    author: Mapped[str | None] = mapped_column(String(300))
+    source_url: Mapped[str | None] = mapped_column(Text)
+    language: Mapped[str | None] = mapped_column(String(30))
+    written_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+    modified_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+    archive_id: Mapped[str | None] = mapped_column(String(36))
 
 
 class DocumentTextRow(Row):
@@ -88,6 +96,16 @@ class ChunkRow(Row):
     heading: Mapped[str | None] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
     text_hash: Mapped[str] = mapped_column(String(64))
+
+
+class TermRow(Row):
+    """How many of an owner's indexed passages contain a word; term -1 is for all of them."""
+
+    __tablename__ = "rag_terms"
+
+    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    term: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    passages: Mapped[int]
 
 
 class RemovalRow(Row):

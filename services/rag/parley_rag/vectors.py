@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from parley_rag.words import Terms
+
 
 @dataclass(frozen=True, slots=True)
 class IndexedPassage:
@@ -11,26 +13,33 @@ class IndexedPassage:
 
     Attributes:
         id: A UUID; putting the same one again replaces it.
+        content_type: Media type of its document.
+        dated_ms: The date that its document is found by, Unix milliseconds.
         vector: Little-endian float32, L2-normalised.
-        words: What the word search sees.
+        terms: What the word search sees.
     """
 
     id: str
     owner_id: str
     collection: str
     document_id: str
+    content_type: str
+    dated_ms: int
     vector: bytes
-    words: str
+    terms: Terms
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which passages a search may return; None means all of the owner's."""
+    """Which passages a search may return; None means all of the owner's. Dates: from, and before."""
 
     owner_id: str
     collections: tuple[str, ...] | None = None
     document_ids: tuple[str, ...] | None = None
     hidden_document_ids: tuple[str, ...] = ()
+    content_types: tuple[str, ...] | None = None
+    dated_from_ms: int | None = None
+    dated_before_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +52,19 @@ class Candidate:
 
 
 class VectorIndex(Protocol):
-    """Finds passages by meaning (dense cosine) and by words (BM25 with the owner's own word statistics)."""
+    """Finds passages by meaning (dense cosine) and by words (the dot product of term weights)."""
 
     async def put(self, passages: Sequence[IndexedPassage]) -> None:
         """Store passages; when it returns, a crash of this process does not lose them."""
         ...
 
     async def search(
-        self, words: str, vector: bytes | None, scope: Scope, limit: int
+        self, terms: Terms, vector: bytes | None, scope: Scope, limit: int
     ) -> tuple[Candidate, ...]:
-        """Return up to `limit` passages by meaning and up to `limit` by words, as one set, in no order."""
+        """Return up to `limit` passages by meaning and up to `limit` by words, as one set, in no order.
+
+        `terms` are those of the query, weighed by how rare they are (`words.by_rarity`).
+        """
         ...
 
     async def remove_document(self, owner_id: str, document_id: str) -> None:

@@ -1,14 +1,19 @@
 """Texts as BM25 term weights; every index is given the same ones, so all of them rank alike."""
 
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
 from qdrant_edge import Bm25, Bm25Config
 
 AVERAGE_TERMS = 90.0  # of a passage after stop words are left out; BM25 normalises lengths by it
 
 Terms = tuple[list[int], list[float]]
+"""Term ids (32 bits, unsigned) and their weights, side by side."""
 
 
 class WordWeights:
-    """Cuts text into stemmed terms and weighs them; the index multiplies by how rare each term is."""
+    """Cuts text of one language into stemmed terms and weighs them."""
 
     def __init__(self, language: str) -> None:
         self._model = Bm25(Bm25Config(k=1.2, b=0.75, avg_len=AVERAGE_TERMS, language=language))
@@ -18,7 +23,32 @@ class WordWeights:
         terms = self._model.embed_document(text)
         return list(terms.indices), list(terms.values)
 
-    def of_query(self, text: str) -> Terms:
-        """Return term ids and weights of a query."""
+    def of_query(self, text: str) -> dict[int, float]:
+        """Return the terms of a query with how often each was asked for."""
         terms = self._model.embed_query(text)
-        return list(terms.indices), list(terms.values)
+        return dict(zip(terms.indices, terms.values, strict=True))
+
+
+@lru_cache
+def weights_of(language: str) -> WordWeights:
+    """Return the weights of a language; ValueError for one that is not known."""
+    return WordWeights(language)
+
+
+def asked_terms(text: str, languages: Iterable[str]) -> dict[int, float]:
+    """Return the terms of a query in every language of the passages that it may find."""
+    asked: dict[int, float] = {}
+    for language in languages:
+        for term, weight in weights_of(language).of_query(text).items():
+            asked[term] = max(weight, asked.get(term, 0.0))
+    return asked
+
+
+def by_rarity(asked: Mapping[int, float], containing: Mapping[int, int], passages: int) -> Terms:
+    """Return a query's terms weighed by how few passages contain each; those that none does are left out."""
+    found = {term: weight for term, weight in asked.items() if containing.get(term, 0) > 0}
+    rarity = [
+        math.log(1 + (max(passages, containing[term]) - containing[term] + 0.5) / (containing[term] + 0.5))
+        for term in found
+    ]
+    return list(found), [weight * rare for weight, rare in zip(found.values(), rarity, strict=True)]

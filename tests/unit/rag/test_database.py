@@ -44,7 +44,7 @@ async def test_what_is_acknowledged_is_on_disk_and_only_its_owner_may_read_it(
     full = 2
     async with database.writing() as session:
         assert (await session.execute(text("PRAGMA synchronous"))).scalar() == full
-        await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1)"))
+        await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1, 'english')"))
     for name in ("rag.sqlite", "rag.sqlite-wal"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
@@ -52,7 +52,7 @@ async def test_what_is_acknowledged_is_on_disk_and_only_its_owner_may_read_it(
 async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     async def fail_in_the_middle() -> None:
         async with database.writing() as session:
-            await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1)"))
+            await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1, 'english')"))
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError):

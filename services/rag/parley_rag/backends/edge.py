@@ -14,6 +14,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_rag.backends.edge_shard_protocol import LENGTH, RESTING
 from parley_rag.vectors import Candidate, IndexedPassage, Scope
+from parley_rag.words import Terms
 
 _log = logging.getLogger("parley.rag")
 _CLOSE_S = 10.0
@@ -126,10 +127,10 @@ def _now_s() -> float:
 class EdgeIndex:
     """Speaks to the child, one question at a time, and starts it anew when it died or hung."""
 
-    def __init__(self, path: Path, dimensions: int, language: str, patience: Patience, idle_s: float) -> None:
+    def __init__(self, path: Path, dimensions: int, patience: Patience, idle_s: float) -> None:
         self._command = (
             *(sys.executable, "-m", "parley_rag.backends.edge_shard"),
-            *(str(path), str(dimensions), language, str(idle_s)),
+            *(str(path), str(dimensions), str(idle_s)),
         )
         self._patience = patience
         self._turn = asyncio.Lock()
@@ -180,16 +181,22 @@ class EdgeIndex:
         await self._write(
             "put",
             [
-                (item.id, item.owner_id, item.collection, item.document_id, item.vector, item.words)
+                (
+                    *(item.id, item.owner_id, item.collection, item.document_id),
+                    *(item.content_type, item.dated_ms, item.vector, item.terms),
+                )
                 for item in passages
             ],
         )
 
     async def search(
-        self, words: str, vector: bytes | None, scope: Scope, limit: int
+        self, terms: Terms, vector: bytes | None, scope: Scope, limit: int
     ) -> tuple[Candidate, ...]:
-        inside = (scope.owner_id, scope.collections, scope.document_ids, scope.hidden_document_ids)
-        return tuple(Candidate(*found) for found in await self._read("search", words, vector, inside, limit))
+        inside = (
+            *(scope.owner_id, scope.collections, scope.document_ids, scope.hidden_document_ids),
+            *(scope.content_types, scope.dated_from_ms, scope.dated_before_ms),
+        )
+        return tuple(Candidate(*found) for found in await self._read("search", terms, vector, inside, limit))
 
     async def remove_document(self, owner_id: str, document_id: str) -> None:
         await self._write("remove", owner_id, document_id)
@@ -227,13 +234,12 @@ class EdgeIndex:
 async def open_edge(
     path: Path,
     dimensions: int,
-    language: str,
     patience: Patience | None = None,
     *,
     idle_s: float = _IDLE_S,
 ) -> AsyncGenerator[EdgeIndex, None]:
     """Yield the index whose shard is at `path`."""
-    index = EdgeIndex(path, dimensions, language, patience or Patience(), idle_s)
+    index = EdgeIndex(path, dimensions, patience or Patience(), idle_s)
     try:
         await index.start()
         yield index

@@ -19,22 +19,23 @@ from typing import Any
 import qdrant_edge as qdrant
 
 from parley_rag.backends.edge_shard_protocol import LENGTH, RESTING
-from parley_rag.backends.words import Terms, WordWeights
+from parley_rag.words import Terms
 
-KEYS = ("owner_id", "collection", "document_id")
+KEYS = ("owner_id", "collection", "document_id", "content_type")
+DATE = "dated_ms"
 _LOCK_WAIT_S = 30.0
 _READ_BYTES = 1 << 20
 _DENSE, _WORDS = "meaning", "words"
 
-StoredPassage = tuple[str, str, str, str, bytes, str]
-ScopeTuple = tuple[str, tuple[str, ...] | None, tuple[str, ...] | None, tuple[str, ...]]
+StoredPassage = tuple[str, str, str, str, str, int, bytes, Terms]
+Names = tuple[str, ...]
+ScopeTuple = tuple[str, Names | None, Names | None, Names, Names | None, int | None, int | None]
 
 
 class Shard:
     """The operations that the parent may ask for, by name."""
 
-    def __init__(self, path: Path, dimensions: int, language: str) -> None:
-        self._words = WordWeights(language)
+    def __init__(self, path: Path, dimensions: int) -> None:
         self._shard = _open(path, dimensions)
         self._changed = True  # a crash may have left segments to optimise
 
@@ -42,44 +43,38 @@ class Shard:
         points = [
             qdrant.Point(
                 id_,
-                {_DENSE: _floats(vector), _WORDS: _sparse(self._words.of_passage(words))},
-                {"owner_id": owner_id, "collection": collection, "document_id": document_id},
+                {_DENSE: _floats(vector), _WORDS: qdrant.SparseVector(*terms)},
+                dict(zip((*KEYS, DATE), kept, strict=True)),
             )
-            for id_, owner_id, collection, document_id, vector, words in passages
+            for id_, *kept, vector, terms in passages
         ]
         self._shard.update(qdrant.UpdateOperation.upsert_points(points))
         self._changed = True
 
     def search(
-        self, words: str, vector: bytes | None, scope: ScopeTuple, limit: int
+        self, terms: Terms, vector: bytes | None, scope: ScopeTuple, limit: int
     ) -> list[tuple[str, float | None, float | None]]:
         inside = _inside(scope)
-        terms = self._words.of_query(words)
         near = self._near(vector, inside, limit) if vector else {}
-        worded = self._worded(terms, inside, scope[0], limit) if terms[0] else {}
+        worded = self._worded(terms, inside, limit) if terms[0] else {}
         if vector:  # score what only the words found, so that every candidate has both scores
             near |= self._near(vector, _among([id_ for id_ in worded if id_ not in near]), limit)
         if terms[0]:
             only_near = [id_ for id_ in near if id_ not in worded]
-            worded |= self._worded(terms, _among(only_near), scope[0], limit)
+            worded |= self._worded(terms, _among(only_near), limit)
         return [(id_, near.get(id_), worded.get(id_, 0.0)) for id_ in near | worded]
 
     def _near(self, vector: bytes, inside: qdrant.Filter | None, limit: int) -> dict[str, float]:
-        return self._query(qdrant.Query.Nearest(_floats(vector), using=_DENSE), inside, limit, None)
+        return self._query(qdrant.Query.Nearest(_floats(vector), using=_DENSE), inside, limit)
 
-    def _worded(
-        self, terms: Terms, inside: qdrant.Filter | None, owner_id: str, limit: int
-    ) -> dict[str, float]:
-        owned = qdrant.IdfParams(corpus=qdrant.Filter(must=[_is("owner_id", (owner_id,))]))
-        params = qdrant.SearchParams(idf=owned)
-        return self._query(qdrant.Query.Nearest(_sparse(terms), using=_WORDS), inside, limit, params)
+    def _worded(self, terms: Terms, inside: qdrant.Filter | None, limit: int) -> dict[str, float]:
+        query = qdrant.Query.Nearest(qdrant.SparseVector(*terms), using=_WORDS)
+        return self._query(query, inside, limit)
 
-    def _query(
-        self, query: Any, inside: qdrant.Filter | None, limit: int, params: qdrant.SearchParams | None
-    ) -> dict[str, float]:
+    def _query(self, query: Any, inside: qdrant.Filter | None, limit: int) -> dict[str, float]:
         if inside is None:
             return {}
-        found = self._shard.query(qdrant.QueryRequest(limit=limit, query=query, filter=inside, params=params))
+        found = self._shard.query(qdrant.QueryRequest(limit=limit, query=query, filter=inside))
         return {str(point.id): point.score for point in found}
 
     def remove(self, owner_id: str, document_id: str) -> None:
@@ -114,7 +109,7 @@ def _open(path: Path, dimensions: int) -> qdrant.EdgeShard:
         return qdrant.EdgeShard.load(str(path))
     config = qdrant.EdgeConfig(
         vectors={_DENSE: qdrant.EdgeVectorParams(size=dimensions, distance=qdrant.Distance.Cosine)},
-        sparse_vectors={_WORDS: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        sparse_vectors={_WORDS: qdrant.EdgeSparseVectorParams()},
         max_search_threads=1,
         wal_enabled=True,
     )
@@ -122,6 +117,7 @@ def _open(path: Path, dimensions: int) -> qdrant.EdgeShard:
     shard = qdrant.EdgeShard.create(str(path), config)
     for key in KEYS:
         shard.update(qdrant.UpdateOperation.create_field_index(key, qdrant.PayloadSchemaType.Keyword))
+    shard.update(qdrant.UpdateOperation.create_field_index(DATE, qdrant.PayloadSchemaType.Integer))
     return shard
 
 
@@ -132,21 +128,21 @@ def _floats(vector: bytes) -> list[float]:
     return floats.tolist()
 
 
-def _sparse(terms: Terms) -> qdrant.SparseVector:
-    return qdrant.SparseVector(*terms)
-
-
 def _is(key: str, values: tuple[str, ...]) -> qdrant.FieldCondition:
     return qdrant.FieldCondition(key, match=qdrant.MatchAny(list(values)))
 
 
 def _inside(scope: ScopeTuple) -> qdrant.Filter:
-    owner_id, collections, document_ids, hidden = scope
+    owner_id, collections, document_ids, hidden, content_types, from_ms, before_ms = scope
     must: list[Any] = [_is("owner_id", (owner_id,))]
     if collections is not None:
         must.append(_is("collection", collections))
     if document_ids is not None:
         must.append(_is("document_id", document_ids))
+    if content_types is not None:
+        must.append(_is("content_type", content_types))
+    if from_ms is not None or before_ms is not None:
+        must.append(qdrant.FieldCondition(DATE, range=qdrant.RangeFloat(gte=from_ms, lt=before_ms)))
     return qdrant.Filter(must=must, must_not=[_is("document_id", hidden)] if hidden else None)
 
 
@@ -207,10 +203,9 @@ def _lock(path: Path) -> int:
 def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to end, by closing the pipe
         signal.signal(name, signal.SIG_IGN)
-    path, dimensions, language = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    idle_s = float(sys.argv[4])
+    path, dimensions, idle_s = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     _lock(path)
-    shard = Shard(path, dimensions, language)
+    shard = Shard(path, dimensions)
     operations = {
         operation.__name__: operation
         for operation in (shard.put, shard.search, shard.remove, shard.count, shard.flush, shard.check)
