@@ -21,12 +21,16 @@ def with_unanswered(values: Sequence[float], wanted: int) -> list[float]:
     return [*values, *[math.inf] * (wanted - len(values))]
 
 
-def spread(values: Sequence[float], digits: int = 2) -> dict[str, float]:
-    """Return p50, p99 and the largest value; infinity of none."""
+LEAST_FOR_P99 = 100
+"""Of fewer values the 99th percentile is the largest one, which stands there already."""
+
+
+def spread(values: Sequence[float], digits: int = 2) -> dict[str, float | None]:
+    """Return p50, p99 (None of too few values) and the largest value; infinity of none."""
     if not values:
         return dict.fromkeys(("p50", "p99", "max"), math.inf)
     return {
         "p50": round(percentile(values, 50), digits),
-        "p99": round(percentile(values, 99), digits),
+        "p99": round(percentile(values, 99), digits) if len(values) >= LEAST_FOR_P99 else None,
         "max": round(max(values, default=0.0), digits),
     }

@@ -35,24 +35,27 @@ def peers_folder() -> Path:
     return Path(os.environ.get("PARLEY_BENCH_PEERS") or HERE / ".peers").absolute()
 
 
-async def installed(name: str) -> PeerInstall:
-    """Return a peer's environment, made on first use; raises PeerMissingError."""
+async def installed(name: str, *, by_pip: bool = False) -> PeerInstall:
+    """Return a peer's environment, made on first use; raises PeerMissingError.
+
+    `by_pip` is for PyTorch: uv does not look where pip is configured to, and would bring the build for GPUs.
+    """
     wanted = (REQUIREMENTS / f"{name}.txt").read_text(encoding="utf-8")
     folder = peers_folder() / name
     mark = folder / "installed.txt"
     if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
         print(f"installing {name} into {folder}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        await _install(name, folder)
+        await _install(name, folder, by_pip=by_pip)
         mark.write_text(wanted, encoding="utf-8")
     return PeerInstall(folder, await _versions(folder, wanted))
 
 
-async def _install(name: str, folder: Path) -> None:
+async def _install(name: str, folder: Path, *, by_pip: bool) -> None:
     requirements = str(REQUIREMENTS / f"{name}.txt")
     python = str(folder / "bin/python")
     uv = next((found for place in _UV_PLACES if (found := shutil.which(place))), None)
-    if uv is not None:
+    if uv is not None and not by_pip:
         await _run(uv, "venv", "--quiet", "--python", sys.executable, str(folder))
         await _run(uv, "pip", "install", "--quiet", "--python", python, "-r", requirements)
     else:

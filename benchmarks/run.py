@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +112,33 @@ def _write(session: Session, about: dict[str, Any], rows: list[dict[str, Any]]) 
     return path
 
 
+def _known(name: str) -> str:
+    if name not in NAMES:
+        raise argparse.ArgumentTypeError(f"there is no benchmark {name!r}: {', '.join(NAMES)}")
+    return name
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
-    # argparse checks the empty list of no names against the choices as well.
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="which to run; all without a name")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        type=_known,
+        metavar="NAME",
+        help=f"which to run: {', '.join(NAMES)}; all without one",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument("--limit-s", type=float, default=1200, help="stop after so many seconds")
     parser.add_argument(
-        "--contender", action="append", choices=list(OPENERS), help="only this one, and others so named"
+        "--contender",
+        action="append",
+        choices=list(OPENERS),
+        metavar="NAME",
+        help=f"only this one, and others so named: {', '.join(OPENERS)}",
     )
     parser.add_argument("--load", default="", help="relay: only the load of that name")
     parser.add_argument("--floor-ws", default="wsproto", help="relay: uvicorn's WebSocket of the floor")
@@ -144,14 +163,15 @@ def main() -> None:
     session = Session(arguments)
     began_s = time.monotonic()
     uvloop.run(_run(session, arguments.names or list(NAMES), arguments.limit_s))
-    rows = summary(session.results)
+    rows = summary(session.results, is_quick=arguments.quick)
     print_table("summary: worst of both windows against what is asked for; peers in the same run", rows)
     for what, why in session.missing.items():
         print(f"missing: {what}: {why}")
-    print(f"peers: {session.versions or 'none'}; Parley on {_versions()}")
+    print(f"peers: {_listed(session.versions)}\nParley on {_listed(_versions())}")
     print(
         f"{about['cpus']} CPUs, load average before {about['load_average_before'][0]:.1f},"
-        f" {time.monotonic() - began_s:.0f} s: {session.took_s}; kept in {_write(session, about, rows)}"
+        f" {time.monotonic() - began_s:.0f} s in all (seconds: {_listed(session.took_s)});"
+        f" kept in {_write(session, about, rows)}"
     )
 
 

@@ -10,6 +10,7 @@ from benchmarks.contenders import OPENERS
 Results = dict[str, dict[str, Any]]
 Rows = list[dict[str, Any]]
 WINDOWED, BARE = "parley", "parley window 0"
+WINDOW_15, WINDOW_0 = "window 15 ms", "window 0"
 PEERS = tuple(name for name in OPENERS if name not in ("direct", WINDOWED, BARE))
 _GOOD = {True: "yes", False: "NO"}
 
@@ -53,19 +54,19 @@ class Goal:
             "what": self.what,
             "reach": self.bound(self.reach),
             "aim": self.bound(self.aim),
-            "window 15 ms": shown(windowed),
-            "window 0": shown(bare),
+            WINDOW_15: shown(windowed),
+            WINDOW_0: shown(bare),
             **{name: shown(peers.get(name)) for name in PEERS},
             "verdict": self.verdict([value for value in (windowed, bare) if value is not None]),
         }
 
 
 def _of(rows: Rows, column: str, **where: Any) -> dict[str, Any]:
-    """Return a column by contender, of the rows that match."""
+    """Return a column by contender, of the rows that match and in which it was measured."""
     return {
         row["relay"]: row[column]
         for row in rows
-        if all(row.get(name) == value for name, value in where.items())
+        if row[column] is not None and all(row.get(name) == value for name, value in where.items())
     }
 
 
@@ -158,6 +159,12 @@ _PARTS: dict[str, Callable[[Results], Rows]] = {
 }
 
 
-def summary(results: Results) -> Rows:
-    """Return the rows of all benchmarks that have run."""
-    return [row for name, part in _PARTS.items() if name in results for row in part(results)]
+def summary(results: Results, *, is_quick: bool) -> Rows:
+    """Return the rows of all benchmarks that have run, with the columns of those who took part."""
+    rows = [row for name, part in _PARTS.items() if name in results for row in part(results)]
+    empty = {name for name in (WINDOW_15, WINDOW_0, *PEERS) if all(row[name] == "-" for row in rows)}
+    rows = [{name: value for name, value in row.items() if name not in empty} for row in rows]
+    for row in rows:
+        if is_quick and row["verdict"] != "-":
+            row["verdict"] = "not judged (--quick)"
+    return rows

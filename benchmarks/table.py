@@ -10,12 +10,16 @@ def tell(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
+def _cell(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
 def print_table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print rows that have the same keys under their keys."""
+    """Print rows that have the same keys under their keys; None, which was not measured, as a dash."""
     print(f"\n{title}")
     if not rows:
         return
-    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    lines = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         print(

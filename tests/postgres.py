@@ -1,14 +1,18 @@
 """A real PostgreSQL server of its own, in a temporary folder, on a free port."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 SERVER_FOLDERS = "usr/lib/postgresql/*/bin"
+START_S = 30.0
 
 
 def server_folder() -> Path | None:
@@ -19,29 +23,55 @@ def server_folder() -> Path | None:
     return installed[-1].parent if installed else None
 
 
-def _as_server_user(command: list[str]) -> list[str]:
-    # PostgreSQL refuses to run as root.
-    return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else command
+def _as_server_user(command: list[str], *, dies_with_us: bool = False) -> list[str]:
+    """Return a command of PostgreSQL as it may run: not as root, and if asked no longer than we do."""
+    words: list[str] = []
+    if os.geteuid() == 0:
+        words += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
+    if dies_with_us and shutil.which("setpriv"):
+        words += ["--pdeathsig=QUIT"]
+    return ["setpriv", *words, "--", *command] if words else command
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", data: Path, log: Path) -> None:
+    """Wait until the server says in its pid file, as it does for `pg_ctl`, that it takes connections."""
+    until_s = time.monotonic() + START_S
+    while time.monotonic() < until_s:
+        with contextlib.suppress(OSError):
+            if (data / "postmaster.pid").read_text().rstrip().endswith("\nready"):
+                return
+        if server.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise RuntimeError(f"PostgreSQL does not start:\n{log.read_text(errors='replace')}")
 
 
 @contextmanager
 def running_postgres(programs: Path, port: int) -> Generator[str]:
-    """Run a server while the body does; yields its URL."""
+    """Run a server while the body does; yields its URL. It is gone, too, when this process is killed."""
     folder = Path(tempfile.mkdtemp(prefix="parley-postgres-"))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        data = str(folder / "data")
-        initdb = [str(programs / "initdb"), "-D", data, "-U", "parley", "-A", "trust", "--no-sync"]
+        data, log = folder / "data", folder / "log"
+        initdb = [str(programs / "initdb"), "-D", str(data), "-U", "parley", "-A", "trust", "--no-sync"]
         subprocess.run(_as_server_user(initdb), check=True, capture_output=True, cwd="/")
-        control = [str(programs / "pg_ctl"), "-D", data, "-w"]
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        start = [*control, "-l", str(folder / "log"), "-o", options, "start"]
-        subprocess.run(_as_server_user(start), check=True, capture_output=True, cwd="/")
-        try:
-            yield f"postgresql://parley@127.0.0.1:{port}/postgres"
-        finally:
-            stop = [*control, "-m", "immediate", "stop"]
-            subprocess.run(_as_server_user(stop), check=True, capture_output=True, cwd="/")
+        command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        with (
+            log.open("wb") as lines,
+            subprocess.Popen(
+                _as_server_user(command, dies_with_us=True),
+                cwd="/",
+                stdout=lines,
+                stderr=lines,
+                start_new_session=True,  # Ctrl-C is for the tests, which still need it at their end
+            ) as server,
+        ):
+            try:
+                _wait_until_ready(server, data, log)
+                yield f"postgresql://parley@127.0.0.1:{port}/postgres"
+            finally:
+                server.send_signal(signal.SIGQUIT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

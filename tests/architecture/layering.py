@@ -9,6 +9,8 @@ from tests.architecture.source_tree import PRODUCT, Source, within
 CONTRACTS, MESSAGING = "parley_contracts", "parley_messaging"
 BUS_CLIENTS = frozenset({"faststream", "nats"})
 CONTRACTS_MAY = frozenset({CONTRACTS, "pydantic", "pydantic_core"})
+# A tool that makes what a service runs is built from that service's own modules.
+TOOLS_MAKE_FOR = {"parley_models": "parley_npu"}
 DYNAMIC = frozenset({"import_module", "__import__", "find_spec", "run_module"})
 
 
@@ -44,7 +46,8 @@ def layering_faults(sources: Iterable[Source]) -> list[str]:
 def _owner(source: Source) -> str:
     """Return the package a file belongs to: `libs/contracts/parley_contracts/x.py` is of parley_contracts."""
     named = [part for part in source.path.parts[:-1] if part.startswith("parley_")]
-    return named[-1] if named and source.folder != "tools" else source.folder
+    is_of_one_service = bool(named) and named[-1] in TOOLS_MAKE_FOR
+    return named[-1] if named and (is_of_one_service or source.folder != "tools") else source.folder
 
 
 def _fault(owner: str, top: str) -> str | None:
@@ -57,8 +60,9 @@ def _fault(owner: str, top: str) -> str | None:
         return None if is_known else "messaging imports nothing of ours but contracts"
     if top in BUS_CLIENTS:
         return "only messaging talks to the bus's client libraries"
-    if owner == "tools":
-        allowed = {CONTRACTS, MESSAGING, "parley_cli"}
+    if owner == "tools" or owner in TOOLS_MAKE_FOR:
+        made_for = TOOLS_MAKE_FOR.get(owner)
+        allowed = {owner, made_for} if made_for else {CONTRACTS, MESSAGING, "parley_cli"}
         return "tools never import services" if is_ours and top not in allowed else None
     if is_ours and top not in {CONTRACTS, MESSAGING, owner}:
         return "services import messaging and contracts, never each other"

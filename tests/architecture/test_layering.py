@@ -9,6 +9,7 @@ from tests.architecture.verdict import expect_none
 CONTRACTS = "libs/contracts/parley_contracts/subjects.py"
 MESSAGING = "libs/messaging/parley_messaging/bus.py"
 SERVICE = "services/gateway/parley_gateway/handlers.py"
+MAKER = "tools/parley_models/parley_models/reference.py"
 COMMAND = "tools/parley_cli/parley_cli/commands/events.py"
 
 
@@ -44,6 +45,9 @@ def test_contracts_that_import_a_service_are_found() -> None:
         (SERVICE, "try:\n    from parley_llm import worker\nexcept ImportError:\n    pass"),
         (COMMAND, "from parley_npu.fetch import fetch"),
         (COMMAND, "from nats.aio.client import Client"),
+        (MAKER, "from parley_rag.settings import RagSettings"),
+        (MAKER, "from parley_cli.app import app"),
+        (MAKER, "import nats"),
         ("tools/measure.py", "import parley_rag"),
         ("libs/tracing/parley_tracing/spans.py", "import parley_gateway"),
     ],
@@ -68,6 +72,7 @@ def test_an_import_that_goes_up_or_sideways_is_found(path: str, line: str) -> No
             "import fastapi\nfrom parley_messaging import Bus\nfrom parley_gateway.app import create_app",
         ),
         (COMMAND, "import typer\nfrom parley_contracts import subjects\nfrom parley_messaging import Bus"),
+        (MAKER, "import onnx\nfrom parley_npu.graph import write_graph\nfrom parley_models import rknn_file"),
         ("tests/unit/rag/test_x.py", "import parley_rag\nimport parley_npu\nimport nats"),
     ],
 )

@@ -2,21 +2,51 @@
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.ledger import Entry
+from tests.chaos.printed import print_table
 
 TAKEOVER_S = 8.0
 """Within this an answer is to go on; reported, not asserted: a busy machine is no fault of the protocol."""
 
-LEGEND = """turns, accepted, completed, user and assistant (stored messages) are equal; failed, cancelled,
-gaps, repeats are 0. calls: to the model, at most turns + broken off (answers whose writer was killed before
-their end), and one a turn whose worker died before its first claim; continued: calls that went on from
-the text so far. runners, writers hit: turns that the killed had claimed to run, or wrote. reconnects:
-attempts of the clients after a socket was lost. stored late: told as completed before memory had them;
-by now it has. degraded: answered without a part that was away or late, such as documents. worst pause:
-between two events that a viewer got; took: the whole scenario."""
+PROMISED = (
+    "turns",
+    "accepted",
+    "completed",
+    "failed",
+    "cancelled",
+    "user",
+    "assistant",
+    "gaps",
+    "repeats",
+    "worst_pause_s",
+)
+LEGEND_OF_PROMISED = """\
+turns, accepted, completed, user and assistant (stored messages) are equal; failed, cancelled, gaps and
+repeats (events that a viewer missed, or got twice) are 0. worst pause: the longest between two events
+that a viewer got."""
+
+HIT = (
+    "open_at_kill",
+    "runners_hit",
+    "writers_hit",
+    "calls",
+    "continued",
+    "broken_off",
+    "reconnects",
+    "stored_late",
+    "degraded",
+    "took_s",
+)
+LEGEND_OF_HIT = """\
+open at kill: turns that had not ended when the kill came. runners, writers hit: those of them that
+the killed process had claimed to run, or was writing. calls: to the model, at most turns + broken off
+(answers whose writer was killed before their end), and one a turn whose worker died before its first
+claim; continued: calls that went on from the text so far. reconnects: attempts of the clients after a
+socket was lost. stored late: told as completed before memory had them; by now it has. degraded: answered
+without a part that was away or late, such as documents. took: the whole scenario."""
 
 Report = Callable[["KillRow"], None]
 
@@ -82,16 +112,23 @@ def row_of(
     )
 
 
-def table(rows: Sequence[KillRow]) -> str:
-    """Return rows as a table for the terminal."""
-    names = [field.name for field in fields(KillRow)]
-    cells: list[list[Any]] = [[name.replace("_", " ") for name in names]]
-    cells += [[getattr(row, name) for name in names] for row in rows]
-    widths = [max(len(str(line[place])) for line in cells) for place in range(len(names))]
-    text = "\n".join(
+def _columns(rows: Sequence[KillRow], names: Sequence[str]) -> str:
+    """Return some columns of the rows, under headings of as many lines as they have words."""
+    headings = [name.replace("open_at", "open at").split("_", 1) for name in ("killed", *names)]
+    cells: list[list[Any]] = [
+        [heading[line].replace("_", " ") if line < len(heading) else "" for heading in headings]
+        for line in range(2)
+    ]
+    cells += [[getattr(row, name) for name in ("killed", *names)] for row in rows]
+    widths = [max(len(str(line[place])) for line in cells) for place in range(len(headings))]
+    return "\n".join(
         "  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells
     )
-    lines = [text, *LEGEND.splitlines()]
+
+
+def table(rows: Sequence[KillRow]) -> str:
+    """Return rows as two tables for the terminal: what was promised, and what the kill had hit."""
+    lines = [_columns(rows, PROMISED), LEGEND_OF_PROMISED, "", _columns(rows, HIT), LEGEND_OF_HIT]
     late = [row.killed for row in rows if row.worst_pause_s > TAKEOVER_S]
     if late:
         lines.append(f"paused over {TAKEOVER_S:g} s: {', '.join(late)}")
@@ -99,8 +136,8 @@ def table(rows: Sequence[KillRow]) -> str:
 
 
 @contextmanager
-def printed_table(seed: str) -> Generator[Report]:
-    """Collect rows, and print their table at the end."""
+def printed_table(title: str, victims: str) -> Generator[Report]:
+    """Collect rows, and print their table at the end; `victims` says who they are."""
     rows: list[KillRow] = []
     yield rows.append
-    print(f"\nseed {seed}\n{table(rows)}")  # noqa: T201 - the table is what these runs are for
+    print_table(title, table(rows), victims)

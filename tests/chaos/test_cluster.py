@@ -27,12 +27,15 @@ SEED = 21
 STREAMS = ("TURN_EVENTS", "TURN_PEN", "TURNS", "LLM_JOBS")
 WHOLE_S = 60.0
 WAITED_S = 3.0
+LEGEND = """follower: a node that leads nothing. events-leader: one that leads the turns' events, and not the
+cluster. leader-of-all: the one that leads the cluster and every stream of turns."""
 
 
 @pytest.fixture(scope="module")
 def report() -> Generator[Report]:
     """Takes the row of each scenario; the table is printed when all are over."""
-    with printed_table(str(SEED)) as take:
+    title = f"test_cluster: one of three nats-servers is killed in the middle of answers (seed {SEED})"
+    with printed_table(title, LEGEND) as take:
         yield take
 
 

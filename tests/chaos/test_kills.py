@@ -56,10 +56,17 @@ SCENARIOS = (
 )
 
 
+VICTIMS = """\
+llm-worker: the busier of two. socket-gateway: the one on which all clients are. turn-runner: a gateway
+without clients. everything: all of them, brokers too, at once. supervisor: what keeps them running; its
+processes live on until the next start replaces them."""
+
+
 @pytest.fixture(scope="module")
 def report() -> Generator[Report]:
     """Takes the row of each scenario; the table is printed when all are over."""
-    with printed_table(SEED) as take:
+    title = f"test_kills: a process is killed in the middle of answers (repeat with PARLEY_CHAOS_SEED={SEED})"
+    with printed_table(title, VICTIMS) as take:
         yield take
 
 

@@ -13,6 +13,7 @@ import pytest_asyncio
 from parley_gateway.chat_socket import MAX_TURNS_A_SOCKET
 
 from benchmarks.figures import percentile
+from tests.chaos.printed import print_table
 from tests.chaos.resident_memory import resident_mib
 from tests.chaos.scale import IS_FULL, scaled
 from tests.fakes.ollama_server import OllamaFake
@@ -31,9 +32,12 @@ SPACING_S = 0.01
 REFUSED_WITHIN_S = 0.1
 GATEWAYS = ("gateway-0", "gateway-1")
 MOST_GROWTH_MIB = 48.0
-LEGEND = f"""Refusals take less than {1000 * REFUSED_WITHIN_S:.0f} ms at p99 (on a shared machine: more than
-what is beside them takes). Memory at its peak and after is within {MOST_GROWTH_MIB:.0f} MiB of what it
-was before."""
+LEGEND = f"""\
+beside: acceptances over sockets at the same time; a pong is the answer to a ping, which costs a gateway
+nothing: what it takes is the machine's doing. p99 only of 100 or more. told their place: turns that
+waited and got `queue_position` frames. RSS: resident memory.
+Refusals take less than {1000 * REFUSED_WITHIN_S:.0f} ms at p99 (on a shared machine: more than what is
+beside them takes). Memory at its peak and after is within {MOST_GROWTH_MIB:.0f} MiB of what it was before."""
 MODEL = PacedModel(gap_ms=100, count=scaled(24, 60))
 
 
@@ -149,8 +153,9 @@ async def _ask_on_a_socket(stack: Stack, gateway: int, seen: Seen) -> None:
 
 
 def timing(took: list[float]) -> str:
-    p50, p99 = percentile(took, 50) * 1000, percentile(took, 99) * 1000
-    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(took) * 1000:.1f} ms"
+    shares = (50, 99) if len(took) >= 100 else (50,)
+    figures = [f"p{share} {percentile(took, share) * 1000:.1f} ms" for share in shares]
+    return ", ".join([*figures, f"max {max(took) * 1000:.1f} ms"])
 
 
 def report(seen: Seen, sizes: list[dict[str, float]]) -> str:
@@ -161,9 +166,10 @@ def report(seen: Seen, sizes: list[dict[str, float]]) -> str:
         f" {seen.accepted} accepted, {seen.refused} refused",
         f"  Retry-After      {sorted(seen.retry_after_s)} s",
         *(f"  {way:9} {len(took):4} refusals: {timing(took)}" for way, took in seen.refused_s.items()),
-        f"  beside   {len(seen.accepted_s):4} acceptances: {timing(seen.accepted_s)}",
-        f"           {len(seen.pong_s):4} pongs: {timing(seen.pong_s)}",
-        f"  {len(told)} of {len(seen.views)} accepted sockets were told their place, in {sum(told)} frames",
+        f"  {'beside':9} {len(seen.accepted_s):4} acceptances: {timing(seen.accepted_s)}",
+        f"  {'':9} {len(seen.pong_s):4} pongs: {timing(seen.pong_s)}",
+        f"  {len(told)} of {len(seen.views)} turns accepted on a socket were told their place,"
+        f" in {sum(told)} frames",
     ]
     for name in GATEWAYS:
         before, peak, after = (size[name] for size in sizes)
@@ -178,7 +184,7 @@ async def test_the_excess_is_refused_at_once_and_the_accepted_turns_are_whole(sm
     before = gateways_mib(small_stack)
     seen, peak = await offer(small_stack, ALLOWED * TIMES)
     table = report(seen, [before, peak, gateways_mib(small_stack)])
-    print(f"\n{table}")  # noqa: T201 - the table is what this run is for
+    print_table(f"test_overload: {TIMES} times more turns than are allowed", table)
 
     assert seen.accepted + seen.refused == ALLOWED * TIMES
     assert ALLOWED <= seen.accepted <= seen.refused
@@ -212,8 +218,12 @@ async def test_waiting_turns_are_told_their_place_at_every_gateway(small_stack: 
         await other.until(lambda: all(view.is_over for view in elsewhere))
         await reading
     waited = [view for view in views if view.positions]
-    shown = [view.positions for view in waited]
-    print(f"\n{len(waited)} of {len(views)} turns waited; places: {shown}")  # noqa: T201 - as above
+    shown = "; ".join(" ".join(map(str, view.positions)) for view in waited)
+    print_table(
+        "test_overload: waiting turns are told their place",
+        f"{len(waited)} of {len(views)} turns waited. The places that each was told, in order (1 is next):",
+        shown,
+    )
     # A view fails when it is told of a place after the turn's first word.
     assert 0 < len(waited) <= len(views) - SLOTS
     assert all(view.positions == sorted(set(view.positions), reverse=True) for view in waited)

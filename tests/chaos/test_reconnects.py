@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.chaos.printed import print_table
 from tests.chaos.raw_socket import RawSocket
 from tests.chaos.scale import IS_FULL, scaled
 from tests.chaos.stored_answers import stored_answer
@@ -121,7 +122,7 @@ async def test_a_client_that_reconnects_all_the_time_reads_the_exact_text(stack:
     hops = done.pop("hops", 0)
     rows = [f"{done.total()} reconnects, {hops} to the other gateway, {ANSWERS} answers, {took_s:.1f} s"]
     rows += [f"  {way:>18}  {count:4}" for way, count in done.most_common()]
-    print("\n" + "\n".join([*rows, LEGEND]))  # noqa: T201 - the table is what this run is for
+    print_table("test_reconnects: clients leave and come back all the time", *rows, LEGEND)
     for viewer in viewers:
         turn = viewer.view
         whole = TurnView(turn.turn_id)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from benchmarks.figures import percentile
+from tests.chaos.printed import print_table
 from tests.chaos.resident_memory import resident_mib
 from tests.chaos.scale import IS_FULL, scaled
 from tests.chaos.slow_reader import SlowReader
@@ -27,8 +28,10 @@ LARGE_TURNS = (8, 14) if IS_FULL else (2,)
 
 MODEL = TEN_SECONDS if IS_FULL else SIX_SECONDS
 NOISE_S = 0.020
-LEGEND = f"""gap: between two pieces of an answer at a fast reader; p99 beside the slow one is under twice the
-other p99 and {1000 * NOISE_S:.0f} ms. frames for deltas: who lags gets several pieces in one.
+LEGEND = f"""\
+gap: between two pieces of an answer at a fast reader; p99 beside the slow one is under twice the other
+p99 and {1000 * NOISE_S:.0f} ms; ratio: of these two. RSS: memory of the gateway that all read from,
+before, at its most beside the slow one, and after. frames for deltas: who lags gets several pieces in one.
 closed with: nothing, or 1013 when more waits than a socket may have, and a resume reads the rest.
 Every text is exact, and stored so."""
 SAMPLE_S = 0.1
@@ -130,7 +133,7 @@ async def test_one_who_reads_a_kilobyte_a_second_slows_nobody_and_loses_nothing(
         f" {LARGE.count * len(one.views)} deltas, closed with {one.closed_with}"
         for one in slow
     ]
-    print("\n" + "\n".join([*rows, LEGEND]))  # noqa: T201 - the table is what this run is for
+    print_table("test_slow_reader: one client reads a kilobyte a second, beside fast ones", *rows, LEGEND)
     assert beside.p99_s < 2 * without.p99_s + NOISE_S
     # Who is not sent away gets what waited for him in fewer frames.
     assert all(one.closed_with or one.deltas < LARGE.count * len(one.views) / 2 for one in slow)

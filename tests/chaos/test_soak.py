@@ -6,6 +6,7 @@ import pytest
 
 from tests.chaos.footprint import Footprint, footprint_of
 from tests.chaos.growth import growth, memory_growth, table
+from tests.chaos.printed import print_table
 from tests.chaos.scale import scaled
 from tests.chaos.soak_load import SoakLoad
 from tests.chaos.turn_record import open_turn_records
@@ -57,8 +58,7 @@ async def test_nothing_grows_under_moderate_load(stack: Stack, ollama: OllamaFak
     await load.run(LOAD_S / 2, users=USERS, seed=3)
     end = await at_rest(stack, ollama, until=start)
     done = f"{load.turns} turns: {dict(load.done)}, refused: {dict(load.refused)}"
-    found = f"\n{LOAD_S:.0f} s of {USERS} users, {done}\n{table(start, middle, end)}"
-    print(found)  # noqa: T201 - the table is what the run is for
+    print_table(f"test_soak: {LOAD_S:.0f} s of {USERS} users", done, table(start, middle, end))
     assert load.refused.total() < load.done.total() / 20
     assert growth(start, end) == []
     assert memory_growth(middle, end, load.turns - turns_by_middle) == []

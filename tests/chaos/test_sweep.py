@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.printed import print_row, print_table
 from tests.chaos.scale import IS_FULL, scaled
 from tests.chaos.sweep_lane import EXTRACTIVE, Death, Lane, Sweep, open_lane
 from tests.stack_marks import STACK_WITHOUT_MODEL
@@ -99,11 +100,6 @@ def places(sweep: Sweep, lane: int, messages: int) -> Iterator[int]:
     return iter([round(step * (index + 0.5)) for index in range(sweep.places)])
 
 
-def tell(text: str) -> None:
-    """Print a part of the table at once: the whole takes minutes."""
-    print(text, flush=True)  # noqa: T201 - the run's table
-
-
 async def sweep_through(lane: Lane, swept: Swept, index: int) -> None:
     whole = await lane.warm_up()
     assert not whole.faults, whole.faults
@@ -128,9 +124,9 @@ async def test_a_turn_survives_the_death_of_a_process_at_any_of_its_messages(tmp
             await sweep_through(lane, swept, index)
         swept.lanes_over += 1
         if swept.is_over:
-            tell(swept.row)
+            print_row(swept.row)
 
-    tell(f"\n{LEGEND}\n{HEAD}")
+    print_table("test_sweep: one process is killed at each of its bus messages", LEGEND, HEAD)
     async with asyncio.TaskGroup() as tasks:
         for number, swept in enumerate(all_swept):
             for index in range(swept.sweep.lanes):

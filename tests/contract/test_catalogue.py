@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 from parley_contracts import subjects
-from parley_contracts.catalogue import CHANNELS, CORE, Channel, ChannelKind, message_types
+from parley_contracts.catalogue import CHANNELS, message_types
+from parley_contracts.channel import CORE, Channel, ChannelKind
 from parley_messaging.streams import STREAMS, matches, stream_of
 
 every_channel = pytest.mark.parametrize("channel", CHANNELS, ids=lambda one: one.name)

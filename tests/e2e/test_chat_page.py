@@ -1,68 +1,19 @@
 """The chat page in a real Chromium, against a stand-in gateway that speaks the real frames."""
 
 import re
-from collections.abc import AsyncGenerator
 
 import pytest
-import pytest_asyncio
-from parley_contracts.citations import Citation, DocumentRef
 from parley_contracts.client_frames import CancelTurnFrame, ResumeTurnFrame, StartTurnFrame
 from parley_contracts.errors import ErrorCode
 from playwright.async_api import Browser, Page, expect
 
-from tests.fakes.gateway_page_server import KEY, StandInState, serve_page
+from tests.e2e.asking import ask, cite
+from tests.fakes.gateway_page_server import KEY, StandInState
 from tests.fakes.gateway_page_turns import ScriptedTurn
-from tests.fakes.page_browser import open_browser
 
 pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncGenerator[Browser]:
-    async with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def state() -> StandInState:
-    return StandInState()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def address(state: StandInState) -> AsyncGenerator[str]:
-    async with serve_page(state) as address:
-        yield address
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(browser: Browser, address: str) -> AsyncGenerator[Page]:
-    """The open chat page; breaches of the Content-Security-Policy and script errors fail the test."""
-    page = await browser.new_page()
-    page.set_default_timeout(8_000)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "console",
-        lambda message: complaints.append(message.text) if "Security Policy" in message.text else None,
-    )
-    await page.goto(address)
-    yield page
-    await page.context.close()
-    assert complaints == []
-
-
-def cite(n: int, name: str = "manual.pdf", *, page: int | None = 3, url: str | None = None) -> Citation:
-    document = DocumentRef(id=f"doc-{n}", name=name, collection="c")
-    return Citation(
-        n=n, text="The pen is passed.", score=1, document=document, page=page, start=7, end=25, url=url
-    )
-
-
-async def ask(page: Page, question: str) -> None:
-    await page.get_by_test_id("composer").fill(question)
-    await page.get_by_test_id("composer").press("Enter")
 
 
 async def half_then_rest(turn: ScriptedTurn) -> None:

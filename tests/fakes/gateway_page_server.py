@@ -50,6 +50,8 @@ class StandInState:
     messages: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     passages: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     documents: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    verdicts: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    unrated: set[int] = field(default_factory=set[int])
     collections: dict[str, int] = field(default_factory=lambda: {"parley-docs": 14})
     frames: list[Any] = field(default_factory=list[Any])
     sockets: set[WebSocket] = field(default_factory=set[WebSocket])
@@ -92,6 +94,8 @@ class StandInGateway:
                 Route("/api/documents", self.upload, methods=["POST"]),
                 Route("/api/documents/{id}", self.document),
                 Route("/api/documents/{id}/passage", self.passage),
+                Route("/api/feedback", self.feedback, methods=["GET", "POST"]),
+                Route("/api/feedback/{turn_id}/{n:int}", self.take_back, methods=["DELETE"]),
                 WebSocketRoute("/ws", self.socket),
             ]
         )
@@ -183,6 +187,19 @@ class StandInGateway:
         if passage is None:
             return problem(ErrorCode.NOT_FOUND, "There is no such document.")
         return JSONResponse(passage)
+
+    async def feedback(self, request: Request) -> Response:
+        if request.method == "POST":
+            body = await request.json()
+            if body["n"] in self.state.unrated:
+                return problem(ErrorCode.NOT_FOUND, "That answer has no such citation.")
+            self.state.verdicts[body["turn_id"], body["n"]] = body["verdict"]
+        found = [{"turn_id": t, "n": n, "verdict": v} for (t, n), v in self.state.verdicts.items()]
+        return JSONResponse({"feedback": found, "next_cursor": None})
+
+    async def take_back(self, request: Request) -> Response:
+        del self.state.verdicts[request.path_params["turn_id"], request.path_params["n"]]
+        return JSONResponse({})
 
     async def socket(self, websocket: WebSocket) -> None:
         if self.state.is_refusing_sockets or not self.may_enter(websocket):

@@ -23,6 +23,7 @@ from parley_contracts.turn_events import (
     frame_type,
 )
 from parley_contracts.turns import EPOCH_SPAN, TokenUsage, TurnOutcome, TurnTimings
+from parley_gateway.cited import cited, support
 
 Script = Callable[["ScriptedTurn"], Awaitable[None]]
 
@@ -92,9 +93,11 @@ class ScriptedTurn:
         self.text = self.text[:keep_chars]
         await self._write(EpochStarted(**self._opening(), keep_chars=keep_chars))
 
-    async def complete(self, *, degraded: Sequence[str] = (), model: str = "extractive") -> None:
+    async def complete(
+        self, *, degraded: Sequence[str] = (), model: str = "extractive", is_searched: bool = False
+    ) -> None:
         self.outcome = "completed"
-        cited = tuple(c for c in self.citations if f"[{c.n}]" in self.text)
+        cites = cited(self.text, self.citations)
         await self._write(
             TurnCompleted(
                 **self._opening(),
@@ -102,7 +105,8 @@ class ScriptedTurn:
                 model=model,
                 usage=TokenUsage(),
                 finish_reason="stop",
-                citations=cited,
+                citations=cites,
+                support=support(self.citations, cites, is_searched=is_searched),
                 degraded=tuple(degraded),
                 timings=TurnTimings(total_ms=1234.5),
                 stored="yes",

@@ -6,6 +6,9 @@ part, `stall` stops sending, `silent` never starts, `malformed` sends what is no
 error line, `error500` and its like refuse, `form:unterminated` and its like write the stream in other ways.
 Words name their call and place, as in `c3w17`; a last message of the assistant is gone on from. With
 `signed=1` the words of a continued answer name the call that wrote them, else the one that began the answer.
+
+`/api/embed` knows `all-minilm` when `embed` is set, which returns a vector for each text; a text of more than
+256 words is refused, as by a server that does not cut.
 """
 
 import contextlib
@@ -13,7 +16,7 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,6 +32,8 @@ from tests.fakes.stream_stats import StreamStats
 
 LISTED = ("paced:ttft=50,gap=20,count=100", "llama3.2:1b", "nomic-embed-text:latest")
 CONTEXT_TOKENS = 131_072
+EMBEDDER = "all-minilm"
+EMBEDDER_WORDS = 256
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class OllamaFake(StreamStats):
         self.callers: set[tuple[str, int]] = set()
         self.calls: deque[Call] = deque(maxlen=10_000)
         self.models: tuple[str, ...] = LISTED
+        self.embed: Callable[[Sequence[str]], list[list[float]]] | None = None
+        self.embed_fault: tuple[int, str] | None = None
         self.url = ""
 
     def app(self) -> Starlette:
@@ -62,6 +69,7 @@ class OllamaFake(StreamStats):
                 Route("/api/show", self._show, methods=["POST"]),
                 Route("/api/chat", self._chat, methods=["POST"]),
                 Route("/api/generate", self._generate, methods=["POST"]),
+                Route("/api/embed", self._embed, methods=["POST"]),
                 Route("/fake/stats", self._stats),
                 Route("/fake/requests", self._requests),
             ]
@@ -140,6 +148,31 @@ class OllamaFake(StreamStats):
 
         return await self._answer(body, "", response, is_load=not body.get("prompt"))
 
+    async def _embed(self, request: Request) -> Response:
+        """Answer as Ollama does: one vector an input, the times in nanoseconds."""
+        body: dict[str, Any] = await request.json()
+        self.requests.append(body)
+        model, given = str(body.get("model", "")), body.get("input")
+        if self.embed_fault is not None:
+            status, message = self.embed_fault
+            return JSONResponse({"error": message}, status_code=status)
+        if model.removesuffix(":latest") != EMBEDDER or self.embed is None:
+            return _not_found(model, hint=", try pulling it first")
+        texts: list[Any] = [given] if isinstance(given, str) else list(given or [])
+        if not all(isinstance(text, str) for text in texts):
+            return JSONResponse({"error": "invalid input type"}, status_code=400)
+        if any(len(text.split()) > EMBEDDER_WORDS for text in texts):
+            return JSONResponse({"error": "the input length exceeds the context length"}, status_code=400)
+        return JSONResponse(
+            {
+                "model": model,
+                "embeddings": self.embed(texts),
+                "total_duration": 14_143_917,
+                "load_duration": 1_019_500,
+                "prompt_eval_count": sum(len(text.split()) for text in texts),
+            }
+        )
+
     async def _answer(
         self, body: dict[str, Any], prefix: str, shape: Callable[[str], dict[str, Any]], *, is_load: bool
     ) -> Response:
@@ -185,8 +218,8 @@ def _whole(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def _not_found(model: str) -> Response:
-    return JSONResponse({"error": f"model '{model}' not found"}, status_code=404)
+def _not_found(model: str, hint: str = "") -> Response:
+    return JSONResponse({"error": f"model '{model}' not found{hint}"}, status_code=404)
 
 
 @contextlib.asynccontextmanager

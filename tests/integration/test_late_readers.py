@@ -121,6 +121,7 @@ async def test_an_answer_outlives_its_log_and_its_pen(stack: Stack) -> None:
         "outcome": "completed",
         "text": await stored_answer(stack, turn),
         "citations": [],
+        "support": None,
     }
     assert stored["text"] == turn.text
     turn_id = bus_id(stack, turn)

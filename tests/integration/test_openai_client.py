@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
+import numpy as np
 import openai
 import pytest
 import pytest_asyncio
@@ -127,3 +128,14 @@ async def test_parameters_that_cannot_be_met_are_a_bad_request_that_names_the_fi
     assert caught.value.param is not None
     assert caught.value.param.split(".")[0] == field
     assert caught.value.code == "invalid_request"
+
+
+async def test_embeddings_are_the_models_vectors(client: AsyncOpenAI) -> None:
+    texts = ["The cat sleeps.", "A cat is asleep.", "Bread is baked in an oven."]
+    found = await client.embeddings.create(model="all-MiniLM-L6-v2", input=texts)
+    vectors = np.array([one.embedding for one in found.data], np.float32)
+    assert vectors.shape == (3, 384)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    likeness = vectors @ vectors.T
+    assert likeness[0, 1] > 0.7
+    assert likeness[0, 2] < 0.3

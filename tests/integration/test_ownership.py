@@ -96,9 +96,13 @@ async def test_another_owners_document_is_not_found(stack: Stack, bus_of_service
             responses = (
                 await client.get(path),
                 await client.get(f"{path}/passage", params={"start": 0, "end": 1}),
+                await client.get(f"{path}/events"),
+                await client.get(f"{path}/original"),
+                await client.post(f"{path}/cancel"),
+                await client.post(f"{path}/reindex"),
                 await client.delete(path),
             )
-            assert [response.status_code for response in responses] == [404, 404, 404]
+            assert [response.status_code for response in responses] == [404] * len(responses)
             answers.append([response.json()["error"]["message"] for response in responses])
         listed = (await client.get("/api/documents", params={"limit": 1000})).json()["documents"]
     assert answers[0] == answers[1]

@@ -1,13 +1,11 @@
 """Every channel: its subject, what travels on it, who sends and who receives, and what it means."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from pydantic import BaseModel
 
 from parley_contracts import (
     browser,
     client_frames,
+    feedback,
     health,
     llm,
     memory,
@@ -17,99 +15,9 @@ from parley_contracts import (
     turn_events,
     turns,
 )
-from parley_contracts.errors import ErrorBody
+from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
+from parley_contracts.channel import request_channel as _request
 from parley_contracts.replies import Done
-
-CORE = "core"
-"""`carried_by` of what no stream keeps."""
-
-
-class ChannelKind(StrEnum):
-    """What a message on a channel is.
-
-    A command is for one handler, an event for anybody, a request is answered, and a claim is the first
-    (and only) message of its subject or is refused.
-    """
-
-    COMMAND = "command"
-    EVENT = "event"
-    REQUEST = "request"
-    CLAIM = "claim"
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One subject, or a family of subjects that differ in their `*` parts.
-
-    Attributes:
-        pattern: The subject; one `*` for each of `parameters`.
-        kind: What a message on it is.
-        carried_by: The JetStream stream that keeps it, or `CORE`.
-        messages: What travels on it.
-        replies: What comes back, an error included; empty unless it is a request.
-        sender: Who publishes.
-        receiver: Who handles it; of a request that errors are replies to, also its queue group.
-        meaning: One line for people.
-        parameters: Names of the `*` parts, in order.
-        is_bare: Its messages carry none of our headers.
-    """
-
-    pattern: str
-    kind: ChannelKind
-    carried_by: str
-    messages: tuple[type[BaseModel], ...]
-    sender: str
-    receiver: str
-    meaning: str
-    replies: tuple[type[BaseModel], ...] = ()
-    parameters: tuple[str, ...] = ()
-    is_bare: bool = False
-
-    @property
-    def name(self) -> str:
-        """What the channel is called: its fixed subject parts, such as `turn_pen`."""
-        parts = self.pattern.removeprefix(f"{subjects.PREFIX}.").split(".")
-        return "_".join(part for part in parts if part != "*")
-
-    @property
-    def address(self) -> str:
-        """The pattern with `{name}` in place of each `*`."""
-        names = iter(self.parameters)
-        return ".".join(f"{{{next(names)}}}" if part == "*" else part for part in self.pattern.split("."))
-
-
-@dataclass(frozen=True, slots=True)
-class SocketChannel:
-    """The WebSocket of the public surface; turn events pass through it as they stand on the bus."""
-
-    path: str
-    from_client: tuple[type[BaseModel], ...]
-    to_client: tuple[type[BaseModel], ...]
-    meaning: str
-
-
-def _request(
-    receiver: str,
-    subject: str,
-    asked: type[BaseModel],
-    reply: type[BaseModel],
-    meaning: str,
-    *,
-    sender: str = "gateway",
-    parameters: tuple[str, ...] = (),
-) -> Channel:
-    return Channel(
-        subject,
-        ChannelKind.REQUEST,
-        CORE,
-        (asked,),
-        sender,
-        receiver,
-        meaning,
-        replies=(reply, ErrorBody),
-        parameters=parameters,
-    )
-
 
 RELAYED_EVENTS: tuple[type[turn_events.TurnEvent], ...] = (
     turn_events.EpochStarted,
@@ -213,15 +121,28 @@ RAG_CHANNELS = (
         ChannelKind.COMMAND,
         "INGEST",
         (rag.IngestDocument,),
-        "gateway",
+        "gateway, rag",
         "one rag worker",
         "Read, cut, embed and index a document.",
+    ),
+    Channel(
+        subjects.ALL_INGEST_EVENTS,
+        ChannelKind.EVENT,
+        CORE,
+        (rag.DocumentChanged,),
+        "rag",
+        "every watcher",
+        "A document has changed; one that is missed is made up for by the next, or by reading it.",
+        parameters=("document_id",),
+        is_bare=True,
     ),
     _request("rag", subjects.RAG_SEARCH, rag.Search, rag.SearchResults, "The best passages for a query."),
     _request("rag", subjects.RAG_CREATE_DOCUMENT, rag.CreateDocument, rag.DocumentCreated, "Take an upload."),
     _request(
         "rag", subjects.RAG_READ_DOCUMENT, rag.ReadDocument, rag.Document, "One document, how it stands."
     ),
+    _request("rag", subjects.RAG_CANCEL_DOCUMENT, rag.CancelDocument, rag.Document, "Index it no further."),
+    _request("rag", subjects.RAG_REINDEX_DOCUMENT, rag.ReindexDocument, rag.Document, "Read it again."),
     _request("rag", subjects.RAG_LIST_DOCUMENTS, rag.ListDocuments, rag.DocumentList, "Newest first."),
     _request("rag", subjects.RAG_DELETE_DOCUMENT, rag.DeleteDocument, Done, "Remove it and all made of it."),
     _request(
@@ -229,10 +150,53 @@ RAG_CHANNELS = (
     ),
     _request("rag", subjects.RAG_LIST_COLLECTIONS, rag.ListCollections, rag.CollectionList, "All, by name."),
     _request(
+        "rag",
+        subjects.RAG_READ_COLLECTION,
+        rag.ReadCollection,
+        rag.CollectionStatistics,
+        "One collection and what it holds.",
+    ),
+    _request(
+        "rag",
+        subjects.RAG_REINDEX_COLLECTION,
+        rag.ReindexCollection,
+        rag.CollectionReindexed,
+        "Read its documents again.",
+    ),
+    _request(
         "rag", subjects.RAG_CREATE_COLLECTION, rag.CreateCollection, rag.Collection, "Make a collection."
     ),
     _request(
         "rag", subjects.RAG_DELETE_COLLECTION, rag.DeleteCollection, Done, "Remove it with its documents."
+    ),
+    _request(
+        "rag",
+        subjects.RAG_RATE_CITATION,
+        feedback.RateCitation,
+        feedback.CitationFeedback,
+        "Keep what the owner thinks of a citation.",
+    ),
+    _request(
+        "rag",
+        subjects.RAG_LIST_FEEDBACK,
+        feedback.ListFeedback,
+        feedback.FeedbackList,
+        "The owner's verdicts, newest first.",
+    ),
+    _request("rag", subjects.RAG_DELETE_FEEDBACK, feedback.DeleteFeedback, Done, "Take a verdict back."),
+    _request(
+        "rag",
+        subjects.RAG_COUNT_CITATIONS,
+        feedback.CountCitations,
+        Done,
+        "How many passages answers were given and cited.",
+    ),
+    _request(
+        "rag",
+        subjects.RAG_READ_QUALITY,
+        feedback.ReadQuality,
+        feedback.Quality,
+        "How well retrieval has done in a collection.",
     ),
 )
 

@@ -20,6 +20,7 @@ class Passage(WireModel):
     score: float = Field(description="Higher is better; comparable within one search only.")
     document: DocumentRef
     page: int | None = Field(default=None, description="From 1, for paged documents.")
+    end_page: int | None = Field(default=None, description="The page it ends on, where that is another one.")
     heading: str | None = Field(default=None, description="Headings above the passage, joined by ' > '.")
     start: int = Field(description="First Unicode code point of the span in the document's text.")
     end: int = Field(description="One past the last.")

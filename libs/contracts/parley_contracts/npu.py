@@ -29,7 +29,8 @@ class Embeddings(WireModel):
     )
     computed_by: str | None = Field(
         default=None,
-        description="The backend that computed them: any that is proven to give the same vectors.",
+        description="The backends that computed them, by commas; each is proven to give the same vectors."
+        " `cache` stands for those that were remembered.",
     )
     dimensions: int
     vectors: bytes = Field(

@@ -48,6 +48,7 @@ class DocumentStatus(StrEnum):
     INGESTING = "ingesting"
     READY = "ready"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Document(WireModel):
@@ -72,6 +73,13 @@ class Document(WireModel):
     written_at_ms: int | None = Field(default=None, description="When it was first written, as it says.")
     modified_at_ms: int | None = Field(default=None, description="When it was last changed, as it says.")
     archive_id: str | None = Field(default=None, description="The archive that it came in.")
+    members: int | None = Field(default=None, description="Of an archive: how many files came in it.")
+    members_done: int | None = Field(
+        default=None, description="Of an archive: how many of them are ready, failed or cancelled."
+    )
+    is_reindexing: bool = Field(
+        default=False, description="Its passages are being replaced; those there are serve meanwhile."
+    )
 
 
 class Collection(WireModel):
@@ -96,6 +104,8 @@ class CreateDocument(OwnedRequest):
     content_type: str = "application/octet-stream"
     size_bytes: int = Field(ge=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    title: str | None = Field(default=None, max_length=300, description="For content that names none.")
+    source_url: str | None = Field(default=None, description="The web page that it is the text of.")
 
 
 class DocumentCreated(WireModel):
@@ -114,6 +124,13 @@ class IngestDocument(OwnedRequest):
     object_key: str
 
 
+class DocumentChanged(WireModel):
+    """Event: a document as it stands after a change; it takes the place of all earlier ones."""
+
+    type: Literal["document_changed"] = "document_changed"
+    document: Document
+
+
 class ReadDocument(OwnedRequest):
     """Request: one document; `not_found` when it is not the owner's."""
 
@@ -122,10 +139,18 @@ class ReadDocument(OwnedRequest):
 
 
 class ListDocuments(OwnedRequest):
-    """Request: documents, newest first."""
+    """Request: documents, newest first; a filter that is None admits all."""
 
     type: Literal["list_documents"] = "list_documents"
     collection: CollectionName | None = None
+    statuses: tuple[DocumentStatus, ...] | None = None
+    content_types: tuple[str, ...] | None = Field(default=None, description="Media types.")
+    name_part: str | None = Field(
+        default=None, min_length=1, max_length=500, description="Stands in the name, in any case."
+    )
+    archive_id: str | None = Field(default=None, description="The archive that they came in.")
+    dated_from_ms: int | None = Field(default=None, description="As in `Search`.")
+    dated_before_ms: int | None = Field(default=None, description="As in `Search`.")
     limit: int = Field(default=100, ge=1, le=1000)
     cursor: str | None = None
 
@@ -142,6 +167,26 @@ class DeleteDocument(OwnedRequest):
     """Request: remove a document, its chunks, vectors and original."""
 
     type: Literal["delete_document"] = "delete_document"
+    document_id: str
+
+
+class CancelDocument(OwnedRequest):
+    """Request: read and index it no further; its original is kept. `conflict` when it is through.
+
+    Of an archive all files are cancelled that are not through.
+    """
+
+    type: Literal["cancel_document"] = "cancel_document"
+    document_id: str
+
+
+class ReindexDocument(OwnedRequest):
+    """Request: read it again from its original and put the new passages in the place of the old ones.
+
+    One that failed or was cancelled is begun anew; of an archive all files are.
+    """
+
+    type: Literal["reindex_document"] = "reindex_document"
     document_id: str
 
 
@@ -170,13 +215,51 @@ class ListCollections(OwnedRequest):
     """Request: the owner's collections, by name."""
 
     type: Literal["list_collections"] = "list_collections"
+    limit: int = Field(default=1000, ge=1, le=1000)
+    cursor: str | None = None
 
 
 class CollectionList(WireModel):
-    """All collections of an owner."""
+    """A page of collections; `next_cursor` is None on the last."""
 
     type: Literal["collection_list"] = "collection_list"
     collections: tuple[Collection, ...]
+    next_cursor: str | None = None
+
+
+class ReadCollection(OwnedRequest):
+    """Request: one collection with what it holds; `not_found` when it is not the owner's."""
+
+    type: Literal["read_collection"] = "read_collection"
+    name: CollectionName
+
+
+class CollectionStatistics(WireModel):
+    """What a collection holds."""
+
+    type: Literal["collection_statistics"] = "collection_statistics"
+    collection: Collection
+    documents_by_status: dict[str, int] = Field(description="Status to how many documents have it.")
+    documents_by_language: dict[str, int] = Field(
+        description="Language as documents declare it; those that declare none are under an empty one."
+    )
+    chunks: int = Field(description="Passages that were cut.")
+    chunks_done: int = Field(description="Of these, embedded and indexed.")
+    size_bytes: int = Field(description="All originals.")
+
+
+class ReindexCollection(OwnedRequest):
+    """Request: read all documents of a collection again, as `ReindexDocument` does."""
+
+    type: Literal["reindex_collection"] = "reindex_collection"
+    name: CollectionName
+
+
+class CollectionReindexed(WireModel):
+    """How many documents are read again."""
+
+    type: Literal["collection_reindexed"] = "collection_reindexed"
+    documents: int
 
 
 class CreateCollection(OwnedRequest):
@@ -231,4 +314,10 @@ class SearchResults(WireModel):
 
     type: Literal["search_results"] = "search_results"
     results: tuple[Passage, ...]
-    degraded: tuple[str, ...] = Field(default=(), description="`npu` when only words were searched.")
+    degraded: tuple[str, ...] = Field(
+        default=(),
+        description="`npu` when only words were searched; `reranker` when it was asked and late or away.",
+    )
+    had_documents: bool = Field(
+        default=True, description="False when there is nothing ready in what was to be searched."
+    )

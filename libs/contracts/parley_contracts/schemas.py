@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from parley_contracts import headers, subjects
-from parley_contracts.catalogue import CHANNELS, SOCKET, Channel, message_types
+from parley_contracts.catalogue import CHANNELS, SOCKET, message_types
+from parley_contracts.channel import Channel
 
 FOLDER = Path(__file__).parent.parent / "schemas" / "v1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

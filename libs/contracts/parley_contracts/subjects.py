@@ -151,18 +151,43 @@ def parse_llm_generate(subject: str) -> str:
     return _parts(subject, _GENERATE, 1)[0]
 
 
+# -- ingestion --------------------------------------------------------------------------------------
+
+_INGEST_EVENTS = f"{PREFIX}.ingest.events"
+ALL_INGEST_EVENTS = f"{_INGEST_EVENTS}.*"
+
+
+def ingest_events(document_id: str) -> str:
+    """Return the subject on which a document's changes are told."""
+    return f"{_INGEST_EVENTS}.{_part(document_id)}"
+
+
+def parse_ingest_events(subject: str) -> str:
+    """Return the document id of an ingestion event; ValueError for any other subject."""
+    return _parts(subject, _INGEST_EVENTS, 1)[0]
+
+
 # -- requests ---------------------------------------------------------------------------------------
 
 RAG_INGEST = f"{PREFIX}.rag.ingest"
 RAG_SEARCH = f"{PREFIX}.rag.search"
 RAG_CREATE_DOCUMENT = f"{PREFIX}.rag.create_document"
 RAG_READ_DOCUMENT = f"{PREFIX}.rag.read_document"
+RAG_CANCEL_DOCUMENT = f"{PREFIX}.rag.cancel_document"
+RAG_REINDEX_DOCUMENT = f"{PREFIX}.rag.reindex_document"
 RAG_LIST_DOCUMENTS = f"{PREFIX}.rag.list_documents"
 RAG_DELETE_DOCUMENT = f"{PREFIX}.rag.delete_document"
 RAG_READ_PASSAGE = f"{PREFIX}.rag.read_passage"
 RAG_LIST_COLLECTIONS = f"{PREFIX}.rag.list_collections"
 RAG_CREATE_COLLECTION = f"{PREFIX}.rag.create_collection"
 RAG_DELETE_COLLECTION = f"{PREFIX}.rag.delete_collection"
+RAG_READ_COLLECTION = f"{PREFIX}.rag.read_collection"
+RAG_REINDEX_COLLECTION = f"{PREFIX}.rag.reindex_collection"
+RAG_RATE_CITATION = f"{PREFIX}.rag.rate_citation"
+RAG_LIST_FEEDBACK = f"{PREFIX}.rag.list_feedback"
+RAG_DELETE_FEEDBACK = f"{PREFIX}.rag.delete_feedback"
+RAG_COUNT_CITATIONS = f"{PREFIX}.rag.count_citations"
+RAG_READ_QUALITY = f"{PREFIX}.rag.read_quality"
 
 MEMORY_STORE_USER_MESSAGE = f"{PREFIX}.memory.store_user_message"
 MEMORY_STORE_TURN = f"{PREFIX}.memory.store_turn"

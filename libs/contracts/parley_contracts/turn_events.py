@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorCode
 from parley_contracts.model import WireModel
-from parley_contracts.turns import TokenUsage, TurnOutcome, TurnTimings
+from parley_contracts.turns import Support, TokenUsage, TurnOutcome, TurnTimings
 
 SEQ_AT = 7
 """Offset of the first digit of seq: len('{"seq":')."""
@@ -57,6 +57,7 @@ class ContextReady(TurnEvent):
     turn_id: str
     citations: tuple[Citation, ...] = ()
     degraded: tuple[str, ...] = Field(default=(), description="Parts that were away or late.")
+    is_searched: bool = Field(default=False, description="There were documents, and they were searched.")
 
 
 class TextDelta(TurnEvent):
@@ -91,6 +92,11 @@ class TurnCompleted(EpochOpening):
     usage: TokenUsage
     finish_reason: str
     citations: tuple[Citation, ...] = Field(description="Those the answer cites.")
+    support: Support | None = Field(
+        default=None,
+        description="`cited`; `uncited`: the model was given passages and cites none of them;"
+        " `nothing_found`: nothing was found to give it; None: nothing was searched.",
+    )
     degraded: tuple[str, ...]
     timings: TurnTimings
     stored: Literal["yes", "pending", "off"]
@@ -178,6 +184,9 @@ class Sync(WireModel):
     outcome: TurnOutcome
     text: str
     citations: tuple[Citation, ...] = ()
+    support: Support | None = Field(
+        default=None, description="As of `turn_completed`; None also when it is not known any more."
+    )
 
 
 def encode_event(event: TurnEvent | Sync) -> bytes:

@@ -123,6 +123,14 @@ class TurnOutcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Support(StrEnum):
+    """What an answer rests on, of what was looked for."""
+
+    CITED = "cited"
+    UNCITED = "uncited"
+    NOTHING_FOUND = "nothing_found"
+
+
 class TurnTimings(WireModel):
     """Where the time went, in milliseconds since the turn was accepted; None did not happen."""
 
@@ -148,6 +156,7 @@ class Seal(WireModel):
     user_text: str
     text: str = Field(description="The answer as far as it was written.")
     citations: tuple[Citation, ...] = Field(default=(), description="Only those the answer cites.")
+    support: Support | None = Field(default=None, description="None when nothing was searched.")
     model: str | None = None
     usage: TokenUsage = TokenUsage()
     finish_reason: str | None = None

@@ -26,6 +26,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     )
     export(service, turns)
     await turns.start()
+    await service.enter(turns.counts.finishing())
     for endless in turns.endless:
         service.spawn(endless)
     bind(service, turns.runner, slots=settings.gateway_runner_slots)

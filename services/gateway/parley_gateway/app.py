@@ -7,11 +7,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    collections_api,
     conversations_api,
     documents_api,
+    embeddings_api,
+    feedback_api,
     health_api,
     openai_api,
     pages,
+    search_api,
     session_api,
 )
 from parley_gateway.body_limit import BodyLimit
@@ -54,7 +58,18 @@ def create_app(edge: Edge) -> FastAPI:
         redoc_url=None,
     )
     app.state.edge = edge
-    for module in (openai_api, health_api, session_api, conversations_api, documents_api, pages):
+    for module in (
+        openai_api,
+        embeddings_api,
+        health_api,
+        session_api,
+        conversations_api,
+        collections_api,
+        documents_api,
+        search_api,
+        feedback_api,
+        pages,
+    ):
         app.include_router(module.router)
     app.router.routes.extend(edge.service.probe_routes())
     app.add_api_websocket_route("/ws", serve_socket)

@@ -1,14 +1,37 @@
-"""Which passages an answer cites: the `[n]` marks in its text."""
+"""Which passages an answer cites by the marks `[1]`, `[1, 2]`, `[1-3]`; and what it rests on."""
 
 import re
 from collections.abc import Sequence
 
 from parley_contracts.citations import Citation
+from parley_contracts.turns import Support
 
-_MARK = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+_PART = r"\d{1,3}(?:\s*[-\u2013]\s*\d{1,3})?"
+_MARK = re.compile(rf"\[({_PART}(?:\s*,\s*{_PART})*)\]")
+_NUMBERS = re.compile(r"\d+")
 
 
 def cited(text: str, citations: Sequence[Citation]) -> tuple[Citation, ...]:
     """Return those citations whose number stands in `text`, in the order of their numbers."""
-    numbers = {int(number) for mark in _MARK.findall(text) for number in mark.split(",")}
+    known = {citation.n for citation in citations}
+    numbers = {
+        number for mark in _MARK.findall(text) for part in mark.split(",") for number in _of(part, known)
+    }
     return tuple(citation for citation in citations if citation.n in numbers)
+
+
+def _of(part: str, known: set[int]) -> range:
+    """Return the numbers of `2` or `1-3`; none of a range with an unknown end: it may be a regex's."""
+    first, *last = map(int, _NUMBERS.findall(part))
+    if last and not (first in known and last[0] in known):
+        return range(0)
+    return range(first, (last[0] if last else first) + 1)
+
+
+def support(given: Sequence[Citation], cited_: Sequence[Citation], *, is_searched: bool) -> Support | None:
+    """Return what an answer rests on of what its model was given; None: nothing was searched."""
+    if cited_:
+        return Support.CITED
+    if given:
+        return Support.UNCITED
+    return Support.NOTHING_FOUND if is_searched else None

@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
     EpochStarted,
@@ -96,9 +95,9 @@ class Completion:
                 return [_data(openai_error(fault.body()))]
             case Sync():
                 rest = self._chunk({"content": event.text[self._sent :]})
-                return [rest, self._chunk({}, "stop", citations=_citations(event.citations))]
+                return [rest, self._chunk({}, "stop", **_sources(event))]
             case TurnCompleted():
-                end = self._chunk({}, _finish(event.finish_reason), citations=_citations(event.citations))
+                end = self._chunk({}, _finish(event.finish_reason), **_sources(event))
                 options = self._request.stream_options
                 return [end, self._usage_chunk(event)] if options and options.include_usage else [end]
 
@@ -152,7 +151,7 @@ class Completion:
         if completed:
             body["usage"] = _usage(completed)
         if not isinstance(event, TurnCancelled):
-            body["citations"] = _citations(event.citations)
+            body.update(_sources(event))
         return body
 
 
@@ -176,5 +175,7 @@ def _usage(event: TurnCompleted) -> dict[str, int]:
     }
 
 
-def _citations(citations: tuple[Citation, ...]) -> list[dict[str, Any]]:
-    return [citation.model_dump(mode="json", exclude_none=True) for citation in citations]
+def _sources(event: TurnCompleted | Sync) -> dict[str, Any]:
+    """Return our own fields: what the answer cites, and what it rests on."""
+    citations = [citation.model_dump(mode="json", exclude_none=True) for citation in event.citations]
+    return {"citations": citations, "support": event.support}

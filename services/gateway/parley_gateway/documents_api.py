@@ -1,59 +1,48 @@
-"""Collections, documents and search."""
+"""Documents: uploaded, fetched from the web, listed, followed, cancelled, read again and removed."""
 
 import hashlib
-from typing import Annotated, Any
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from parley_contracts import headers, subjects
+from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
-    Collection,
-    CollectionList,
+    CancelDocument,
     CollectionName,
-    CreateCollection,
     CreateDocument,
-    DeleteCollection,
     DeleteDocument,
     Document,
     DocumentCreated,
     DocumentList,
+    DocumentStatus,
     IngestDocument,
-    ListCollections,
     ListDocuments,
     PassageText,
     ReadDocument,
     ReadPassage,
-    Search,
-    SearchResults,
+    ReindexDocument,
 )
 from parley_contracts.replies import Done
 from parley_messaging import NotStoredError
 from parley_messaging.message_headers import outgoing
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
+from parley_gateway.dates import as_ms
+from parley_gateway.document_events import DocumentEvents, EventStream
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
-from parley_gateway.identity import Principal
 
-router = APIRouter(prefix="/api", tags=["documents"])
+router = APIRouter(prefix="/api/documents", tags=["documents"])
 
 ASK_S = 5.0
 DELETE_S = 30.0
+PAGE_CHARS = 200_000
 MAX_OFFSET = 2**31 - 1
-
-
-class NewCollection(BaseModel):
-    """A collection to make."""
-
-    name: CollectionName
-
-
-class SearchQuery(BaseModel):
-    """A search."""
-
-    query: str = Field(min_length=1, max_length=10_000)
-    collection: CollectionName | None = None
-    limit: int = Field(default=8, ge=1, le=100)
-    document_ids: list[str] | None = Field(default=None, max_length=100)
+MAX_NAME_CHARS = 500
 
 
 class DocumentBody(BaseModel):
@@ -62,37 +51,37 @@ class DocumentBody(BaseModel):
     document: Document
 
 
-@router.get("/collections")
-async def list_collections(edge: CurrentEdge, principal: CurrentPrincipal) -> CollectionList:
-    """List your collections."""
-    request = ListCollections(owner_id=principal.owner_id)
-    return await edge.bus.request(subjects.RAG_LIST_COLLECTIONS, request, CollectionList, timeout_s=ASK_S)
+class WebPage(BaseModel):
+    """A page to read from the web."""
+
+    url: str = Field(min_length=1, max_length=MAX_URL_CHARS, pattern=r"^https?://")
+    collection: CollectionName = "default"
 
 
-@router.post("/collections", status_code=201)
-async def create_collection(
-    body: NewCollection, edge: CurrentEdge, principal: CurrentPrincipal
-) -> Collection:
-    """Make a collection; one that exists stays as it is."""
-    request = CreateCollection(owner_id=principal.owner_id, name=body.name)
-    return await edge.bus.request(subjects.RAG_CREATE_COLLECTION, request, Collection, timeout_s=ASK_S)
+class DocumentFilter(BaseModel):
+    """Which documents to list; what is absent admits all. `status` and `type` may be there several times."""
+
+    collection: CollectionName | None = None
+    status: list[DocumentStatus] | None = None
+    type: list[str] | None = Field(default=None, max_length=100, description="Media types.")
+    name: str | None = Field(
+        default=None, min_length=1, max_length=MAX_NAME_CHARS, description="A part of the name, in any case."
+    )
+    archive: str | None = Field(default=None, description="Id of the archive that they came in.")
+    dated_from: datetime | None = Field(default=None, description="Of then or later.")
+    dated_before: datetime | None = Field(default=None, description="Of before then.")
+    limit: int = Field(default=100, ge=1, le=1000)
+    cursor: str | None = None
 
 
-@router.delete("/collections/{name}")
-async def delete_collection(name: CollectionName, edge: CurrentEdge, principal: CurrentPrincipal) -> Done:
-    """Remove a collection with all its documents."""
-    request = DeleteCollection(owner_id=principal.owner_id, name=name)
-    return await edge.bus.request(subjects.RAG_DELETE_COLLECTION, request, Done, timeout_s=DELETE_S)
-
-
-@router.post("/documents", status_code=202)
+@router.post("", status_code=202)
 async def upload_document(
     edge: CurrentEdge,
     principal: CurrentPrincipal,
     file: Annotated[UploadFile, File()],
     collection: Annotated[CollectionName, Form()] = "default",
 ) -> DocumentBody:
-    """Upload a document; it is read and indexed in the background: follow its `status`.
+    """Upload a document; it is read and indexed in the background: follow its `events`, or its `status`.
 
     The same content again is the same document. Other content under the same name replaces it.
     """
@@ -110,40 +99,81 @@ async def upload_document(
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
     )
+    return await _ingest(edge, request, data)
+
+
+@router.post("/url", status_code=202)
+async def add_page(body: WebPage, edge: CurrentEdge, principal: CurrentPrincipal) -> DocumentBody:
+    """Read a public web page and keep its text as a document named by its address.
+
+    The same address again replaces it when its text has changed.
+    """
+    asked = ReadPage(owner_id=principal.owner_id, url=body.url, max_chars=PAGE_CHARS)
+    try:
+        page = await edge.bus.request(
+            subjects.BROWSER_READ, asked, PageText, timeout_s=edge.settings.gateway_web_s
+        )
+    except ParleyError as error:
+        raise ParleyError(error.code, error.message, retryable=error.retryable, field="url") from error
+    data = page.text.encode()
+    if not page.text.strip():
+        raise ParleyError(ErrorCode.UNREADABLE_DOCUMENT, "The page holds no text.", field="url")
+    request = CreateDocument(
+        owner_id=principal.owner_id,
+        collection=body.collection,
+        name=page.url[:MAX_NAME_CHARS],
+        content_type="text/plain",
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        title=" ".join(page.title.split())[:300] or None,
+        source_url=page.url,
+    )
+    return await _ingest(edge, request, data)
+
+
+async def _ingest(edge: Edge, request: CreateDocument, data: bytes) -> DocumentBody:
+    """Keep the original, then queue the job; rag finds out when this process dies between the two."""
     created = await edge.bus.request(subjects.RAG_CREATE_DOCUMENT, request, DocumentCreated, timeout_s=ASK_S)
     if created.needs_content:
-        await _ingest(edge, principal, created.document.id, data)
+        document_id = created.document.id
+        key = _object_key(request.owner_id, document_id)
+        await edge.bus.objects.put(key, data)
+        job = IngestDocument(owner_id=request.owner_id, document_id=document_id, object_key=key)
+        extra = {headers.CORRELATION_ID: document_id}
+        try:
+            await edge.bus.store(
+                subjects.RAG_INGEST, job.model_dump_json().encode(), headers=outgoing(extra=extra)
+            )
+        except NotStoredError:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The upload could not be queued now.") from None
     return DocumentBody(document=created.document)
 
 
-async def _ingest(edge: Edge, principal: Principal, document_id: str, data: bytes) -> None:
-    """Keep the original, then queue the job; an upload that fails between is repeated by its client."""
-    key = f"{principal.owner_id}/{document_id}"
-    await edge.bus.objects.put(key, data)
-    job = IngestDocument(owner_id=principal.owner_id, document_id=document_id, object_key=key)
-    extra = {headers.CORRELATION_ID: document_id}
-    try:
-        await edge.bus.store(
-            subjects.RAG_INGEST, job.model_dump_json().encode(), headers=outgoing(extra=extra)
-        )
-    except NotStoredError:
-        raise ParleyError(ErrorCode.UNAVAILABLE, "The upload could not be queued now.") from None
+def _object_key(owner_id: str, document_id: str) -> str:
+    return f"{owner_id}/{document_id}"
 
 
-@router.get("/documents")
+@router.get("")
 async def list_documents(
-    edge: CurrentEdge,
-    principal: CurrentPrincipal,
-    collection: CollectionName | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: str | None = None,
+    edge: CurrentEdge, principal: CurrentPrincipal, wanted: Annotated[DocumentFilter, Query()]
 ) -> DocumentList:
     """List your documents, newest first."""
-    request = ListDocuments(owner_id=principal.owner_id, collection=collection, limit=limit, cursor=cursor)
+    request = ListDocuments(
+        owner_id=principal.owner_id,
+        collection=wanted.collection,
+        statuses=None if wanted.status is None else tuple(wanted.status),
+        content_types=None if wanted.type is None else tuple(wanted.type),
+        name_part=wanted.name,
+        archive_id=wanted.archive,
+        dated_from_ms=as_ms(wanted.dated_from),
+        dated_before_ms=as_ms(wanted.dated_before),
+        limit=wanted.limit,
+        cursor=wanted.cursor,
+    )
     return await edge.bus.request(subjects.RAG_LIST_DOCUMENTS, request, DocumentList, timeout_s=ASK_S)
 
 
-@router.get("/documents/{document_id}")
+@router.get("/{document_id}")
 async def read_document(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> DocumentBody:
     """Return a document with its status and progress."""
     request = ReadDocument(owner_id=principal.owner_id, document_id=document_id)
@@ -151,14 +181,56 @@ async def read_document(document_id: str, edge: CurrentEdge, principal: CurrentP
     return DocumentBody(document=found)
 
 
-@router.delete("/documents/{document_id}")
+@router.get("/{document_id}/events")
+async def follow_document(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> Response:
+    """Follow a document by server-sent events: as it stands, then after each change, until it is through."""
+    events = DocumentEvents(edge.service, principal.owner_id, document_id)
+    await events.look()
+    return EventStream(edge.sockets, events)
+
+
+@router.get("/{document_id}/original")
+async def download_original(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> Response:
+    """Return a document's original as it was uploaded; of a web page, the text that was read."""
+    request = ReadDocument(owner_id=principal.owner_id, document_id=document_id)
+    found = await edge.bus.request(subjects.RAG_READ_DOCUMENT, request, Document, timeout_s=ASK_S)
+    data = await edge.bus.objects.get(_object_key(principal.owner_id, found.id))
+    file_name = f"{found.title or 'page'}.txt" if found.source_url else PurePosixPath(found.name).name
+    return Response(
+        data,
+        media_type=found.content_type,
+        headers={
+            # Whatever was uploaded is never run as a page of this origin.
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file_name, safe='')}",
+            "Content-Security-Policy": "sandbox",
+        },
+    )
+
+
+@router.post("/{document_id}/cancel")
+async def cancel_document(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> DocumentBody:
+    """Index a document no further; its original is kept. One that is through is a `conflict`."""
+    request = CancelDocument(owner_id=principal.owner_id, document_id=document_id)
+    found = await edge.bus.request(subjects.RAG_CANCEL_DOCUMENT, request, Document, timeout_s=ASK_S)
+    return DocumentBody(document=found)
+
+
+@router.post("/{document_id}/reindex", status_code=202)
+async def reindex_document(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> DocumentBody:
+    """Have a document read again; it serves until its new passages take the place of the old ones."""
+    request = ReindexDocument(owner_id=principal.owner_id, document_id=document_id)
+    found = await edge.bus.request(subjects.RAG_REINDEX_DOCUMENT, request, Document, timeout_s=ASK_S)
+    return DocumentBody(document=found)
+
+
+@router.delete("/{document_id}")
 async def delete_document(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> Done:
-    """Remove a document with everything that was made of it."""
+    """Remove a document with everything that was made of it, an archive with all that came in it."""
     request = DeleteDocument(owner_id=principal.owner_id, document_id=document_id)
     return await edge.bus.request(subjects.RAG_DELETE_DOCUMENT, request, Done, timeout_s=DELETE_S)
 
 
-@router.get("/documents/{document_id}/passage")
+@router.get("/{document_id}/passage")
 async def read_passage(
     document_id: str,
     start: Annotated[int, Query(ge=0, le=MAX_OFFSET)],
@@ -169,18 +241,3 @@ async def read_passage(
     """Return a span of a document's text with what stands around it."""
     request = ReadPassage(owner_id=principal.owner_id, document_id=document_id, start=start, end=end)
     return await edge.bus.request(subjects.RAG_READ_PASSAGE, request, PassageText, timeout_s=ASK_S)
-
-
-@router.post("/search")
-async def search(body: SearchQuery, edge: CurrentEdge, principal: CurrentPrincipal) -> dict[str, Any]:
-    """Find the passages that fit a query best."""
-    request = Search(
-        owner_id=principal.owner_id,
-        query=body.query,
-        collections=None if body.collection is None else (body.collection,),
-        document_ids=None if body.document_ids is None else tuple(body.document_ids),
-        limit=body.limit,
-    )
-    found = await edge.bus.request(subjects.RAG_SEARCH, request, SearchResults, timeout_s=ASK_S)
-    results = [passage.model_dump(mode="json", exclude_none=True) for passage in found.results]
-    return {"results": results, "degraded": found.degraded}

@@ -44,6 +44,7 @@ class EndedTurns:
             outcome=seal.outcome,
             text=seal.text,
             citations=seal.citations,
+            support=seal.support,
         )
 
     async def _records(self, turn_id: str) -> list[PenClaim | Seal]:

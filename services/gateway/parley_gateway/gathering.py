@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from parley_contracts import subjects
 from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
-from parley_contracts.citations import Citation, DocumentRef, Passage
+from parley_contracts.citations import DocumentRef, Passage
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import History, ReadHistory
 from parley_contracts.model import WireModel
@@ -35,12 +35,8 @@ class Gathered:
     pages: list[Passage] = field(default_factory=list[Passage])
     degraded: set[str] = field(default_factory=set[str])
     took_ms: dict[str, float] = field(default_factory=dict[str, float])
-
-    @property
-    def citations(self) -> tuple[Citation, ...]:
-        """Pages the user asked for first, then passages, numbered from 1."""
-        found = [*self.pages, *self.passages]
-        return tuple(Citation(n=n, **dict(passage)) for n, passage in enumerate(found, start=1))
+    is_searched: bool = False
+    """There were documents, and they were searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +135,7 @@ class Gathering:
         found = await self._ask(part, gathered, request, SearchResults)
         if found:
             gathered.passages = list(found.results)
+            gathered.is_searched = found.had_documents
             gathered.degraded.update(found.degraded)
 
     async def _read_pages(self, command: StartTurn, gathered: Gathered) -> None:

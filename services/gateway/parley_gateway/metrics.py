@@ -40,6 +40,20 @@ def export(service: Service, turns: TurnParts) -> None:
         lambda: {queue.consumer: state.running for queue, state in turns.lag.states.items()},
         label="queue",
     )
+    measures.counter(
+        "parley_turns_by_support",
+        "Completed turns by what their answers rest on.",
+        lambda: turns.counts.turns_by_support,
+        label="support",
+    )
+    measures.counter(
+        "parley_passages_given",
+        "Passages of documents given to models whose answers were completed.",
+        lambda: turns.counts.given,
+    )
+    measures.counter(
+        "parley_passages_cited", "Passages of these that the answers cite.", lambda: turns.counts.cited
+    )
     measures.gauge(
         "parley_turn_stops_open", "Stopped turns whose end is waited for.", lambda: turns.stopper.seen_to
     )

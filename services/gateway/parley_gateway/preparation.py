@@ -15,9 +15,10 @@ from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import llm_jobs
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
+from parley_gateway.context import ContextAssembly
 from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.models import Models
-from parley_gateway.prompt import assemble, fitted, history_chars
+from parley_gateway.prompt import assemble, history_chars, passages_chars
 from parley_gateway.running_turn import RunningTurn
 from parley_gateway.waiting_turns import WaitingTurns
 
@@ -47,12 +48,20 @@ class Preparation:
     """Brings a turn to where a worker takes the pen, over from its runner or as the first."""
 
     def __init__(
-        self, bus: Bus, writers: TurnWriters, models: Models, gathering: Gathering, waiting: WaitingTurns
+        self,
+        bus: Bus,
+        writers: TurnWriters,
+        models: Models,
+        *,
+        gathering: Gathering,
+        context: ContextAssembly,
+        waiting: WaitingTurns,
     ) -> None:
         self._bus = bus
         self._writers = writers
         self._models = models
         self._gathering = gathering
+        self._context = context
         self._waiting = waiting
 
     def at_once(self, turn: RunningTurn, model: ChosenModel) -> PreparedJob:
@@ -71,8 +80,10 @@ class Preparation:
             gathered = await self._gathering.gather(
                 command, history_chars=history_chars(model.context_tokens)
             )
+            turn.citations = await self._context.assemble(
+                ref.owner_id, gathered.pages, gathered.passages, passages_chars(model.context_tokens)
+            )
             _note_gathered(turn, gathered)
-            turn.citations = fitted(gathered.citations, model.context_tokens)
             await self._write_context(turn, writer)
         return _job(turn, model, gathered.history)
 
@@ -94,7 +105,13 @@ class Preparation:
 
         def context(seq: int) -> bytes:
             return encode_event(
-                ContextReady(seq=seq, turn_id=turn_id, citations=turn.citations, degraded=degraded)
+                ContextReady(
+                    seq=seq,
+                    turn_id=turn_id,
+                    citations=turn.citations,
+                    degraded=degraded,
+                    is_searched=turn.is_searched,
+                )
             )
 
         await writer.append(context)
@@ -109,7 +126,7 @@ def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[Ch
         base_slot=turn.epoch,
         last_seq=turn.last_seq,
         model=model.id,
-        messages=assemble(command.text, history, turn.citations),
+        messages=assemble(command.text, history, turn.citations, is_searched=turn.is_searched),
         question=command.text,
         citations=turn.citations,
         degraded=tuple(sorted(turn.degraded)),
@@ -122,6 +139,7 @@ def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[Ch
 
 def _note_gathered(turn: RunningTurn, gathered: Gathered) -> None:
     turn.degraded |= gathered.degraded
+    turn.is_searched = gathered.is_searched
     turn.note(
         history_ms=gathered.took_ms.get("memory"),
         embedded_ms=gathered.took_ms.get("npu"),

@@ -15,6 +15,7 @@ class RunningTurn:
     epoch: int = 0
     last_seq: int = 0
     citations: tuple[Citation, ...] = ()
+    is_searched: bool = False
     degraded: set[str] = field(default_factory=set[str])
     timings: TurnTimings = field(default_factory=TurnTimings)
     text: str = ""

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from parley_contracts.errors import ErrorCode, ParleyError
+
 from parley_gateway.chat_socket import ChatSocket
 
 CHECK_S = 0.05
+MOST_WATCHING = 1000
 
 
 class Sockets:
@@ -15,6 +18,7 @@ class Sockets:
     def __init__(self) -> None:
         self._open: set[ChatSocket] = set()
         self.streams_open = 0
+        self._watching = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -36,6 +40,17 @@ class Sockets:
             yield
         finally:
             self.streams_open -= 1
+
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """Count a client that watches a document; ParleyError `overloaded` when there are too many."""
+        if self._watching >= MOST_WATCHING:
+            raise ParleyError(ErrorCode.OVERLOADED, "Too many documents are watched here now.")
+        self._watching += 1
+        try:
+            yield
+        finally:
+            self._watching -= 1
 
     async def finish(self) -> None:
         """Wait until no client waits for the end of a turn, then close all sockets."""

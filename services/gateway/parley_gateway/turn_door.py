@@ -216,9 +216,13 @@ class TurnDoor:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The turn could not be accepted now.") from None
         return None if ack.is_duplicate else ack
 
+    def turn_id(self, principal: Principal, client_turn_id: str) -> str:
+        """Return the id on the bus of a turn that is, or would be, this owner's."""
+        return self._ids.turn_id(principal.owner_id, client_turn_id)
+
     def _ref(self, principal: Principal, client_turn_id: str) -> TurnRef:
         return TurnRef(
-            turn_id=self._ids.turn_id(principal.owner_id, client_turn_id),
+            turn_id=self.turn_id(principal, client_turn_id),
             client_turn_id=client_turn_id,
             owner_id=principal.owner_id,
             home=self._watches.home,

@@ -32,7 +32,7 @@ from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.turn_writer import TurnWriters
 
-from parley_gateway.cited import cited
+from parley_gateway.cited import cited, support
 
 log = logging.getLogger("parley.gateway")
 
@@ -49,12 +49,15 @@ def new_seal(
     text: str,
     citations: Sequence[Citation],
     last_seq: int,
+    is_searched: bool = False,
     finished: GenerationFinished | None = None,
     error: ErrorBody | None = None,
     degraded: Iterable[str] = (),
     timings: TurnTimings | None = None,
 ) -> Seal:
     """Return a seal; of `citations` only those that `text` cites are kept."""
+    cites = cited(text, citations)
+    is_whole = outcome is TurnOutcome.COMPLETED
     return Seal(
         nonce=new_nonce(),
         turn=command.turn,
@@ -62,7 +65,8 @@ def new_seal(
         outcome=outcome,
         user_text=command.text,
         text=text,
-        citations=cited(text, citations),
+        citations=cites,
+        support=support(citations, cites, is_searched=is_searched) if is_whole else None,
         model=finished.model if finished else None,
         usage=finished.usage if finished else TokenUsage(),
         finish_reason=finished.finish_reason if finished else None,
@@ -159,6 +163,7 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
                 "usage": seal.usage,
                 "finish_reason": seal.finish_reason or "stop",
                 "citations": seal.citations,
+                "support": seal.support,
                 "degraded": seal.degraded,
                 "timings": seal.timings,
                 "stored": stored,

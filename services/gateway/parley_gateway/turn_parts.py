@@ -14,6 +14,8 @@ from parley_messaging.turn_watch import TurnWatches
 from parley_messaging.turn_writer import TurnWriters
 
 from parley_gateway.admission import Admission, Limits
+from parley_gateway.citation_counts import CitationCounts
+from parley_gateway.context import ContextAssembly
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.gathering import Gathering
 from parley_gateway.ids import OwnedIds
@@ -55,6 +57,7 @@ class TurnParts:
         self._holds = Holds(bus, home, PenRole.RUNNER)
         self._stops = Stops(bus)
         self._questions = QuestionKeeper(bus, storing)
+        self.counts = CitationCounts(bus)
         limits = Limits(settings.gateway_turns, settings.gateway_turns_total, settings.gateway_turns_waiting)
         self.lag = QueueLag(bus, self._queues, max_turns=limits.total)
         self.admission = Admission(limits, self.lag)
@@ -81,10 +84,16 @@ class TurnParts:
             watches=self.watches,
             stops=self._stops,
             preparation=Preparation(
-                bus, self.writers, self.models, Gathering(bus, settings, circuits), self._waiting
+                bus,
+                self.writers,
+                self.models,
+                gathering=Gathering(bus, settings, circuits),
+                context=ContextAssembly(bus, circuits),
+                waiting=self._waiting,
             ),
             ending=self.ending,
             questions=self._questions,
+            counts=self.counts,
         )
 
     def _queues(self) -> set[WorkQueue]:
@@ -106,5 +115,6 @@ class TurnParts:
             self._stops.run,
             self.stopper.run,
             self._questions.run,
+            self.counts.run,
             self.lag.run,
         )

@@ -15,6 +15,7 @@ from parley_messaging.turn_log import read_turn_log
 from parley_messaging.turn_watch import TurnWatches
 from pydantic import ValidationError
 
+from parley_gateway.citation_counts import CitationCounts
 from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.preparation import Preparation, PreparedJob, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
@@ -48,6 +49,7 @@ class TurnRunner:
         preparation: Preparation,
         ending: TurnEnding,
         questions: QuestionKeeper,
+        counts: CitationCounts,
     ) -> None:
         self._bus = bus
         self._holder = holder
@@ -58,6 +60,7 @@ class TurnRunner:
         self._preparation = preparation
         self._ending = ending
         self._questions = questions
+        self._counts = counts
 
     async def work(self, delivery: QueuedJob) -> JobOutcome:
         """Handle one delivery of a turn."""
@@ -141,6 +144,7 @@ class TurnRunner:
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
         if standing.context is not None:
             turn.citations = standing.context.citations
+            turn.is_searched = standing.context.is_searched
             turn.degraded |= set(standing.context.degraded)
         turn.epoch = slots
         watch = GenerationWatch(self._watches, ref)
@@ -290,13 +294,17 @@ class TurnRunner:
             outcome,
             text=turn.text,
             citations=turn.citations,
+            is_searched=turn.is_searched,
             last_seq=turn.last_seq,
             finished=finished,
             error=error,
             degraded=turn.degraded,
             timings=turn.timings,
         )
-        return await self._ending.seal(number, seal, ends_writing=finished is None)
+        sealing = await self._ending.seal(number, seal, ends_writing=finished is None)
+        if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):
+            self._counts.note(seal, turn.citations)
+        return sealing
 
 
 def _settled(sealing: Sealing) -> JobOutcome:

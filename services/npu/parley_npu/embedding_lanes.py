@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from parley_contracts.errors import ErrorCode, ParleyError
 
-from parley_npu.backends.embedder import Embedder, TokenIds, Vectors
+from parley_npu.backends.chain import BackendChain
+from parley_npu.backends.embedder import CutText, Tokenizer, Vectors, VectorSpace
+from parley_npu.cache import VectorCache
 from parley_npu.metrics import EmbedMetrics
 from parley_npu.waiting import Batch, EmbedJob, Size, WaitingTexts
 
@@ -35,49 +37,72 @@ class LaneLimits:
     bulk_texts: int
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors in the order of the texts; `computed_by` names the backends, and `cache` for what it knew."""
+
+    vectors: Vectors
+    computed_by: str
+
+
 class EmbeddingLanes:
-    """Lanes are tasks that compute one batch after another, each in its own thread.
+    """Lanes are tasks that have one batch after another computed by the chain of backends.
 
     Bulk lanes prefer large requests and one more lane takes small ones only, so that each size always has a
     lane. A lone text is computed at once; while all lanes are busy, what arrives gathers into batches.
     When too many texts are in hand, a request is refused with `overloaded`.
     """
 
-    def __init__(self, embedder: Embedder, limits: LaneLimits, metrics: EmbedMetrics) -> None:
-        self.embedder = embedder
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        chain: BackendChain,
+        cache: VectorCache | None,
+        limits: LaneLimits,
+        metrics: EmbedMetrics,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._chain = chain
+        self._cache = cache
         self._limits = limits
         self._metrics = metrics
         self._waiting = WaitingTexts(limits.batch_tokens)
         self._arrived = asyncio.Event()
         self._jobs: set[EmbedJob] = set()
         self._texts_in_hand: Counter[Size] = Counter()
-        self._threads = ThreadPoolExecutor(limits.bulk_lanes + 1, "embedding-lane")
         self._tokenizer_thread = ThreadPoolExecutor(1, "tokenizer")
         self._busy_since_s: dict[str, float] = {}
         self._is_open = False
         for size in Size:
             metrics.watch_queue(size, lambda size=size: self._texts_in_hand[size])
 
-    async def embed(self, texts: Sequence[str]) -> Vectors:
+    @property
+    def space(self) -> VectorSpace:
+        """What all vectors are comparable by, whichever backend computes them."""
+        return self._chain.space
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
         """Return vectors in the order of the texts.
 
         Raises:
-            ParleyError: `overloaded` when too much is in hand, `unavailable` while closing.
+            ParleyError: `overloaded` when too much is in hand, `unavailable` while closing and when no
+                backend can compute them.
         """
         size = size_of(texts)
         self._admit(size, len(texts))
         started_s = time.perf_counter()
         try:
-            vectors = await self._compute(size, texts)
+            embedded = await self._embed(size, texts)
         finally:
             self._texts_in_hand[size] -= len(texts)
         self._metrics.observe_request(size, time.perf_counter() - started_s)
-        return vectors
+        return embedded
 
     async def check(self) -> None:
-        """Raise when the lanes are closed or a batch does not end."""
+        """Raise when the lanes are closed, a batch does not end, or no backend may serve."""
         if not self._is_open:
             raise RuntimeError("embedding lanes are closed")
+        self._chain.check()
         oldest_s = min(self._busy_since_s.values(), default=None)
         if oldest_s is not None and time.monotonic() - oldest_s > STUCK_AFTER_S:
             raise RuntimeError(f"a batch has been computing for more than {STUCK_AFTER_S:.0f} s")
@@ -100,7 +125,6 @@ class EmbeddingLanes:
         finally:
             for job in self._jobs:
                 job.fail(ParleyError(ErrorCode.UNAVAILABLE, "The embedding service is stopping."))
-            self._threads.shutdown(wait=False)
             self._tokenizer_thread.shutdown(wait=False)
 
     def _admit(self, size: Size, texts: int) -> None:
@@ -115,25 +139,38 @@ class EmbeddingLanes:
         if not self._is_open:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The embedding service is stopping.")
 
-    async def _compute(self, size: Size, texts: Sequence[str]) -> Vectors:
-        token_ids = await self._tokenize(texts)
+    async def _embed(self, size: Size, texts: Sequence[str]) -> Embedded:
+        cut = await self._cut(texts)
+        vectors = np.empty((len(texts), self.space.dimensions), np.float32)
+        known = await self._cache.look_up(cut) if self._cache else {}
+        for row, vector in known.items():
+            vectors[row] = vector
+        backends = {"cache"} if known else set[str]()
+        if rows := {row: text for row, text in enumerate(cut) if row not in known}:
+            backends |= await self._compute(size, vectors, rows)
+            if self._cache:
+                self._cache.keep(list(rows.values()), vectors[list(rows)])
+        return Embedded(vectors, ",".join(sorted(backends)))
+
+    async def _compute(self, size: Size, vectors: Vectors, rows: Mapping[int, CutText]) -> set[str]:
+        """Have rows of `vectors` filled in, and return the names of the backends that did."""
         self._refuse_when_closed()
-        vectors = np.empty((len(texts), self.embedder.dimensions), np.float32)
-        job = EmbedJob(vectors, asyncio.get_running_loop().create_future(), len(texts))
+        job = EmbedJob(vectors, asyncio.get_running_loop().create_future(), len(rows))
         self._jobs.add(job)
         try:
-            self._waiting.add(size, job, token_ids)
+            self._waiting.add(size, job, rows)
             self._arrived.set()
-            return await job.done
+            await job.done
         finally:
             self._waiting.discard(job)
             self._jobs.discard(job)
+        return job.backends
 
-    async def _tokenize(self, texts: Sequence[str]) -> Sequence[TokenIds]:
+    async def _cut(self, texts: Sequence[str]) -> Sequence[CutText]:
         if sum(map(len, texts)) <= INLINE_TOKENIZE_CHARS:
-            return self.embedder.tokenize(texts)
+            return self._tokenizer.cut(texts)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._tokenizer_thread, self.embedder.tokenize, texts)
+        return await loop.run_in_executor(self._tokenizer_thread, self._tokenizer.cut, texts)
 
     def _take_bulk_first(self) -> Batch | None:
         return self._waiting.take_bulk() or self._waiting.take_small()
@@ -148,6 +185,9 @@ class EmbeddingLanes:
             self._busy_since_s[name] = time.monotonic()
             try:
                 await self._run(batch)
+            except ParleyError as error:
+                for text in batch:
+                    text.job.fail(error)
             except Exception:
                 log.exception("batch failed", extra={"texts": len(batch), "lane": name})
                 for text in batch:
@@ -157,11 +197,9 @@ class EmbeddingLanes:
 
     async def _run(self, batch: Batch) -> None:
         self._metrics.observe_batch(len(batch))
-        tokens = [text.tokens for text in batch]
-        loop = asyncio.get_running_loop()
-        vectors = await loop.run_in_executor(self._threads, self.embedder.infer, tokens)
-        for text, vector in zip(batch, vectors, strict=True):
-            text.job.fill(text.row, vector)
+        computed = await self._chain.infer([text.cut for text in batch])
+        for text, vector, backend in zip(batch, computed.vectors, computed.backends, strict=True):
+            text.job.fill(text.row, vector, backend)
 
 
 def size_of(texts: Sequence[str]) -> Size:

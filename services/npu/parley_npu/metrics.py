@@ -1,6 +1,7 @@
 """What operators see of the npu service."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -42,3 +43,63 @@ class EmbedMetrics:
 
     def count_refusal(self, size: Size) -> None:
         self._refusals.labels(size).inc()
+
+
+class BackendMetrics:
+    """What each backend of the chain does."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._serving = Gauge(
+            "parley_npu_backend_serving",
+            "1 while a backend is proven to give the right vectors.",
+            ["backend"],
+            registry=registry,
+        )
+        self._parity = Gauge(
+            "parley_npu_backend_parity",
+            "Least cosine to the reference vectors at the last passed proof.",
+            ["backend"],
+            registry=registry,
+        )
+        self._texts = Counter("parley_npu_backend_texts", "Texts computed.", ["backend"], registry=registry)
+        self._failures = Counter(
+            "parley_npu_backend_failures",
+            "Batches that failed and went on to the next backend.",
+            ["backend"],
+            registry=registry,
+        )
+
+    def watch(self, backend: str, is_serving: Callable[[], float]) -> None:
+        self._serving.labels(backend).set_function(is_serving)
+        self._texts.labels(backend)
+        self._failures.labels(backend)
+
+    def set_parity(self, backend: str, cosine: float) -> None:
+        self._parity.labels(backend).set(cosine)
+
+    def count_texts(self, backend: str, texts: int) -> None:
+        self._texts.labels(backend).inc(texts)
+
+    def count_failure(self, backend: str) -> None:
+        self._failures.labels(backend).inc()
+
+
+class CacheMetrics:
+    """Where vectors were found, and what could not be kept."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._texts = Counter(
+            "parley_npu_cache_texts",
+            "Texts looked up, by where their vectors were: memory, redis or nowhere (miss).",
+            ["found"],
+            registry=registry,
+        )
+        self._dropped = Counter(
+            "parley_npu_cache_dropped_texts", "Vectors that Redis could not be given.", registry=registry
+        )
+
+    def count(self, found: Literal["memory", "redis", "miss"], texts: int) -> None:
+        self._texts.labels(found).inc(texts)
+
+    def count_dropped(self, texts: int) -> None:
+        self._dropped.inc(texts)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODEL = "all-MiniLM-L6-v2"
+ENGINE = "onnx-fp32"
 DIMENSIONS = 384
 MAX_TOKENS = 256
 DEFAULT_BATCH_TOKENS = 256
@@ -26,6 +27,7 @@ TOKENIZER = PinnedFile(
 )
 # The number changes with what `graph.py` writes, so that a newer service never runs an older graph.
 GRAPH_NAME = "fp32-1.onnx"
+RKNN_NAME = "rk3588-1.rknn"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class ModelFiles:
     @property
     def graph(self) -> Path:
         return self.directory / GRAPH_NAME
+
+    @property
+    def rknn(self) -> Path:
+        return self.directory / RKNN_NAME
 
     def has_published_files(self) -> bool:
         """Compare sizes only: files get here by a rename after their hash was checked."""

@@ -6,11 +6,11 @@ batch each, so that none sits behind another.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from parley_npu.backends.embedder import TokenIds, Vectors
+from parley_npu.backends.embedder import CutText, TokenIds, Vectors
 
 SHORTEST_BUCKET_TOKENS = 16
 
@@ -27,14 +27,16 @@ class EmbedJob:
     """A request being served: rows of `vectors` are filled in as their batches end."""
 
     vectors: Vectors
-    done: asyncio.Future[Vectors]
+    done: asyncio.Future[None]
     rows_left: int
+    backends: set[str] = field(default_factory=set[str])
 
-    def fill(self, row: int, vector: Vectors) -> None:
+    def fill(self, row: int, vector: Vectors, backend: str) -> None:
         self.vectors[row] = vector
+        self.backends.add(backend)
         self.rows_left -= 1
         if self.rows_left == 0 and not self.done.done():
-            self.done.set_result(self.vectors)
+            self.done.set_result(None)
 
     def fail(self, error: Exception) -> None:
         if not self.done.done():
@@ -43,11 +45,15 @@ class EmbedJob:
 
 @dataclass(frozen=True)
 class WaitingText:
-    """A text of a job: where its vector goes, and its tokens."""
+    """A text of a job, and where its vector goes."""
 
     job: EmbedJob
     row: int
-    tokens: TokenIds
+    cut: CutText
+
+    @property
+    def tokens(self) -> TokenIds:
+        return self.cut.tokens
 
 
 Batch = Sequence[WaitingText]
@@ -61,8 +67,8 @@ class WaitingTexts:
         self._small: deque[WaitingText] = deque()
         self._bulk: deque[tuple[EmbedJob, deque[Batch]]] = deque()
 
-    def add(self, size: Size, job: EmbedJob, token_ids: Sequence[TokenIds]) -> None:
-        texts = [WaitingText(job, row, tokens) for row, tokens in enumerate(token_ids)]
+    def add(self, size: Size, job: EmbedJob, rows: Mapping[int, CutText]) -> None:
+        texts = [WaitingText(job, row, cut) for row, cut in rows.items()]
         if size is Size.SMALL:
             self._small.extend(texts)
         else:

@@ -18,7 +18,19 @@ _LINE_END = re.compile(r"\n+")
 _BLANK_LINES = re.compile(r"\n{2,}")
 _ITEM_START = re.compile(r"(?<=\n)[ \t]*(?=(?:[-*+\u2022]|\(?(?:\d{1,3}|[A-Za-z])[.)])[ \t]+\S)")
 _SPACE = re.compile(r"\s+")
+_CELL_END = re.compile(r" \| ")
+_BLANK_RUN = re.compile(r"\n(?:[ \t]*\n)+")
+_INDENT = re.compile(r"[ \t]*")
+_GOES_ON = frozenset("})]")
+_MAX_INNER_LEVELS = 4
+_MAX_CONTEXT_TOKENS = 60
+_MIN_TEXT_TOKENS = 40
 _WORD = re.compile(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]")
+_LINE_BORDERS = (_BLANK_LINES, _LINE_END, _SPACE)
+_BORDERS = {
+    BlockKind.PARAGRAPH: (_SENTENCE_END, _LINE_END, _SPACE),
+    BlockKind.TABLE: (_LINE_END, _CELL_END, _SPACE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +45,17 @@ class ChunkSize:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage: `text[start:end]`, where its page is, and the headings above it."""
+    """A passage: `text[start:end]`, where its page is, and the headings above it.
+
+    `context` is what its first part needs from further up and is searched with it: the names of a table's
+    columns, the signature of a function that is cut.
+    """
 
     start: int
     end: int
     page: int | None
     heading: str | None
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +70,14 @@ class _Unit:
     listings_before: int = 0
     inside_long_paragraph: bool = False
     tokens: int = 0
+    context: str = ""
+    context_tokens: int = 0
 
 
 def cut(extraction: Extraction, size: ChunkSize) -> list[Chunk]:
     """Return the passages of a document in order; the same document always gives the same ones."""
     text = extraction.text
-    kinds = {BlockKind.PARAGRAPH, BlockKind.LINES}
+    kinds = {BlockKind.PARAGRAPH, BlockKind.LINES, BlockKind.TABLE, BlockKind.CODE}
     if not any(block.kind in kinds for block in extraction.blocks):  # headings or listings are the text then
         kinds = set(BlockKind)
     units: list[_Unit] = []
@@ -70,7 +89,7 @@ def cut(extraction: Extraction, size: ChunkSize) -> list[Chunk]:
             listings += block.kind is BlockKind.LISTING
     packed = [_span(run) for run in _pack(text, units, size)]
     return [
-        Chunk(span.start, span.end, span.page, " > ".join(span.headings) or None)
+        Chunk(span.start, span.end, span.page, " > ".join(span.headings) or None, span.context or None)
         for span in _merge_small(extraction, packed, size)
     ]
 
@@ -91,25 +110,44 @@ def _units(
     extraction: Extraction, block: Block, number: int, listings: int, size: ChunkSize
 ) -> Iterator[_Unit]:
     text = extraction.text
-    spans = _split(text, block.start, block.end, block.kind, size)
+    context = _context(block.header, size)
+    context_tokens = estimate_tokens(context)
+    spans = _split(text, block.start, block.end, block.kind, _beside(size, context_tokens))
     long = len(spans) > 1 and block.kind is BlockKind.PARAGRAPH
     for start, end in spans:
         page, tokens = page_at(extraction.page_starts, start), estimate_tokens(text[start:end])
-        yield _Unit(start, end, block.headings, page, number, listings, long, tokens)
+        unit = _Unit(start, end, block.headings, page, number, listings, long, tokens)
+        is_cut_off = start > block.start and context != ""
+        yield replace(unit, context=context, context_tokens=context_tokens) if is_cut_off else unit
+
+
+def _context(header: str, size: ChunkSize) -> str:
+    """Return a header cut so that it leaves the window to the text."""
+    most = min(_MAX_CONTEXT_TOKENS, size.max_tokens - _MIN_TEXT_TOKENS)
+    while header and estimate_tokens(header) > most:
+        header = header[: len(header) * 3 // 4].rstrip(" |")
+    return header
+
+
+def _beside(size: ChunkSize, context_tokens: int) -> ChunkSize:
+    """Return the size of a text that shares the window with a context."""
+    return replace(size, max_tokens=size.max_tokens - context_tokens) if context_tokens else size
 
 
 def _split(text: str, start: int, end: int, kind: BlockKind, size: ChunkSize) -> list[tuple[int, int]]:
     """Return spans that fit: the whole, else items, sentences or lines, else words, else plain cuts."""
     if _fits(text, start, end, size):
         return [(start, end)]
-    items = _items(text, start, end)
+    if kind is BlockKind.CODE:
+        return _split_code(text, start, end, size, _MAX_INNER_LEVELS)
+    items = _items(text, start, end) if kind is not BlockKind.TABLE else []
     if len(items) > 1:
         return [span for a, b in items for span in _split(text, a, b, kind, size)]
-    by_sentence = [_SENTENCE_END, _LINE_END, _SPACE]
-    for pattern in by_sentence if kind is BlockKind.PARAGRAPH else [_BLANK_LINES, _LINE_END, _SPACE]:
+    for pattern in _BORDERS.get(kind, _LINE_BORDERS):
         pieces = _pieces(text, start, end, pattern)
         if len(pieces) > 1:
-            rest = BlockKind.PARAGRAPH if pattern is _SENTENCE_END else BlockKind.LINES
+            stays = kind is BlockKind.TABLE or pattern is _SENTENCE_END
+            rest = kind if stays else BlockKind.LINES
             return [span for a, b in pieces for span in _split(text, a, b, rest, size)]
     middle = (start + end) // 2
     return [
@@ -117,6 +155,28 @@ def _split(text: str, start: int, end: int, kind: BlockKind, size: ChunkSize) ->
         for a, b in ((start, middle), (middle, end))
         for span in _split(text, a, b, BlockKind.LINES, size)
     ]
+
+
+def _split_code(text: str, start: int, end: int, size: ChunkSize, levels: int) -> list[tuple[int, int]]:
+    """Return spans of code that fit: whole definitions, outermost first, else parts between blank lines."""
+    if _fits(text, start, end, size):
+        return [(start, end)]
+    edges = _definitions(text, start, end) if levels else []
+    if not edges:
+        return _split(text, start, end, BlockKind.LINES, size)
+    spans = (_trimmed(text, a, b) for a, b in pairwise([start, *edges, end]))
+    return [span for a, b in spans if a < b for span in _split_code(text, a, b, size, levels - 1)]
+
+
+def _definitions(text: str, start: int, end: int) -> list[int]:
+    """Return where, behind blank lines, the lines begin that are indented least."""
+    found: list[tuple[int, int]] = []
+    for blank in _BLANK_RUN.finditer(text, start, end):
+        indent = _INDENT.match(text, blank.end(), end)
+        if indent is not None and indent.end() < end and text[indent.end()] not in _GOES_ON:
+            found.append((len(indent.group().expandtabs(4)), blank.end()))
+    outermost = min((indent for indent, _ in found), default=0)
+    return [at for indent, at in found if indent == outermost]
 
 
 def _items(text: str, start: int, end: int) -> list[tuple[int, int]]:
@@ -164,7 +224,7 @@ def _pack(text: str, units: Sequence[_Unit], size: ChunkSize) -> Iterator[list[_
         if run and not (
             _same_place(run[-1], unit)
             and unit.end - run[0].start <= size.target_chars
-            and tokens + added <= size.max_tokens
+            and tokens + added <= size.max_tokens - run[0].context_tokens
         ):
             yield run
             run = _overlap(text, run, unit, size)
@@ -213,7 +273,8 @@ def _merge_small(extraction: Extraction, spans: Sequence[_Unit], size: ChunkSize
             after = merged[-2].end if len(merged) > 1 else 0
             above = titles[bisect_left(starts, after) : bisect_left(starts, before.start)]
             joined = _joined(before, span, above, extraction.page_starts)
-            if _fits(extraction.text, joined.start, joined.end, size) and _names(
+            window = _beside(size, joined.context_tokens)
+            if _fits(extraction.text, joined.start, joined.end, window) and _names(
                 extraction.text[joined.start : joined.end],
                 {*before.headings, *span.headings} - {*joined.headings},
             ):

@@ -3,8 +3,15 @@
 from collections.abc import Callable
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import Collection, Language
-from sqlalchemy import func, select
+from parley_contracts.rag import (
+    Collection,
+    CollectionList,
+    CollectionStatistics,
+    DocumentStatus,
+    Language,
+    ListCollections,
+)
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +31,11 @@ async def ensure_collection(
         session.add(row)
         await session.flush()
     return row
+
+
+def no_such_collection() -> ParleyError:
+    """Return the one answer for names that are missing and for names of somebody else's."""
+    return ParleyError(ErrorCode.NOT_FOUND, "There is no such collection.", field="name")
 
 
 class Collections:
@@ -46,50 +58,56 @@ class Collections:
             made = await self._ensure(owner_id, name, language or self._language)
         if language is not None and made != language:
             raise ParleyError(ErrorCode.CONFLICT, f"That collection is in {made}.", field="language")
-        return next(found for found in await self.all(owner_id) if found.name == name)
+        async with self._database.reading() as session:
+            return (await _counted(session, owner_id, CollectionRow.name == name))[0]
 
     async def _ensure(self, owner_id: str, name: str, language: str) -> str:
         async with self._database.writing() as session:
             row = await ensure_collection(session, owner_id, name, language, self._clock_ms())
             return row.language
 
-    async def all(self, owner_id: str) -> list[Collection]:
-        """Return the owner's collections, by name."""
-        counts = (
-            select(
-                DocumentRow.collection.label("name"),
-                func.count().label("documents"),
-                func.sum(DocumentRow.chunks_done).label("chunks"),
-            )
-            .where(DocumentRow.owner_id == owner_id)
-            .group_by(DocumentRow.collection)
-            .subquery()
-        )
-        query = (
-            select(CollectionRow, counts.c.documents, counts.c.chunks)
-            .outerjoin(counts, counts.c.name == CollectionRow.name)
-            .where(CollectionRow.owner_id == owner_id)
-            .order_by(CollectionRow.name)
-        )
+    async def page(self, request: ListCollections) -> CollectionList:
+        """Return the owner's collections, by name; the cursor is the name that the next page begins after."""
+        after = CollectionRow.name > (request.cursor or "")
         async with self._database.reading() as session:
-            rows = (await session.execute(query)).all()
-        return [
-            Collection(
-                name=row.name,
-                language=Language(row.language),
-                created_at_ms=row.created_at_ms,
-                documents=documents or 0,
-                chunks=chunks or 0,
-            )
-            for row, documents, chunks in rows
-        ]
+            found = await _counted(session, request.owner_id, after, request.limit + 1)
+        shown = found[: request.limit]
+        return CollectionList(
+            collections=tuple(shown), next_cursor=shown[-1].name if len(found) > request.limit else None
+        )
+
+    async def statistics(self, owner_id: str, name: str) -> CollectionStatistics:
+        """Return what a collection holds; `not_found` when it is not the owner's."""
+        inside = (DocumentRow.owner_id == owner_id, DocumentRow.collection == name)
+        by_status = select(DocumentRow.status, func.count()).where(*inside).group_by(DocumentRow.status)
+        by_language = select(DocumentRow.language, func.count()).where(*inside).group_by(DocumentRow.language)
+        sums = select(
+            func.coalesce(func.sum(DocumentRow.chunks), 0),
+            func.coalesce(func.sum(DocumentRow.chunks_done), 0),
+            func.coalesce(func.sum(DocumentRow.size_bytes), 0),
+        ).where(*inside)
+        async with self._database.reading() as session:
+            found = await _counted(session, owner_id, CollectionRow.name == name)
+            if not found:
+                raise no_such_collection()
+            statuses = {row[0]: row[1] for row in (await session.execute(by_status)).all()}
+            languages = {tag or "": count for tag, count in (await session.execute(by_language)).all()}
+            chunks, chunks_done, size_bytes = (await session.execute(sums)).one()
+        return CollectionStatistics(
+            collection=found[0],
+            documents_by_status={status: statuses.get(status, 0) for status in DocumentStatus},
+            documents_by_language=languages,
+            chunks=chunks,
+            chunks_done=chunks_done,
+            size_bytes=size_bytes,
+        )
 
     async def remove(self, owner_id: str, name: str) -> None:
         """Remove a collection with its documents; `not_found` when it is not the owner's."""
         async with self._database.writing() as session:
             row = await session.get(CollectionRow, (owner_id, name))
             if row is None:
-                raise ParleyError(ErrorCode.NOT_FOUND, "There is no such collection.", field="name")
+                raise no_such_collection()
             documents = await session.scalars(
                 select(DocumentRow).where(DocumentRow.owner_id == owner_id, DocumentRow.collection == name)
             )
@@ -97,3 +115,36 @@ class Collections:
                 await remove_row(session, document)
             await session.flush()
             await session.delete(row)
+
+
+async def _counted(
+    session: AsyncSession, owner_id: str, condition: ColumnElement[bool], limit: int = 1
+) -> list[Collection]:
+    """Return collections with how much is in them, by name."""
+    counts = (
+        select(
+            DocumentRow.collection.label("name"),
+            func.count().label("documents"),
+            func.sum(DocumentRow.chunks_done).label("chunks"),
+        )
+        .where(DocumentRow.owner_id == owner_id)
+        .group_by(DocumentRow.collection)
+        .subquery()
+    )
+    query = (
+        select(CollectionRow, counts.c.documents, counts.c.chunks)
+        .outerjoin(counts, counts.c.name == CollectionRow.name)
+        .where(CollectionRow.owner_id == owner_id, condition)
+        .order_by(CollectionRow.name)
+        .limit(limit)
+    )
+    return [
+        Collection(
+            name=row.name,
+            language=Language(row.language),
+            created_at_ms=row.created_at_ms,
+            documents=documents or 0,
+            chunks=chunks or 0,
+        )
+        for row, documents, chunks in (await session.execute(query)).all()
+    ]

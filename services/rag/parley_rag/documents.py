@@ -1,20 +1,28 @@
-"""An owner's documents: made room for, listed, replaced and removed. Every query names the owner."""
+"""An owner's documents: made room for, followed through their jobs, replaced and removed.
+
+Every query names the owner.
+"""
 
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import CreateDocument, Document, DocumentStatus
-from sqlalchemy import ColumnElement, select, tuple_, update
+from parley_contracts.rag import CreateDocument, Document, DocumentList, DocumentStatus, ListDocuments
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
 from parley_rag.document_collections import ensure_collection
+from parley_rag.document_listing import as_document, listed
 from parley_rag.indexed_passages import language_of, note_indexed, note_none_indexed
-from parley_rag.removals import remove_row
-from parley_rag.tables import DocumentRow
+from parley_rag.removals import remove_with_members
+from parley_rag.tables import ArchiveMemberRow, DocumentRow
 from parley_rag.words import Terms
+
+UNDER_WAY = (DocumentStatus.QUEUED, DocumentStatus.INGESTING)
+STOPPED = (DocumentStatus.FAILED, DocumentStatus.CANCELLED)
 
 
 def no_such_document() -> ParleyError:
@@ -23,33 +31,20 @@ def no_such_document() -> ParleyError:
 
 
 def object_key(owner_id: str, document_id: str) -> str:
-    """Return where the gateway puts a document's original."""
+    """Return where a document's original is kept."""
     return f"{owner_id}/{document_id}"
 
 
-def as_document(row: DocumentRow) -> Document:
-    """Return a row as its owner sees it."""
-    return Document(
-        id=row.id,
-        name=row.name,
-        collection=row.collection,
-        content_type=row.content_type,
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
-        status=DocumentStatus(row.status),
-        error=row.error,
-        pages=row.pages,
-        chunks=row.chunks,
-        chunks_done=row.chunks_done,
-        created_at_ms=row.created_at_ms,
-        title=row.title,
-        author=row.author,
-        source_url=row.source_url,
-        language=row.language,
-        written_at_ms=row.written_at_ms,
-        modified_at_ms=row.modified_at_ms,
-        archive_id=row.archive_id,
-    )
+def this(owner_id: str, document_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that selects one document of an owner."""
+    return DocumentRow.owner_id == owner_id, DocumentRow.id == document_id
+
+
+async def begin_anew(session: AsyncSession, row: DocumentRow, job_at_ms: int) -> None:
+    """Put a document that failed or was cancelled in the queue again, an archive with all that came in it."""
+    row.status, row.error, row.job_at_ms = DocumentStatus.QUEUED, None, job_at_ms
+    row.members = row.members_done = None
+    await session.execute(delete(ArchiveMemberRow).where(ArchiveMemberRow.archive_id == row.id))
 
 
 class Documents:
@@ -60,15 +55,25 @@ class Documents:
         self._language = language
         self._clock_ms = clock_ms
 
-    async def create(self, request: CreateDocument) -> tuple[Document, bool]:
-        """Return the document of this content, and whether its content has to be put (again)."""
-        try:
-            return await self._create(request)
-        except IntegrityError:  # another request made the same document between our look and our write
-            return await self._create(request)
+    async def create(
+        self, request: CreateDocument, archive: DocumentRow | None = None
+    ) -> tuple[Document, bool]:
+        """Return the document of this content, and whether its content has to be put (again).
 
-    async def _create(self, request: CreateDocument) -> tuple[Document, bool]:
+        Of a file in an archive it is the archive's, unless its owner has also uploaded it alone.
+
+        Raises:
+            ParleyError: `not_found` when the archive is gone, `cancelled` when it was cancelled.
+        """
+        try:
+            return await self._create(request, archive)
+        except IntegrityError:  # another request made the same document between our look and our write
+            return await self._create(request, archive)
+
+    async def _create(self, request: CreateDocument, archive: DocumentRow | None) -> tuple[Document, bool]:
         async with self._database.writing() as session:
+            if archive is not None:
+                await _insist_on(session, archive)
             now = self._clock_ms()
             await ensure_collection(session, request.owner_id, request.collection, self._language, now)
             row = await session.scalar(
@@ -80,12 +85,14 @@ class Documents:
             )
             if row is None:
                 row = _new_row(request, now)
+                row.archive_id = archive and archive.id
                 session.add(row)
+            elif archive is None or row.archive_id is not None:
+                row.archive_id = archive and archive.id
             row.wanted_at_ms = now
-            needs_content = row.status != DocumentStatus.READY
-            if row.status == DocumentStatus.FAILED:
-                row.status, row.error = DocumentStatus.QUEUED, None
-            return as_document(row), needs_content
+            if row.status in STOPPED:
+                await begin_anew(session, row, now)
+            return as_document(row), row.status != DocumentStatus.READY
 
     async def read(self, owner_id: str, document_id: str) -> Document:
         """Return one document; `not_found` when it is not the owner's."""
@@ -94,7 +101,7 @@ class Documents:
     async def row(self, owner_id: str, document_id: str) -> DocumentRow:
         """Return one document's row; `not_found` when it is not the owner's."""
         async with self._database.reading() as session:
-            row = await session.scalar(select(DocumentRow).where(*_this(owner_id, document_id)))
+            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
         if row is None:
             raise no_such_document()
         return row
@@ -104,60 +111,88 @@ class Documents:
         async with self._database.reading() as session:
             return await language_of(session, document)
 
-    async def page(
-        self, owner_id: str, collection: str | None, limit: int, cursor: str | None
-    ) -> tuple[list[Document], str | None]:
-        """Return documents, newest first, and the cursor of the next page."""
-        query = select(DocumentRow).where(DocumentRow.owner_id == owner_id)
-        if collection is not None:
-            query = query.where(DocumentRow.collection == collection)
-        if cursor is not None:
-            created_at_ms, document_id = _parse_cursor(cursor)
-            query = query.where(
-                tuple_(DocumentRow.created_at_ms, DocumentRow.id) < (created_at_ms, document_id)
-            )
-        query = query.order_by(DocumentRow.created_at_ms.desc(), DocumentRow.id.desc()).limit(limit + 1)
+    async def page(self, request: ListDocuments) -> DocumentList:
+        """Return documents, newest first."""
         async with self._database.reading() as session:
-            rows = list(await session.scalars(query))
-        last = rows[limit - 1] if len(rows) > limit else None
-        return [as_document(row) for row in rows[:limit]], last and f"{last.created_at_ms}.{last.id}"
+            return await listed(session, request)
 
-    async def update(self, owner_id: str, document_id: str, **values: object) -> bool:
-        """Write values of one document; False when it is gone."""
+    # -- a job's steps -----------------------------------------------------------------------------
+
+    async def begin(self, owner_id: str, document_id: str, key: str) -> bool:
+        """Note that a document is being read; False when it is gone or no longer to be read."""
+        return await self._update(
+            owner_id,
+            document_id,
+            DocumentRow.status.in_(UNDER_WAY),
+            status=DocumentStatus.INGESTING.value,
+            error=None,
+            object_key=key,
+        )
+
+    async def settle(self, document: DocumentRow) -> None:
+        """Note that a document needs no job, unless one was asked for since it was looked at."""
+        await self._update(
+            document.owner_id, document.id, DocumentRow.job_at_ms == document.job_at_ms, job_at_ms=None
+        )
+
+    async def _update(
+        self, owner_id: str, document_id: str, condition: ColumnElement[bool], **values: object
+    ) -> bool:
         async with self._database.writing() as session:
             changed = await session.scalar(
                 update(DocumentRow)
-                .where(*_this(owner_id, document_id))
+                .where(*this(owner_id, document_id), condition)
                 .values(**values)
                 .returning(DocumentRow.id)
             )
         return changed is not None
 
-    async def advance(self, document: DocumentRow, done: int, passages: Sequence[Terms]) -> None:
+    async def advance(self, document: DocumentRow, done: int, passages: Sequence[Terms]) -> bool:
         """Note that the passages from `done` on are indexed by these terms.
 
-        Raises:
-            ParleyError: `not_found` when the document is gone, `conflict` when somebody else is indexing it.
+        False says that the document is gone, or cancelled, or that somebody else is indexing it.
         """
         async with self._database.writing() as session:
-            if await note_indexed(session, document, done, passages):
-                return
-        await self.row(document.owner_id, document.id)
-        raise ParleyError(ErrorCode.CONFLICT, "The document is being indexed elsewhere.")
+            return await note_indexed(session, document, done, passages)
 
     async def rewind(self, owner_id: str, document_id: str) -> None:
         """Note that nothing of a document is indexed any more; one that is gone is let be."""
         async with self._database.writing() as session:
-            row = await session.scalar(select(DocumentRow).where(*_this(owner_id, document_id)))
+            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
             if row is not None:
                 await note_none_indexed(session, row)
 
-    async def finish(self, owner_id: str, document_id: str) -> bool:
-        """Mark a document ready and drop what it replaces; False when it is gone or replaced itself."""
+    async def fail(self, owner_id: str, document_id: str, reason: str) -> bool:
+        """Note why a document cannot be read; False when it serves on with the passages that it has."""
         async with self._database.writing() as session:
-            row = await session.scalar(select(DocumentRow).where(*_this(owner_id, document_id)))
+            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
             if row is None:
+                return True
+            row.error, row.job_at_ms = reason, None
+            if row.status == DocumentStatus.READY and row.is_reread:
+                row.is_reread = False
                 return False
+            await note_none_indexed(session, row)
+            if row.status != DocumentStatus.CANCELLED:
+                row.status = DocumentStatus.FAILED
+            return True
+
+    async def clear(self, owner_id: str, document_id: str) -> bool:
+        """Note that nothing of a cancelled document is indexed; False when it was begun anew meanwhile."""
+        async with self._database.writing() as session:
+            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
+            if row is None or row.status != DocumentStatus.CANCELLED:
+                return False
+            await note_none_indexed(session, row)
+            row.job_at_ms = None
+            return True
+
+    async def finish(self, owner_id: str, document_id: str, error: str | None = None) -> str:
+        """Mark a document ready, drop what it replaces: `ready`, else `replaced`, `cancelled` or `gone`."""
+        async with self._database.writing() as session:
+            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
+            if row is None or row.status == DocumentStatus.CANCELLED:
+                return "gone" if row is None else "cancelled"
             namesakes = list(
                 await session.scalars(
                     select(DocumentRow).where(
@@ -169,25 +204,30 @@ class Documents:
                 )
             )
             if any(other.status == DocumentStatus.READY and _wanted_after(other, row) for other in namesakes):
-                await remove_row(session, row)
-                return False
+                await remove_with_members(session, row)
+                return "replaced"
             for other in namesakes:
                 if not _wanted_after(other, row):
-                    await remove_row(session, other)
-            row.status, row.error = DocumentStatus.READY, None
-            return True
+                    await remove_with_members(session, other)
+            row.status, row.error = DocumentStatus.READY, error
+            row.job_at_ms = row.job_at_ms if row.is_reread else None
+            return "ready"
 
     async def remove(self, owner_id: str, document_id: str) -> None:
         """Remove a document's rows and note what else has to go; `not_found` when it is not the owner's."""
         async with self._database.writing() as session:
-            row = await session.scalar(select(DocumentRow).where(*_this(owner_id, document_id)))
+            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
             if row is None:
                 raise no_such_document()
-            await remove_row(session, row)
+            await remove_with_members(session, row)
 
 
-def _this(owner_id: str, document_id: str) -> tuple[ColumnElement[bool], ...]:
-    return DocumentRow.owner_id == owner_id, DocumentRow.id == document_id
+async def _insist_on(session: AsyncSession, archive: DocumentRow) -> None:
+    row = await session.get(DocumentRow, archive.id)
+    if row is None:
+        raise no_such_document()
+    if row.status == DocumentStatus.CANCELLED:
+        raise ParleyError(ErrorCode.CANCELLED, "The archive was cancelled.")
 
 
 def _new_row(request: CreateDocument, now: int) -> DocumentRow:
@@ -197,7 +237,7 @@ def _new_row(request: CreateDocument, now: int) -> DocumentRow:
         owner_id=request.owner_id,
         collection=request.collection,
         name=request.name,
-        title=None,
+        title=request.title,
         content_type=request.content_type,
         size_bytes=request.size_bytes,
         sha256=request.sha256,
@@ -209,15 +249,11 @@ def _new_row(request: CreateDocument, now: int) -> DocumentRow:
         object_key=object_key(request.owner_id, document_id),
         created_at_ms=now,
         wanted_at_ms=now,
+        source_url=request.source_url,
+        job_at_ms=now,
+        is_reread=False,
     )
 
 
 def _wanted_after(one: DocumentRow, other: DocumentRow) -> bool:
     return (one.wanted_at_ms, one.created_at_ms) > (other.wanted_at_ms, other.created_at_ms)
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    created_at_ms, dot, document_id = cursor.partition(".")
-    if not (created_at_ms.isdecimal() and len(created_at_ms) < 19 and dot and document_id):
-        raise ParleyError(ErrorCode.INVALID_REQUEST, "This cursor was not given out here.", field="cursor")
-    return int(created_at_ms), document_id

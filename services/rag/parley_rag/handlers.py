@@ -5,8 +5,11 @@ import logging
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
+    CancelDocument,
     Collection,
     CollectionList,
+    CollectionReindexed,
+    CollectionStatistics,
     CreateCollection,
     CreateDocument,
     DeleteCollection,
@@ -18,17 +21,23 @@ from parley_contracts.rag import (
     ListCollections,
     ListDocuments,
     PassageText,
+    ReadCollection,
     ReadDocument,
     ReadPassage,
+    ReindexCollection,
+    ReindexDocument,
     Search,
 )
 from parley_contracts.replies import Done
 from parley_messaging import Service, queues
 
+from parley_rag.archives import Archives
 from parley_rag.document_collections import Collections
 from parley_rag.documents import Documents
 from parley_rag.ingestion import Ingestion
+from parley_rag.jobs import Jobs
 from parley_rag.passages import Passages
+from parley_rag.progress import Progress
 from parley_rag.removals import Removals
 from parley_rag.searching import Searching
 
@@ -40,12 +49,23 @@ class RagHandlers:
     """What the service answers."""
 
     def __init__(
-        self, documents: Documents, collections: Collections, passages: Passages, removals: Removals
+        self,
+        *,
+        documents: Documents,
+        collections: Collections,
+        passages: Passages,
+        removals: Removals,
+        archives: Archives,
+        jobs: Jobs,
+        progress: Progress,
     ) -> None:
         self._documents = documents
         self._collections = collections
         self._passages = passages
         self._removals = removals
+        self._archives = archives
+        self._jobs = jobs
+        self._progress = progress
 
     async def create_document(self, request: CreateDocument) -> DocumentCreated:
         document, needs_content = await self._documents.create(request)
@@ -55,15 +75,25 @@ class RagHandlers:
         return await self._documents.read(request.owner_id, request.document_id)
 
     async def list_documents(self, request: ListDocuments) -> DocumentList:
-        documents, cursor = await self._documents.page(
-            request.owner_id, request.collection, request.limit, request.cursor
-        )
-        return DocumentList(documents=tuple(documents), next_cursor=cursor)
+        return await self._documents.page(request)
 
     async def delete_document(self, request: DeleteDocument) -> Done:
         await self._documents.remove(request.owner_id, request.document_id)
+        await self._archives.settle(request.owner_id, request.document_id)
         await self._clean_up()
         return Done()
+
+    async def cancel_document(self, request: CancelDocument) -> Document:
+        cancelled = await self._jobs.cancel(request.owner_id, request.document_id)
+        for document in cancelled:
+            await self._progress.tell_of(document)
+        await self._archives.settle(request.owner_id, request.document_id)
+        return await self._documents.read(request.owner_id, request.document_id)
+
+    async def reindex_document(self, request: ReindexDocument) -> Document:
+        document = await self._jobs.reindex(request.owner_id, request.document_id)
+        await self._progress.tell_of(document)
+        return document
 
     async def read_passage(self, request: ReadPassage) -> PassageText:
         if request.end < request.start:
@@ -79,7 +109,14 @@ class RagHandlers:
         )
 
     async def list_collections(self, request: ListCollections) -> CollectionList:
-        return CollectionList(collections=tuple(await self._collections.all(request.owner_id)))
+        return await self._collections.page(request)
+
+    async def read_collection(self, request: ReadCollection) -> CollectionStatistics:
+        return await self._collections.statistics(request.owner_id, request.name)
+
+    async def reindex_collection(self, request: ReindexCollection) -> CollectionReindexed:
+        count = await self._jobs.reindex_collection(request.owner_id, request.name)
+        return CollectionReindexed(documents=count)
 
     async def create_collection(self, request: CreateCollection) -> Collection:
         return await self._collections.create(request.owner_id, request.name, request.language)
@@ -106,8 +143,12 @@ def bind(
     service.answer(subjects.RAG_READ_DOCUMENT, ReadDocument, handlers.read_document)
     service.answer(subjects.RAG_LIST_DOCUMENTS, ListDocuments, handlers.list_documents)
     service.answer(subjects.RAG_DELETE_DOCUMENT, DeleteDocument, handlers.delete_document)
+    service.answer(subjects.RAG_CANCEL_DOCUMENT, CancelDocument, handlers.cancel_document)
+    service.answer(subjects.RAG_REINDEX_DOCUMENT, ReindexDocument, handlers.reindex_document)
     service.answer(subjects.RAG_READ_PASSAGE, ReadPassage, handlers.read_passage)
     service.answer(subjects.RAG_LIST_COLLECTIONS, ListCollections, handlers.list_collections)
+    service.answer(subjects.RAG_READ_COLLECTION, ReadCollection, handlers.read_collection)
+    service.answer(subjects.RAG_REINDEX_COLLECTION, ReindexCollection, handlers.reindex_collection)
     service.answer(subjects.RAG_CREATE_COLLECTION, CreateCollection, handlers.create_collection)
     service.answer(subjects.RAG_DELETE_COLLECTION, DeleteCollection, handlers.delete_collection)
     service.work(queues.INGEST, IngestDocument, ingestion.run, slots=slots)

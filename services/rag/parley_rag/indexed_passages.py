@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from parley_contracts.rag import DocumentStatus
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,14 +15,14 @@ from parley_rag.words import Terms, weights_of
 _HEADING_CHARS = 160  # leaves the model's window to the passage
 
 
-def indexed_text(document: DocumentRow, heading: str | None, text: str) -> str:
-    """Return what is embedded and word-searched for a passage: its title and headings, then its text."""
+def indexed_text(document: DocumentRow, heading: str | None, text: str, context: str | None = None) -> str:
+    """Return what is embedded and word-searched for a passage: title, headings and context, then its text."""
     title = document.title or PurePosixPath(document.name).stem
     heading = heading or ""
     above = heading if heading.startswith(title) else " > ".join(part for part in (title, heading) if part)
     if len(above) > _HEADING_CHARS:  # the innermost headings say most
         above = above[-_HEADING_CHARS:].partition(" ")[2] or above[-_HEADING_CHARS:]
-    return f"{above}\n{text}"
+    return f"{above}\n{context}\n{text}" if context else f"{above}\n{text}"
 
 
 def dated_ms(document: DocumentRow) -> int:
@@ -45,13 +46,17 @@ async def terms_of(texts: Sequence[str], language: str) -> list[Terms]:
 async def note_indexed(
     session: AsyncSession, document: DocumentRow, done: int, passages: Sequence[Terms]
 ) -> bool:
-    """Note that the passages from `done` on are indexed by these terms; False when it stands elsewhere."""
+    """Note that the passages from `done` on are indexed by these terms.
+
+    False says that the document is gone, or cancelled, or stands elsewhere.
+    """
     moved = await session.scalar(
         update(DocumentRow)
         .where(
             DocumentRow.id == document.id,
             DocumentRow.owner_id == document.owner_id,
             DocumentRow.chunks_done == done,
+            DocumentRow.status != DocumentStatus.CANCELLED,
         )
         .values(chunks_done=done + len(passages))
         .returning(DocumentRow.id)
@@ -66,12 +71,13 @@ async def note_none_indexed(session: AsyncSession, document: DocumentRow) -> Non
     """Note that nothing of a document is indexed any more."""
     if not document.chunks_done:
         return
-    chunks = select(ChunkRow.heading, ChunkRow.text).where(
+    chunks = select(ChunkRow.heading, ChunkRow.text, ChunkRow.context).where(
         ChunkRow.owner_id == document.owner_id,
         ChunkRow.document_id == document.id,
         ChunkRow.ordinal < document.chunks_done,
     )
-    texts = [indexed_text(document, heading, text) for heading, text in (await session.execute(chunks)).all()]
+    rows = (await session.execute(chunks)).all()
+    texts = [indexed_text(document, heading, text, context) for heading, text, context in rows]
     passages = await terms_of(texts, await language_of(session, document))
     await count_passages(session, document.owner_id, [terms for terms, _ in passages], sign=-1)
     document.chunks_done = 0

@@ -3,9 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from weakref import WeakValueDictionary
 
@@ -13,37 +11,23 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import DocumentStatus, IngestDocument
 from parley_messaging.bus import ObjectStore
 
+from parley_rag.archives import Archives
 from parley_rag.clock import now_ms
 from parley_rag.documents import Documents
-from parley_rag.embedding import Embedder, Vectors
-from parley_rag.indexed_passages import dated_ms, indexed_text, terms_of
+from parley_rag.indexing import Indexing, Stopped
+from parley_rag.jobs import Jobs
 from parley_rag.load.extraction import UnreadableDocument
 from parley_rag.measures import Measures
 from parley_rag.passages import Passages
-from parley_rag.reading import ReadLimits, read_document
+from parley_rag.progress import Progress
+from parley_rag.recognition import Recognition
 from parley_rag.removals import Removals
-from parley_rag.tables import ChunkRow, DocumentRow
-from parley_rag.vector_space import OtherVectorSpace, VectorSpaces
-from parley_rag.vectors import IndexedPassage, VectorIndex
+from parley_rag.tables import DocumentRow
+from parley_rag.vector_space import OtherVectorSpace
+from parley_rag.vectors import VectorIndex
 
 _log = logging.getLogger("parley.rag")
-_BATCH = 32
-_BATCHES_AT_NPU = 2  # its lanes stay busy while a batch is written; more would only lengthen its queue
-_EMBED_TIMEOUT_S = 60.0
 _UPLOAD_MS = 120_000  # from the request to the original: the job may come first
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Passages whose vectors are under way."""
-
-    chunks: list[ChunkRow]
-    texts: tuple[str, ...]
-    vectors: asyncio.Task[Vectors | ParleyError]
-
-
-class _Gone(Exception):
-    """The document was deleted while it was ingested."""
 
 
 class Ingestion:
@@ -54,23 +38,27 @@ class Ingestion:
         *,
         documents: Documents,
         passages: Passages,
+        archives: Archives,
+        recognition: Recognition,
+        indexing: Indexing,
+        jobs: Jobs,
+        progress: Progress,
         removals: Removals,
-        spaces: VectorSpaces,
         index: VectorIndex,
-        embedder: Embedder,
         originals: ObjectStore,
-        limits: ReadLimits,
         measures: Measures,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._documents = documents
         self._passages = passages
+        self._archives = archives
+        self._recognition = recognition
+        self._indexing = indexing
+        self._jobs = jobs
+        self._progress = progress
         self._removals = removals
-        self._spaces = spaces
         self._index = index
-        self._embedder = embedder
         self._originals = originals
-        self._limits = limits
         self._measures = measures
         self._clock_ms = clock_ms
         self._at_work: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -80,22 +68,7 @@ class Ingestion:
         lock = self._at_work.setdefault(job.document_id, asyncio.Lock())
         async with lock:  # a document that is sent twice is read once
             started_s = time.monotonic()
-            try:
-                outcome = await self._ingest(job)
-            except _Gone:
-                outcome = "gone"
-                await self._index.remove_document(job.owner_id, job.document_id)
-                await self._originals.delete(job.object_key)
-            except UnreadableDocument as error:
-                outcome = "unreadable"
-                await self._fail(job, str(error))
-            except OtherVectorSpace:
-                outcome = "refused"
-                await self._fail(
-                    job,
-                    "The embedding model has changed since the other documents were added; "
-                    "vectors of two models cannot be searched together.",
-                )
+            outcome = await self._outcome(job)
             self._measures.ingested.labels(outcome).inc()
             _log.info(
                 "ingestion finished",
@@ -105,32 +78,65 @@ class Ingestion:
                     "duration_s": time.monotonic() - started_s,
                 },
             )
+        await self._progress.tell(job.owner_id, job.document_id)
+        await self._archives.settle(job.owner_id, job.document_id)
         await self._removals.finish()
+
+    async def _outcome(self, job: IngestDocument) -> str:
+        try:
+            return await self._ingest(job)
+        except Stopped:
+            return await self._stop(job)
+        except UnreadableDocument as error:
+            await self._fail(job, str(error))
+            return "unreadable"
+        except OtherVectorSpace:
+            await self._fail(
+                job,
+                "The embedding model has changed since the other documents were added; "
+                "vectors of two models cannot be searched together.",
+            )
+            return "refused"
 
     async def _ingest(self, job: IngestDocument) -> str:
         try:
             document = await self._documents.row(job.owner_id, job.document_id)
         except ParleyError as error:
-            raise _Gone from error
-        if document.status == DocumentStatus.READY:
-            return "already"
+            raise Stopped from error
+        self._jobs.note_started(document)
+        match document.status:
+            case DocumentStatus.CANCELLED:
+                raise Stopped
+            case DocumentStatus.FAILED:
+                return "already"
+            case DocumentStatus.READY if not document.is_reread:
+                if document.chunks_done == document.chunks:
+                    await self._documents.settle(document)
+                    return "already"
+                await self._indexing.complete(document)
+            case _:
+                if await self._read(job, document):
+                    return "unpacked"
+        return await self._documents.finish(job.owner_id, job.document_id)
+
+    async def _read(self, job: IngestDocument, document: DocumentRow) -> bool:
+        """Read, cut and index a document; return whether it is an archive, which its files will finish."""
         original = await self._original(job, document)
-        await self._update(job, status=DocumentStatus.INGESTING.value, error=None, object_key=job.object_key)
-        read = await read_document(original, document.name, self._limits)
-        document.title = read.title
-        done = await self._passages.keep(document, read)
-        if done is None:
-            raise _Gone
-        language = await self._documents.language(document)
-        if done == 0:  # what a run left behind that read the document differently
-            await self._index.remove_document(job.owner_id, job.document_id)
-        await self._index_from(job, document, language, done)
-        if await self._index.count(job.owner_id, job.document_id) != len(read.chunks):
-            await self._documents.rewind(job.owner_id, job.document_id)
-            await self._index.remove_document(job.owner_id, job.document_id)
-            await self._index_from(job, document, language, 0)
-        await self._index.flush()
-        return "ready" if await self._documents.finish(job.owner_id, job.document_id) else "replaced"
+        if document.status != DocumentStatus.READY:
+            if not await self._documents.begin(job.owner_id, job.document_id, job.object_key):
+                raise Stopped
+            await self._progress.tell(job.owner_id, job.document_id)
+        read = await self._recognition.read(document, original)
+        kept = await self._passages.keep(document, read)
+        if kept is None:
+            raise Stopped
+        await self._progress.tell(job.owner_id, job.document_id)
+        await self._indexing.complete(kept)
+        # What is attached to an e-mail in an archive was unpacked with the archive.
+        if not read.has_members or kept.archive_id is not None:
+            return False
+        await self._archives.unpack(kept, original)
+        return True
 
     async def _original(self, job: IngestDocument, document: DocumentRow) -> bytes:
         try:
@@ -145,77 +151,24 @@ class Ingestion:
             raise UnreadableDocument("The upload arrived damaged; upload the file again.")
         return original
 
-    async def _index_from(
-        self, job: IngestDocument, document: DocumentRow, language: str, first: int
-    ) -> None:
-        """Embed and index the passages from `first` on; npu has further batches while one is written."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                under_way: deque[_Batch] = deque()
-                done = first
-                while chunks := await self._passages.of_document(
-                    job.owner_id, job.document_id, first, _BATCH
-                ):
-                    texts = tuple(indexed_text(document, chunk.heading, chunk.text) for chunk in chunks)
-                    under_way.append(_Batch(chunks, texts, group.create_task(self._embedded(texts))))
-                    first += len(chunks)
-                    if len(under_way) == _BATCHES_AT_NPU:
-                        done += await self._write(document, language, under_way.popleft(), done)
-                for batch in under_way:
-                    done += await self._write(document, language, batch, done)
-        except ExceptionGroup as errors:  # only the writer raises, and its error ends what is under way
-            raise errors.exceptions[0] from errors
+    async def _stop(self, job: IngestDocument) -> str:
+        """Remove what a document that is gone or cancelled has in the index; return which it is.
 
-    async def _embedded(self, texts: tuple[str, ...]) -> Vectors | ParleyError:
-        """Return vectors, or the error for the writer to raise once the batches before are written."""
+        Raises:
+            ParleyError: `conflict` when neither is the case: somebody else works on it.
+        """
         try:
-            return await self._embedder.embed(texts, _EMBED_TIMEOUT_S)
-        except ParleyError as error:
-            return error
-
-    async def _write(self, document: DocumentRow, language: str, batch: _Batch, done: int) -> int:
-        """Index the batch from `done` on once its vectors are there; return its length."""
-        vectors = await batch.vectors
-        if isinstance(vectors, ParleyError):
-            raise vectors
-        await self._spaces.claim(vectors.space)
-        terms = await terms_of(batch.texts, language)
-        await self._index.put(
-            [
-                IndexedPassage(
-                    id=chunk.id,
-                    owner_id=document.owner_id,
-                    collection=document.collection,
-                    document_id=document.id,
-                    content_type=document.content_type,
-                    dated_ms=dated_ms(document),
-                    vector=vector,
-                    terms=cut,
-                )
-                for chunk, cut, vector in zip(batch.chunks, terms, vectors.rows, strict=True)
-            ]
-        )
-        self._measures.passages.inc(len(batch.chunks))
-        try:
-            await self._documents.advance(document, done, terms)
-        except ParleyError as error:
-            if error.code is ErrorCode.NOT_FOUND:
-                raise _Gone from error
-            raise
-        return len(batch.chunks)
-
-    async def _update(self, job: IngestDocument, **values: object) -> None:
-        if not await self._documents.update(job.owner_id, job.document_id, **values):
-            raise _Gone
+            await self._documents.row(job.owner_id, job.document_id)
+        except ParleyError:
+            await self._index.remove_document(job.owner_id, job.document_id)
+            await self._originals.delete(job.object_key)
+            return "gone"
+        if await self._documents.clear(job.owner_id, job.document_id):
+            await self._index.remove_document(job.owner_id, job.document_id)
+            return "cancelled"
+        raise ParleyError(ErrorCode.CONFLICT, "The document is being indexed elsewhere.")
 
     async def _fail(self, job: IngestDocument, reason: str) -> None:
-        await self._documents.rewind(job.owner_id, job.document_id)
-        await self._index.remove_document(job.owner_id, job.document_id)
-        await self._documents.update(
-            job.owner_id,
-            job.document_id,
-            status=DocumentStatus.FAILED.value,
-            error=reason,
-            object_key=job.object_key,
-        )
+        if await self._documents.fail(job.owner_id, job.document_id, reason):
+            await self._index.remove_document(job.owner_id, job.document_id)
         _log.warning("document failed", extra={"document_id": job.document_id, "reason": reason})

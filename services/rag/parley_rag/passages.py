@@ -18,16 +18,12 @@ from parley_rag.reading import ReadText
 from parley_rag.tables import ChunkRow, DocumentRow, DocumentTextRow
 
 _INSERT_ROWS = 500
+_SHOWN = (
+    *(ChunkRow.id, ChunkRow.text, ChunkRow.page, ChunkRow.heading),
+    *(ChunkRow.start_offset, ChunkRow.end_offset),
+    *(DocumentRow.id, DocumentRow.name, DocumentRow.collection),
+)
 _LAST_OFFSET = 2**31 - 2  # `substr` of PostgreSQL counts in 32 bits, from one
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A passage as stored, with the hash by which equal texts are told."""
-
-    id: str
-    text_hash: str
-    passage: Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +52,32 @@ class Passages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def keep(self, document: DocumentRow, read: ReadText) -> int | None:
-        """Store what was read in place of what was stored; return how much of it is indexed already.
+    async def keep(self, document: DocumentRow, read: ReadText) -> DocumentRow | None:
+        """Store what was read in place of what was stored; return the document as it stands then.
 
-        None says that the document is gone.
+        What is indexed already of the same passages stays noted, but for a document that is read again.
+        None says that the document is gone or cancelled.
         """
         rows = await asyncio.to_thread(_chunk_rows, document, read)
         async with self._database.writing() as session:
             current = await session.get(DocumentRow, document.id)
             if current is None or current.owner_id != document.owner_id:
                 return None
-            if not await _holds(session, document, rows):
+            if current.status == DocumentStatus.CANCELLED:
+                return None
+            holds = await _holds(session, document, rows) and (rows or not read.text)
+            title = read.title or current.title
+            if current.is_reread or not holds or current.title != title:
                 await note_none_indexed(session, current)
+            if not holds:
                 await _replace(session, document, read, rows)
-            elif current.title != read.title:
-                await note_none_indexed(session, current)
-            current.title, current.content_type = read.title, read.content_type
+            current.title, current.content_type = title, read.content_type
+            current.author, current.language = read.metadata.author, read.metadata.language
+            current.written_at_ms = read.metadata.written_at_ms
+            current.modified_at_ms = read.metadata.modified_at_ms
             current.pages, current.chunks = len(read.page_starts) or None, len(rows)
-            return current.chunks_done
+            current.is_reread = False
+            return current
 
     async def of_document(self, owner_id: str, document_id: str, first: int, count: int) -> list[ChunkRow]:
         """Return `count` passages of a document from ordinal `first` on."""
@@ -88,10 +92,10 @@ class Passages:
         async with self._database.reading() as session:
             return list(await session.scalars(query))
 
-    async def by_id(self, owner_id: str, ids: Iterable[str]) -> dict[str, Found]:
-        """Return the owner's passages of ready documents among these ids."""
+    async def by_id(self, owner_id: str, ids: Iterable[str]) -> dict[str, Passage]:
+        """Return the owner's passages of ready documents among these ids, their scores unset."""
         query = (
-            select(ChunkRow, DocumentRow.name, DocumentRow.collection)
+            select(*_SHOWN)
             .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
             .where(
                 ChunkRow.owner_id == owner_id,
@@ -102,7 +106,18 @@ class Passages:
         )
         async with self._database.reading() as session:
             rows = (await session.execute(query)).all()
-        return {chunk.id: _found(chunk, name, collection) for chunk, name, collection in rows}
+        return {
+            id_: Passage(
+                text=text,
+                score=0.0,
+                document=DocumentRef(id=document_id, name=name, collection=collection),
+                page=page,
+                heading=heading,
+                start=start,
+                end=end,
+            )
+            for id_, text, page, heading, start, end, document_id, name, collection in rows
+        }
 
     async def span(self, owner_id: str, document_id: str, start: int, end: int, around: int) -> Span | None:
         """Return a span cut to the text's ends; None when the document has no text (yet)."""
@@ -138,6 +153,7 @@ def _chunk_row(document: DocumentRow, text: str, ordinal: int, chunk: Chunk) -> 
         "end_offset": chunk.end,
         "page": chunk.page,
         "heading": chunk.heading,
+        "context": chunk.context,
         "text": passage,
         "text_hash": text_hash(passage),
     }
@@ -145,7 +161,7 @@ def _chunk_row(document: DocumentRow, text: str, ordinal: int, chunk: Chunk) -> 
 
 async def _holds(session: AsyncSession, document: DocumentRow, rows: Sequence[dict[str, object]]) -> bool:
     """Return whether exactly these passages are stored."""
-    columns = ("id", "start_offset", "end_offset", "page", "heading", "text_hash")
+    columns = ("id", "start_offset", "end_offset", "page", "heading", "context", "text_hash")
     query = (
         select(*(getattr(ChunkRow, column) for column in columns))
         .where(ChunkRow.owner_id == document.owner_id, ChunkRow.document_id == document.id)
@@ -170,16 +186,3 @@ async def _replace(
     )
     for at in range(0, len(rows), _INSERT_ROWS):
         await session.execute(insert(ChunkRow), rows[at : at + _INSERT_ROWS])
-
-
-def _found(chunk: ChunkRow, name: str, collection: str) -> Found:
-    passage = Passage(
-        text=chunk.text,
-        score=0.0,
-        document=DocumentRef(id=chunk.document_id, name=name, collection=collection),
-        page=chunk.page,
-        heading=chunk.heading,
-        start=chunk.start_offset,
-        end=chunk.end_offset,
-    )
-    return Found(chunk.id, chunk.text_hash, passage)

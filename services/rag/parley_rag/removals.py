@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.database import Database
 from parley_rag.indexed_passages import note_none_indexed
-from parley_rag.tables import DocumentRow, RemovalRow
+from parley_rag.tables import ArchiveMemberRow, DocumentRow, RemovalRow
 from parley_rag.vectors import VectorIndex
 
 _log = logging.getLogger("parley.rag")
@@ -25,6 +25,24 @@ async def remove_row(session: AsyncSession, row: DocumentRow) -> None:
     await note_none_indexed(session, row)
     await session.merge(RemovalRow(document_id=row.id, owner_id=row.owner_id, object_key=row.object_key))
     await session.delete(row)
+
+
+async def remove_with_members(session: AsyncSession, row: DocumentRow) -> None:
+    """Delete a document, and what came in it unless it is in another archive too."""
+    members = select(DocumentRow).where(
+        DocumentRow.owner_id == row.owner_id, DocumentRow.archive_id == row.id
+    )
+    for member in list(await session.scalars(members)):
+        elsewhere = await session.scalar(
+            select(ArchiveMemberRow.archive_id)
+            .where(ArchiveMemberRow.document_id == member.id, ArchiveMemberRow.archive_id != row.id)
+            .limit(1)
+        )
+        if elsewhere is None:
+            await remove_with_members(session, member)
+        else:
+            member.archive_id = elsewhere
+    await remove_row(session, row)
 
 
 class Removals:

@@ -1,39 +1,32 @@
-"""Hybrid search: the query's meaning and its words, fused, with equal passages shown once."""
+"""Search by meaning, by words or by both, with passages that say nearly the same shown once."""
 
 import logging
 import time
-from dataclasses import dataclass
+from collections import Counter
 
 from parley_contracts.citations import Passage
 from parley_contracts.errors import ParleyError
-from parley_contracts.rag import DocumentStatus, Search, SearchResults
-from sqlalchemy import exists, select
+from parley_contracts.rag import Search, SearchMode, SearchResults
 
 from parley_rag.database import Database
 from parley_rag.embedding import Embedder, VectorSpace
-from parley_rag.fusion import fuse
+from parley_rag.fusion import Ranked, rank, reordered
 from parley_rag.measures import Measures
+from parley_rag.near_duplicates import ShownTexts
 from parley_rag.passages import Passages
-from parley_rag.tables import CollectionRow, DocumentRow, VectorSpaceRow
-from parley_rag.vector_space import space_of
-from parley_rag.vectors import Scope, VectorIndex
-from parley_rag.word_statistics import read_statistics
-from parley_rag.words import Terms, asked_terms, by_rarity
+from parley_rag.relevance_feedback import LANGUAGES, PASSAGES, feedback_scores
+from parley_rag.reranking import Reranker
+from parley_rag.search_days import SearchDays
+from parley_rag.search_place import Place, find_place
+from parley_rag.vectors import VectorIndex
+from parley_rag.words import Terms
 
 _log = logging.getLogger("parley.rag")
 _MIN_CANDIDATES = 50
 _CANDIDATES_A_RESULT = 5
 _FLOAT_BYTES = 4
-_SPARE = 2  # passages read for one that is shown, as some are equal or gone
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a search looks, and the words that it looks for."""
-
-    scope: Scope
-    space: VectorSpace
-    terms: Terms
+_SPARE = 2  # passages read for one that is shown, as some are nearly the same or gone
+_NO_TERMS: Terms = ([], [])
 
 
 class Searching:
@@ -47,64 +40,38 @@ class Searching:
         index: VectorIndex,
         embedder: Embedder,
         embed_budget_s: float,
+        reranker: Reranker | None,
         measures: Measures,
+        days: SearchDays,
     ) -> None:
         self._database = database
         self._passages = passages
         self._index = index
         self._embedder = embedder
         self._embed_budget_s = embed_budget_s
+        self._reranker = reranker
         self._measures = measures
+        self._days = days
 
     async def search(self, request: Search) -> SearchResults:
-        """Return the best passages; `degraded` names npu when only words were searched."""
+        """Return the best passages; `degraded` names what did not take part that should have."""
         started_s = time.monotonic()
-        place = await self._place(request)
+        place = await find_place(self._database, request)
         if place is None:
-            return SearchResults(results=())
-        vector = await self._vector(request, place.space)
-        limit = max(_MIN_CANDIDATES, _CANDIDATES_A_RESULT * request.limit)
-        ranked = fuse(await self._index.search(place.terms, vector, place.scope, limit))
-        results = await self._distinct(request.owner_id, ranked, request.limit)
-        self._measures.searches.labels("hybrid" if vector else "words").inc()
-        self._measures.search_s.observe(time.monotonic() - started_s)
-        return SearchResults(results=tuple(results), degraded=() if vector else ("npu",))
-
-    async def _place(self, request: Search) -> _Place | None:
-        """Return where and for what to search; None when the owner has nothing ready there."""
-        inside = [DocumentRow.owner_id == request.owner_id]
-        if request.collections is not None:
-            inside.append(DocumentRow.collection.in_(request.collections))
-        if request.document_ids is not None:
-            inside.append(DocumentRow.id.in_(request.document_ids))
-        ready = exists().where(*inside, DocumentRow.status == DocumentStatus.READY)
-        hidden = select(DocumentRow.id).where(
-            DocumentRow.owner_id == request.owner_id,
-            DocumentRow.status != DocumentStatus.READY,
-            DocumentRow.chunks_done > 0,
-        )
-        languages = (
-            select(CollectionRow.language).where(CollectionRow.owner_id == request.owner_id).distinct()
-        )
-        if request.collections is not None:
-            languages = languages.where(CollectionRow.name.in_(request.collections))
-        async with self._database.reading() as session:
-            row = await session.scalar(select(VectorSpaceRow).where(ready))
-            if row is None:
-                return None
-            hidden_ids = tuple(await session.scalars(hidden))
-            asked = asked_terms(request.query, await session.scalars(languages))
-            containing, passages = await read_statistics(session, request.owner_id, asked)
-        scope = Scope(
-            request.owner_id,
-            collections=request.collections,
-            document_ids=request.document_ids,
-            hidden_document_ids=hidden_ids,
-            content_types=request.content_types,
-            dated_from_ms=request.dated_from_ms,
-            dated_before_ms=request.dated_before_ms,
-        )
-        return _Place(scope, space_of(row), by_rarity(asked, containing, passages))
+            return SearchResults(results=(), had_documents=False)
+        vector = None if request.mode is SearchMode.WORDS else await self._vector(request, place.space)
+        mode = SearchMode.WORDS if vector is None else request.mode
+        degraded = ["npu"] if mode is not request.mode else []
+        ranked = await self._ranked(place, vector, mode, request.limit)
+        known: dict[str, Passage] = {}
+        if self._reranker is not None and mode is SearchMode.HYBRID and ranked:
+            again = await self._reranked(request, self._reranker, ranked, known)
+            ranked = again or ranked
+            degraded += [] if again else ["reranker"]
+        results = await self._shown(request, ranked, known)
+        self._measures.note_search(mode, results, time.monotonic() - started_s)
+        self._days.note_search(request.owner_id, request.collections, results)
+        return SearchResults(results=tuple(results), degraded=tuple(degraded))
 
     async def _vector(self, request: Search, space: VectorSpace) -> bytes | None:
         """Return the query's vector in the index's space: the caller's, else npu's, else None."""
@@ -127,18 +94,57 @@ class Searching:
             return None
         return vectors.rows[0]
 
-    async def _distinct(self, owner_id: str, ranked: list[tuple[str, float]], limit: int) -> list[Passage]:
-        """Return the best passages, of equal texts only the first; no more are read than needed."""
+    async def _ranked(self, place: Place, vector: bytes | None, mode: SearchMode, results: int) -> Ranked:
+        """Return candidates, best first; the default mode moves up what is like the best ones."""
+        limit = max(_MIN_CANDIDATES, _CANDIDATES_A_RESULT * results)
+        terms = _NO_TERMS if mode is SearchMode.MEANING else place.terms
+        candidates = await self._index.search(terms, vector, place.scope, limit)
+        ranked = rank(candidates, mode, most_by_words=place.most_by_words, limit=limit)
+        if not ranked or mode is not SearchMode.HYBRID or not place.languages <= LANGUAGES:
+            return ranked
+        first = ranked[:PASSAGES]
+        vectors = await self._index.vectors([id_ for id_, _ in first])
+        return reordered(ranked, feedback_scores(first, vectors))
+
+    async def _reranked(
+        self, request: Search, reranker: Reranker, ranked: Ranked, known: dict[str, Passage]
+    ) -> Ranked | None:
+        """Return the candidates with the first few in the reranker's order; None when it is late or away."""
+        first = [id_ for id_, _ in ranked[: reranker.passages]]
+        known |= await self._passages.by_id(request.owner_id, first)
+        texts = {id_: _read_text(known[id_]) for id_ in first if id_ in known}
+        if not texts:
+            return ranked
+        try:
+            scores = await reranker.score(request.query, tuple(texts.values()))
+        except ParleyError as error:
+            _log.warning("passages not reranked", extra={"code": error.code})
+            return None
+        return reordered(ranked, dict(zip(texts, scores, strict=True)))
+
+    async def _shown(self, request: Search, ranked: Ranked, known: dict[str, Passage]) -> list[Passage]:
+        """Return the best passages, of those nearly the same only the first; few are read in vain."""
         results: list[Passage] = []
-        seen: set[str] = set()
-        for at in range(0, len(ranked), _SPARE * limit):
-            some = ranked[at : at + _SPARE * limit]
-            found = await self._passages.by_id(owner_id, [id_ for id_, _ in some])
+        texts = ShownTexts()
+        per_document: Counter[str] = Counter()
+        for at in range(0, len(ranked), _SPARE * request.limit):
+            some = ranked[at : at + _SPARE * request.limit]
+            known |= await self._passages.by_id(
+                request.owner_id, [id_ for id_, _ in some if id_ not in known]
+            )
             for id_, score in some:
-                stored = found.get(id_)
-                if stored is not None and stored.text_hash not in seen and len(results) < limit:
-                    seen.add(stored.text_hash)
-                    results.append(stored.passage.model_copy(update={"score": round(score, 6)}))
-            if len(results) == limit:
-                break
+                passage = known.get(id_)
+                if passage is None or per_document[passage.document.id] == request.max_per_document:
+                    continue
+                if not texts.add(passage.text):
+                    continue
+                per_document[passage.document.id] += 1
+                results.append(passage.model_copy(update={"score": round(score, 6)}))
+                if len(results) == request.limit:
+                    return results
         return results
+
+
+def _read_text(passage: Passage) -> str:
+    """Return what a reranker reads: a passage below its headings."""
+    return f"{passage.heading}\n{passage.text}" if passage.heading else passage.text

@@ -1,5 +1,6 @@
 """The service's settings."""
 
+from parley_contracts.npu import MAX_RERANKED
 from parley_contracts.rag import Language
 from parley_messaging import ServiceSettings
 from pydantic import Field
@@ -13,7 +14,8 @@ class RagSettings(ServiceSettings):
     )
     rag_dimensions: int = Field(default=384, ge=8, description="Length of the embedding model's vectors.")
     rag_qdrant_collection: str = Field(
-        default="parley_passages", description="Collection on the Qdrant server, when `QDRANT_URL` is set."
+        default="parley_passages",
+        description="Begin of the collection's name on the Qdrant server, when `QDRANT_URL` is set.",
     )
     rag_ingest_slots: int = Field(default=1, ge=1, le=64, description="Documents ingested at the same time.")
     rag_passage_chars: int = Field(
@@ -25,4 +27,14 @@ class RagSettings(ServiceSettings):
     )
     rag_embed_budget_s: float = Field(
         default=0.5, gt=0, description="Longest wait for a query's vector before only words are searched."
+    )
+    rag_rerank: bool = Field(
+        default=False,
+        description="Have npu's reranker put the best passages in order.",
+    )
+    rag_rerank_passages: int = Field(
+        default=20, ge=2, le=MAX_RERANKED, description="How many passages are reranked."
+    )
+    rag_rerank_budget_s: float = Field(
+        default=0.4, gt=0, description="Longest wait for the reranker before the order stays as it is."
     )

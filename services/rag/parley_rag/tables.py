@@ -29,7 +29,11 @@ class CollectionRow(Row):
 
 
 class DocumentRow(Row):
-    """A document; among those of one name the one last wanted (`wanted_at_ms`) replaces the others."""
+    """A document; among those of one name the one last wanted (`wanted_at_ms`) replaces the others.
+
+    `job_at_ms` is when its job was published: 0 when that is still to be done, None when it needs none. With
+    `is_reread` the job reads a ready document again. `members` and `members_done` count an archive's files.
+    """
 
     __tablename__ = "rag_documents"
     __table_args__ = (
@@ -41,6 +45,7 @@ class DocumentRow(Row):
         Index("ix_rag_documents_name", "owner_id", "collection", "name"),
         Index("ix_rag_documents_status", "owner_id", "status"),
         Index("ix_rag_documents_archive", "archive_id"),
+        Index("ix_rag_documents_jobs", "job_at_ms"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -65,6 +70,38 @@ class DocumentRow(Row):
     written_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     modified_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     archive_id: Mapped[str | None] = mapped_column(String(36))
+    job_at_ms: Mapped[int | None] = mapped_column(BigInteger)
+    is_reread: Mapped[bool]
+    members: Mapped[int | None]
+    members_done: Mapped[int | None]
+
+
+class ArchiveMemberRow(Row):
+    """A file in an archive, and the document that it became or is equal to."""
+
+    __tablename__ = "rag_archive_members"
+    __table_args__ = (Index("ix_rag_archive_members_document", "document_id"),)
+
+    archive_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Text)
+    document_id: Mapped[str] = mapped_column(String(36))
+
+
+class PageTextRow(Row):
+    """What was recognised on a scanned page, counted from 1: a document read again is cut the same."""
+
+    __tablename__ = "rag_page_texts"
+
+    document_id: Mapped[str] = mapped_column(
+        String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
+    )
+    page: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(200))
+    text: Mapped[str] = mapped_column(Text)
 
 
 class DocumentTextRow(Row):
@@ -81,7 +118,10 @@ class DocumentTextRow(Row):
 
 
 class ChunkRow(Row):
-    """A passage of a document; `id` is also its point's in the vector index."""
+    """A passage of a document; `id` is also its point's in the vector index.
+
+    `context` is searched with it: what it needs from further up, such as the names of a table's columns.
+    """
 
     __tablename__ = "rag_chunks"
     __table_args__ = (UniqueConstraint("document_id", "ordinal", name="uq_rag_chunks_ordinal"),)
@@ -94,6 +134,7 @@ class ChunkRow(Row):
     end_offset: Mapped[int]
     page: Mapped[int | None]
     heading: Mapped[str | None] = mapped_column(Text)
+    context: Mapped[str | None] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
     text_hash: Mapped[str] = mapped_column(String(64))
 
@@ -106,6 +147,44 @@ class TermRow(Row):
     owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
     term: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     passages: Mapped[int]
+
+
+class FeedbackRow(Row):
+    """What an owner thinks of a citation: ids and offsets, and the note that came with it."""
+
+    __tablename__ = "rag_feedback"
+    __table_args__ = (Index("ix_rag_feedback_newest", "owner_id", "at_ms"),)
+
+    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    turn_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    n: Mapped[int] = mapped_column(primary_key=True)
+    document_id: Mapped[str] = mapped_column(String(200))
+    collection: Mapped[str | None] = mapped_column(String(100))
+    start_offset: Mapped[int] = mapped_column(BigInteger)
+    end_offset: Mapped[int] = mapped_column(BigInteger)
+    verdict: Mapped[str] = mapped_column(String(10))
+    note: Mapped[str | None] = mapped_column(Text)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class SearchDayRow(Row):
+    """What searches of a day found in a collection; of all collections together under the empty name."""
+
+    __tablename__ = "rag_search_days"
+    __table_args__ = (Index("ix_rag_search_days_day", "day"),)
+
+    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    collection: Mapped[str] = mapped_column(String(100), primary_key=True)
+    day: Mapped[int] = mapped_column(primary_key=True)
+    searches: Mapped[int] = mapped_column(BigInteger)
+    empty: Mapped[int] = mapped_column(BigInteger)
+    answered: Mapped[int] = mapped_column(BigInteger)
+    best_below_25: Mapped[int] = mapped_column(BigInteger)
+    best_below_50: Mapped[int] = mapped_column(BigInteger)
+    best_below_75: Mapped[int] = mapped_column(BigInteger)
+    best_above: Mapped[int] = mapped_column(BigInteger)
+    given: Mapped[int] = mapped_column(BigInteger)
+    cited: Mapped[int] = mapped_column(BigInteger)
 
 
 class RemovalRow(Row):

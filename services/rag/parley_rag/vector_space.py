@@ -28,13 +28,13 @@ class VectorSpaces:
         self._database = database
         self._dimensions = dimensions
 
-    async def claim(self, space: VectorSpace) -> None:
-        """Make `space` the index's own while it is empty, else insist that it is."""
+    async def claim(self, space: VectorSpace) -> bool:
+        """Make `space` the index's own while it is empty, else insist that it is; True if it was another."""
         async with self._database.writing() as session:
             row = await session.get(VectorSpaceRow, _NAME)
             held = row and space_of(row)
             if held == space:
-                return
+                return False
             is_empty = (
                 await session.scalar(select(DocumentRow.id).where(DocumentRow.chunks_done > 0).limit(1))
                 is None
@@ -45,7 +45,7 @@ class VectorSpaces:
                         name=_NAME, model=space.model, engine=space.engine, dimensions=space.dimensions
                     )
                 )
-                return
+                return held is not None
         _log.error(
             "embeddings refused: the index was made by another model or engine",
             extra={"index": str(held), "offered": str(space), "index_dimensions": self._dimensions},

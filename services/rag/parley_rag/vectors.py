@@ -54,6 +54,13 @@ class Candidate:
 class VectorIndex(Protocol):
     """Finds passages by meaning (dense cosine) and by words (the dot product of term weights)."""
 
+    made_anew: bool
+    """Whether the index is empty because it was made just now, so that what it should hold is not in it."""
+
+    async def settle(self) -> None:
+        """Note that the caller knows of `made_anew`: it is False from now on, also after a restart."""
+        ...
+
     async def put(self, passages: Sequence[IndexedPassage]) -> None:
         """Store passages; when it returns, a crash of this process does not lose them."""
         ...
@@ -67,12 +74,27 @@ class VectorIndex(Protocol):
         """
         ...
 
+    async def vectors(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the vectors of passages that a search found, without those removed since."""
+        ...
+
     async def remove_document(self, owner_id: str, document_id: str) -> None:
         """Remove all passages of a document; none is fine."""
         ...
 
     async def count(self, owner_id: str, document_id: str) -> int:
         """Return how many passages of a document are stored."""
+        ...
+
+    async def total(self) -> int:
+        """Return how many passages of everybody are stored."""
+        ...
+
+    async def page(self, cursor: str | None, limit: int) -> tuple[tuple[IndexedPassage, ...], str | None]:
+        """Return up to `limit` passages of everybody in the order of their ids, and a cursor of what follows.
+
+        Begin with the cursor None. The last page has no cursor after it.
+        """
         ...
 
     async def flush(self) -> None:

@@ -49,7 +49,7 @@ def test_only_paragraphs_that_will_not_change_are_settled(text: str, settled: st
 def test_parts_of_an_answer_are_set_off_by_one_blank_line_whatever_they_are() -> None:
     out = io.StringIO()
     answer = Answer("t1")
-    with MarkdownView(Console(file=out, width=60, color_system=None)) as view:
+    with MarkdownView(Console(file=out, width=60, color_system=None), Console(file=out)) as view:
         for text in (
             "One.\n\n",
             "One.\n\nTwo:\n\n",
@@ -67,7 +67,7 @@ def test_a_terminal_shows_the_whole_answer_as_markdown_in_the_end() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=60, color_system=None)
     answer = Answer("t1")
-    with MarkdownView(console) as view:
+    with MarkdownView(console, console) as view:
         for end in range(0, 45, 5):
             answer.text = "# Head\n\nFirst **bold** part.\n\n- one\n- two"[: end + 5]
             view.show(answer)
@@ -79,3 +79,17 @@ def test_a_terminal_shows_the_whole_answer_as_markdown_in_the_end() -> None:
 
 def test_a_pipe_gets_no_markdown_escapes_even_when_one_is_split() -> None:
     assert plain(["a \\", "a \\<turn>", "a \\<turn> \\"]) == ("a <turn> \\\n", "")
+
+
+def test_a_pipe_gets_one_line_end_after_an_answer_that_breaks_off_between_paragraphs() -> None:
+    assert plain(["One.\n", "One.\n\n"]) == ("One.\n", "")
+    assert plain(["One.\n\n", "One.\n\nTwo."]) == ("One.\n\nTwo.\n", "")
+
+
+def test_remarks_go_to_the_error_stream_when_that_is_no_terminal() -> None:
+    out, remarks = io.StringIO(), io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, color_system=None)
+    with MarkdownView(console, Console(file=remarks)) as view:
+        view.remark("Waiting, 2 before you.")
+    assert remarks.getvalue() == "Waiting, 2 before you.\n"
+    assert "Waiting" not in out.getvalue()

@@ -91,6 +91,17 @@ def test_a_detached_stack_comes_up_is_recognised_and_goes_down(run: Run, tmp_pat
 
 @pytest.mark.nats
 @pytest.mark.redis
+def test_a_detached_first_start_returns_when_the_sample_docs_are_done_with(run: Run) -> None:
+    up = run("up", "--detach")
+    assert up.returncode == 0, up.stderr
+    *_, reading, result = up.stderr.splitlines()
+    assert reading == "Reading the project's own docs; they can be asked about in a moment."
+    # The gateway that stands in takes no documents.
+    assert "the next start tries again" in result
+
+
+@pytest.mark.nats
+@pytest.mark.redis
 def test_services_survive_their_supervisor_and_the_next_start_replaces_them(run: Run, tmp_path: Path) -> None:
     run("up", "--detach", "--no-sample-docs")
     state = json.loads((tmp_path / "data/run/supervisor.json").read_text())
@@ -170,7 +181,7 @@ def test_client_commands_without_a_stack_say_so_and_exit_with_3(run: Run, tmp_pa
     for words in (["ask", "why?"], ["search", "why"], ["events", "t1"], ["ingest", "note.md"], ["status"]):
         result = run(*words)
         assert (result.returncode, words) == (3, words)
-        assert "parley up" in result.stderr
+        assert "make up" in result.stderr
 
 
 def test_errors_are_json_when_json_is_asked_for(run: Run) -> None:
@@ -213,3 +224,13 @@ def test_help_and_version_name_the_exit_codes_and_the_version(run: Run) -> None:
     assert run("--version").stdout.startswith("parley 0.")
     for words in ([], ["ask"], ["up"]):
         assert "3 Parley is not running" in " ".join(run(*words, "--help").stdout.split())
+
+
+def test_help_and_tables_in_a_pipe_have_whole_lines(run: Run) -> None:
+    lines = run("--help", COLUMNS="").stdout.splitlines()
+    [ingest] = [line for line in lines if line.split()[:1] == ["ingest"]]
+    assert ingest.endswith("and wait until they can be searched.")
+    [collection] = [line for line in run("ask", "--help").stdout.splitlines() if "--collection" in line]
+    assert collection.endswith("may be repeated.")
+    [folder] = [line for line in run("doctor", COLUMNS="").stdout.splitlines() if "data folder" in line]
+    assert "GB free)" in folder

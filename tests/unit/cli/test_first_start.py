@@ -33,7 +33,9 @@ async def test_sample_docs_that_could_not_be_read_in_are_tried_again_at_the_next
     (tmp_path / "README.md").write_text("# Read me")
     monkeypatch.setattr(first_start, "repository_root", lambda: tmp_path)
     await first_start.ingest_sample_docs(tmp_path / "data", stack, told)
-    assert "the next start tries again" in told.sentences[0]
+    reading, result = told.sentences
+    assert reading == "Reading the project's own docs; they can be asked about in a moment."
+    assert "the next start tries again" in result
     assert not (tmp_path / "data/run" / first_start.SAMPLE_INGESTED).exists()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
@@ -73,6 +74,20 @@ async def test_a_process_that_crashes_is_started_again_and_that_is_told(
         await eventually(lambda: child.state.status == "ready" and child.state.pid not in (None, first))
         assert child.state.restarts == 1
     assert told.sentences == ["rag ended by itself (killed by SIGKILL); starting it again in 0.1 s."]
+
+
+async def test_a_port_that_another_program_has_taken_is_told(
+    spec: SpecMaker, supervisor_of: SupervisorMaker, told: Told
+) -> None:
+    taken = spec("rag")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", taken.port))
+        other.listen()
+        with pytest.raises(CliError, match="rag does not start") as caught:
+            await supervisor_of([taken]).run(nothing)
+    reason = f"exit code 1, port {taken.port} is taken by another program"
+    assert reason in caught.value.message
+    assert told.sentences[0] == f"rag ended by itself ({reason}); starting it again in 0.1 s."
 
 
 async def test_a_crash_loop_of_a_running_stack_is_told_once_with_the_end_of_the_log(

@@ -203,6 +203,6 @@ async def test_a_wrong_key_is_said_and_not_tried_again() -> None:
 
 
 async def test_nobody_at_the_address_means_not_running(free_port: Callable[[], int]) -> None:
-    with pytest.raises(CliError, match=r"Nothing answers at .* `parley up`") as caught:
+    with pytest.raises(CliError, match=r"Nothing answers at .*: is Parley running there") as caught:
         await follow(TurnSocket(Access(f"http://127.0.0.1:{free_port()}", KEY), "t1", START))
     assert caught.value.exit_code is ExitCode.NOT_RUNNING

@@ -72,6 +72,7 @@ async def test_an_expired_log_is_answered_from_the_seal(bus: Bus) -> None:
             "outcome": "completed",
             "text": "The pen passes on [1].",
             "citations": sync["citations"],
+            "support": "cited",
         }
         assert [citation["n"] for citation in sync["citations"]] == [1]
         assert (await resumed(rig, first, after_seq=sync["seq"]))[1] == []
@@ -100,6 +101,7 @@ async def test_when_log_and_pen_have_expired_memory_is_asked(bus: Bus) -> None:
             "outcome": "completed",
             "text": seen.text,
             "citations": [],
+            "support": None,
         }
         assert (await resumed(rig, first, after_seq=LAST_SEQ))[1] == []
 

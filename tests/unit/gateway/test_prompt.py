@@ -2,9 +2,9 @@
 
 import pytest
 from parley_contracts.citations import Citation, DocumentRef
-from parley_contracts.turns import ChatMessage
-from parley_gateway.cited import cited
-from parley_gateway.prompt import assemble, fitted
+from parley_contracts.turns import ChatMessage, Support
+from parley_gateway.cited import cited, support
+from parley_gateway.prompt import WITHOUT_PASSAGES, assemble, history_chars, passages_chars
 
 
 def citation(n: int, text: str = "text", page: int | None = None) -> Citation:
@@ -22,25 +22,52 @@ def citation(n: int, text: str = "text", page: int | None = None) -> Citation:
         ("Out of range [9] and [0].", []),
         ("Code a[1] counts, for a reader sees a mark there.", [1]),
         (r"Escaped \[1\] does not.", []),
+        ("A range [1-3].", [1, 2, 3]),
+        ("A range with a dash and more [1\u20132, 3].", [1, 2, 3]),
+        ("A set of characters [0-9] or [1-9] is no range.", []),
+        ("Backwards [3-1].", []),
     ],
 )
 def test_only_what_the_answer_marks_is_cited(text: str, numbers: list[int]) -> None:
     assert [found.n for found in cited(text, [citation(n) for n in (1, 2, 3)])] == numbers
 
 
-def test_passages_are_dropped_from_the_end_when_the_window_is_small() -> None:
-    passages = [citation(n, "x" * 500) for n in range(1, 10)]
-    assert [found.n for found in fitted(passages, 1000)] == [1, 2]
-    assert len(fitted(passages, 100_000)) == 9
-    assert len(fitted(passages, 10)) == 1
+@pytest.mark.parametrize(
+    ("given", "cites", "is_searched", "found"),
+    [
+        ([1, 2], [2], True, Support.CITED),
+        ([1, 2], [], True, Support.UNCITED),
+        ([], [], True, Support.NOTHING_FOUND),
+        ([], [], False, None),
+        # A page that was asked for by its address needs no search.
+        ([1], [], False, Support.UNCITED),
+    ],
+)
+def test_an_answer_says_what_it_rests_on(
+    given: list[int], cites: list[int], *, is_searched: bool, found: Support | None
+) -> None:
+    of = [citation(n) for n in given]
+    assert support(of, [one for one in of if one.n in cites], is_searched=is_searched) is found
+
+
+def test_passages_and_history_leave_room_for_the_answer() -> None:
+    assert passages_chars(4096) + history_chars(4096) < 4096 * 3 * 0.76
 
 
 def test_the_prompt_says_where_each_passage_stands() -> None:
     messages = assemble("Why?", (ChatMessage(role="system", content="Be kind."),), [citation(1, page=7)])
     assert [message.role for message in messages] == ["system", "user"]
     assert "[1] (file1.pdf, page 7)" in messages[0].content
+    both = citation(1, page=7).model_copy(update={"end_page": 8})
+    assert "[1] (file1.pdf, pages 7-8)" in assemble("Why?", (), [both])[0].content
     assert "Be kind." in messages[0].content
 
 
 def test_without_passages_nothing_is_said_of_them() -> None:
     assert "passages" not in assemble("Why?", (), [])[0].content
+
+
+def test_the_model_is_told_when_nothing_was_found() -> None:
+    assert WITHOUT_PASSAGES in assemble("Why?", (), [], is_searched=True)[0].content
+    assert WITHOUT_PASSAGES not in assemble("Why?", (), [])[0].content
+    assert WITHOUT_PASSAGES not in assemble("Why?", (), [citation(1)], is_searched=True)[0].content

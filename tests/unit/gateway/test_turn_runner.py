@@ -13,7 +13,7 @@ from parley_contracts.turn_events import (
     TurnFailed,
     frame_seq,
 )
-from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, TurnOutcome
+from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, Support, TurnOutcome
 from parley_gateway.turn_ending import Sealing
 from parley_messaging.bus import Bus
 from parley_messaging.pen import new_nonce
@@ -42,6 +42,7 @@ async def test_a_turn_goes_from_the_door_to_one_terminal_event(bus: Bus) -> None
         seqs = [frame_seq(frame) for frame in seen.frames]
         assert seqs == sorted(set(seqs))
         assert [citation.document.name for citation in ended.citations] == ["protocol.md"]
+        assert ended.support is Support.CITED
         assert (ended.stored, ended.model, ended.usage.completion_tokens) == ("yes", "scripted", 3)
         seal = rig.neighbours.stored[accepted.ref.turn_id]
         assert (seal.text, seal.outcome, seal.user_text) == (
@@ -77,6 +78,34 @@ async def test_parts_that_are_away_cost_the_turn_only_themselves(bus: Bus) -> No
         assert ended.degraded == ("npu", "rag")
         context = next(event for event in seen.events if isinstance(event, ContextReady))
         assert context.citations == ()
+        assert ended.support is None
+
+
+async def test_an_answer_that_cites_nothing_says_so(bus: Bus) -> None:
+    async with running(bus) as rig:
+        rig.model.pieces = ["Who ", "knows."]
+        _, seen = await rig.first.ask()
+        ended = await seen.ended()
+        assert isinstance(ended, TurnCompleted)
+        assert (ended.citations, ended.support) == ((), Support.UNCITED)
+
+
+async def test_that_nothing_was_found_is_still_known_to_a_runner_that_takes_over(bus: Bus) -> None:
+    async with running(bus, runs_turns=False) as rig:
+        rig.neighbours.passages = ()
+        rig.model.may_go_on.clear()
+        _, seen = await rig.first.ask()
+        async with asyncio.TaskGroup() as tasks:
+            dying = tasks.create_task(rig.first.loop.run())
+            await seen.until(lambda found: bool(found.text))
+            dying.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(rig.second.loop.run())
+            rig.model.may_go_on.set()
+            ended = await seen.ended()
+            working.cancel()
+        assert isinstance(ended, TurnCompleted)
+        assert ended.support is Support.NOTHING_FOUND
 
 
 async def test_without_vectors_the_words_are_searched(bus: Bus) -> None:
@@ -93,6 +122,7 @@ async def test_a_turn_without_collections_searches_nothing(bus: Bus) -> None:
         ended = await seen.ended()
         assert isinstance(ended, TurnCompleted)
         assert (rig.neighbours.searches, ended.degraded) == ([], ())
+        assert ended.support is None
 
 
 async def test_memory_away_says_pending_and_the_turn_is_stored_when_it_is_back(bus: Bus) -> None:

@@ -1,17 +1,20 @@
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_npu.backends.embedder import TokenIds, Vectors
+from parley_npu.backends.chain import BackendChain
+from parley_npu.backends.embedder import CutText, Vectors
 from parley_npu.embedding_lanes import EmbeddingLanes, LaneLimits, size_of
-from parley_npu.metrics import EmbedMetrics
+from parley_npu.metrics import BackendMetrics, EmbedMetrics
 from parley_npu.waiting import Size
 from prometheus_client import CollectorRegistry
 
-from tests.fakes.embedding import HashEmbedder
+from tests.fakes.embedding import PROOF, HashEmbedder
+from tests.integration.waiting import eventually
 
 LARGE = [f"text number {n} of a large request" for n in range(64)]
 
@@ -27,7 +30,9 @@ class GatedEmbedder(HashEmbedder):
         self._loop = asyncio.get_running_loop()
         self._entered = asyncio.Semaphore(0)
 
-    def infer(self, batch: Sequence[TokenIds]) -> Vectors:
+    def infer(self, batch: Sequence[CutText]) -> Vectors:
+        if batch[0].text in PROOF:
+            return super().infer(batch)
         gate = threading.Event()
         with self._changing:
             self.batches.append(len(batch))
@@ -57,40 +62,47 @@ class FailingOnce(HashEmbedder):
     def __init__(self) -> None:
         self._failures_left = 1
 
-    def infer(self, batch: Sequence[TokenIds]) -> Vectors:
-        if self._failures_left:
+    def infer(self, batch: Sequence[CutText]) -> Vectors:
+        if self._failures_left and batch[0].text not in PROOF:
             self._failures_left -= 1
             raise MemoryError("no room")
         return super().infer(batch)
 
 
-def lanes_of(
-    embedder: HashEmbedder, *, registry: CollectorRegistry | None = None, small_texts: int = 64
-) -> EmbeddingLanes:
+@asynccontextmanager
+async def lanes_of(
+    backend: HashEmbedder, *, registry: CollectorRegistry | None = None, small_texts: int = 64
+) -> AsyncGenerator[EmbeddingLanes]:
+    registry = registry or CollectorRegistry()
     limits = LaneLimits(bulk_lanes=1, batch_tokens=128, small_texts=small_texts, bulk_texts=128)
-    return EmbeddingLanes(embedder, limits, EmbedMetrics(registry or CollectorRegistry()))
+    chain = BackendChain(
+        [backend], backend.space, backend.parity(), BackendMetrics(registry), threads=2, cool_down_s=0.05
+    )
+    lanes = EmbeddingLanes(HashEmbedder(), chain, None, limits, EmbedMetrics(registry))
+    async with chain.running(), lanes.running():
+        yield lanes
 
 
 async def test_vectors_come_back_in_the_order_of_the_texts() -> None:
     texts = [f"{'word ' * (n * 7 % 90)} {n}" for n in range(100)]
-    async with lanes_of(HashEmbedder()).running() as lanes:
-        vectors = await lanes.embed(texts)
+    async with lanes_of(HashEmbedder()) as lanes:
+        vectors = (await lanes.embed(texts)).vectors
 
     np.testing.assert_array_equal(vectors, HashEmbedder().embed(texts))
 
 
 async def test_many_callers_at_once_each_get_their_own_vectors() -> None:
     requests = [[f"caller {n}", f"second text of {n}"] for n in range(30)]
-    async with lanes_of(HashEmbedder()).running() as lanes, asyncio.TaskGroup() as group:
+    async with lanes_of(HashEmbedder()) as lanes, asyncio.TaskGroup() as group:
         tasks = [group.create_task(lanes.embed(texts)) for texts in requests]
 
     for texts, task in zip(requests, tasks, strict=True):
-        np.testing.assert_array_equal(task.result(), HashEmbedder().embed(texts))
+        np.testing.assert_array_equal(task.result().vectors, HashEmbedder().embed(texts))
 
 
 async def test_what_arrives_while_all_lanes_are_busy_shares_a_batch() -> None:
     embedder = GatedEmbedder()
-    async with lanes_of(embedder).running() as lanes, asyncio.TaskGroup() as group:
+    async with lanes_of(embedder) as lanes, asyncio.TaskGroup() as group:
         for n in range(2):
             group.create_task(lanes.embed([f"busy {n}"]))
             await embedder.entered()
@@ -104,7 +116,7 @@ async def test_what_arrives_while_all_lanes_are_busy_shares_a_batch() -> None:
 
 async def test_a_question_does_not_wait_behind_a_large_request() -> None:
     embedder = GatedEmbedder()
-    async with lanes_of(embedder).running() as lanes, asyncio.TaskGroup() as group:
+    async with lanes_of(embedder) as lanes, asyncio.TaskGroup() as group:
         large = group.create_task(lanes.embed(LARGE))
         await embedder.entered()
         question = group.create_task(lanes.embed(["a question"]))
@@ -114,12 +126,12 @@ async def test_a_question_does_not_wait_behind_a_large_request() -> None:
         assert not large.done()
         embedder.let_all_pass()
 
-    np.testing.assert_array_equal(large.result(), HashEmbedder().embed(LARGE))
+    np.testing.assert_array_equal(large.result().vectors, HashEmbedder().embed(LARGE))
 
 
 async def test_waiting_questions_do_not_hold_up_a_large_request() -> None:
     embedder = GatedEmbedder()
-    async with lanes_of(embedder).running() as lanes, asyncio.TaskGroup() as group:
+    async with lanes_of(embedder) as lanes, asyncio.TaskGroup() as group:
         for n in range(2):
             group.create_task(lanes.embed([f"busy {n}"]))
             await embedder.entered()
@@ -137,7 +149,7 @@ async def test_waiting_questions_do_not_hold_up_a_large_request() -> None:
 
 async def test_a_cancelled_caller_leaves_its_batch_mates_their_vectors() -> None:
     embedder = GatedEmbedder()
-    async with lanes_of(embedder).running() as lanes, asyncio.TaskGroup() as group:
+    async with lanes_of(embedder) as lanes, asyncio.TaskGroup() as group:
         for n in range(2):
             group.create_task(lanes.embed([f"busy {n}"]))
             await embedder.entered()
@@ -151,12 +163,12 @@ async def test_a_cancelled_caller_leaves_its_batch_mates_their_vectors() -> None
 
     assert embedder.batches == [1, 1, 2]
     assert leaving.cancelled()
-    np.testing.assert_array_equal(staying.result(), HashEmbedder().embed(["staying"]))
+    np.testing.assert_array_equal(staying.result().vectors, HashEmbedder().embed(["staying"]))
 
 
 async def test_a_cancelled_large_request_is_not_computed_to_its_end() -> None:
     embedder = GatedEmbedder()
-    async with lanes_of(embedder).running() as lanes, asyncio.TaskGroup() as group:
+    async with lanes_of(embedder) as lanes, asyncio.TaskGroup() as group:
         large = group.create_task(lanes.embed(LARGE))
         await embedder.entered()
         large.cancel()
@@ -173,7 +185,7 @@ async def test_a_cancelled_large_request_is_not_computed_to_its_end() -> None:
 async def test_a_full_queue_refuses_and_serves_again_when_it_has_room() -> None:
     embedder = GatedEmbedder()
     registry = CollectorRegistry()
-    async with lanes_of(embedder, small_texts=3, registry=registry).running() as lanes:
+    async with lanes_of(embedder, small_texts=3, registry=registry) as lanes:
         async with asyncio.TaskGroup() as group:
             for n in range(3):
                 group.create_task(lanes.embed([f"question {n}"]))
@@ -186,26 +198,33 @@ async def test_a_full_queue_refuses_and_serves_again_when_it_has_room() -> None:
 
     assert refused.value.code is ErrorCode.OVERLOADED
     assert refused.value.retryable
-    assert len(large.result()) == len(LARGE)
+    assert len(large.result().vectors) == len(LARGE)
     assert registry.get_sample_value("parley_npu_refused_requests_total", {"size": "small"}) == 1
     assert registry.get_sample_value("parley_npu_queue_texts", {"size": "small"}) == 0
 
 
 async def test_a_failed_batch_fails_its_callers_and_the_lane_goes_on() -> None:
-    async with lanes_of(FailingOnce()).running() as lanes:
+    async with lanes_of(FailingOnce()) as lanes:
         with pytest.raises(ParleyError) as failed:
             await lanes.embed(["unlucky"])
-        assert failed.value.code is ErrorCode.INTERNAL
+        assert failed.value.code is ErrorCode.UNAVAILABLE
         assert "no room" not in failed.value.message
+
+        async def is_proven_again() -> bool:
+            try:
+                await lanes.check()
+            except RuntimeError:
+                return False
+            return True
+
+        await eventually(is_proven_again, within_s=10)
         for _ in range(4):
-            assert len(await lanes.embed(["next"])) == 1
-        await lanes.check()
+            assert len((await lanes.embed(["next"])).vectors) == 1
 
 
 async def test_closing_refuses_who_still_waits_and_who_comes_later() -> None:
     embedder = GatedEmbedder()
-    lanes = lanes_of(embedder)
-    async with lanes.running():
+    async with lanes_of(embedder) as lanes:
         waiting = asyncio.gather(lanes.embed(LARGE), return_exceptions=True)
         await embedder.entered()
     embedder.let_all_pass()
@@ -221,7 +240,7 @@ async def test_closing_refuses_who_still_waits_and_who_comes_later() -> None:
 
 async def test_requests_and_batches_are_counted() -> None:
     registry = CollectorRegistry()
-    async with lanes_of(HashEmbedder(), registry=registry).running() as lanes:
+    async with lanes_of(HashEmbedder(), registry=registry) as lanes:
         await lanes.embed(["a question"])
         await lanes.embed(LARGE)
 

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parley_npu.engine import ModelMissingError, open_engine
+from parley_npu.engine import ModelMissingError, cache_url, open_engine
 from parley_npu.model_files import ModelFiles
 from parley_npu.settings import NpuSettings
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 
 async def test_a_missing_model_is_told_with_the_command_that_fetches_it(tmp_path: Path) -> None:
@@ -25,14 +26,32 @@ def test_the_model_folder_is_in_the_data_folder_unless_set(tmp_path: Path) -> No
 
 @pytest.mark.model
 async def test_large_and_small_requests_at_once_equal_each_text_alone(model_files: ModelFiles) -> None:
-    settings = NpuSettings(npu_model_dir=model_files.directory)
+    settings = NpuSettings(npu_model_dir=model_files.directory, npu_cache_days=0)
     large = [f"{'the wing flutters ' * (n % 9)}at mach {n}" for n in range(40)]
     questions = [f"what happens at mach {n}?" for n in range(10)]
     async with open_engine(settings, CollectorRegistry()) as lanes:
         async with asyncio.TaskGroup() as group:
             bulk = group.create_task(lanes.embed(large))
             small = [group.create_task(lanes.embed([question])) for question in questions]
-        together = np.vstack([bulk.result(), *(task.result() for task in small)])
-        alone = np.vstack([await lanes.embed([text]) for text in large + questions])
+        together = np.vstack([bulk.result().vectors, *(task.result().vectors for task in small)])
+        alone = np.vstack([(await lanes.embed([text])).vectors for text in large + questions])
 
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_the_cache_has_a_database_of_its_own_unless_its_place_is_set() -> None:
+    general = NpuSettings(redis_url="redis://:secret@cache.example:6380/0?protocol=3")
+    own = NpuSettings(npu_redis_url="redis://vectors.example/2")
+
+    assert cache_url(general) == "redis://:secret@cache.example:6380/5?protocol=3"
+    assert cache_url(own) == "redis://vectors.example/2"
+
+
+@pytest.mark.parametrize("names", ["", "onnx,", "onnx,onnx", "onnx, cuda"])
+def test_only_backends_that_exist_are_taken_and_each_once(names: str) -> None:
+    with pytest.raises(ValidationError, match="rknn, onnx, ollama"):
+        NpuSettings(npu_backends=names)
+
+
+def test_backends_stand_in_the_order_of_the_setting() -> None:
+    assert NpuSettings(npu_backends="rknn, onnx").backend_names() == ["rknn", "onnx"]

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from parley_npu.backends.onnx_minilm import OnnxMiniLm
 from parley_npu.model_files import ModelFiles
+from parley_npu.tokenizing import WordPieces
 from tokenizers import Tokenizer
 
 pytestmark = pytest.mark.model
@@ -26,7 +27,14 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def minilm(model_files: ModelFiles) -> OnnxMiniLm:
-    return OnnxMiniLm(model_files)
+    backend = OnnxMiniLm(model_files)
+    backend.open()
+    return backend
+
+
+@pytest.fixture(scope="module")
+def pieces(model_files: ModelFiles) -> WordPieces:
+    return WordPieces(model_files)
 
 
 def read_tensors(path: Path) -> dict[str, Array]:
@@ -85,32 +93,43 @@ class Reference:
         return x * self._tensors[f"{name}.weight"] + self._tensors[f"{name}.bias"]
 
 
-def test_vectors_agree_with_the_reference_in_numpy(minilm: OnnxMiniLm, model_files: ModelFiles) -> None:
+def test_vectors_agree_with_the_reference_in_numpy(
+    minilm: OnnxMiniLm, pieces: WordPieces, model_files: ModelFiles
+) -> None:
     reference = Reference(model_files)
 
-    vectors = minilm.infer(minilm.tokenize(TEXTS))
+    vectors = minilm.infer(pieces.cut(TEXTS))
 
     for text, vector in zip(TEXTS, vectors, strict=True):
         assert vector @ reference.embed(text) > 0.99999
 
 
-def test_tokens_are_neither_padded_nor_cut_at_the_files_128(minilm: OnnxMiniLm) -> None:
-    short, long = minilm.tokenize(["a short question", "word " * 200])
+def test_tokens_are_neither_padded_nor_cut_at_the_files_128(pieces: WordPieces) -> None:
+    short, long = pieces.cut(["a short question", "word " * 200])
 
-    assert len(short) == 5
-    assert len(long) == 202
-
-
-def test_a_text_is_cut_at_256_tokens_and_keeps_its_end_mark(minilm: OnnxMiniLm) -> None:
-    (tokens,) = minilm.tokenize(["word " * 5000])
-
-    assert len(tokens) == 256
-    assert tokens[-1] == 102
+    assert len(short.tokens) == 5
+    assert len(long.tokens) == 202
 
 
-def test_a_question_is_nearest_to_its_answer(minilm: OnnxMiniLm) -> None:
+def test_a_text_is_cut_at_256_tokens_and_keeps_its_end_mark(pieces: WordPieces) -> None:
+    (text,) = pieces.cut(["word " * 5000])
+
+    assert len(text.tokens) == 256
+    assert text.tokens[-1] == 102
+    assert text.text == ("word " * 254).rstrip()
+
+
+def test_a_text_as_cut_has_the_tokens_of_the_whole(pieces: WordPieces) -> None:
+    (text,) = pieces.cut(["Grüße, 東京 naïve " * 80])
+
+    (again,) = pieces.cut([text.text])
+
+    assert list(again.tokens) == list(text.tokens)
+
+
+def test_a_question_is_nearest_to_its_answer(minilm: OnnxMiniLm, pieces: WordPieces) -> None:
     question, *passages = minilm.infer(
-        minilm.tokenize(
+        pieces.cut(
             [
                 "How do I get my money back?",
                 "Customers may request a refund within thirty days.",

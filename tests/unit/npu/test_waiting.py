@@ -2,6 +2,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from parley_npu.backends.embedder import CutText
 from parley_npu.waiting import Batch, EmbedJob, Size, WaitingTexts
 
 
@@ -14,8 +15,8 @@ def lengths(batch: Batch | None) -> list[int]:
     return [len(text.tokens) for text in batch]
 
 
-def tokens(*counts: int) -> list[list[int]]:
-    return [[7] * count for count in counts]
+def tokens(*counts: int) -> dict[int, CutText]:
+    return {row: CutText("", [7] * count) for row, count in enumerate(counts)}
 
 
 async def test_small_texts_of_like_length_share_a_batch_and_the_oldest_goes_first() -> None:

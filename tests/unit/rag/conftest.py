@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> RagSettings:
 
 @pytest.fixture
 def library(database: Database, settings: RagSettings) -> Library:
-    bus, index, npu = MemoryBus(), MemoryIndex(), FakeNpu()
+    bus, index, npu, registry = MemoryBus(), MemoryIndex(), FakeNpu(), CollectorRegistry()
     bus.answer(subjects.NPU_EMBED, Embed, npu.embed)
-    parts = assemble(database, index, bus, settings, Measures(CollectorRegistry()))
-    return Library(bus=bus, database=database, index=index, npu=npu, parts=parts)
+    parts = assemble(database, index, bus, settings, Measures(registry))
+    return Library(bus=bus, database=database, index=index, npu=npu, parts=parts, registry=registry)

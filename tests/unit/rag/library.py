@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from parley_contracts.citations import Passage
 from parley_contracts.rag import (
@@ -13,11 +14,13 @@ from parley_contracts.rag import (
     ReadDocument,
     Search,
 )
+from parley_messaging import queues
 from parley_messaging.memory_bus import MemoryBus
 from parley_rag.assembly import Parts
 from parley_rag.backends.memory import MemoryIndex
 from parley_rag.database import Database
 from parley_rag.tables import ChunkRow
+from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
 from tests.fakes.embedding import FakeNpu
@@ -35,6 +38,7 @@ class Library:
     index: MemoryIndex
     npu: FakeNpu
     parts: Parts
+    registry: CollectorRegistry
 
     async def create(
         self, content: bytes, name: str = "notes.txt", *, owner: str = OWNER, collection: str = "default"
@@ -61,6 +65,22 @@ class Library:
         created = await self.create(content, name, owner=owner, collection=collection)
         await self.parts.ingestion.run(await self.put(content, created.document, owner))
         return await self.read(created.document.id, owner)
+
+    async def work(self) -> list[str]:
+        """Run the jobs in the queue until it is empty, each once; return the documents they were for."""
+        source = await self.bus.open_jobs(queues.INGEST)
+        worked: list[str] = []
+        while (delivered := await source.fetch(0.01)) is not None:
+            job = IngestDocument.model_validate_json(delivered.data)
+            worked.append(job.document_id)
+            await self.parts.ingestion.run(job)
+            await delivered.ack()
+        return worked
+
+    async def listed(self, **wanted: Any) -> dict[str, Document]:
+        """Return the owner's documents by name."""
+        page = await self.parts.handlers.list_documents(ListDocuments(owner_id=OWNER, **wanted))
+        return {document.name: document for document in page.documents}
 
     async def read(self, document_id: str, owner: str = OWNER) -> Document:
         return await self.parts.handlers.read_document(ReadDocument(owner_id=owner, document_id=document_id))

@@ -38,3 +38,18 @@ def scanned_pdf() -> bytes:
     canvas.showPage()
     canvas.save()
     return file.getvalue()
+
+
+def partly_scanned_pdf() -> bytes:
+    """Return a PDF of a page with words, one with a picture only, a blank one and one with words."""
+    file = BytesIO()
+    canvas = Canvas(file)
+    canvas.drawString(72, _TOP, "Oil the pump.")
+    canvas.showPage()
+    canvas.rect(100, 100, 200, 200, fill=1)
+    canvas.showPage()
+    canvas.showPage()
+    canvas.drawString(72, _TOP, "Dry the pump.")
+    canvas.showPage()
+    canvas.save()
+    return file.getvalue()

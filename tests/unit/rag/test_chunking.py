@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from parley_rag.chunking import Chunk, ChunkSize, cut, estimate_tokens
 from parley_rag.load.extraction import Block, BlockKind, Extraction, TextBuilder
 from parley_rag.load.plain import load_plain
+from parley_rag.load.source_code import load_source_code
 
 SIZE = ChunkSize(target_chars=200, max_tokens=60, merge_below_chars=50, overlap_chars=60)
 WORDS = st.text(alphabet="abcdeé日😀 .\n!?'\"A", min_size=1, max_size=400)
-KINDS = st.sampled_from([BlockKind.PARAGRAPH, BlockKind.LINES, BlockKind.HEADING])
+KINDS = st.sampled_from([kind for kind in BlockKind if kind is not BlockKind.LISTING])
 
 
 @st.composite
@@ -18,7 +19,8 @@ def extractions(draw: st.DrawFn) -> Extraction:
     for number, (kind, words) in enumerate(draw(st.lists(st.tuples(KINDS, WORDS), max_size=12))):
         if draw(st.booleans()):
             builder.start_page()
-        builder.add(kind, words, ("Part", f"Section {number // 3}"))
+        header = words.strip().split("\n")[0]
+        builder.add(kind, words, ("Part", f"Section {number // 3}"), header=header)
     built = builder.build("A title")
     return (
         built
@@ -176,3 +178,62 @@ def test_a_document_of_headings_only_can_still_be_found() -> None:
     builder = TextBuilder()
     builder.add(BlockKind.HEADING, "Opening hours: nine to five", ("Opening hours: nine to five",))
     assert len(cut(builder.build(None), ChunkSize())) == 1
+
+
+def table_of(rows: int, header: str = "Part | Price") -> Extraction:
+    builder = TextBuilder()
+    cells = ([f"Seal {number} of the pump", str(number)] for number in range(rows))
+    builder.add_table([header.split(" | "), *cells], ("Parts",))
+    return builder.build(None)
+
+
+def test_rows_stay_whole_and_parts_of_a_table_come_with_its_header() -> None:
+    extraction = table_of(40)
+    chunks = cut(extraction, SIZE)
+    rows = [line for chunk in chunks for line in extraction.text[chunk.start : chunk.end].split("\n")]
+    assert rows == extraction.text.strip().split("\n")
+    assert [chunk.context for chunk in chunks] == [None] + ["Part | Price"] * (len(chunks) - 1)
+    assert len(chunks) > 3
+    for chunk in chunks:
+        whole = f"{chunk.context or ''} {extraction.text[chunk.start : chunk.end]}"
+        assert estimate_tokens(whole) <= SIZE.max_tokens
+
+
+def test_a_table_that_fits_needs_no_header_again() -> None:
+    assert [chunk.context for chunk in cut(table_of(3), SIZE)] == [None]
+
+
+def test_a_row_that_does_not_fit_is_cut_between_its_cells() -> None:
+    builder = TextBuilder()
+    builder.add_table([["A", "B"], [f"cell {number} has words" for number in range(30)]])
+    extraction = builder.build(None)
+    for chunk in cut(extraction, SIZE):
+        assert extraction.text[chunk.start :].startswith(("A | B", "cell"))
+
+
+def test_a_header_as_long_as_the_window_is_shortened() -> None:
+    extraction = table_of(20, " | ".join(f"column {number}" for number in range(200)))
+    for chunk in cut(extraction, SIZE):
+        assert estimate_tokens(chunk.context or "") <= SIZE.max_tokens - 40
+
+
+CLASS = "class Pump:\n" + "\n".join(
+    f"    def step_{number}(self):\n        oil()\n\n        dry({number})\n" for number in range(9)
+)
+
+
+def test_functions_stay_whole_and_parts_of_a_class_come_with_its_name() -> None:
+    extraction = load_source_code(f"import os\n\n\n{CLASS}\n\ndef last():\n    pass\n".encode(), "a.py")
+    chunks = cut(extraction, SIZE)
+    texts = [extraction.text[chunk.start : chunk.end] for chunk in chunks]
+    for number in range(9):
+        assert any(f"step_{number}" in text and f"dry({number})" in text for text in texts)
+    assert texts[0].startswith("import os")
+    inside = [chunk.context for chunk, text in zip(chunks, texts, strict=True) if text.startswith("    def")]
+    assert inside == ["class Pump:"] * len(inside) != []
+
+
+def test_code_indented_deeper_and_deeper_is_cut_all_the_same() -> None:
+    stairs = "".join(f"{' ' * depth}step {depth}\n\n" for depth in range(1500))
+    extraction = load_source_code(stairs.encode(), "a.py")
+    assert len(cut(extraction, SIZE)) > 10

@@ -2,8 +2,8 @@
 
 import pytest
 from parley_rag.chunking import ChunkSize, cut
-from parley_rag.load.__main__ import load
 from parley_rag.load.extraction import BlockKind, Extraction
+from parley_rag.load.loaders import load
 
 from tests.unit.rag.papers import pdf
 

@@ -1,8 +1,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parley_rag.load.__main__ import load
 from parley_rag.load.extraction import BlockKind, Extraction, UnreadableDocument
+from parley_rag.load.loaders import load
 from parley_rag.load.sniff import DocumentKind, sniff
 
 from tests.unit.rag.papers import pdf, scanned_pdf
@@ -56,7 +56,7 @@ def test_markdown_reads_as_words_under_headings_with_code_and_tables_kept() -> N
         ("paragraph", "1. lid"),
         ("paragraph", "2. body"),
         ("paragraph", "  - handle"),
-        ("lines", "part | cost\nlid | 3"),
+        ("table", "part | cost\nlid | 3"),
         ("lines", "def boil():\n    return 100"),
     ]
     assert headings_of(read, "handle") == ("The kettle", "Parts")
@@ -73,7 +73,7 @@ def test_html_reads_as_its_main_text_without_navigation_and_scripts() -> None:
         ("paragraph", "- Oil it."),
         ("paragraph", "- Dry it."),
         ("lines", "pump --start\n  --slow"),
-        ("lines", "Part | Price\nSeal | 4"),
+        ("table", "Part | Price\nSeal | 4"),
     ]
     assert headings_of(read, "Oil") == ("Pumps", "Care")
 
@@ -138,7 +138,7 @@ def test_a_table_of_contents_is_kept_but_not_searched() -> None:
         (b" \n\t ", "a.txt", "blank"),
         (b"MZ\x90\x00" + bytes(100), "tool.pdf", "The name says PDF, but the file is a Windows program"),
         (b"plain words", "fake.pdf", "no PDF header"),
-        (b"PK\x03\x04rest", "letter.docx", "office document"),
+        (b"PK\x03\x04rest", "letter.docx", "damaged"),
         (b"\x00\x01\x02\x03" * 50, "a.bin", "not text"),
         (bytes(range(1, 32)) * 20, "a.txt", "not text"),
         (b"%PDF-1.7\nbroken", "a.pdf", "damaged"),

@@ -1,6 +1,6 @@
 from parley_rag.chunking import ChunkSize, cut
-from parley_rag.load.__main__ import load
 from parley_rag.load.extraction import Extraction
+from parley_rag.load.loaders import load
 from parley_rag.load.pdf_layout import PageText, without_running_lines
 
 from tests.unit.rag.papers import pdf

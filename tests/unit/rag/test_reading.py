@@ -1,9 +1,17 @@
+import asyncio
 import sys
+from contextlib import aclosing
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from parley_rag.load.extraction import UnreadableDocument
-from parley_rag.reading import ReadLimits, read_document
+from parley_rag.load.extraction import Metadata, ScannedDocument, UnreadableDocument
+from parley_rag.load.limits import ReadLimits
+from parley_rag.reading import read_archive, read_document, render_pages
+from PIL import Image
+
+from tests.unit.rag.office_files import docx_file, mail_file, zipped
+from tests.unit.rag.papers import partly_scanned_pdf, scanned_pdf
 
 
 async def test_a_document_is_read_and_cut_in_a_process_of_its_own() -> None:
@@ -69,7 +77,8 @@ def as_reader(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str, *, be
 
 async def test_the_reading_process_is_given_no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PARLEY_LLM_API_KEY", "secret")
-    reply = "dict(content_type='', title=None, text=repr(os.environ), page_starts=[], chunks=[])"
+    reply = "dict(content_type='', title=None, text=repr(os.environ), page_starts=[], chunks=[], "
+    reply += "metadata=[None] * 4, scanned_pages=[], has_members=False)"
     as_reader(monkeypatch, tmp_path, f"print(json.dumps({reply}))")
     read = await read_document(b"words", "a.txt", ReadLimits())
     assert "PATH" in read.text
@@ -91,3 +100,109 @@ async def test_a_reader_that_ends_before_it_has_read_has_failed(
     as_reader(monkeypatch, tmp_path, "", before="os._exit(3)")
     with pytest.raises(UnreadableDocument, match="reader failed"):
         await read_document(b"words " * 100_000, "a.txt", ReadLimits())
+
+
+async def test_metadata_and_the_context_of_cut_tables_come_across_the_process_border() -> None:
+    table = [["Part", "Price"], *([f"Seal number {n} of the large pump", f"{n}"] for n in range(60))]
+    read = await read_document(docx_file({}, table=table), "a.docx", ReadLimits())
+    assert read.metadata == Metadata("Ada", "en-GB", 1714557600000, 1717236000000)
+    assert [chunk.context for chunk in read.chunks][:3] == [None, "Part | Price", "Part | Price"]
+
+
+async def test_an_archive_has_members_and_no_text(tmp_path: Path) -> None:
+    data = zipped({"a.txt": "Oil it.", "mail/b.eml": mail_file("Dry it.", {"c.txt": b"Lift it."})})
+    read = await read_document(data, "all.zip", ReadLimits())
+    assert (read.content_type, read.text, read.chunks, read.has_members) == ("application/zip", "", (), True)
+    listing = await read_archive(data, "all.zip", ReadLimits(), tmp_path)
+    assert [(member.name, member.error) for member in listing.members] == [
+        ("a.txt", None),
+        ("mail/b.eml", None),
+        ("mail/b.eml/c.txt", None),
+    ]
+    paths = [member.path for member in listing.members if member.path]
+    assert paths[0].read_bytes() == b"Oil it."
+    assert paths[2].read_bytes() == b"Lift it."
+    assert [member.size_bytes for member in listing.members] == [path.stat().st_size for path in paths]
+
+
+async def test_the_reading_process_is_not_believed_where_a_member_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    (into / "000001").symlink_to("/etc/passwd")
+    members = "[['a', '../reader', 1, None], ['b', '000001', 1, None], ['c', '000002', 1, None]]"
+    as_reader(monkeypatch, tmp_path, f"print(json.dumps(dict(members={members})))")
+    listing = await read_archive(b"PK", "a.zip", ReadLimits(), into)
+    assert [member.path for member in listing.members] == [None, None, None]
+    assert all("reader failed" in str(member.error) for member in listing.members)
+
+
+async def test_a_pdf_with_some_scanned_pages_is_read_and_names_them() -> None:
+    read = await read_document(partly_scanned_pdf(), "a.pdf", ReadLimits())
+    assert read.scanned_pages == (2,)
+    assert "Oil the pump." in read.text
+    read = await read_document(partly_scanned_pdf(), "a.pdf", ReadLimits(), {2: "Words of a picture."})
+    assert read.scanned_pages == ()
+    assert [read.text[chunk.start : chunk.end] for chunk in read.chunks if chunk.page == 2] == [
+        "Words of a picture."
+    ]
+
+
+async def test_a_scan_names_its_pages_and_is_read_once_they_are_recognised() -> None:
+    with pytest.raises(ScannedDocument, match="a scan") as error:
+        await read_document(scanned_pdf(), "a.pdf", ReadLimits())
+    assert error.value.pages == (1,)
+    read = await read_document(scanned_pdf(), "a.pdf", ReadLimits(), {1: "Words of a picture."})
+    assert read.text.strip() == "Words of a picture."
+    with pytest.raises(UnreadableDocument, match="No text was recognised"):
+        await read_document(scanned_pdf(), "a.pdf", ReadLimits(), {1: ""})
+
+
+async def test_pages_are_drawn_in_grey_at_200_dots_an_inch() -> None:
+    drawn = [item async for item in render_pages(scanned_pdf(), [1, 7], ReadLimits())]
+    ((page, picture),) = drawn
+    image = Image.open(BytesIO(picture))
+    assert (page, image.mode) == (1, "L")
+    assert image.size == (1654, 2339)
+    assert image.getpixel((500, 2339 - 500)) == 0
+    assert image.getpixel((10, 10)) == 255
+
+
+async def test_drawing_ends_with_whoever_asks_and_says_why_it_fails() -> None:
+    async with aclosing(render_pages(scanned_pdf(), [1] * 1000, ReadLimits())) as pictures:
+        async for page, _ in pictures:
+            assert page == 1
+            break
+    with pytest.raises(UnreadableDocument, match="damaged"):
+        async for _ in render_pages(b"%PDF-1.7 broken", [1], ReadLimits()):
+            pass
+
+
+async def test_the_reading_process_writes_no_files_and_has_no_way_out(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        program = f"""
+import os, socket
+from parley_rag.load.confinement import confine
+network = os.readlink("/proc/self/ns/net")
+confine(memory_bytes=1 << 30, cpu_s=5, file_bytes=0)
+try:
+    with open({str(tmp_path / "written")!r}, "w") as file:
+        file.write("words")
+    print("written")
+except OSError:
+    print("refused")
+print("NoNewPrivs:\t1" in open("/proc/self/status").read())
+try:
+    socket.create_connection(("127.0.0.1", {port}), 2)
+    print(network == os.readlink("/proc/self/ns/net"))  # where the system does not allow a network of its own
+except OSError:
+    print(True)
+"""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await asyncio.wait_for(child.communicate(), 60)
+    assert output.split() == [b"refused", b"True", b"True"]

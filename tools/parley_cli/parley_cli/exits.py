@@ -54,6 +54,11 @@ def path_refused(error: OSError) -> CliError:
     return CliError(f"{error.filename} cannot be {verb} ({reason}).", code="path_refused")
 
 
-def not_running(message: str = "Parley is not running here: start it with `parley up`.") -> CliError:
+def not_running(message: str = "Parley is not running here: start it with `make up`.") -> CliError:
     """Return the error of a command that needs a running stack."""
     return CliError(message, ExitCode.NOT_RUNNING, code="not_running")
+
+
+def nobody_answers(url: str) -> CliError:
+    """Return the error of a stack that cannot be reached."""
+    return not_running(f"Nothing answers at {url}: is Parley running there?")

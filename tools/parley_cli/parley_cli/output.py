@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, cast
 
@@ -12,6 +13,8 @@ from rich.text import Text
 from parley_cli.exits import CliError, ExitCode, refusals_as_errors
 
 P = ParamSpec("P")
+PIPE_COLUMNS = 1000
+"""Who reads a pipe wants each row of a table on one line; COLUMNS in the environment wins."""
 
 
 class Output:
@@ -20,6 +23,8 @@ class Output:
     def __init__(self, *, is_json: bool = False) -> None:
         self.is_json = is_json
         self.console = Console(highlight=False)
+        if not self.console.is_terminal and not os.environ.get("COLUMNS"):
+            self.console.width = PIPE_COLUMNS
         self.remarks = Console(stderr=True, highlight=False)
 
     def show(self, renderable: RenderableType) -> None:

@@ -3,7 +3,7 @@
 import { citationButtons, sourceList } from "./citations.js";
 import { button, element } from "./dom.js";
 import { StreamedMarkdown } from "./streamed_markdown.js";
-import { degradedWords, durationWords, modelWords, stageWords } from "./words.js";
+import { degradedWords, durationWords, modelWords, stageWords, supportWords } from "./words.js";
 
 /** Returns the node of a question. */
 export function questionNode(text) {
@@ -86,7 +86,7 @@ export class AnswerView {
   #end() {
     const { turn } = this;
     this.#ending = turn.outcome;
-    const notes = [this.#outcomeNote(), degradedNote(turn), sourceList(turn.cited), timeNote(turn)];
+    const notes = [this.#outcomeNote(), supportNote(turn), degradedNote(turn), sourceList(turn), timeNote(turn)];
     this.footer.replaceChildren(...notes.filter(Boolean));
   }
 
@@ -110,6 +110,11 @@ export class AnswerView {
     for (const text of settled) this.announce(text);
     if (!this.turn.isRunning) this.wasRunning = false;
   }
+}
+
+function supportNote(turn) {
+  const words = supportWords(turn.support);
+  return words && element("p", { class: "note", "data-testid": "support" }, words);
 }
 
 function degradedNote(turn) {

@@ -77,6 +77,9 @@ export const listCollections = () => call("GET", "/api/collections");
 export const readDocument = (id) => call("GET", `/api/documents/${at(id)}`);
 export const readPassage = (id, start, end) =>
   call("GET", `/api/documents/${at(id)}/passage?start=${at(start)}&end=${at(end)}`);
+export const listVerdicts = () => call("GET", "/api/feedback?limit=1000");
+export const sendVerdict = (turnId, n, verdict) => call("POST", "/api/feedback", { turn_id: turnId, n, verdict });
+export const deleteVerdict = (turnId, n) => call("DELETE", `/api/feedback/${at(turnId)}/${at(n)}`);
 
 /** Uploads a file; `onProgress` gets the share sent, 0 to 1. XMLHttpRequest, because fetch does not report it. */
 export function uploadDocument(file, collection, onProgress) {

@@ -2,11 +2,13 @@
 
 import { safeAddress } from "./inline_markdown.js";
 import { button, element } from "./dom.js";
+import { verdictButtons } from "./verdicts.js";
 
-/** Returns where a citation stands inside its document: its page, or its heading, or nothing. */
+/** Returns where a citation stands inside its document: its page or pages, or its heading, or nothing. */
 export function placeWords(citation, page = citation.page) {
-  if (page !== null && page !== undefined) return `page ${page}`;
-  return citation.heading ?? "";
+  if (page === null || page === undefined) return citation.heading ?? "";
+  const isOne = citation.end_page === null || citation.end_page === undefined;
+  return isOne ? `page ${page}` : `pages ${page}–${citation.end_page}`;
 }
 
 /** Returns the name a source goes by: the file, or the web page's host. */
@@ -37,10 +39,12 @@ function citationButton(cited) {
   });
 }
 
-/** Returns the list of cited sources, or null when nothing is cited. */
-export function sourceList(citations) {
+/** Returns the list of the sources that a turn cites, or null when it cites none. */
+export function sourceList({ turnId, cited: citations }) {
   if (citations.length === 0) return null;
-  const items = [...citations].sort((a, b) => a.n - b.n).map((cited) => element("li", {}, sourceButton(cited)));
+  const items = [...citations]
+    .sort((a, b) => a.n - b.n)
+    .map((cited) => element("li", {}, sourceButton(cited), verdictButtons(turnId, cited.n)));
   return element(
     "section",
     { class: "sources", "data-testid": "sources", "aria-label": "Sources" },

@@ -6,7 +6,8 @@ const MAX_DEPTH = 6;
 const CODE = /(`+)([^`]|[^`][^]*?[^`])\1(?!`)/y;
 const OPEN_CODE = /`+([^`]+)$/y;
 const LINK = /!?\[([^[\]\n]{0,300})\]\(\s*<?([^()\s<>]{1,2000}(?:\([^()\s<>]{0,200}\)[^()\s<>]{0,200})?)>?(?:\s+["'][^"'\n]{0,300}["'])?\s*\)/y;
-const CITATION = /\[(\d{1,3}(?:\s*,\s*\d{1,3}){0,9})\]([.,;:!?]*)/y;
+const CITATION = /\[(\d{1,3}(?:\s*[-,\u2013]\s*\d{1,3}){0,9})\]([.,;:!?]*)/y;
+const RANGE_LIMIT = 50;
 const ADDRESS = /<?(https?:\/\/[^\s<>"'`]{1,2000})>?/y;
 const ESCAPE = /\\([!-/:-@[-`{-~])/y;
 const BREAK = /(?: {2,}|\\)?\n/y;
@@ -27,6 +28,13 @@ export function safeAddress(text) {
 /** Returns a link that tells the other side nothing about this page. */
 export function outsideLink(address, ...children) {
   return element("a", { href: address, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children);
+}
+
+/** Returns the numbers of `1, 3-5`; none when a range is no range. */
+function citedNumbers(mark) {
+  const parts = mark.split(",").map((part) => part.split(/[-\u2013]/).map(Number));
+  if (parts.some((ends) => ends.length > 2 || ends.at(-1) < ends[0] || ends.at(-1) - ends[0] > RANGE_LIMIT)) return [];
+  return parts.flatMap(([first, last = first]) => Array.from({ length: last - first + 1 }, (_, more) => first + more));
 }
 
 /** Returns the nodes of `source`.
@@ -114,8 +122,8 @@ class InlineParser {
   #cite() {
     const found = this.#match(CITATION);
     if (!found) return false;
-    const nodes = found[1].split(",").map((number) => this.citation(Number(number)));
-    if (!nodes.every(Boolean)) return false;
+    const nodes = citedNumbers(found[1]).map((number) => this.citation(number));
+    if (nodes.length === 0 || !nodes.every(Boolean)) return false;
     return this.#take(found[0].length, element("span", { class: "cites" }, ...nodes, found[2]));
   }
 

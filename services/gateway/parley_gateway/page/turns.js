@@ -24,6 +24,7 @@ export class Turn extends EventTarget {
   place = null;
   citations = [];
   cited = [];
+  support = null;
   degraded = [];
   outcome = null;
   error = null;
@@ -116,6 +117,7 @@ const HANDLERS = {
   turn_completed(turn, frame) {
     end(turn, "completed", frame);
     turn.cited = frame.citations ?? [];
+    turn.support = frame.support ?? null;
     turn.degraded = frame.degraded ?? turn.degraded;
     turn.model = frame.model;
     turn.totalMs = frame.timings?.total_ms ?? null;
@@ -134,6 +136,7 @@ const HANDLERS = {
     turn.text = frame.text;
     turn.citations = frame.citations ?? [];
     turn.cited = turn.citations;
+    turn.support = frame.support ?? null;
     if (frame.outcome === "failed") turn.error = { code: "internal", message: "This answer failed.", isRetryable: true };
   },
 };

@@ -9,10 +9,16 @@ const PARTS = {
   retrieval: "your documents could not be searched",
   npu: "documents were searched by words only, not by meaning",
   embedding: "documents were searched by words only, not by meaning",
+  reranker: "passages were not put into their best order",
   browser: "the web page could not be read",
   web: "the web page could not be read",
   llm: "no language model was in reach, so this quotes the passages directly",
   model: "no language model was in reach, so this quotes the passages directly",
+};
+
+const SUPPORT = {
+  uncited: "This answer cites none of the passages that were found for it.",
+  nothing_found: "Nothing was found in your documents to rest this answer on.",
 };
 
 /** Returns what people call a model: the one that only quotes says so. */
@@ -33,6 +39,11 @@ export function stageWords(turn, isConnected) {
 export function degradedWords(parts) {
   const known = new Set(parts.map((part) => PARTS[part.split(/[.:]/)[0]] ?? `${part} was not available`));
   return known.size ? `For this answer, ${[...known].join("; ")}.` : null;
+}
+
+/** Returns a sentence when an answer does not rest on what was searched for it, or null. */
+export function supportWords(support) {
+  return SUPPORT[support] ?? null;
 }
 
 /** Returns a duration as people say it. */

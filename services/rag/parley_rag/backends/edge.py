@@ -12,13 +12,16 @@ from typing import Any
 
 from parley_contracts.errors import ErrorCode, ParleyError
 
-from parley_rag.backends.edge_shard_protocol import LENGTH, RESTING
+from parley_rag.backends.edge_pipe import LENGTH, framed
+from parley_rag.backends.edge_shard import StoredPassage
+from parley_rag.backends.edge_store import Growth, State
 from parley_rag.vectors import Candidate, IndexedPassage, Scope
 from parley_rag.words import Terms
 
 _log = logging.getLogger("parley.rag")
 _CLOSE_S = 10.0
-_IDLE_S = 20.0  # after which the child rests
+_PUT = 1_000  # passages written at a time: 50 ms in which no search is answered
+_IDLE_S = 20.0  # after which the child indexes what is left
 _CHECK_S = 1.5
 _READ_S = 1.0  # in which an answer is read that has been waiting in the pipe
 
@@ -27,10 +30,9 @@ _READ_S = 1.0  # in which an answer is read that has been waiting in the pipe
 class Patience:
     """How long the child may be silent while it is asked, before it counts as hung."""
 
-    start_s: float = 90.0  # it may have to wait for another run to let go of the shard
+    start_s: float = 90.0  # it may have to wait for another run to let go of the index
     read_s: float = 20.0
     write_s: float = 120.0
-    rest_s: float = 900.0  # optimising everything that was ever added
 
 
 class _ChildDied(Exception):
@@ -44,17 +46,15 @@ class _ChildHung(Exception):
 class _Child:
     """One run of the child: numbered requests out, replies in the same order back."""
 
-    def __init__(self, process: asyncio.subprocess.Process, patience: Patience) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, start_s: float) -> None:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the child was started without pipes")
         self.process = process
         self._out, self._in = process.stdin, process.stdout
         self._number = 0
         self._length: int | None = None  # of the frame that is being read
-        self._patience = patience
-        self.is_resting = False
         # When it has to be heard of again. It outlives askers: their deadlines are shorter than its patience.
-        self._due_s: float | None = _now_s() + patience.start_s
+        self._due_s: float | None = _now_s() + start_s
 
     @property
     def is_alive(self) -> bool:
@@ -63,12 +63,11 @@ class _Child:
     async def ask(self, patience_s: float, operation: str, *arguments: Any) -> Any:
         """Return the child's answer, skipping answers whose askers have gone."""
         self._number += 1
-        body = marshal.dumps((self._number, operation, *arguments))
         if self._due_s is None:
             self._due_s = _now_s() + patience_s
         try:
             async with asyncio.timeout_at(max(self._due_s, _now_s() + min(_READ_S, patience_s))) as limit:
-                self._out.write(LENGTH.pack(len(body)) + body)
+                self._out.write(framed((self._number, operation, *arguments)))
                 await self._out.drain()
                 succeeded, result = await self._answer(patience_s, limit)
         except TimeoutError as error:
@@ -84,13 +83,10 @@ class _Child:
         """Return the answer to the last request; every sign of life moves the limit."""
         while True:
             number, succeeded, result = marshal.loads(await self._frame())
-            self.is_resting = number == RESTING and result
             if number == self._number:
                 self._due_s = None
                 return succeeded, result
-            if self.is_resting:
-                _log.debug("vector index process rests")
-            self._due_s = _now_s() + (self._patience.rest_s if self.is_resting else patience_s)
+            self._due_s = _now_s() + patience_s
             limit.reschedule(self._due_s)
 
     async def _frame(self) -> bytes:
@@ -127,10 +123,14 @@ def _now_s() -> float:
 class EdgeIndex:
     """Speaks to the child, one question at a time, and starts it anew when it died or hung."""
 
-    def __init__(self, path: Path, dimensions: int, patience: Patience, idle_s: float) -> None:
+    def __init__(
+        self, path: Path, dimensions: int, patience: Patience, idle_s: float, growth: Growth
+    ) -> None:
+        self.made_anew = False
         self._command = (
-            *(sys.executable, "-m", "parley_rag.backends.edge_shard"),
+            *(sys.executable, "-m", "parley_rag.backends.edge_process"),
             *(str(path), str(dimensions), str(idle_s)),
+            *map(str, (growth.written, growth.idle, growth.largest)),
         )
         self._patience = patience
         self._turn = asyncio.Lock()
@@ -173,21 +173,13 @@ class EdgeIndex:
                 await asyncio.create_subprocess_exec(
                     *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
                 ),
-                self._patience,
+                self._patience.start_s,
             )
         return self._child
 
     async def put(self, passages: Sequence[IndexedPassage]) -> None:
-        await self._write(
-            "put",
-            [
-                (
-                    *(item.id, item.owner_id, item.collection, item.document_id),
-                    *(item.content_type, item.dated_ms, item.vector, item.terms),
-                )
-                for item in passages
-            ],
-        )
+        for at in range(0, len(passages), _PUT):
+            await self._write("put", [_stored(passage) for passage in passages[at : at + _PUT]])
 
     async def search(
         self, terms: Terms, vector: bytes | None, scope: Scope, limit: int
@@ -198,6 +190,9 @@ class EdgeIndex:
         )
         return tuple(Candidate(*found) for found in await self._read("search", terms, vector, inside, limit))
 
+    async def vectors(self, ids: Sequence[str]) -> dict[str, bytes]:
+        return await self._read("vectors", list(ids))
+
     async def remove_document(self, owner_id: str, document_id: str) -> None:
         await self._write("remove", owner_id, document_id)
 
@@ -207,20 +202,34 @@ class EdgeIndex:
     async def flush(self) -> None:
         await self._write("flush")
 
+    async def total(self) -> int:
+        return (await self.state())["passages"]
+
+    async def page(self, cursor: str | None, limit: int) -> tuple[tuple[IndexedPassage, ...], str | None]:
+        passages, following = await self._read("page", cursor, limit)
+        return tuple(IndexedPassage(*passage) for passage in passages), following
+
+    async def settle(self) -> None:
+        await self._write("settle")
+        self.made_anew = False
+
+    async def state(self) -> State:
+        """Return how many passages and shards there are, and how many of them are not indexed yet."""
+        return await self._read("state")
+
     async def start(self) -> None:
         """Start the child and wait for its first answer."""
-        await self._read("check")
+        self.made_anew = await self._read("is_new")
 
     async def check(self) -> None:
-        """Raise when the child cannot be started or does not answer; one that is asked or rests is let be."""
+        """Raise when the child cannot be started or does not answer; one that is asked is let be."""
         if self._turn.locked():
             return
         try:
             async with asyncio.timeout(_CHECK_S):
                 await self._read("check")
         except TimeoutError as error:
-            if self._child is None or not self._child.is_resting:
-                raise ParleyError(ErrorCode.UNAVAILABLE, "The search index does not answer.") from error
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The search index does not answer.") from error
 
     async def close(self) -> None:
         """Let the child write everything and end."""
@@ -230,6 +239,13 @@ class EdgeIndex:
                 self._child = None
 
 
+def _stored(passage: IndexedPassage) -> StoredPassage:
+    return (
+        *(passage.id, passage.owner_id, passage.collection, passage.document_id),
+        *(passage.content_type, passage.dated_ms, passage.vector, passage.terms),
+    )
+
+
 @asynccontextmanager
 async def open_edge(
     path: Path,
@@ -237,9 +253,10 @@ async def open_edge(
     patience: Patience | None = None,
     *,
     idle_s: float = _IDLE_S,
+    growth: Growth | None = None,
 ) -> AsyncGenerator[EdgeIndex, None]:
-    """Yield the index whose shard is at `path`."""
-    index = EdgeIndex(path, dimensions, patience or Patience(), idle_s)
+    """Yield the index at `path`; `made_anew` says that it was made empty, until `settle` is called."""
+    index = EdgeIndex(path, dimensions, patience or Patience(), idle_s, growth or Growth())
     try:
         await index.start()
         yield index

@@ -22,6 +22,10 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self._stored: dict[str, _Stored] = {}
+        self.made_anew = False
+
+    async def settle(self) -> None:
+        pass
 
     async def put(self, passages: Sequence[IndexedPassage]) -> None:
         for passage in passages:
@@ -41,6 +45,9 @@ class MemoryIndex:
         ids = dict.fromkeys([*top_near, *top_worded])
         return tuple(Candidate(id_, near.get(id_), worded.get(id_, 0.0)) for id_ in ids)
 
+    async def vectors(self, ids: Sequence[str]) -> dict[str, bytes]:
+        return {id_: self._stored[id_].passage.vector for id_ in ids if id_ in self._stored}
+
     async def remove_document(self, owner_id: str, document_id: str) -> None:
         self._stored = {
             id_: item
@@ -53,6 +60,14 @@ class MemoryIndex:
             (item.passage.owner_id, item.passage.document_id) == (owner_id, document_id)
             for item in self._stored.values()
         )
+
+    async def total(self) -> int:
+        return len(self._stored)
+
+    async def page(self, cursor: str | None, limit: int) -> tuple[tuple[IndexedPassage, ...], str | None]:
+        ids = sorted(id_ for id_ in self._stored if cursor is None or id_ >= cursor)
+        following = ids[limit] if len(ids) > limit else None
+        return tuple(self._stored[id_].passage for id_ in ids[:limit]), following
 
     async def flush(self) -> None:
         pass

@@ -1,59 +1,85 @@
-"""The reading process: a document on stdin, its text and passages as one JSON object on stdout.
+"""The reading process: an order on the first line of stdin, then the document; the result on stdout.
 
 It is its own process because parsers of untrusted files crash, loop and eat memory; limits are set before
-reading.
+reading. The order's `task` is `read` or `unpack` (the result is one JSON object) or `draw` (one picture after
+the other, each behind its page and its length).
 """
 
 import json
-import resource
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from parley_rag.chunking import ChunkSize, cut
-from parley_rag.load.extraction import Extraction, UnreadableDocument, too_much_text
-from parley_rag.load.sniff import DocumentKind, sniff
+from parley_rag.load.confinement import confine
+from parley_rag.load.extraction import ScannedDocument, UnreadableDocument, too_much_text
+from parley_rag.load.frames import frame
+from parley_rag.load.limits import ReadLimits
+from parley_rag.load.loaders import load
 
 
-def load(data: bytes, name: str) -> tuple[DocumentKind, Extraction]:
-    """Return the kind and the text of a document; loaders are imported when their kind turns up."""
-    kind = sniff(data, name)
-    match kind:
-        case DocumentKind.PDF:
-            from parley_rag.load.pdf import load_pdf as loader  # noqa: PLC0415  only what is read is loaded
-        case DocumentKind.HTML:
-            from parley_rag.load.html import load_html as loader  # noqa: PLC0415  only what is read is loaded
-        case DocumentKind.MARKDOWN:
-            from parley_rag.load.markdown import load_markdown as loader  # noqa: PLC0415  only what is read is loaded
-        case DocumentKind.PLAIN:
-            from parley_rag.load.plain import load_plain as loader  # noqa: PLC0415  only what is read is loaded
-    extraction = loader(data)
-    if not extraction.text.strip():
-        raise UnreadableDocument("The file holds no text.")
-    return kind, extraction
-
-
-def _read(data: bytes, name: str, target_chars: int, text_chars: int) -> dict[str, object]:
-    try:
-        kind, extraction = load(data, name)
-    except UnreadableDocument as error:
-        return {"unreadable": str(error)}
-    if len(extraction.text) > text_chars:
-        return {"unreadable": too_much_text(text_chars)}
-    chunks = cut(extraction, ChunkSize(target_chars=target_chars))
+def _read(data: bytes, name: str, limits: ReadLimits, recognised: dict[str, str]) -> dict[str, object]:
+    kind, extraction = load(data, name, limits, {int(page): text for page, text in recognised.items()})
+    if len(extraction.text) > limits.text_chars:
+        raise UnreadableDocument(too_much_text(limits.text_chars))
+    chunks = cut(extraction, ChunkSize(target_chars=limits.passage_chars))
+    metadata = extraction.metadata
     return {
         "content_type": kind.value,
         "title": extraction.title,
         "text": extraction.text,
         "page_starts": extraction.page_starts,
-        "chunks": [[chunk.start, chunk.end, chunk.page, chunk.heading] for chunk in chunks],
+        "chunks": [[chunk.start, chunk.end, chunk.page, chunk.heading, chunk.context] for chunk in chunks],
+        "metadata": [metadata.author, metadata.language, metadata.written_at_ms, metadata.modified_at_ms],
+        "scanned_pages": extraction.scanned_pages,
+        "has_members": extraction.has_members,
     }
 
 
+def _unpack(data: bytes, name: str, limits: ReadLimits, into: str) -> dict[str, object]:
+    from parley_rag.load.members import unpack  # noqa: PLC0415  only what is needed is loaded
+
+    members = unpack(data, name, limits, Path(into))
+    return {"members": [[member.name, member.file, member.size_bytes, member.error] for member in members]}
+
+
+def _draw(data: bytes, pages: list[int], limits: ReadLimits) -> Iterator[bytes]:
+    from parley_rag.load.pdf_file import pictures  # noqa: PLC0415  only what is needed is loaded
+
+    try:
+        for page, picture in pictures(data, pages, limits.pages):
+            yield frame(page, picture)
+    except UnreadableDocument as error:
+        yield frame(0, str(error).encode())
+
+
+def _result(task: str, order: dict[str, Any], data: bytes, limits: ReadLimits) -> dict[str, object]:
+    try:
+        if task == "unpack":
+            return _unpack(data, order["name"], limits, order["into"])
+        return _read(data, order["name"], limits, order["recognised"])
+    except ScannedDocument as error:
+        return {"unreadable": str(error), "scanned_pages": error.pages}
+    except UnreadableDocument as error:
+        return {"unreadable": str(error)}
+
+
 def main() -> None:
-    name, memory_bytes, cpu_s, target_chars, text_chars = sys.argv[1], *map(int, sys.argv[2:6])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    result = _read(sys.stdin.buffer.read(), name, target_chars, text_chars)
+    order: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    task, limits = str(order["task"]), ReadLimits(**order["limits"])
+    confine(
+        memory_bytes=limits.memory_bytes,
+        cpu_s=order["cpu_s"],
+        file_bytes=limits.inflated_bytes if task == "unpack" else 0,
+    )
+    data = sys.stdin.buffer.read()
+    if task == "draw":
+        for picture in _draw(data, order["pages"], limits):
+            sys.stdout.buffer.write(picture)
+            sys.stdout.buffer.flush()
+        return
+    result = _result(task, order, data, limits)
     # A lone surrogate becomes its JSON escape.
     sys.stdout.buffer.write(json.dumps(result, ensure_ascii=False).encode(errors="backslashreplace"))
 

@@ -1,11 +1,18 @@
 """What a loader makes of a document: its text, and where its blocks and pages stand in that text."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
+
+from parley_rag.load.dates import as_ms
 
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufeff]")
 _LINE_ENDS = re.compile(r"\r\n?|\x0c|\u2028|\u2029|\x85")
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,2}")
+_MAX_LINE_CHARS = 300
 
 
 class UnreadableDocument(Exception):
@@ -17,33 +24,88 @@ def too_much_text(limit_chars: int) -> str:
     return f"The file holds more than {limit_chars:,} characters of text."
 
 
+class ScannedDocument(UnreadableDocument):
+    """All that the document shows are pictures of `pages` (from 1): their text has to be recognised."""
+
+    def __init__(self, message: str, pages: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.pages = pages
+
+
 class BlockKind(StrEnum):
     """What a block is, as far as cutting it matters."""
 
     HEADING = "heading"
     PARAGRAPH = "paragraph"
-    LINES = "lines"  # code and tables: cut between lines only
+    LINES = "lines"  # what is set in lines: cut between them only
+    TABLE = "table"  # a row a line: cut between rows, then between cells
+    CODE = "code"  # source code: cut between definitions, then at blank lines
     LISTING = "listing"  # a table of contents or an index: kept in the text, never searched
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A span of the text, in code points, and the headings above it."""
+    """A span of the text, in code points, and the headings above it.
+
+    `header` is its first line where later parts say little without it: a table's names of columns, the
+    signature of a function.
+    """
 
     start: int
     end: int
     kind: BlockKind
     headings: tuple[str, ...] = ()
+    header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a document says about itself; `language` is a BCP 47 tag."""
+
+    author: str | None = None
+    language: str | None = None
+    written_at_ms: int | None = None
+    modified_at_ms: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        author: str | None = None,
+        language: str | None = None,
+        written: datetime | date | str | None = None,
+        modified: datetime | date | str | None = None,
+    ) -> "Metadata":
+        """Return what can be made of values as a document has them."""
+        tag = (language or "").strip().replace("_", "-")
+        return cls(
+            author=_one_line(author),
+            language=tag if _LANGUAGE.fullmatch(tag) else None,
+            written_at_ms=as_ms(written),
+            modified_at_ms=as_ms(modified),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The text of a document, its blocks in order, and where its pages start (none for unpaged ones)."""
+    """The text of a document, its blocks in order, and where its pages start (none for unpaged ones).
+
+    `scanned_pages` (from 1) are pictures whose text is not there; `has_members` says that it holds files to
+    be read as documents of their own.
+    """
 
     text: str
     blocks: tuple[Block, ...]
     title: str | None = None
     page_starts: tuple[int, ...] = ()
+    metadata: Metadata = field(default_factory=Metadata)
+    scanned_pages: tuple[int, ...] = ()
+    has_members: bool = False
+
+
+def _one_line(text: str | None) -> str | None:
+    """Return a title or a name as one line that can be stored; None for nothing."""
+    return " ".join(storable(text).split())[:_MAX_LINE_CHARS] or None if text else None
 
 
 def storable(text: str) -> str:
@@ -81,18 +143,48 @@ class TextBuilder:
         """Let the next page start where the text ends now."""
         self._page_starts.append(self._length)
 
-    def add(self, kind: BlockKind, text: str, headings: tuple[str, ...] = (), *, gap: str = "\n\n") -> None:
+    def add(
+        self,
+        kind: BlockKind,
+        text: str,
+        headings: tuple[str, ...] = (),
+        *,
+        gap: str = "\n\n",
+        header: str = "",
+    ) -> None:
         """Append a block, `gap` before the next one; blank ones are left out."""
         clean = storable(text).strip("\n").rstrip()
         if not clean.strip():
             return
-        self._blocks.append(Block(self._length, self._length + len(clean), kind, headings))
+        self._blocks.append(Block(self._length, self._length + len(clean), kind, headings, header))
         self._parts.append(clean + gap)
         self._length += len(clean) + len(gap)
 
-    def build(self, title: str | None) -> Extraction:
+    def add_table(
+        self, rows: Iterable[Iterable[str]], headings: tuple[str, ...] = (), *, has_header: bool = True
+    ) -> None:
+        """Append a table, a row a line; its first row names the columns unless it is said to name none."""
+        lines = [line for line in map(_row, rows) if line]
+        header = lines[0] if has_header and len(lines) > 1 else ""
+        self.add(BlockKind.TABLE, "\n".join(lines), headings, header=header)
+
+    def add_all(self, extraction: Extraction, headings: tuple[str, ...] = ()) -> None:
+        """Append the blocks of another text, below these headings."""
+        for block in extraction.blocks:
+            text = extraction.text[block.start : block.end]
+            self.add(block.kind, text, (*headings, *block.headings), header=block.header)
+
+    def build(self, title: str | None, metadata: Metadata | None = None) -> Extraction:
         """Return what was added."""
-        clean_title = " ".join(storable(title).split())[:300] if title else None
         return Extraction(
-            "".join(self._parts), tuple(self._blocks), clean_title or None, tuple(self._page_starts)
+            "".join(self._parts),
+            tuple(self._blocks),
+            _one_line(title),
+            tuple(self._page_starts),
+            metadata or Metadata(),
         )
+
+
+def _row(cells: Iterable[str]) -> str:
+    """Return a table's row as a line; empty cells at its end are left out."""
+    return " | ".join(" ".join(cell.split()) for cell in cells).rstrip(" |")

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Sequence
 from bs4 import BeautifulSoup
 from bs4.element import Comment, NavigableString, PageElement, PreformattedString, Tag
 
-from parley_rag.load.extraction import BlockKind, Extraction, HeadingPath, TextBuilder, UnreadableDocument
+from parley_rag.load.extraction import (
+    BlockKind,
+    Extraction,
+    HeadingPath,
+    Metadata,
+    TextBuilder,
+    UnreadableDocument,
+)
 from parley_rag.load.sniff import decode
 
 _LEFT_OUT = (
@@ -32,6 +39,20 @@ _MIN_CONTENTS_LINKS = 4
 _CONTENTS_LINK_SHARE = 0.3
 _LINKS_ONLY_SHARE = 0.9
 _PERMALINKS = "¶§#\u200b "
+_AUTHOR_NAMES = ("author", "article:author", "dc.creator", "dcterms.creator")
+_LANGUAGE_NAMES = ("content-language", "language", "dc.language", "dcterms.language")
+_WRITTEN_NAMES = (
+    *("article:published_time", "datepublished", "date", "dcterms.created", "dcterms.date", "dc.date"),
+    *("pubdate", "publish_date"),
+)
+_MODIFIED_NAMES = (
+    "article:modified_time",
+    "og:updated_time",
+    "datemodified",
+    "dcterms.modified",
+    "last-modified",
+)
+_XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*>")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _MAIN_MIN_SHARE = 0.3
 
@@ -40,21 +61,43 @@ def load_html(data: bytes) -> Extraction:
     """Read an HTML page or manual."""
     soup = BeautifulSoup(_source(data), "lxml")
     title = soup.title.get_text(" ", strip=True) if soup.title else None
+    metadata = _metadata(soup)
     for tag in soup.find_all(_LEFT_OUT):
         tag.decompose()
     for tag in soup.select(",".join(f"[role={role}]" for role in _LEFT_OUT_ROLES)):
         tag.decompose()
     writer = _Writer()
     writer.write(_main(soup))
-    extraction = writer.builder.build(title or writer.first_heading)
+    extraction = writer.builder.build(title or writer.first_heading, metadata)
     if not extraction.text:
         raise UnreadableDocument("The page holds no text.")
     return extraction
 
 
+def _metadata(soup: BeautifulSoup) -> Metadata:
+    """Return what a page's head says; the first of the names that mean the same counts."""
+    said: dict[str, str] = {}
+    for tag in soup.find_all("meta"):
+        key = tag.get("name") or tag.get("property") or tag.get("itemprop") or tag.get("http-equiv")
+        said.setdefault(str(key).lower(), str(tag.get("content") or ""))
+
+    def value(names: Sequence[str]) -> str | None:
+        return next((said[name] for name in names if said.get(name)), None)
+
+    language = soup.html.get("lang") or soup.html.get("xml:lang") if soup.html else None
+    return Metadata.of(
+        author=value(_AUTHOR_NAMES),
+        language=str(language or value(_LANGUAGE_NAMES) or ""),
+        written=value(_WRITTEN_NAMES),
+        modified=value(_MODIFIED_NAMES),
+    )
+
+
 def _source(data: bytes) -> bytes | str:
     """Return bytes whose encoding the page declares itself, else the text."""
-    return data if b"charset" in data[:2048].lower() and b"\x00" not in data[:64] else decode(data)
+    if b"charset" in data[:2048].lower() and b"\x00" not in data[:64]:
+        return data
+    return _XML_DECLARATION.sub("", decode(data))
 
 
 def _main(soup: BeautifulSoup) -> Tag:
@@ -112,7 +155,8 @@ class _Writer:
             self.builder.add(BlockKind.LISTING, _lines(tag), self._path.titles())
         elif tag.name == "table" and _is_data(tag):
             self._end_block()
-            self.builder.add(BlockKind.LINES, _rows(tag), self._path.titles())
+            has_header = tag.find("th") is not None
+            self.builder.add_table(_rows(tag), self._path.titles(), has_header=has_header)
         else:
             return False
         return True
@@ -178,9 +222,6 @@ def _is_data(table: Tag) -> bool:
     return table.find(["table", "h1", "h2", "h3", "h4", "ul", "ol", "pre", "div"]) is None
 
 
-def _rows(table: Tag) -> str:
-    rows: list[str] = []
+def _rows(table: Tag) -> Iterator[list[str]]:
     for row in table.find_all("tr"):
-        cells = [_squeeze(cell.get_text()) for cell in row.find_all(["td", "th"])]
-        rows.append(" | ".join(cells))
-    return "\n".join(row for row in rows if row.strip(" |"))
+        yield [cell.get_text() for cell in row.find_all(["td", "th"])]

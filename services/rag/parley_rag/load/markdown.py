@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from parley_rag.load.extraction import BlockKind, Extraction, HeadingPath, TextBuilder
+from parley_rag.load.extraction import BlockKind, Extraction, HeadingPath, Metadata, TextBuilder
 from parley_rag.load.sniff import decode
 
 # No character is looked at from many starts: what is not closed ends at the text's end or at the next `<`.
 _FRONT_MATTER = re.compile(r"\A---[^\S\n]*\n(.*?\n)(?:---|\.\.\.)[^\S\n]*\n", re.S)
-_FRONT_TITLE = re.compile(r"^title:(.*)$", re.M)
+_FRONT_LINE = re.compile(r"^(title|author|date|updated|lastmod|modified|lang|language):(.*)$", re.M | re.I)
 _TAG = re.compile(r"<!--.*?(?:-->|\Z)|<[^<>]+>", re.S)
 
 
@@ -19,12 +19,19 @@ def load_markdown(data: bytes) -> Extraction:
     """Read Markdown (CommonMark with tables)."""
     source = decode(data).lstrip("\ufeff").replace("\r\n", "\n")
     front = _FRONT_MATTER.match(source)
-    line = _FRONT_TITLE.search(front.group(1)) if front else None
-    front_title = line.group(1).strip().strip("\"'") if line else None
+    said: dict[str, str] = {}
+    for key, value in _FRONT_LINE.findall(front.group(1)) if front else ():
+        said.setdefault(key.lower(), value.strip().strip("\"'"))
     body = source[front.end() :] if front else source
     writer = _Writer()
     writer.write(MarkdownIt("commonmark").enable("table").parse(body))
-    return writer.builder.build(front_title or writer.title)
+    metadata = Metadata.of(
+        author=said.get("author"),
+        language=said.get("lang") or said.get("language"),
+        written=said.get("date"),
+        modified=said.get("lastmod") or said.get("updated") or said.get("modified"),
+    )
+    return writer.builder.build(said.get("title") or writer.title, metadata)
 
 
 class _Writer:
@@ -37,7 +44,7 @@ class _Writer:
         self._items: list[int | None] = []  # the next number of each open list; None for bullets
         self._marker = ""
         self._row: list[str] = []
-        self._table: list[str] = []
+        self._table: list[list[str]] = []
 
     def write(self, tokens: Sequence[Token]) -> None:
         for index, token in enumerate(tokens):
@@ -66,10 +73,10 @@ class _Writer:
             case "list_item_open":
                 self._open_item()
             case "tr_close":
-                self._table.append(" | ".join(self._row))
+                self._table.append(self._row)
                 self._row = []
             case "table_close":
-                self._add(BlockKind.LINES, "\n".join(self._table))
+                self.builder.add_table(self._table, self._path.titles())
                 self._table = []
             case _:
                 pass

@@ -2,13 +2,24 @@
 # pypdfium2 ships no types; this module is the only one that touches it.
 """PDF: the text of every page, with its number and the headings of the document's outline."""
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 
-import pypdfium2
 from pypdfium2 import PdfDocument, PdfiumError
 
-from parley_rag.load.extraction import BlockKind, Extraction, HeadingPath, TextBuilder, UnreadableDocument
+from parley_rag.load.extraction import (
+    BlockKind,
+    Extraction,
+    HeadingPath,
+    Metadata,
+    ScannedDocument,
+    TextBuilder,
+    UnreadableDocument,
+    too_much_text,
+)
+from parley_rag.load.limits import ReadLimits
+from parley_rag.load.pdf_file import language, object_count, open_pdf, picture_share
 from parley_rag.load.pdf_headings import (
     MAX_HEADING_CHARS,
     OutlineEntry,
@@ -26,56 +37,84 @@ from parley_rag.load.pdf_layout import (
     without_running_lines,
 )
 
-_PASSWORD_ERRORS = ("password", "security")
 _MIN_CHARS_A_PAGE = 3
+_MAX_STAMP_CHARS = 80  # what scanners write on a page beside its picture
+_FULL_PICTURE_SHARE = 0.6
+_MAX_OUTLINE_ENTRIES = 50_000
 
 
-def load_pdf(data: bytes) -> Extraction:
-    """Read a PDF that has a text layer."""
-    document = _open(data)
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The text layer of a page, and whether the page is a picture."""
+
+    text: str
+    scanned: bool = False
+
+
+def load_pdf(data: bytes, limits: ReadLimits, recognised: Mapping[int, str]) -> Extraction:
+    """Read a PDF; `recognised` is the text of scanned pages, by page from 1, as far as it is there."""
+    document = open_pdf(data, limits.pages)
     try:
-        pages = [PageText.of(text) for text in without_line_hyphens(list(_page_texts(document)))]
-        if sum(page.chars for page in pages) < _MIN_CHARS_A_PAGE * len(pages):
-            raise UnreadableDocument(
-                "The PDF holds no text, only pictures of pages (a scan). Run text recognition on it first."
-            )
-        title = str(document.get_metadata_value("Title") or "")
-        return _assemble(without_running_lines(pages), list(_outline(document)), title)
+        layers = list(_pages(document, limits))
+        scanned = tuple(number for number, page in enumerate(layers, start=1) if page.scanned)
+        texts = [
+            (recognised.get(number) if page.scanned else None) or page.text
+            for number, page in enumerate(layers, start=1)
+        ]
+        pages = [PageText.of(text) for text in without_line_hyphens(texts)]
+        still_scanned = tuple(number for number in scanned if number not in recognised)
+        _refuse_scan(pages, scanned, still_scanned)
+        built = _assemble(without_running_lines(pages), list(_outline(document)), document)
+        return replace(built, scanned_pages=still_scanned)
     finally:
         document.close()
 
 
-def _open(data: bytes) -> PdfDocument:
-    try:
-        document = pypdfium2.PdfDocument(data)
-        pages = len(document)
-    except PdfiumError as error:
-        if any(word in str(error).lower() for word in _PASSWORD_ERRORS):
-            raise UnreadableDocument(
-                "The PDF is encrypted: remove its password and upload it again."
-            ) from error
-        raise UnreadableDocument("The PDF is damaged and cannot be opened.") from error
-    if not pages:
-        raise UnreadableDocument("The PDF has no pages.")
-    return document
+def _refuse_scan(pages: Sequence[PageText], scanned: Sequence[int], left: tuple[int, ...]) -> None:
+    if any(page.chars for number, page in enumerate(pages, start=1) if number not in left):
+        return
+    if left:
+        raise ScannedDocument(
+            "The PDF holds no text, only pictures of pages (a scan). Run text recognition on it first.", left
+        )
+    raise UnreadableDocument(
+        "No text was recognised in the pictures of pages that the PDF holds."
+        if scanned
+        else "The PDF holds no text: its pages are blank."
+    )
 
 
-def _page_texts(document: PdfDocument) -> Iterator[str]:
+def _pages(document: PdfDocument, limits: ReadLimits) -> Iterator[_Page]:
+    chars_left = limits.text_chars
     for index in range(len(document)):
         try:
             page = document[index]
             text_page = page.get_textpage()
         except PdfiumError:
-            yield ""
+            yield _Page("")
             continue
-        yield str(text_page.get_text_range())
+        chars = int(text_page.count_chars())
+        if chars > limits.page_chars:
+            raise UnreadableDocument(f"Page {index + 1} holds more than {limits.page_chars:,} characters.")
+        chars_left -= chars
+        if chars_left < 0:
+            raise UnreadableDocument(too_much_text(limits.text_chars))
+        text = str(text_page.get_text_range())
+        yield _Page(text, _is_scanned(page, len(text.strip())))
         text_page.close()
         page.close()
 
 
+def _is_scanned(page: object, chars: int) -> bool:
+    """Return whether a page is a picture: it draws but says nothing, or little beside one that fills it."""
+    if chars < _MIN_CHARS_A_PAGE:
+        return object_count(page) > 0
+    return chars < _MAX_STAMP_CHARS and picture_share(page) >= _FULL_PICTURE_SHARE
+
+
 def _outline(document: PdfDocument) -> Iterator[OutlineEntry]:
     try:
-        for bookmark in document.get_toc(max_depth=6):
+        for bookmark in islice(document.get_toc(max_depth=6), _MAX_OUTLINE_ENTRIES):
             destination = bookmark.get_dest()
             page = destination.get_index() if destination is not None else None
             title = " ".join(str(bookmark.get_title()).split())[:MAX_HEADING_CHARS]
@@ -85,7 +124,15 @@ def _outline(document: PdfDocument) -> Iterator[OutlineEntry]:
         return
 
 
-def _assemble(pages: Sequence[PageText], outline: list[OutlineEntry], title: str) -> Extraction:
+def _metadata(document: PdfDocument) -> tuple[str, Metadata]:
+    """Return the title and what else the information dictionary says."""
+    title, author, written, modified = (
+        str(document.get_metadata_value(key) or "") for key in ("Title", "Author", "CreationDate", "ModDate")
+    )
+    return title, Metadata.of(author=author, language=language(document), written=written, modified=modified)
+
+
+def _assemble(pages: Sequence[PageText], outline: list[OutlineEntry], document: PdfDocument) -> Extraction:
     builder, path = TextBuilder(), HeadingPath()
     listings = [is_listing(page.lines) for page in pages]
     body = [PageText(()) if listed else page for page, listed in zip(pages, listings, strict=True)]
@@ -108,7 +155,7 @@ def _assemble(pages: Sequence[PageText], outline: list[OutlineEntry], title: str
         _write_page(builder, path, page, headings, borders)
         located = sum(len(heading.entries) for heading in headings)
         _enter_all(path, here[located:])
-    return builder.build(title)
+    return builder.build(*_metadata(document))
 
 
 def _write_page(

@@ -35,7 +35,7 @@ def find_key(settings: CliSettings) -> str:
         )
     if key is None:
         raise not_running(
-            "There is no API key yet: `parley up` creates the local owner's, or set PARLEY_API_KEY."
+            "There is no API key yet: `make up` creates the local owner's, or set PARLEY_API_KEY."
         )
     return key
 

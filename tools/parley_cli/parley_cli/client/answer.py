@@ -16,7 +16,7 @@ from parley_contracts.turn_events import (
     TurnEvent,
     TurnFailed,
 )
-from parley_contracts.turns import TurnOutcome
+from parley_contracts.turns import Support, TurnOutcome
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
@@ -77,6 +77,11 @@ class Answer:
         return tuple(citation for citation in self.given if f"[{citation.n}]" in self.text)
 
     @property
+    def support(self) -> Support | None:
+        """What the whole answer rests on; None when nothing was searched, or that is not known."""
+        return self.end.support if isinstance(self.end, TurnCompleted | Sync) else None
+
+    @property
     def outcome(self) -> TurnOutcome | None:
         """How the turn ended, None while it has not."""
         match self.end:
@@ -125,7 +130,17 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         """Return the answer for programs."""
         end = self.end.model_dump(mode="json") if self.end else {}
-        shown = ("model", "usage", "finish_reason", "degraded", "timings", "stored", "code", "message")
+        shown = (
+            "model",
+            "usage",
+            "finish_reason",
+            "degraded",
+            "timings",
+            "stored",
+            "support",
+            "code",
+            "message",
+        )
         refused = self.refusal.model_dump(mode="json") if self.refusal else {}
         return {
             "turn_id": self.turn_id,

@@ -14,6 +14,8 @@ from parley_cli.client.plain_text import unescaped, without_open_escape
 
 FENCE = re.compile(r"^(```|~~~)", re.MULTILINE)
 FRAMES_PER_S = 12
+ECHO_COLUMNS = 2
+"""What a terminal writes for Ctrl-C (`^C`) must fit behind the last line: a line more would not be erased."""
 
 
 def settled_length(text: str) -> int:
@@ -40,6 +42,10 @@ class AnswerView(Protocol):
         """Show the answer as it stands now."""
         ...
 
+    def remark(self, text: str) -> None:
+        """Say what is going on, apart from the answer."""
+        ...
+
 
 class Block:
     """A part of an answer as Markdown, set off from the part above it by one blank line."""
@@ -49,8 +55,9 @@ class Block:
         self._is_first = is_first
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        narrower = options.update_width(max(1, options.max_width - ECHO_COLUMNS))
         # Some elements bring blank lines around them, and others do not.
-        lines = console.render_lines(self._markdown, options, pad=False)
+        lines = console.render_lines(self._markdown, narrower, pad=False)
         while lines and _is_blank(lines[0]):
             del lines[0]
         while lines and _is_blank(lines[-1]):
@@ -69,11 +76,13 @@ def _is_blank(line: list[Segment]) -> bool:
 class MarkdownView:
     """Prints settled paragraphs for good and keeps only the one being written live.
 
-    A live area higher than the terminal cannot be redrawn, so that it must stay small.
+    A live area higher than the terminal cannot be redrawn, so that it must stay small. Nothing else may
+    write to the terminal meanwhile: the cursor has to be where the live area left it.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, remarks: Console) -> None:
         self._console = console
+        self._remarks = remarks
         self._live = Live(
             console=console, refresh_per_second=FRAMES_PER_S, transient=True, vertical_overflow="ellipsis"
         )
@@ -105,13 +114,18 @@ class MarkdownView:
             self._printed = self._text[:settled]
         self._live.update(self._block(len(self._printed), len(self._text)))
 
+    def remark(self, text: str) -> None:
+        is_same_screen = self._remarks.is_terminal
+        console = self._console if is_same_screen else self._remarks
+        console.print(text, soft_wrap=True, markup=False, style="dim" if is_same_screen else None)
+
     def _block(self, start: int, end: int) -> Block:
         return Block(self._text[start:end], is_first=not self._printed)
 
 
 class PlainView:
     """Appends text as it comes, without Markdown's escapes; what was written cannot be
-    taken back, so that a rewrite starts on a new line.
+    taken back, so that a rewrite starts on a new line and an end of lines waits for what follows.
     """
 
     def __init__(self, console: Console, remarks: Console) -> None:
@@ -126,21 +140,25 @@ class PlainView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._whole.startswith(self._printed):
-            self._write(self._whole[len(self._printed) :])
-        if self._whole and not self._whole.endswith("\n"):
+        whole = self._whole.rstrip()
+        if whole.startswith(self._printed):
+            self._write(whole[len(self._printed) :])
+        if self._whole:
             self._write("\n")
 
     def show(self, answer: Answer) -> None:
         self._whole = unescaped(answer.text)
-        self._append(unescaped(without_open_escape(answer.text)))
+        self._append(unescaped(without_open_escape(answer.text)).rstrip())
+
+    def remark(self, text: str) -> None:
+        self._remarks.print(text, soft_wrap=True, markup=False)
 
     def _append(self, text: str) -> None:
         if self._printed.startswith(text):
             # Truncated: what follows usually is the same text again, so nothing is said before it differs.
             return
         if not text.startswith(self._printed):
-            self._remarks.print("(the answer is written anew)")
+            self.remark("(the answer is written anew)")
             self._write("\n")
             self._printed = ""
         self._write(text[len(self._printed) :])
@@ -152,7 +170,10 @@ class PlainView:
 
 
 class HiddenView:
-    """Shows nothing: the whole answer is printed as JSON at its end."""
+    """Shows nothing but remarks: the whole answer is printed as JSON at its end."""
+
+    def __init__(self, remarks: Console) -> None:
+        self._remarks = remarks
 
     def __enter__(self) -> Self:
         return self
@@ -163,9 +184,12 @@ class HiddenView:
 
     def show(self, answer: Answer) -> None: ...
 
+    def remark(self, text: str) -> None:
+        self._remarks.print(text, soft_wrap=True, markup=False)
+
 
 def choose_view(console: Console, remarks: Console, *, is_json: bool) -> AnswerView:
     """Return the view that fits what stdout is."""
     if is_json:
-        return HiddenView()
-    return MarkdownView(console) if console.is_terminal else PlainView(console, remarks)
+        return HiddenView(remarks)
+    return MarkdownView(console, remarks) if console.is_terminal else PlainView(console, remarks)

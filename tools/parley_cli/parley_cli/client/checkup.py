@@ -120,7 +120,7 @@ def _port(settings: CliSettings) -> Finding:
         state = read_state(settings.run_dir)
         return Finding("stack", "ok", f"{state.phase} at {state.url}" if state else "starting")
     if is_free(settings.port):
-        return Finding("stack", "absent", f"not running (port {settings.port} is free)", "parley up")
+        return Finding("stack", "absent", f"not running (port {settings.port} is free)", "make up")
     return Finding(
         "stack",
         "missing",
@@ -133,13 +133,13 @@ def _model(settings: CliSettings) -> Finding:
     models = settings.data_dir / "models"
     if models.is_dir() and any(models.iterdir()):
         return Finding("embedding model", "ok", str(models))
-    return Finding("embedding model", "absent", "not fetched yet", "the first `parley up` fetches it")
+    return Finding("embedding model", "absent", "not fetched yet", "the first `make up` fetches it")
 
 
 def _owner_key(settings: CliSettings) -> Finding:
     if settings.api_key or read_owner_key(settings.secrets_dir):
         return Finding("API key", "ok", "PARLEY_API_KEY" if settings.api_key else str(settings.secrets_dir))
-    return Finding("API key", "absent", "none yet", "the first `parley up` creates it")
+    return Finding("API key", "absent", "none yet", "the first `make up` creates it")
 
 
 def _ollama(settings: CliSettings) -> Finding:

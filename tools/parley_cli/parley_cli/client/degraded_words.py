@@ -6,6 +6,7 @@ PARTS = {
     "memory": "earlier messages and memories were out of reach",
     "rag": "your documents could not be searched",
     "npu": "documents were searched by words only, not by meaning",
+    "reranker": "passages were not put into their best order",
     "browser": "the web page could not be read",
     "model": "no language model was in reach, so this quotes the passages directly",
 }

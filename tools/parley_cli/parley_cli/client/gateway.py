@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
+from urllib.parse import quote
 
 import httpx
 from parley_contracts.citations import Passage
-from parley_contracts.rag import Document
+from parley_contracts.rag import Collection, Document
 
 from parley_cli.client.access import Access
-from parley_cli.exits import CliError, ExitCode, not_running
+from parley_cli.exits import CliError, ExitCode, nobody_answers
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 RETRIES = 6
@@ -20,6 +21,7 @@ FIRST_RETRY_S = 0.3
 LONGEST_RETRY_S = 10.0
 REFUSED_FOR_NOW = {429, 503}
 NOT_FOUND_STATUS = 404
+PAGE_SIZE = 1000
 Json = dict[str, Any]
 
 
@@ -79,7 +81,33 @@ class Gateway:
 
     async def document(self, document_id: str) -> Document:
         """Return a document as it stands now."""
-        return _document(await self._answer(lambda: self._http.get(f"/api/documents/{document_id}")))
+        return _document(await self._answer(lambda: self._http.get(f"/api/documents/{_part(document_id)}")))
+
+    async def documents(self, collection: str | None) -> list[Document]:
+        """Return all documents, newest first."""
+        asked: dict[str, str | int] = {"limit": PAGE_SIZE}
+        if collection is not None:
+            asked["collection"] = collection
+        found: list[Document] = []
+        while True:
+            page = await self._answer(lambda: self._http.get("/api/documents", params=asked))
+            found += [Document.model_validate(document) for document in page["documents"]]
+            if page["next_cursor"] is None:
+                return found
+            asked["cursor"] = page["next_cursor"]
+
+    async def delete_document(self, document_id: str) -> None:
+        """Remove a document with everything that was made of it."""
+        await self._answer(lambda: self._http.delete(f"/api/documents/{_part(document_id)}"))
+
+    async def collections(self, *, retries: int = RETRIES) -> list[Collection]:
+        """Return all collections, by name."""
+        body = await self._answer(lambda: self._http.get("/api/collections"), retries)
+        return [Collection.model_validate(collection) for collection in body["collections"]]
+
+    async def delete_collection(self, name: str) -> None:
+        """Remove a collection with all its documents."""
+        await self._answer(lambda: self._http.delete(f"/api/collections/{_part(name)}"))
 
     async def search(self, query: str, collection: str | None, limit: int) -> list[Passage]:
         """Return the best passages, best first."""
@@ -93,14 +121,14 @@ class Gateway:
         """Return each dependency's state."""
         return await self._answer(lambda: self._http.get("/v1/health"))
 
-    async def _answer(self, attempt: Callable[[], Any]) -> Json:
+    async def _answer(self, attempt: Callable[[], Any], retries: int = RETRIES) -> Json:
         """Ask until there is an answer that counts; being refused for now is asked again, a few times."""
         delay_s = FIRST_RETRY_S
-        for left in range(RETRIES, -1, -1):
+        for left in range(retries, -1, -1):
             try:
                 response: httpx.Response = await attempt()
             except httpx.ConnectError:
-                raise not_running(f"Nothing answers at {self._access.url}: is `parley up` running?") from None
+                raise nobody_answers(self._access.url) from None
             except httpx.HTTPError as error:
                 if left == 0:
                     kind = type(error).__name__
@@ -112,6 +140,11 @@ class Gateway:
             await asyncio.sleep(min(delay_s, LONGEST_RETRY_S))
             delay_s *= 2
         raise AssertionError("the last attempt answers or raises")
+
+
+def _part(name: str) -> str:
+    """Return a name as one part of a path."""
+    return quote(name, safe="")
 
 
 def _retry_after_s(response: httpx.Response) -> float:

@@ -14,12 +14,13 @@ from rich.markup import escape
 from parley_cli.client.answer import Answer
 from parley_cli.client.answer_view import AnswerView, choose_view
 from parley_cli.client.degraded_words import degraded_words
+from parley_cli.client.support_words import support_words
 from parley_cli.client.turn_socket import TurnSocket
 from parley_cli.output import Output
 
 
 @contextlib.contextmanager
-def _on_interrupt(turn: TurnSocket, output: Output) -> Generator[None]:
+def _on_interrupt(turn: TurnSocket, view: AnswerView) -> Generator[None]:
     """First Ctrl-C: cancel the turn and hear its end. Second: leave at once."""
     loop = asyncio.get_running_loop()
     own_task = asyncio.current_task()
@@ -30,7 +31,7 @@ def _on_interrupt(turn: TurnSocket, output: Output) -> Generator[None]:
             if own_task is not None:
                 own_task.cancel()
             return
-        output.remark("Stopping; Ctrl-C again leaves at once.")
+        view.remark("Stopping; Ctrl-C again leaves at once.")
         stops.append(loop.create_task(turn.cancel()))
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
@@ -40,11 +41,11 @@ def _on_interrupt(turn: TurnSocket, output: Output) -> Generator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _follow(turn: TurnSocket, view: AnswerView, output: Output) -> None:
+async def _follow(turn: TurnSocket, view: AnswerView) -> None:
     async with aclosing(turn.frames()) as frames:
         async for frame in frames:
             if isinstance(frame, QueuePosition):
-                output.remark(f"Waiting, {frame.position - 1} before you.")
+                view.remark(f"Waiting, {frame.position - 1} before you.")
             else:
                 view.show(turn.answer)
 
@@ -53,15 +54,19 @@ async def run_turn(turn: TurnSocket, output: Output) -> Answer:
     """Show a turn to its end and return its answer. KeyboardInterrupt when the user left."""
     view = choose_view(output.console, output.remarks, is_json=output.is_json)
     try:
-        with _on_interrupt(turn, output), view:
-            await _follow(turn, view, output)
+        with _on_interrupt(turn, view), view:
+            await _follow(turn, view)
     except asyncio.CancelledError:
+        output.remark(f"Left before the end: `parley events {turn.answer.turn_id}` shows what became of it.")
         raise KeyboardInterrupt from None
     return turn.answer
 
 
 def _source_line(citation: Citation) -> str:
-    place = f"page {citation.page}" if citation.page is not None else citation.heading
+    place = citation.heading
+    if citation.page is not None:
+        is_one = citation.end_page is None
+        place = f"page {citation.page}" if is_one else f"pages {citation.page}-{citation.end_page}"
     name = citation.url or citation.document.name
     return f"  [bold]\\[{citation.n}][/] {escape(name)}" + (f" [dim]({escape(place)})[/]" if place else "")
 
@@ -72,6 +77,8 @@ def show_end(answer: Answer, output: Output) -> None:
         output.show("\n[dim]Sources[/]")
     for citation in answer.citations:
         output.show(_source_line(citation))
+    if words := support_words(answer.support):
+        output.remark(words)
     if words := degraded_words(answer.degraded):
         output.remark(words)
     if answer.outcome is TurnOutcome.CANCELLED:

@@ -23,12 +23,13 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 
 from parley_cli.client.access import Access
 from parley_cli.client.answer import Answer, ServerFrame, parse_frame
-from parley_cli.exits import CliError, ExitCode, not_running
+from parley_cli.exits import CliError, ExitCode, nobody_answers
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
 GIVE_UP_S = 30.0
 OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 REFUSED_KEY = {401: "The key was refused: check PARLEY_API_KEY.", 403: "This key may not do that."}
 
@@ -78,6 +79,7 @@ class TurnSocket:
                 additional_headers=self._access.headers,
                 max_size=MAX_FRAME_BYTES,
                 open_timeout=OPEN_TIMEOUT_S,
+                close_timeout=CLOSE_TIMEOUT_S,
                 compression=None,
                 proxy=None,
             ) as connection:
@@ -90,7 +92,7 @@ class TurnSocket:
             self._refused(error)
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException):
             if not self._was_connected:
-                raise not_running(f"Nothing answers at {self._access.url}: is `parley up` running?") from None
+                raise nobody_answers(self._access.url) from None
         finally:
             self._connection = None
 
@@ -110,9 +112,9 @@ class TurnSocket:
     async def _say_where_we_are(self, connection: ClientConnection) -> None:
         if not self._is_accepted and self._start is not None:
             await _send(connection, self._start)
-        else:
-            resume = ResumeTurnFrame(type="resume_turn", turn_id=self.answer.turn_id, after_seq=self._seq)
-            await _send(connection, resume)
+            return  # a stop waits until there is a turn to be stopped
+        resume = ResumeTurnFrame(type="resume_turn", turn_id=self.answer.turn_id, after_seq=self._seq)
+        await _send(connection, resume)
         if self._is_cancelled:
             await self._send_cancel(connection)
 
@@ -126,7 +128,10 @@ class TurnSocket:
             ):
                 continue
             if isinstance(frame, TurnAccepted):
+                is_stop_due = self._is_cancelled and not self._is_accepted
                 self._is_accepted = True
+                if is_stop_due:
+                    await self._send_cancel(connection)
             if isinstance(frame, TurnEvent | Sync):
                 if frame.seq <= self._seq and not isinstance(frame, Sync):
                     continue

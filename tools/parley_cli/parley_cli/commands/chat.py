@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import sys
 from importlib import import_module
 from typing import Annotated
 
 import typer
-from parley_contracts.client_frames import MAX_TEXT_CHARS, StartTurnFrame
+from parley_contracts.client_frames import MAX_TEXT_CHARS, ClientTurnId, StartTurnFrame
 from parley_contracts.errors import ErrorCode
 from parley_contracts.turns import TurnOutcome
+from pydantic import TypeAdapter, ValidationError
 
 from parley_cli.client.access import Access, find_access
 from parley_cli.client.answer import Answer
+from parley_cli.client.collection_names import require_collections
+from parley_cli.client.gateway import Gateway
 from parley_cli.client.turn_run import run_turn, show_end
 from parley_cli.client.turn_socket import TurnSocket, new_turn_id
 from parley_cli.commands.options import AsJson, Collections, Model, Web
@@ -20,8 +24,17 @@ from parley_cli.output import Output, command, tell_error
 from parley_cli.settings import read_settings
 
 HELP = "/new begins another conversation, /model ID changes the model, /quit or Ctrl-D leaves."
+CLIENT_TURN_ID: TypeAdapter[str] = TypeAdapter(ClientTurnId)
 MISSING = (ErrorCode.NOT_FOUND, ErrorCode.MODEL_NOT_FOUND)
 Conversation = Annotated[str | None, typer.Option("--conversation", help="Go on with this conversation.")]
+TurnId = Annotated[
+    str | None,
+    typer.Option(
+        "--turn-id",
+        help="The turn's id, for `parley events`; the same question under it is the same turn."
+        " 1 to 128 letters, digits and _ . : -",
+    ),
+]
 
 
 def _failure(answer: Answer) -> CliError | None:
@@ -44,6 +57,26 @@ def _checked(text: str) -> str:
     return text
 
 
+def _checked_id(turn_id: str) -> str:
+    try:
+        return CLIENT_TURN_ID.validate_python(turn_id)
+    except ValidationError:
+        raise CliError(
+            f"A turn's id is 1 to 128 letters, digits and _ . : -, not {turn_id!r}.",
+            ExitCode.USAGE,
+            code="usage",
+        ) from None
+
+
+def _require_collections(access: Access, names: list[str] | None) -> None:
+    async def look(names: list[str]) -> None:
+        async with Gateway(access) as gateway:
+            await require_collections(gateway, names)
+
+    if names:
+        asyncio.run(look(names))
+
+
 def _ask(access: Access, start: StartTurnFrame, output: Output) -> Answer:
     turn = TurnSocket(access, start.turn_id or new_turn_id(), start)
     answer = asyncio.run(run_turn(turn, output))
@@ -59,6 +92,7 @@ def ask(
     collection: Collections = None,
     conversation: Conversation = None,
     web: Web = False,
+    turn_id: TurnId = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask one question and show the answer while it is written."""
@@ -66,14 +100,16 @@ def ask(
     question = typer.get_text_stream("stdin").read() if text == "-" else text
     start = StartTurnFrame(
         type="start_turn",
-        turn_id=new_turn_id(),
+        turn_id=new_turn_id() if turn_id is None else _checked_id(turn_id),
         text=_checked(question),
         model=model,
         collections=tuple(collection) if collection else None,
         conversation_id=conversation,
         web=web,
     )
-    answer = _ask(find_access(read_settings()), start, output)
+    access = find_access(read_settings())
+    _require_collections(access, collection)
+    answer = _ask(access, start, output)
     output.data(answer.as_json())
     if error := _failure(answer):
         if as_json:  # The document above says what happened.
@@ -93,7 +129,8 @@ class ChatLoop:
 
     def run(self) -> None:
         """Read and answer until the user leaves."""
-        self._output.remark(HELP)
+        if self._output.console.is_terminal and sys.stdin.isatty():
+            self._output.remark(HELP)
         was_interrupted = False
         while True:
             try:
@@ -163,4 +200,6 @@ def chat(
         conversation_id=conversation,
         web=web,
     )
-    ChatLoop(find_access(read_settings()), start, Output(is_json=as_json)).run()
+    access = find_access(read_settings())
+    _require_collections(access, collection)
+    ChatLoop(access, start, Output(is_json=as_json)).run()

@@ -1,8 +1,9 @@
 """Command `events`: everything that is written to one turn, from its first event to its end."""
 
 import asyncio
+import json
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from parley_contracts.errors import ErrorCode
@@ -20,15 +21,30 @@ from parley_cli.settings import read_settings
 HEAD_FIELDS = {"seq", "type", "turn_id"}
 
 
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return one field on part of a line: whole passages and single timings are for --json."""
+    match name:
+        case "citations":
+            return f"citations={len(value)}" + (" (--json shows them)" if value else "")
+        case "timings":
+            return f"total_ms={_as_json(value.get('total_ms'))}"
+        case _:
+            return f"{name}={_as_json(value)}"
+
+
 def _show_frame(output: Output, frame: ServerFrame) -> None:
     body = frame.model_dump(mode="json")
     output.data(body)
     kind = str(body.get("type"))
     seq = f"{frame.seq:>9}" if isinstance(frame, TurnEvent) else " " * 9
     if isinstance(frame, TextDelta):
-        rest = repr(frame.text)
+        rest = _as_json(frame.text)
     else:
-        rest = " ".join(f"{name}={value!r}" for name, value in body.items() if name not in HEAD_FIELDS)
+        rest = " ".join(_shown(name, value) for name, value in body.items() if name not in HEAD_FIELDS)
     output.show(f"[dim]{seq}[/] [bold]{kind:<15}[/] {escape(rest)}")
 
 
@@ -42,7 +58,7 @@ async def _watch(turn: TurnSocket, output: Output) -> None:
 @command
 def events(
     turn_id: Annotated[
-        str, typer.Argument(help="A turn's id: `turn_id` in what `parley ask --json` prints.")
+        str, typer.Argument(help="A turn's id: what `ask --turn-id` gave it, or `ask --json` printed.")
     ],
     after_seq: Annotated[int, typer.Option("--after", min=0, help="Only what comes after this seq.")] = 0,
     as_json: AsJson = False,

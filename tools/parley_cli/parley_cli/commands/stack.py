@@ -172,7 +172,7 @@ def status(as_json: AsJson = False) -> None:
     if leftovers:
         raise not_running(
             f"The supervisor is gone, but {len(leftovers)} of its processes still run:"
-            " `parley up` starts afresh, `parley down` stops them."
+            " `make up` starts afresh, `make down` stops them."
         )
     raise not_running()
 
@@ -187,10 +187,10 @@ def reset(
     settings = read_settings()
     output = Output(is_json=as_json)
     if is_supervised(settings.run_dir) or find_leftovers(settings.data_dir):
-        raise CliError("Parley is running: stop it with `parley down` first.", code="running")
+        raise CliError("Parley is running: stop it with `make down` first.", code="running")
     question = f"Delete all conversations, documents and keys in {settings.data_dir}?"
     if not yes and not typer.confirm(question, err=True):
         raise CliError("Nothing was deleted.", ExitCode.FAILED, code="refused")
     freed: dict[str, Any] = {"freed_bytes": empty_data_folder(settings.data_dir, with_models=models)}
     output.data(freed)
-    output.show(f"Deleted {freed['freed_bytes'] / MIB:.1f} MB. The next `parley up` starts afresh.")
+    output.show(f"Deleted {freed['freed_bytes'] / MIB:.1f} MB. The next `make up` starts afresh.")

@@ -72,6 +72,7 @@ def redis_argv(data_dir: Path, port: int) -> tuple[str, ...]:
     program = require_program("redis-server")
     folder = data_dir / "redis"
     folder.mkdir(parents=True, exist_ok=True)
+    # What is remembered to save work has an expiry and makes room for more; what is kept has none and stays.
     # set-proc-title no: its command line stays ours, by which a leftover process is recognised.
     config = f"""# Written by `parley up`; changes here are lost.
 bind 127.0.0.1
@@ -80,6 +81,8 @@ dir {_quoted(folder)}
 appendonly yes
 appendfsync everysec
 save 3600 1 300 100 60 10000
+maxmemory 256mb
+maxmemory-policy volatile-lru
 daemonize no
 set-proc-title no
 """

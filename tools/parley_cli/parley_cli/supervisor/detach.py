@@ -17,7 +17,7 @@ SUPERVISOR = "supervisor"
 
 
 def start_detached(settings: CliSettings, arguments: Sequence[str], say: Callable[[str], None]) -> None:
-    """Return once the stack is ready. Raises what the supervisor could not start for."""
+    """Return once the stack can be asked. Raises what the supervisor could not start for."""
     prepare_data_folder(settings.data_dir)
     log = log_path(settings.logs_dir, SUPERVISOR)
     reading, writing = os.pipe()
@@ -36,7 +36,7 @@ def start_detached(settings: CliSettings, arguments: Sequence[str], say: Callabl
             for report in read_reports(pipe):
                 if "say" in report:
                     say(report["say"])
-                if "ready" in report:
+                if "settled" in report:
                     return
                 if "error" in report:
                     raise _error(report["error"])
@@ -45,7 +45,7 @@ def start_detached(settings: CliSettings, arguments: Sequence[str], say: Callabl
         process.wait()
         raise
     raise CliError(
-        f"The supervisor ended before anything was ready. The end of {log}:",
+        f"The supervisor ended before everything was ready. The end of {log}:",
         detail="\n".join(last_lines(log, 8)),
         code="start_failed",
     )

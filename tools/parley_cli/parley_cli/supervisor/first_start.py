@@ -63,6 +63,7 @@ async def ingest_sample_docs(data_dir: Path, stack: Stack, say: Callable[[str], 
     root = repository_root()
     if marker.exists() or root is None:
         return
+    say("Reading the project's own docs; they can be asked about in a moment.")
     log = log_path(data_dir / "logs", "sample-docs")
     sources = [name for name in ("README.md", "docs") if (root / name).exists()]
     argv = [

@@ -24,7 +24,11 @@ class Reporter(Protocol):
         ...
 
     def ready(self, state: StackState) -> None:
-        """Tell that everything is ready."""
+        """Tell that every process is ready."""
+        ...
+
+    def settled(self) -> None:
+        """Tell that the start is over, with what is done once after it."""
         ...
 
 
@@ -40,6 +44,9 @@ class TerminalReporter:
 
     def ready(self, state: StackState) -> None:
         self._show_ready(state)
+
+    def settled(self) -> None:
+        """Say nothing: this person has seen everything as it came."""
 
 
 class PipeReporter:
@@ -63,7 +70,10 @@ class PipeReporter:
         self._send({"say": text})
 
     def ready(self, state: StackState) -> None:
-        self._send({"ready": True})
+        """Say nothing: who waits at the other end waits for the whole start."""
+
+    def settled(self) -> None:
+        self._send({"settled": True})
         self.close()
 
     def failed(self, error: CliError) -> None:

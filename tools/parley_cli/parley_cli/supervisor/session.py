@@ -103,10 +103,11 @@ class StackSession:
     async def _beside(self, supervisor: Supervisor, stack: Stack) -> None:
         self._reporter.ready(self._state("ready", stack, [child.state for child in supervisor.children]))
         async with asyncio.TaskGroup() as group:
-            if self._options.has_sample_docs:
-                group.create_task(ingest_sample_docs(self._settings.data_dir, stack, self._reporter.say))
             if self._options.is_reloading:
                 group.create_task(reload_on_change(supervisor))
+            if self._options.has_sample_docs:
+                await ingest_sample_docs(self._settings.data_dir, stack, self._reporter.say)
+            self._reporter.settled()
 
     def _state(self, phase: Phase, stack: Stack | None, processes: Collection[ProcessState]) -> StackState:
         return StackState(

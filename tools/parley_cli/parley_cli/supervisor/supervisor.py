@@ -10,6 +10,7 @@ from pathlib import Path
 from parley_cli.exits import CliError
 from parley_cli.supervisor.back_off import LOOP_AFTER
 from parley_cli.supervisor.child import Child
+from parley_cli.supervisor.ports import is_free
 from parley_cli.supervisor.process_spec import ProcessSpec
 from parley_cli.supervisor.stack_state import Phase
 
@@ -133,6 +134,8 @@ class Supervisor:
     async def _after_crash(self, child: Child, code: int) -> None:
         """Say what happened and wait as long as the back-off wants, or until the stack stops."""
         name, ended = child.spec.name, _ending(code)
+        if code > 0 and not is_free(child.spec.port):
+            ended += f", port {child.spec.port} is taken by another program"
         delay_s = child.back_off.crashed(time.monotonic())
         if child.back_off.is_loop and not child.was_ready.is_set():
             self._fail(

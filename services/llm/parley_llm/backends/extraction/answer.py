@@ -38,7 +38,7 @@ class AnswerWriter:
         self._reader = TermReader()
 
     def write(self, question: str, citations: Sequence[Citation], *, were_searched: bool = True) -> str:
-        """Return the whole answer to a question from its numbered passages, best ranked first.
+        """Return the whole answer to a question from its numbered passages.
 
         `were_searched` is false when the passages are not all there could be, for search was away.
         """

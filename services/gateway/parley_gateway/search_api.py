@@ -1,0 +1,54 @@
+"""Search."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from parley_contracts import subjects
+from parley_contracts.rag import CollectionName, Search, SearchMode, SearchResults
+from pydantic import BaseModel, Field
+
+from parley_gateway.dates import as_ms
+from parley_gateway.edge import CurrentEdge, CurrentPrincipal
+
+router = APIRouter(prefix="/api", tags=["search"])
+
+SEARCH_S = 5.0
+
+
+class SearchQuery(BaseModel):
+    """A search; a filter that is absent admits everything of yours."""
+
+    query: str = Field(min_length=1, max_length=10_000)
+    collection: CollectionName | None = None
+    collections: list[CollectionName] | None = Field(default=None, max_length=100)
+    document_ids: list[str] | None = Field(default=None, max_length=100)
+    types: list[str] | None = Field(default=None, max_length=100, description="Media types.")
+    dated_from: datetime | None = Field(default=None, description="Documents of then or later.")
+    dated_before: datetime | None = Field(default=None, description="Documents of before then.")
+    mode: SearchMode = SearchMode.HYBRID
+    max_per_document: int | None = Field(default=None, ge=1)
+    limit: int = Field(default=8, ge=1, le=100)
+
+
+@router.post("/search")
+async def search(body: SearchQuery, edge: CurrentEdge, principal: CurrentPrincipal) -> dict[str, Any]:
+    """Find the passages that fit a query best."""
+    collections = body.collections
+    if body.collection is not None:
+        collections = [body.collection, *(collections or ())]
+    request = Search(
+        owner_id=principal.owner_id,
+        query=body.query,
+        collections=None if collections is None else tuple(collections),
+        document_ids=None if body.document_ids is None else tuple(body.document_ids),
+        content_types=None if body.types is None else tuple(body.types),
+        dated_from_ms=as_ms(body.dated_from),
+        dated_before_ms=as_ms(body.dated_before),
+        mode=body.mode,
+        max_per_document=body.max_per_document,
+        limit=body.limit,
+    )
+    found = await edge.bus.request(subjects.RAG_SEARCH, request, SearchResults, timeout_s=SEARCH_S)
+    results = [passage.model_dump(mode="json", exclude_none=True) for passage in found.results]
+    return {"results": results, "degraded": found.degraded}

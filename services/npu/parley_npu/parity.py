@@ -1,0 +1,63 @@
+"""The proof that a backend gives the vectors of a space: texts, their vectors, and how near they must be."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from parley_npu.backends.embedder import Backend, BackendError, CutText, Tokenizer, Vectors
+
+MIN_COSINE = 0.999
+"""Half precision stands at 0.99999 in the simulator of the RK3588's toolkit, 8-bit weights at 0.9997."""
+
+REFERENCE = "parity.json"
+MAX_NORM_ERROR = 1e-3
+TEXTS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Texts and what their vectors are in the space."""
+
+    texts: Sequence[CutText]
+    vectors: Vectors
+
+    def cosine(self, backend: Backend) -> float:
+        """Return the least cosine of a backend's vectors to these, over the texts that it takes.
+
+        Raises:
+            BackendError: A cosine below `MIN_COSINE`, or what the backend raises.
+        """
+        rows = [row for row, text in enumerate(self.texts) if backend.takes(text)]
+        least = 1.0 if rows else 0.0
+        for start in range(0, len(rows), TEXTS_AT_ONCE):
+            group = rows[start : start + TEXTS_AT_ONCE]
+            found = checked(backend.infer([self.texts[row] for row in group]), self.vectors[group].shape)
+            least = min(least, float((found * self.vectors[group]).sum(axis=1).min()))
+        if least < MIN_COSINE:
+            raise BackendError(f"its vectors are not those of the space: cosine {least:.4f}")
+        return least
+
+
+def checked(vectors: Vectors, shape: tuple[int, ...]) -> Vectors:
+    """Return the vectors; BackendError unless they have that shape, are finite and of length one."""
+    if vectors.shape != shape:
+        raise BackendError(f"its vectors have the shape {vectors.shape}, not {shape}")
+    error = np.abs(np.linalg.norm(vectors, axis=1) - 1)
+    # Written so that NaN fails too.
+    if not bool((error <= MAX_NORM_ERROR).all()):
+        raise BackendError("its vectors are not of length one")
+    return vectors
+
+
+def read_parity(tokenizer: Tokenizer) -> Parity:
+    """Return the reference that comes with this package, computed in fp32."""
+    content: dict[str, Any] = json.loads(files("parley_npu").joinpath(REFERENCE).read_text(encoding="utf-8"))
+    texts: list[str] = [str(text["text"]) * int(text.get("times", 1)) for text in content["texts"]]
+    rows = np.frombuffer(base64.b64decode(content["vectors"]), "<f2").astype(np.float32)
+    vectors = rows.reshape(len(texts), -1)
+    return Parity(tokenizer.cut(texts), vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

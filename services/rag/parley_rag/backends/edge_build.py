@@ -1,0 +1,127 @@
+"""A run of the builder, seen by the process that searches: passages out when there is time, a shard back."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from parley_rag.backends.edge_builder import DONE, READY
+from parley_rag.backends.edge_pipe import framed
+from parley_rag.backends.edge_shard import Shard, StoredPassage
+
+_PAGE = 128  # passages read at a time: 5 ms in which no search is answered
+_PIPE_BYTES = 1 << 20
+_END_S = 5.0
+
+
+class BuildFailed(Exception):
+    """The builder ended without a shard."""
+
+
+class Build:
+    """Sends the passages of `sources` to a builder, and keeps what was removed from them meanwhile."""
+
+    def __init__(self, sources: Sequence[Shard], folder: Path, dimensions: int, empty: Path | None) -> None:
+        self.sources, self.folder, self.empty = sources, folder, empty
+        self.is_ready = (
+            False  # whether the shard to be written to meanwhile is there, and passages may be sent
+        )
+        self._removed: set[str] = set()
+        self._removed_documents: set[tuple[str, str]] = set()
+        self._pages = _pages(sources)
+        self._unsent = memoryview(b"")
+        self._is_last = False  # whether what is unsent is the end
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "parley_rag.backends.edge_builder"),
+                *(str(folder), str(dimensions), *([str(empty)] if empty else [])),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pipesize=_PIPE_BYTES,
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._in, self._out = self._process.stdin, self._process.stdout
+        os.set_blocking(self._in.fileno(), False)
+
+    @property
+    def readable(self) -> int:
+        """What to wait for before `hear`."""
+        return self._out.fileno()
+
+    @property
+    def writable(self) -> int | None:
+        """What to wait for before `send`; None when there is nothing to be sent."""
+        is_sent = self._is_last and not self._unsent
+        return self._in.fileno() if self.is_ready and not is_sent else None
+
+    def hear(self) -> bool:
+        """Read what the builder says; True when the shard is built. Raises BuildFailed when it has ended."""
+        said = os.read(self.readable, 1)
+        if said == READY:
+            self.is_ready = True
+        elif said != DONE:
+            raise BuildFailed
+        return said == DONE
+
+    def send(self) -> None:
+        """Send as much as the pipe takes."""
+        if not self._unsent:
+            page = next(self._pages, None) or []
+            self._unsent, self._is_last = memoryview(framed(page)), not page
+        try:
+            self._unsent = self._unsent[os.write(self._in.fileno(), self._unsent) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError as error:
+            raise BuildFailed from error
+
+    def note_removed(self, ids: Sequence[str]) -> None:
+        """Note that passages of the sources are gone."""
+        if self.is_ready:  # before, none was sent, and a source may still be given newer ones
+            self._removed.update(ids)
+
+    def note_removed_document(self, owner_id: str, document_id: str) -> None:
+        """Note that a document of the sources is gone."""
+        if self.is_ready:
+            self._removed_documents.add((owner_id, document_id))
+
+    def result(self) -> Shard:
+        """Open the built shard, without what was removed while it was built."""
+        self._end()
+        shard = Shard.load(self.folder)
+        if self._removed:
+            shard.remove(self._removed)
+        for owner_id, document_id in self._removed_documents:
+            shard.remove_document(owner_id, document_id)
+        if self._removed or self._removed_documents:
+            shard.flush()
+        return shard
+
+    def stop(self) -> None:
+        """End the builder at once."""
+        self._process.kill()
+        self._end()
+
+    def _end(self) -> None:
+        self._in.close()
+        self._out.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _pages(sources: Sequence[Shard]) -> Iterator[list[StoredPassage]]:
+    """Yield what the shards hold, read only when it is wanted."""
+    for shard in sources:
+        start: str | None = None
+        while True:
+            passages, start = shard.page(start, _PAGE)
+            if passages:
+                yield passages
+            if start is None:
+                break

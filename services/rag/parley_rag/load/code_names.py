@@ -1,0 +1,55 @@
+"""The names of files that hold source code."""
+
+CODE_SUFFIXES = frozenset(
+    (
+        *(
+            ".py",
+            ".pyi",
+            ".pyx",
+            ".js",
+            ".mjs",
+            ".cjs",
+            ".jsx",
+            ".ts",
+            ".mts",
+            ".cts",
+            ".tsx",
+            ".vue",
+            ".svelte",
+        ),
+        *(".java", ".kt", ".kts", ".scala", ".groovy", ".gradle", ".clj", ".c", ".h", ".cc", ".cpp", ".cxx"),
+        *(".hh", ".hpp", ".hxx", ".m", ".mm", ".cs", ".fs", ".vb", ".go", ".rs", ".zig", ".swift", ".dart"),
+        *(
+            ".rb",
+            ".php",
+            ".pl",
+            ".pm",
+            ".lua",
+            ".r",
+            ".jl",
+            ".hs",
+            ".ml",
+            ".mli",
+            ".ex",
+            ".exs",
+            ".erl",
+            ".elm",
+        ),
+        *(
+            ".sh",
+            ".bash",
+            ".zsh",
+            ".fish",
+            ".ps1",
+            ".bat",
+            ".sql",
+            ".css",
+            ".scss",
+            ".less",
+            ".proto",
+            ".thrift",
+        ),
+        *(".graphql", ".tf", ".cmake", ".mk", ".nix", ".asm", ".s", ".f90", ".pas", ".yaml", ".yml", ".toml"),
+    )
+)
+CODE_NAMES = frozenset(("makefile", "dockerfile", "cmakelists.txt", "gemfile", "rakefile", "jenkinsfile"))

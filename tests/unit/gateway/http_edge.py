@@ -1,0 +1,38 @@
+"""The HTTP edge over a memory bus, for tests that script the services behind it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from parley_gateway.app import create_app
+from parley_gateway.edge import Edge
+from parley_gateway.identity import LOCAL_OWNER, Doorkeeper, Secrets
+from parley_gateway.ids import OwnedIds
+from parley_gateway.settings import GatewaySettings
+from parley_gateway.sockets import Sockets
+from parley_gateway.turn_parts import TurnParts
+from parley_messaging import Service
+from parley_messaging.memory_bus import MemoryBus
+
+KEY = "pk_right"
+OWNER_ID = LOCAL_OWNER
+IDS = OwnedIds(b"secret")
+
+
+@asynccontextmanager
+async def open_edge(bus: MemoryBus, folder: Path) -> AsyncGenerator[httpx.AsyncClient]:
+    """Yield a client of the edge, with the owner's key."""
+    settings = GatewaySettings(data_dir=folder)
+    service = Service("gateway", settings, bus)
+    turns = TurnParts(bus, home="gateway-1", ids=IDS, settings=settings)
+    doorkeeper = Doorkeeper(Secrets(KEY, b"\x01" * 32), session_s=60)
+    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, Sockets())
+    await bus.start()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(edge)),
+        base_url="http://gateway",
+        headers={"Authorization": f"Bearer {KEY}"},
+        trust_env=False,
+    ) as client:
+        yield client
