@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -102,14 +103,16 @@ class Recognition:
         languages = await self._languages(document)
         found: dict[int, str] = {}
         try:
-            async for page, picture in render_pages(original, pages, self._limits, self._processes):
-                if len(picture) > MAX_IMAGE_BYTES:
-                    continue
-                text = await self._text_on(picture, languages)
-                if text is None:
-                    break
-                found[page] = text
-                await self._keep(document, page, text)
+            # Left early, the process that draws is ended at once.
+            async with aclosing(render_pages(original, pages, self._limits, self._processes)) as drawn:
+                async for page, picture in drawn:
+                    if len(picture) > MAX_IMAGE_BYTES:
+                        continue
+                    text = await self._text_on(picture, languages)
+                    if text is None:
+                        break
+                    found[page] = text
+                    await self._keep(document, page, text)
         except UnreadableDocument as error:
             _log.warning("page not drawn", extra={"document_id": document.id, "reason": str(error)})
         return found
