@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from parley_contracts.npu import Embed, Embeddings
-from parley_npu.backends.embedder import CutText, VectorSpace
+from parley_contracts.npu import Embed, Embeddings, VectorSpace
+from parley_npu.backends.embedder import CutText
 from parley_npu.parity import Parity
 
 MODEL = "hashed-words"

@@ -1,5 +1,6 @@
 """Small-model inference: embeddings, text recognition, reranking."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -9,6 +10,15 @@ from parley_contracts.model import WireModel
 MAX_TEXTS = 256
 MAX_RERANKED = 100
 MAX_IMAGE_BYTES = 5 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSpace:
+    """What makes vectors comparable: the model, and the engine and precision that define its vectors."""
+
+    model: str
+    engine: str
+    dimensions: int
 
 
 class Embed(WireModel):
@@ -36,6 +46,11 @@ class Embeddings(WireModel):
     vectors: bytes = Field(
         description="Row after row of little-endian float32, base64: texts x dimensions x 4 bytes."
     )
+
+    @property
+    def space(self) -> VectorSpace:
+        """What the vectors can be compared with."""
+        return VectorSpace(self.model, self.engine, self.dimensions)
 
 
 class Recognise(WireModel):

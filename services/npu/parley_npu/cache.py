@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 from numpy.typing import NDArray
+from parley_contracts.npu import VectorSpace
 
-from parley_npu.backends.embedder import CutText, Vectors, VectorSpace
+from parley_npu.backends.embedder import CutText, Vectors
 from parley_npu.metrics import CacheMetrics
 from parley_npu.redis_values import RedisValues
 

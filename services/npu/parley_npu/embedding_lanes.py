@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.npu import VectorSpace
 
 from parley_npu.backends.chain import BackendChain
-from parley_npu.backends.embedder import CutText, Tokenizer, Vectors, VectorSpace
+from parley_npu.backends.embedder import CutText, Tokenizer, Vectors
 from parley_npu.cache import VectorCache
 from parley_npu.metrics import EmbedMetrics
 from parley_npu.waiting import Batch, EmbedJob, Size, WaitingTexts

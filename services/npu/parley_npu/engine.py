@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
+from parley_contracts.npu import VectorSpace
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from parley_npu.backends.chain import BackendChain
-from parley_npu.backends.embedder import Backend, VectorSpace
+from parley_npu.backends.embedder import Backend
 from parley_npu.backends.ollama import OllamaMiniLm
 from parley_npu.backends.rknn_minilm import RknnMiniLm
 from parley_npu.cache import VectorCache

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
-from parley_contracts.npu import Embed, Embeddings
+from parley_contracts.npu import Embed, Embeddings, VectorSpace
 
 _FLOAT_BYTES = 4
 Reply = TypeVar("Reply", bound=WireModel)
@@ -18,15 +18,6 @@ class Requests(Protocol):
     async def request(
         self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float
     ) -> Reply: ...
-
-
-@dataclass(frozen=True, slots=True)
-class VectorSpace:
-    """What made some vectors; only vectors of one space can be compared."""
-
-    model: str
-    engine: str
-    dimensions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +45,4 @@ class Embedder:
                 ErrorCode.UPSTREAM_FAILED, "The embedding service answered with the wrong size."
             )
         rows = tuple(reply.vectors[at : at + size] for at in range(0, len(reply.vectors), size))
-        return Vectors(VectorSpace(reply.model, reply.engine, reply.dimensions), rows)
+        return Vectors(reply.space, rows)

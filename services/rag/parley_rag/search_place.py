@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from parley_contracts.npu import VectorSpace
 from parley_contracts.rag import DocumentStatus, Search
 from sqlalchemy import exists, literal, select, union_all
 
 from parley_rag.database import Database
-from parley_rag.embedding import VectorSpace
 from parley_rag.tables import CollectionRow, DocumentRow, VectorSpaceRow
 from parley_rag.vector_space import space_of
 from parley_rag.vectors import Scope

@@ -6,10 +6,11 @@ from collections import Counter
 
 from parley_contracts.citations import Passage
 from parley_contracts.errors import ParleyError
+from parley_contracts.npu import VectorSpace
 from parley_contracts.rag import Search, SearchMode, SearchResults
 
 from parley_rag.database import Database
-from parley_rag.embedding import Embedder, VectorSpace
+from parley_rag.embedding import Embedder
 from parley_rag.fusion import Ranked, rank, reordered
 from parley_rag.measures import Measures
 from parley_rag.near_duplicates import ShownTexts

@@ -2,10 +2,10 @@
 
 import logging
 
+from parley_contracts.npu import VectorSpace
 from sqlalchemy import select
 
 from parley_rag.database import Database
-from parley_rag.embedding import VectorSpace
 from parley_rag.tables import DocumentRow, VectorSpaceRow
 
 _log = logging.getLogger("parley.rag")

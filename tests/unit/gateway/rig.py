@@ -234,6 +234,19 @@ class Rig:
         )
         self.worker_loop = WorkLoop(bus, llm_jobs("scripted"), self.worker.work, slots=8, pullers=1)
 
+    async def ended_by_another(self, seen: "Seen") -> TurnEvent:
+        """Let the first gateway's runner die once there are words, and return how the second one's ends."""
+        async with asyncio.TaskGroup() as tasks:
+            dying = tasks.create_task(self.first.loop.run())
+            await seen.until(lambda found: bool(found.text))
+            dying.cancel()
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(self.second.loop.run())
+            self.model.may_go_on.set()
+            ended = await seen.ended()
+            working.cancel()
+        return ended
+
     def _new_generation(self, job: GenerateJob) -> Generation:
         return Generation(self.bus, job, self.catalogue, self.worker_stops, window_ms=0)
 

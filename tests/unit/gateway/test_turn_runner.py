@@ -95,15 +95,7 @@ async def test_that_nothing_was_found_is_still_known_to_a_runner_that_takes_over
         rig.neighbours.passages = ()
         rig.model.may_go_on.clear()
         _, seen = await rig.first.ask()
-        async with asyncio.TaskGroup() as tasks:
-            dying = tasks.create_task(rig.first.loop.run())
-            await seen.until(lambda found: bool(found.text))
-            dying.cancel()
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(rig.second.loop.run())
-            rig.model.may_go_on.set()
-            ended = await seen.ended()
-            working.cancel()
+        ended = await rig.ended_by_another(seen)
         assert isinstance(ended, TurnCompleted)
         assert ended.support is Support.NOTHING_FOUND
 
@@ -260,15 +252,7 @@ async def test_a_generation_begun_under_a_dead_runner_is_followed_and_not_repeat
     async with running(bus, runs_turns=False) as rig:
         rig.model.may_go_on.clear()
         _, seen = await rig.first.ask()
-        async with asyncio.TaskGroup() as tasks:
-            dying = tasks.create_task(rig.first.loop.run())
-            await seen.until(lambda found: bool(found.text))
-            dying.cancel()
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(rig.second.loop.run())
-            rig.model.may_go_on.set()
-            ended = await seen.ended()
-            working.cancel()
+        ended = await rig.ended_by_another(seen)
         assert isinstance(ended, TurnCompleted)
         assert [citation.n for citation in ended.citations] == [1]
         assert seen.text == ANSWER

@@ -40,15 +40,7 @@ async def test_such_a_turn_whose_runner_died_is_followed_by_another(bus: Bus) ->
     async with running(bus, runs_turns=False) as rig:
         rig.model.may_go_on.clear()
         _, seen = await rig.first.ask(collections=[])
-        async with asyncio.TaskGroup() as tasks:
-            dying = tasks.create_task(rig.first.loop.run())
-            await seen.until(lambda found: bool(found.text))
-            dying.cancel()
-        async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(rig.second.loop.run())
-            rig.model.may_go_on.set()
-            ended = await seen.ended()
-            working.cancel()
+        ended = await rig.ended_by_another(seen)
         assert isinstance(ended, TurnCompleted)
         assert seen.text == ANSWER
         assert len(rig.model.calls) == 1

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+from parley_contracts.npu import VectorSpace
 from parley_npu import redis_values
-from parley_npu.backends.embedder import VectorSpace
 from parley_npu.cache import REMEMBERED_HERE, VectorCache
 from parley_npu.metrics import CacheMetrics
 from parley_npu.redis_values import RedisValues

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.npu import VectorSpace
 from parley_messaging.circuit import COOL_DOWN_S, Circuit
 
-from parley_npu.backends.embedder import Backend, BackendError, CutText, Vectors, VectorSpace
+from parley_npu.backends.embedder import Backend, BackendError, CutText, Vectors
 from parley_npu.metrics import BackendMetrics
 from parley_npu.parity import Parity, checked
 

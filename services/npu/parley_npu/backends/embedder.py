@@ -13,15 +13,6 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class VectorSpace:
-    """What makes vectors comparable: the model, and the engine and precision that define its vectors."""
-
-    model: str
-    engine: str
-    dimensions: int
-
-
-@dataclass(frozen=True, slots=True)
 class CutText:
     """A text cut at the model's window, and its tokens; never none, even of an empty text."""
 

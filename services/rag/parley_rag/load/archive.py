@@ -26,16 +26,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 _DRIVE = re.compile(r"[A-Za-z]:")
 MAX_NAME_CHARS = 300
 NAME_TOO_LONG = f"Its name is longer than {MAX_NAME_CHARS} characters."
-_BROKEN = (
-    BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-)
+# What zipfile raises on a damaged archive, or on one that it cannot unpack (a RuntimeError as well).
+_BROKEN = (BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error)
 
 
 class RefusedEntry(Exception):
