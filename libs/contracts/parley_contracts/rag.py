@@ -116,6 +116,11 @@ class DocumentCreated(WireModel):
     needs_content: bool
 
 
+def original_key(owner_id: str, document_id: str) -> str:
+    """Return where a document's original is in the object store."""
+    return f"{owner_id}/{document_id}"
+
+
 class IngestDocument(OwnedRequest):
     """Command on INGEST: read, cut, embed and index a document whose original is in the object store."""
 

@@ -190,5 +190,3 @@ async def _shut_down(service: Service, loops: list[asyncio.Task[None]], grace_s:
             await service.bus.stop_answering()
     except TimeoutError:
         log.warning("grace time is over; what is left is taken over by others")
-    for task in loops:
-        task.cancel()

@@ -1,5 +1,6 @@
 """Documents: uploaded, fetched from the web, listed, followed, cancelled, read again and removed."""
 
+import asyncio
 import hashlib
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -25,6 +26,7 @@ from parley_contracts.rag import (
     ReadDocument,
     ReadPassage,
     ReindexDocument,
+    original_key,
 )
 from parley_contracts.replies import Done
 from parley_messaging import NotStoredError
@@ -62,8 +64,8 @@ class DocumentFilter(BaseModel):
     """Which documents to list; what is absent admits all. `status` and `type` may be there several times."""
 
     collection: CollectionName | None = None
-    status: list[DocumentStatus] | None = None
-    type: list[str] | None = Field(default=None, max_length=100, description="Media types.")
+    status: tuple[DocumentStatus, ...] | None = None
+    type: tuple[str, ...] | None = Field(default=None, max_length=100, description="Media types.")
     name: str | None = Field(
         default=None, min_length=1, max_length=MAX_NAME_CHARS, description="A part of the name, in any case."
     )
@@ -97,7 +99,7 @@ async def upload_document(
         name=file.filename or "untitled",
         content_type=file.content_type or "application/octet-stream",
         size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=(await asyncio.to_thread(hashlib.sha256, data)).hexdigest(),
     )
     return await _ingest(edge, request, data)
 
@@ -121,7 +123,7 @@ async def add_page(body: WebPage, edge: CurrentEdge, principal: CurrentPrincipal
     request = CreateDocument(
         owner_id=principal.owner_id,
         collection=body.collection,
-        name=page.url[:MAX_NAME_CHARS],
+        name=_page_name(page.url),
         content_type="text/plain",
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -131,12 +133,19 @@ async def add_page(body: WebPage, edge: CurrentEdge, principal: CurrentPrincipal
     return await _ingest(edge, request, data)
 
 
+def _page_name(url: str) -> str:
+    """Return an address as a name; one that is too long keeps its beginning and what tells it from others."""
+    if len(url) <= MAX_NAME_CHARS:
+        return url
+    return f"{url[: MAX_NAME_CHARS - 17]} {hashlib.sha256(url.encode()).hexdigest()[:16]}"
+
+
 async def _ingest(edge: Edge, request: CreateDocument, data: bytes) -> DocumentBody:
     """Keep the original, then queue the job; rag finds out when this process dies between the two."""
     created = await edge.bus.request(subjects.RAG_CREATE_DOCUMENT, request, DocumentCreated, timeout_s=ASK_S)
     if created.needs_content:
         document_id = created.document.id
-        key = _object_key(request.owner_id, document_id)
+        key = original_key(request.owner_id, document_id)
         await edge.bus.objects.put(key, data)
         job = IngestDocument(owner_id=request.owner_id, document_id=document_id, object_key=key)
         extra = {headers.CORRELATION_ID: document_id}
@@ -149,10 +158,6 @@ async def _ingest(edge: Edge, request: CreateDocument, data: bytes) -> DocumentB
     return DocumentBody(document=created.document)
 
 
-def _object_key(owner_id: str, document_id: str) -> str:
-    return f"{owner_id}/{document_id}"
-
-
 @router.get("")
 async def list_documents(
     edge: CurrentEdge, principal: CurrentPrincipal, wanted: Annotated[DocumentFilter, Query()]
@@ -161,8 +166,8 @@ async def list_documents(
     request = ListDocuments(
         owner_id=principal.owner_id,
         collection=wanted.collection,
-        statuses=None if wanted.status is None else tuple(wanted.status),
-        content_types=None if wanted.type is None else tuple(wanted.type),
+        statuses=wanted.status,
+        content_types=wanted.type,
         name_part=wanted.name,
         archive_id=wanted.archive,
         dated_from_ms=as_ms(wanted.dated_from),
@@ -194,7 +199,7 @@ async def download_original(document_id: str, edge: CurrentEdge, principal: Curr
     """Return a document's original as it was uploaded; of a web page, the text that was read."""
     request = ReadDocument(owner_id=principal.owner_id, document_id=document_id)
     found = await edge.bus.request(subjects.RAG_READ_DOCUMENT, request, Document, timeout_s=ASK_S)
-    data = await edge.bus.objects.get(_object_key(principal.owner_id, found.id))
+    data = await edge.bus.objects.get(original_key(principal.owner_id, found.id))
     file_name = f"{found.title or 'page'}.txt" if found.source_url else PurePosixPath(found.name).name
     return Response(
         data,

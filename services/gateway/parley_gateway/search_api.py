@@ -21,9 +21,9 @@ class SearchQuery(BaseModel):
 
     query: str = Field(min_length=1, max_length=10_000)
     collection: CollectionName | None = None
-    collections: list[CollectionName] | None = Field(default=None, max_length=100)
-    document_ids: list[str] | None = Field(default=None, max_length=100)
-    types: list[str] | None = Field(default=None, max_length=100, description="Media types.")
+    collections: tuple[CollectionName, ...] | None = Field(default=None, max_length=100)
+    document_ids: tuple[str, ...] | None = Field(default=None, max_length=100)
+    types: tuple[str, ...] | None = Field(default=None, max_length=100, description="Media types.")
     dated_from: datetime | None = Field(default=None, description="Documents of then or later.")
     dated_before: datetime | None = Field(default=None, description="Documents of before then.")
     mode: SearchMode = SearchMode.HYBRID
@@ -36,13 +36,13 @@ async def search(body: SearchQuery, edge: CurrentEdge, principal: CurrentPrincip
     """Find the passages that fit a query best."""
     collections = body.collections
     if body.collection is not None:
-        collections = [body.collection, *(collections or ())]
+        collections = (body.collection, *(collections or ()))
     request = Search(
         owner_id=principal.owner_id,
         query=body.query,
-        collections=None if collections is None else tuple(collections),
-        document_ids=None if body.document_ids is None else tuple(body.document_ids),
-        content_types=None if body.types is None else tuple(body.types),
+        collections=collections,
+        document_ids=body.document_ids,
+        content_types=body.types,
         dated_from_ms=as_ms(body.dated_from),
         dated_before_ms=as_ms(body.dated_before),
         mode=body.mode,

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
+from pathlib import Path
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Recognise, RecognisedText
@@ -20,7 +20,7 @@ LANGUAGE = re.compile(r"[A-Za-z][A-Za-z_]{1,31}")
 MEMORY_BYTES = 2 << 30
 MAX_TEXT_BYTES = 1 << 20
 LIST_S = 10.0
-LIMITED = "parley_npu.limited_program"
+LIMITED = str(Path(__file__).with_name("limited_program.py"))
 
 
 class TextReader:
@@ -71,7 +71,7 @@ async def _run(arguments: Sequence[str], sent: bytes, limit_s: float) -> tuple[i
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
-        _limited(),
+        LIMITED,
         *limits,
         *arguments,
         stdin=asyncio.subprocess.PIPE,
@@ -118,10 +118,3 @@ async def _feed(stdin: asyncio.StreamWriter, sent: bytes) -> None:
         stdin.write(sent)
         await stdin.drain()
     stdin.close()
-
-
-def _limited() -> str:
-    found = find_spec(LIMITED)
-    if found is None or found.origin is None:
-        raise RuntimeError(f"{LIMITED} is not there")
-    return found.origin

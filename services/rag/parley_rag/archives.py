@@ -2,18 +2,17 @@
 
 import asyncio
 import hashlib
-import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import CreateDocument, DocumentStatus
+from parley_contracts.rag import CreateDocument, DocumentStatus, original_key
 from parley_messaging.bus import ObjectStore
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.database import Database
-from parley_rag.documents import UNDER_WAY, Documents, object_key, this
+from parley_rag.documents import UNDER_WAY, Documents, this
 from parley_rag.indexing import Stopped
 from parley_rag.jobs import Jobs
 from parley_rag.load.limits import ReadLimits
@@ -22,9 +21,8 @@ from parley_rag.reading import ArchiveListing, Member, read_archive
 from parley_rag.reading_processes import ReadingProcesses
 from parley_rag.tables import ArchiveMemberRow, DocumentRow
 
-_log = logging.getLogger("parley.rag")
 _MAX_NAME_CHARS = 500
-_MAX_MEMBER_BYTES = 64 << 20  # as large as an upload may be
+_MAX_MEMBER_BYTES = 64 << 20  # what the gateway takes of an upload, unless it is told otherwise
 
 
 class Archives:
@@ -92,7 +90,7 @@ class Archives:
             collection=archive.collection,
             name=_member_name(archive, member),
             size_bytes=max(1, member.size_bytes),
-            sha256=hashlib.sha256(known_by).hexdigest(),
+            sha256=(await asyncio.to_thread(hashlib.sha256, known_by)).hexdigest(),
         )
         try:
             document, needs_content = await self._documents.create(request, archive)
@@ -103,9 +101,8 @@ class Archives:
         if reason is not None:
             await self._refuse(archive, document.id, reason)
         elif needs_content:
-            key = object_key(archive.owner_id, document.id)
-            await self._originals.put(key, data)
-            await self._jobs.publish(archive.owner_id, document.id, key)
+            await self._originals.put(original_key(archive.owner_id, document.id), data)
+            await self._jobs.publish(archive.owner_id, document.id)
         async with self._database.writing() as session:
             await session.execute(
                 insert(ArchiveMemberRow).values(
@@ -135,9 +132,9 @@ class Archives:
             one = waiting.pop()
             if await self._settle_one(owner_id, one):
                 await self._progress.tell(owner_id, one)
-                waiting += await self._containing(owner_id, one)
-            elif one == document_id:
-                waiting += await self._containing(owner_id, one)
+            elif one != document_id:
+                continue
+            waiting += await self._containing(owner_id, one)
 
     async def _containing(self, owner_id: str, document_id: str) -> list[str]:
         query = select(ArchiveMemberRow.archive_id).where(

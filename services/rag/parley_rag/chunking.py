@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from parley_rag.load.extraction import Block, BlockKind, Extraction
+from parley_rag.load.source_code import BLANK_LINES
 
 _SENTENCE_END = re.compile(
     r"[.!?\u2026][\"')\]\u201d\u2019]*\s+(?=[\"'(\[\u201c\u2018]?[A-Z0-9\u00c0-\u024f\u0400-\u04ff])|[\u3002\uff01\uff1f]|\n{2,}"
@@ -19,7 +20,6 @@ _BLANK_LINES = re.compile(r"\n{2,}")
 _ITEM_START = re.compile(r"(?<=\n)[ \t]*(?=(?:[-*+\u2022]|\(?(?:\d{1,3}|[A-Za-z])[.)])[ \t]+\S)")
 _SPACE = re.compile(r"\s+")
 _CELL_END = re.compile(r" \| ")
-_BLANK_RUN = re.compile(r"\n(?:[ \t]*\n)+")
 _INDENT = re.compile(r"[ \t]*")
 _GOES_ON = frozenset("})]")
 _MAX_INNER_LEVELS = 4
@@ -171,7 +171,7 @@ def _split_code(text: str, start: int, end: int, size: ChunkSize, levels: int) -
 def _definitions(text: str, start: int, end: int) -> list[int]:
     """Return where, behind blank lines, the lines begin that are indented least."""
     found: list[tuple[int, int]] = []
-    for blank in _BLANK_RUN.finditer(text, start, end):
+    for blank in BLANK_LINES.finditer(text, start, end):
         indent = _INDENT.match(text, blank.end(), end)
         if indent is not None and indent.end() < end and text[indent.end()] not in _GOES_ON:
             found.append((len(indent.group().expandtabs(4)), blank.end()))

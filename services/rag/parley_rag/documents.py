@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import CreateDocument, Document, DocumentList, DocumentStatus, ListDocuments
+from parley_contracts.rag import (
+    CreateDocument,
+    Document,
+    DocumentList,
+    DocumentStatus,
+    ListDocuments,
+    original_key,
+)
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,11 +35,6 @@ STOPPED = (DocumentStatus.FAILED, DocumentStatus.CANCELLED)
 def no_such_document() -> ParleyError:
     """Return the one answer for ids that are missing and for ids of somebody else."""
     return ParleyError(ErrorCode.NOT_FOUND, "There is no such document.", field="document_id")
-
-
-def object_key(owner_id: str, document_id: str) -> str:
-    """Return where a document's original is kept."""
-    return f"{owner_id}/{document_id}"
 
 
 def this(owner_id: str, document_id: str) -> tuple[ColumnElement[bool], ...]:
@@ -101,10 +103,7 @@ class Documents:
     async def row(self, owner_id: str, document_id: str) -> DocumentRow:
         """Return one document's row; `not_found` when it is not the owner's."""
         async with self._database.reading() as session:
-            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
-        if row is None:
-            raise no_such_document()
-        return row
+            return await owned(session, owner_id, document_id)
 
     async def language(self, document: DocumentRow) -> str:
         """Return the language that a document's words are cut in."""
@@ -216,16 +215,19 @@ class Documents:
     async def remove(self, owner_id: str, document_id: str) -> None:
         """Remove a document's rows and note what else has to go; `not_found` when it is not the owner's."""
         async with self._database.writing() as session:
-            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
-            if row is None:
-                raise no_such_document()
-            await remove_with_members(session, row)
+            await remove_with_members(session, await owned(session, owner_id, document_id))
+
+
+async def owned(session: AsyncSession, owner_id: str, document_id: str) -> DocumentRow:
+    """Return one document's row; `not_found` when it is not the owner's."""
+    row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
+    if row is None:
+        raise no_such_document()
+    return row
 
 
 async def _insist_on(session: AsyncSession, archive: DocumentRow) -> None:
-    row = await session.get(DocumentRow, archive.id)
-    if row is None:
-        raise no_such_document()
+    row = await owned(session, archive.owner_id, archive.id)
     if row.status == DocumentStatus.CANCELLED:
         raise ParleyError(ErrorCode.CANCELLED, "The archive was cancelled.")
 
@@ -246,7 +248,7 @@ def _new_row(request: CreateDocument, now: int) -> DocumentRow:
         pages=None,
         chunks=0,
         chunks_done=0,
-        object_key=object_key(request.owner_id, document_id),
+        object_key=original_key(request.owner_id, document_id),
         created_at_ms=now,
         wanted_at_ms=now,
         source_url=request.source_url,

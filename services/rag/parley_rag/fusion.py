@@ -38,7 +38,7 @@ def reordered(ranked: Ranked, scores: Mapping[str, float]) -> Ranked:
 
 def _score(candidate: Candidate, mode: SearchMode, most_by_words: float) -> float:
     meaning = max(0.0, candidate.cosine or 0.0)
-    words = min(1.0, (candidate.bm25 or 0.0) / most_by_words) if most_by_words > 0 else 0.0
+    words = min(1.0, candidate.bm25 / most_by_words) if most_by_words > 0 else 0.0
     match mode:
         case SearchMode.MEANING:
             return meaning

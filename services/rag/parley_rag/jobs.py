@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from parley_contracts import headers, subjects
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import Document, DocumentStatus, IngestDocument
+from parley_contracts.rag import Document, DocumentStatus, IngestDocument, original_key
 from parley_messaging import Bus, NotStoredError, queues
 from parley_messaging.message_headers import outgoing
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
@@ -16,21 +15,14 @@ from parley_rag.clock import now_ms
 from parley_rag.database import Database
 from parley_rag.document_collections import no_such_collection
 from parley_rag.document_listing import as_document
-from parley_rag.documents import STOPPED, UNDER_WAY, begin_anew, no_such_document, object_key, this
+from parley_rag.documents import STOPPED, UNDER_WAY, begin_anew, owned, this
+from parley_rag.removals import members_of
 from parley_rag.tables import CollectionRow, DocumentRow, TermRow
 
 _log = logging.getLogger("parley.rag")
 _LOST_MS = 120_000  # from the note that a job is published to its being in the queue: uploads come between
 _SWEEP_S = 30.0
 _SWEPT_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
-    owner_id: str
-    document_id: str
-    object_key: str
-    job_at_ms: int
 
 
 class Jobs:
@@ -43,8 +35,9 @@ class Jobs:
         self._passed_ms = 0
         self._is_wanted = asyncio.Event()
 
-    async def publish(self, owner_id: str, document_id: str, key: str) -> None:
+    async def publish(self, owner_id: str, document_id: str) -> None:
         """Queue the job of a document; ParleyError `unavailable` when the queue does not take it."""
+        key = original_key(owner_id, document_id)
         job = IngestDocument(owner_id=owner_id, document_id=document_id, object_key=key)
         extra = {headers.CORRELATION_ID: document_id}
         try:
@@ -67,22 +60,13 @@ class Jobs:
             ParleyError: `not_found` when it is not the owner's, `conflict` when it is through.
         """
         async with self._database.writing() as session:
-            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
-            if row is None:
-                raise no_such_document()
+            row = await owned(session, owner_id, document_id)
             if row.status not in (*UNDER_WAY, DocumentStatus.CANCELLED):
                 raise ParleyError(
                     ErrorCode.CONFLICT, f"The document is {row.status} already.", field="document_id"
                 )
-            cancelled, looked_at = [row], 0
-            while looked_at < len(cancelled):
-                inside = select(DocumentRow).where(
-                    DocumentRow.owner_id == owner_id,
-                    DocumentRow.archive_id == cancelled[looked_at].id,
-                    DocumentRow.status.in_(UNDER_WAY),
-                )
-                cancelled += await session.scalars(inside)
-                looked_at += 1
+            members = await members_of(session, row)
+            cancelled = [row, *(one for one in members if one.status in UNDER_WAY)]
             for one in cancelled:
                 one.status, one.error = DocumentStatus.CANCELLED, None
                 if one.job_at_ms is None:  # an unpacked archive: its job is over, and another one clears it
@@ -98,17 +82,8 @@ class Jobs:
             ParleyError: `not_found` when it is not the owner's.
         """
         async with self._database.writing() as session:
-            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
-            if row is None:
-                raise no_such_document()
-            again, looked_at = [row], 0
-            while looked_at < len(again):
-                inside = select(DocumentRow).where(
-                    DocumentRow.owner_id == owner_id, DocumentRow.archive_id == again[looked_at].id
-                )
-                again += await session.scalars(inside)
-                looked_at += 1
-            for one in again:
+            row = await owned(session, owner_id, document_id)
+            for one in (row, *await members_of(session, row)):
                 if one.status in STOPPED and one.object_key is not None:
                     await begin_anew(session, one, 0)
                 elif one.status == DocumentStatus.READY and (one.chunks or one.members is None):
@@ -203,26 +178,21 @@ class Jobs:
             .limit(_SWEPT_AT_ONCE)
         )
         async with self._database.reading() as session:
-            due = [_due(row) for row in await session.scalars(query)]
-        for one in due:
-            await self._publish_again(one)
+            due = list(await session.scalars(query))
+        for row in due:
+            await self._publish_again(row)
         if due:
             _log.info("jobs published again", extra={"jobs": len(due)})
         return len(due)
 
-    async def _publish_again(self, due: _Due) -> None:
+    async def _publish_again(self, row: DocumentRow) -> None:
         """Publish a job unless another process has just done so."""
         async with self._database.writing() as session:
             taken = await session.scalar(
                 update(DocumentRow)
-                .where(*this(due.owner_id, due.document_id), DocumentRow.job_at_ms == due.job_at_ms)
+                .where(*this(row.owner_id, row.id), DocumentRow.job_at_ms == row.job_at_ms)
                 .values(job_at_ms=self._clock_ms())
                 .returning(DocumentRow.id)
             )
         if taken is not None:
-            await self.publish(due.owner_id, due.document_id, due.object_key)
-
-
-def _due(row: DocumentRow) -> _Due:
-    key = row.object_key or object_key(row.owner_id, row.id)
-    return _Due(row.owner_id, row.id, key, row.job_at_ms or 0)
+            await self.publish(row.owner_id, row.id)

@@ -42,8 +42,8 @@ def chunk_id(document_id: str, ordinal: int) -> str:
 
 
 def text_hash(text: str) -> str:
-    """Return what texts share that differ in case and spacing only."""
-    return hashlib.sha256(" ".join(text.casefold().split()).encode()).hexdigest()
+    """Return what tells a text from another one."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Passages:

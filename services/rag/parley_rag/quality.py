@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from parley_contracts import subjects
-from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.feedback import (
     CitationFeedback,
     CountCitations,
@@ -21,6 +20,7 @@ from parley_messaging import Service
 
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
+from parley_rag.document_collections import no_such_collection
 from parley_rag.feedback import Feedback
 from parley_rag.measures import Measures
 from parley_rag.search_days import BANDS, DAY_MS, SearchDays
@@ -67,7 +67,7 @@ class QualityHandlers:
         async with self._database.reading() as session:
             collection = await session.get(CollectionRow, (owner_id, name))
         if collection is None:
-            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such collection.", field="name")
+            raise no_such_collection()
         today = self._clock_ms() // DAY_MS
         # One of this name that was removed before is another collection.
         since_day = max(today - request.days + 1, collection.created_at_ms // DAY_MS)

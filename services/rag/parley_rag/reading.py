@@ -104,8 +104,11 @@ async def read_archive(
     output = await _run(
         processes, (_order(order, limits), data), limits, output_bytes, "The archive holds too many files."
     )
-    members = _reply(output)["members"]
-    return ArchiveListing(tuple(_member(into, *member) for member in members))
+    return await asyncio.to_thread(_listing, output, into)
+
+
+def _listing(output: bytes, into: Path) -> ArchiveListing:
+    return ArchiveListing(tuple(_member(into, *member) for member in _reply(output)["members"]))
 
 
 async def render_pages(

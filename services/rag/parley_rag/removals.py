@@ -27,19 +27,24 @@ async def remove_row(session: AsyncSession, row: DocumentRow) -> None:
     await session.delete(row)
 
 
-async def remove_with_members(session: AsyncSession, row: DocumentRow) -> None:
-    """Delete a document, and what came in it unless it is in another archive too."""
+async def members_of(session: AsyncSession, row: DocumentRow) -> list[DocumentRow]:
+    """Return the documents that came in a document; none of them is an archive itself."""
     members = select(DocumentRow).where(
         DocumentRow.owner_id == row.owner_id, DocumentRow.archive_id == row.id
     )
-    for member in list(await session.scalars(members)):
+    return list(await session.scalars(members))
+
+
+async def remove_with_members(session: AsyncSession, row: DocumentRow) -> None:
+    """Delete a document, and what came in it unless it is in another archive too."""
+    for member in await members_of(session, row):
         elsewhere = await session.scalar(
             select(ArchiveMemberRow.archive_id)
             .where(ArchiveMemberRow.document_id == member.id, ArchiveMemberRow.archive_id != row.id)
             .limit(1)
         )
         if elsewhere is None:
-            await remove_with_members(session, member)
+            await remove_row(session, member)
         else:
             member.archive_id = elsewhere
     await remove_row(session, row)

@@ -50,11 +50,10 @@ class SearchDays:
     def note_search(
         self, owner_id: str, collections: Sequence[str] | None, results: Sequence[Passage]
     ) -> None:
-        """Count a search that looked in `collections` (None is all)."""
+        """Count a search that looked in `collections` (None is all); `results` are best first."""
         best: dict[str, float] = {}
         for passage in results:
-            name = passage.document.collection
-            best[name] = max(passage.score, best.get(name, passage.score))
+            best.setdefault(passage.document.collection, passage.score)
         for name in (ALL,) if collections is None else collections:
             self._add(owner_id, name, {"searches": 1, "empty": int(not results)})
         for name, score in best.items():
@@ -117,22 +116,15 @@ class SearchDays:
     async def sums(self, owner_id: str, collection: str, since_day: int) -> dict[str, int]:
         """Return the counts of a collection, with the searches of all collections, since a day."""
         await self.flush()
-        columns = {name: SearchDayRow.__table__.columns[name] for name in COUNTS}
-        query = (
-            select(SearchDayRow.collection, *(func.sum(column) for column in columns.values()))
-            .where(
-                SearchDayRow.owner_id == owner_id,
-                SearchDayRow.collection.in_((ALL, collection)),
-                SearchDayRow.day >= since_day,
-            )
-            .group_by(SearchDayRow.collection)
+        columns = SearchDayRow.__table__.columns
+        query = select(*(func.coalesce(func.sum(columns[name]), 0) for name in COUNTS)).where(
+            SearchDayRow.owner_id == owner_id,
+            SearchDayRow.collection.in_((ALL, collection)),
+            SearchDayRow.day >= since_day,
         )
-        sums = dict.fromkeys(COUNTS, 0)
         async with self._database.reading() as session:
-            for _, *counts in (await session.execute(query)).all():
-                for name, count in zip(COUNTS, counts, strict=True):
-                    sums[name] += int(count)
-        return sums
+            row = (await session.execute(query)).one()
+        return {name: int(count) for name, count in zip(COUNTS, row, strict=True)}
 
 
 def _band(score: float) -> str:

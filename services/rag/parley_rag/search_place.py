@@ -11,7 +11,7 @@ from parley_rag.tables import CollectionRow, DocumentRow, VectorSpaceRow
 from parley_rag.vector_space import space_of
 from parley_rag.vectors import Scope
 from parley_rag.word_statistics import read_statistics
-from parley_rag.words import Terms, asked_terms, by_rarity, most_by_words
+from parley_rag.words import Terms, by_rarity, joined_terms, most_by_words, weights_of
 
 # Listed, so that the index on owner and status finds them without a look at the ready ones.
 _NOT_READY = [status for status in DocumentStatus if status is not DocumentStatus.READY]
@@ -61,11 +61,10 @@ async def find_place(database: Database, request: Search) -> Place | None:
         found = (await session.execute(union_all(hidden, spoken))).all()  # one way to the database
         hidden_ids = tuple(value for is_hidden, value in found if is_hidden)
         languages = tuple(value for is_hidden, value in found if not is_hidden)
-        asked = asked_terms(request.query, languages)
+        queries = [weights_of(language).of_query(request.query) for language in languages]
+        asked = joined_terms(queries)
         containing, passages = await read_statistics(session, request.owner_id, asked)
-    most = (
-        most_by_words(asked_terms(request.query, (language,)), containing, passages) for language in languages
-    )
+    most = (most_by_words(query, containing, passages) for query in queries)
     scope = Scope(
         request.owner_id,
         collections=request.collections,

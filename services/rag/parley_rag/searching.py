@@ -130,9 +130,8 @@ class Searching:
         per_document: Counter[str] = Counter()
         for at in range(0, len(ranked), _SPARE * request.limit):
             some = ranked[at : at + _SPARE * request.limit]
-            known |= await self._passages.by_id(
-                request.owner_id, [id_ for id_, _ in some if id_ not in known]
-            )
+            if unread := [id_ for id_, _ in some if id_ not in known]:
+                known |= await self._passages.by_id(request.owner_id, unread)
             for id_, score in some:
                 passage = known.get(id_)
                 if passage is None or per_document[passage.document.id] == request.max_per_document:

@@ -44,11 +44,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A passage that a search found, with its score by meaning and by words; None where it was not scored."""
+    """A passage that a search found, with its scores; by meaning it has none when there was no vector."""
 
     id: str
     cosine: float | None
-    bm25: float | None
+    bm25: float
 
 
 class VectorIndex(Protocol):

@@ -37,11 +37,11 @@ def weights_of(language: str) -> WordWeights:
     return WordWeights(language)
 
 
-def asked_terms(text: str, languages: Iterable[str]) -> dict[int, float]:
+def joined_terms(queries: Iterable[Mapping[int, float]]) -> dict[int, float]:
     """Return the terms of a query in every language of the passages that it may find."""
     asked: dict[int, float] = {}
-    for language in languages:
-        for term, weight in weights_of(language).of_query(text).items():
+    for query in queries:
+        for term, weight in query.items():
             asked[term] = max(weight, asked.get(term, 0.0))
     return asked
 

@@ -255,7 +255,7 @@ async def test_an_upload_whose_gateway_died_before_the_job_is_finished_by_the_sw
 
 async def test_a_job_that_waits_its_turn_is_not_taken_for_lost(library: Library) -> None:
     waiting, _ = await job_of(library, b"Waits.", "a.txt")
-    await library.parts.jobs.publish(OWNER, waiting.id, f"{OWNER}/{waiting.id}")
+    await library.parts.jobs.publish(OWNER, waiting.id)
     await age(library, waiting, minutes=60)
     assert await library.parts.jobs.sweep() == 0
     assert await library.work() == [waiting.id]
@@ -266,7 +266,7 @@ async def test_a_lost_job_is_found_while_the_queue_is_never_empty(library: Libra
     await age(library, lost, minutes=10)
     later, job = await job_of(library, b"Later.", "b.txt")
     waiting, _ = await job_of(library, b"Waits.", "c.txt")
-    await library.parts.jobs.publish(OWNER, waiting.id, f"{OWNER}/{waiting.id}")
+    await library.parts.jobs.publish(OWNER, waiting.id)
     assert await library.parts.jobs.sweep() == 0
     await library.parts.ingestion.run(job)
     assert await library.parts.jobs.sweep() == 1

@@ -35,6 +35,8 @@ async def server() -> AsyncGenerator[Server]:
 async def test_the_collection_is_made_once_with_its_indexes(server: Server) -> None:
     async with open_server(server.url, "passages", DIMENSIONS) as index:
         assert index.made_anew
+    async with open_server(server.url, "passages", DIMENSIONS) as index:
+        assert index.made_anew  # what was to be indexed anew was not begun
         await index.put(passages())
     async with open_server(server.url, "passages", DIMENSIONS) as index:
         assert not index.made_anew

@@ -11,7 +11,7 @@ from parley_contracts.rag import CreateCollection, DeleteCollection, DeleteDocum
 from parley_rag.indexed_passages import indexed_text
 from parley_rag.tables import ChunkRow, CollectionRow, DocumentRow, TermRow
 from parley_rag.word_statistics import read_statistics
-from parley_rag.words import asked_terms, by_rarity, weights_of
+from parley_rag.words import by_rarity, weights_of
 from sqlalchemy import select
 
 from tests.unit.rag.library import OTHER, OWNER, Library
@@ -39,7 +39,12 @@ async def recounted(library: Library, owner: str = OWNER) -> dict[int, int]:
     async with library.database.reading() as session:
         for chunk, document, language in (await session.execute(query)).all():
             found.update(
-                [-1, *weights_of(language).of_passage(indexed_text(document, chunk.heading, chunk.text))[0]]
+                [
+                    -1,
+                    *weights_of(language).of_passage(
+                        indexed_text(document, chunk.heading, chunk.text, chunk.context)
+                    )[0],
+                ]
             )
     return dict(found)
 
@@ -70,6 +75,16 @@ async def test_what_is_indexed_is_counted_once_through_deaths_and_repeats(librar
     for _ in range(2):
         await library.parts.ingestion.run(job)
     assert await counted(library) == await recounted(library)
+
+
+async def test_parts_of_a_table_are_counted_and_discounted_with_its_column_names(library: Library) -> None:
+    rows = "\n".join(f"| ford {n} | {n * 7} sheep crossed the river |" for n in range(80))
+    document = await library.upload(f"| place | herd |\n|---|---|\n{rows}\n".encode(), "herds.md")
+    (column,) = weights_of("english").of_query("herd")
+    assert (await counted(library))[column] == document.chunks > 1
+    assert await counted(library) == await recounted(library)
+    await library.parts.handlers.delete_document(DeleteDocument(owner_id=OWNER, document_id=document.id))
+    assert await counted(library) == {}
 
 
 async def test_what_replaces_a_document_is_counted_in_its_place(library: Library) -> None:
@@ -115,7 +130,7 @@ async def test_how_rare_a_word_is_counts_in_the_owners_passages_only(library: Li
 
 async def test_the_words_of_a_query_are_weighed_by_rarity_and_unknown_ones_left_out(library: Library) -> None:
     await library.upload(FIRST.encode(), "herd.md")
-    asked = asked_terms("sheep and penguins", ["english"])
+    asked = weights_of("english").of_query("sheep and penguins")
     async with library.database.reading() as session:
         containing, passages = await read_statistics(session, OWNER, asked)
     (term,) = weights_of("english").of_query("sheep")

@@ -43,22 +43,18 @@ class Link:
     def __init__(self, backend: Backend, cool_down_s: float) -> None:
         self.backend = backend
         self.circuit = Circuit(backend.name, failures=FAILURES, cool_down_s=cool_down_s)
-        self.proven = asyncio.Event()
         self.lost = asyncio.Event()
-        self.reason = "not tried yet"
         self.lose("not tried yet")
 
     @property
     def is_proven(self) -> bool:
-        return self.proven.is_set()
+        return not self.lost.is_set()
 
     def prove(self) -> None:
         self.lost.clear()
-        self.proven.set()
 
     def lose(self, reason: str) -> None:
         self.reason = reason
-        self.proven.clear()
         self.lost.set()
 
 

@@ -46,7 +46,9 @@ class OllamaMiniLm:
         connection = self._connection()
         try:
             headers = {"Content-Type": "application/json"}
-            connection.request("POST", f"{self._address.path}/api/embed", json.dumps(body), headers)
+            connection.request(
+                "POST", f"{self._address.path.rstrip('/')}/api/embed", json.dumps(body), headers
+            )
             response = connection.getresponse()
             content = response.read(MAX_ANSWER_BYTES)
         finally:

@@ -24,9 +24,8 @@ class Build:
 
     def __init__(self, sources: Sequence[Shard], folder: Path, dimensions: int, empty: Path | None) -> None:
         self.sources, self.folder, self.empty = sources, folder, empty
-        self.is_ready = (
-            False  # whether the shard to be written to meanwhile is there, and passages may be sent
-        )
+        # Whether the shard to be written to meanwhile is there, and passages may be sent.
+        self.is_ready = False
         self._removed: set[str] = set()
         self._removed_documents: set[tuple[str, str]] = set()
         self._pages = _pages(sources)

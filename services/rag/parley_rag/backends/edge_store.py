@@ -81,7 +81,7 @@ class EdgeStore:
 
     def search(
         self, terms: Terms, vector: bytes | None, scope: ScopeTuple, limit: int
-    ) -> list[tuple[str, float | None, float | None]]:
+    ) -> list[tuple[str, float | None, float]]:
         numbers = floats(vector) if vector else None
         near: Scores = {}
         worded: Scores = {}

@@ -4,18 +4,15 @@ import logging
 from array import array
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from qdrant_client import models
+from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
 from parley_rag.vectors import Candidate, IndexedPassage, Scope
 from parley_rag.words import Terms
-
-if TYPE_CHECKING:
-    from qdrant_client import AsyncQdrantClient
 
 T = TypeVar("T")
 _log = logging.getLogger("parley.rag")
@@ -42,7 +39,7 @@ _FAILURES = (ApiException, QdrantException, OSError, ValueError, TypeError, KeyE
 class ServerIndex:
     """Keeps passages in one Qdrant collection, whose name carries the format."""
 
-    def __init__(self, client: "AsyncQdrantClient", collection: str) -> None:
+    def __init__(self, client: AsyncQdrantClient, collection: str) -> None:
         self.made_anew = False
         self._client = client
         self._collection = f"{collection}_{_FORMAT}"
@@ -65,7 +62,8 @@ class ServerIndex:
                     sparse_vectors_config={_WORDS: models.SparseVectorParams()},
                 )
             )
-            self.made_anew = True
+        # Empty is as good as new: filling it anew may have been broken off before its first passage.
+        self.made_anew = not await self.total()
         if with_payload_indexes:
             for key in _KEYS:
                 await self._create_payload_index(
@@ -242,9 +240,7 @@ def _document(owner_id: str, document_id: str) -> models.Filter:
 
 @asynccontextmanager
 async def open_server(url: str, collection: str, dimensions: int) -> AsyncGenerator[ServerIndex, None]:
-    """Yield the index on the server at `url`; `made_anew` says that its collection was not there."""
-    from qdrant_client import AsyncQdrantClient  # noqa: PLC0415  loads grpc, which only this backend needs
-
+    """Yield the index on the server at `url`; `made_anew` says that its collection is empty."""
     # The client's own look at the version only warns, and on its own thread.
     client = AsyncQdrantClient(url=url, timeout=_TIMEOUT_S, check_compatibility=False)
     try:

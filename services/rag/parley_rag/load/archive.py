@@ -55,7 +55,7 @@ class Budget:
     def take_entry(self) -> None:
         """Count one more entry."""
         if not self.entries_left:
-            raise RefusedEntry(f"The archive holds more than {self.limits.archive_entries:,} files.")
+            raise RefusedEntry(_too_many(self.limits.archive_entries))
         self.entries_left -= 1
 
     def take_bytes(self, count: int) -> None:
@@ -81,14 +81,16 @@ class Archive:
         except _BROKEN as error:
             raise UnreadableDocument("The archive is damaged and cannot be opened.") from error
         self.entries = tuple(_entries(infos, limits))
+        # The first of a name counts.
+        self._by_name = {entry.name: entry for entry in reversed(self.entries)}
 
     def names(self) -> set[str]:
         """Return the names of all entries, of the refused ones too."""
-        return {entry.name for entry in self.entries}
+        return set(self._by_name)
 
     def read(self, name: str) -> bytes | None:
         """Return an entry's content, None when there is none of that name; RefusedEntry as for `blocks`."""
-        entry = next((entry for entry in self.entries if entry.name == name), None)
+        entry = self._by_name.get(name)
         return None if entry is None else b"".join(self.blocks(entry))
 
     def blocks(self, entry: Entry) -> Iterator[bytes]:

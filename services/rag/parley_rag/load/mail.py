@@ -1,6 +1,7 @@
 """E-mail: who wrote what to whom and the words; attachments are documents of their own."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from email.errors import MessageError
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
@@ -38,7 +39,7 @@ def load_mail(data: bytes) -> Extraction:
         author=said.get("From"), language=_header(message, "Content-Language"), written=said.get("Date")
     )
     built = builder.build(said.get("Subject"), metadata)
-    return Extraction(built.text, built.blocks, built.title, metadata=built.metadata, has_members=attached)
+    return replace(built, has_members=attached)
 
 
 def attachments(data: bytes) -> Iterator[tuple[str, bytes]]:

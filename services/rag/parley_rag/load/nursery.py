@@ -8,6 +8,7 @@ import ctypes
 import gc
 import importlib
 import os
+import pkgutil
 import selectors
 import signal
 import socket
@@ -15,6 +16,7 @@ import sys
 import traceback
 from typing import NoReturn
 
+import parley_rag.load
 from parley_rag.load.__main__ import main as read
 
 _PR_SET_PDEATHSIG = 1
@@ -22,10 +24,6 @@ _MESSAGE_BYTES = 100
 _WAKE_BYTES = 4096
 _CHILD_FILES = 3
 _MAX_FILES = 1024  # more than a nursery has open
-_LOADERS = (
-    *("docx", "epub", "html", "mail", "markdown", "members", "pdf", "plain", "pptx", "separated"),
-    *("source_code", "spreadsheet", "structured"),
-)
 
 
 class _Nursery:
@@ -95,8 +93,9 @@ class _Nursery:
 
 
 def main() -> None:
-    for loader in _LOADERS:
-        importlib.import_module(f"parley_rag.load.{loader}")
+    for module in pkgutil.iter_modules(parley_rag.load.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"parley_rag.load.{module.name}")
     gc.collect()
     gc.freeze()  # what is loaded stays shared with the children
     _Nursery(socket.socket(fileno=int(sys.argv[1]))).run()

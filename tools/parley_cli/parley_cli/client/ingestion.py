@@ -51,7 +51,7 @@ async def _until_done(gateway: Gateway, source: Source, document: Document, prog
     """Poll with back-off, which starts again when the document moves; CliError when it stands still."""
     interval_s = FIRST_POLL_S
     still_s = 0.0
-    while document.status not in (DocumentStatus.READY, DocumentStatus.FAILED):
+    while document.status in (DocumentStatus.QUEUED, DocumentStatus.INGESTING):
         progress.ingesting(source, document)
         await asyncio.sleep(interval_s)
         newer = await gateway.document(document.id)
@@ -76,8 +76,9 @@ async def _ingest_one(gateway: Gateway, source: Source, collection: str, progres
         return Result(source, None, error.message)
     except OSError as error:
         return Result(source, None, f"cannot be read: {error.strerror}")
-    is_failed = document.status is DocumentStatus.FAILED
-    return Result(source, document, (document.error or "failed without a reason") if is_failed else None)
+    if document.status is DocumentStatus.READY:
+        return Result(source, document, None)
+    return Result(source, document, document.error or f"{document.status} without a reason")
 
 
 async def ingest_all(

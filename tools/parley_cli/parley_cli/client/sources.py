@@ -5,7 +5,13 @@ from pathlib import Path
 
 from parley_cli.exits import CliError, ExitCode
 
-SUFFIXES = frozenset({".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm", ".xhtml", ".pdf"})
+SUFFIXES = frozenset(
+    (
+        *(".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm", ".xhtml", ".pdf", ".epub"),
+        *(".docx", ".pptx", ".xlsx", ".xls", ".ods", ".csv", ".tsv", ".json", ".jsonl", ".eml", ".zip"),
+    )
+)
+"""What is taken of a folder. Program sources are read as well, when they are named."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def ingest(
     collection: Annotated[str, typer.Option("--collection", "-c", help="Where they go.")] = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Upload documents (text, Markdown, HTML, PDF) and wait until they can be searched."""
+    """Upload documents (text, PDF, office files, e-mail, archives) and wait until they can be searched."""
     output = Output(is_json=as_json)
     sources = find_sources(paths)
     if not sources:
