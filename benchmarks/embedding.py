@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from parley_contracts import subjects
 from parley_contracts.npu import Embed, Embeddings
 from parley_messaging.nats_bus import NatsBus
-from parley_npu.fetch import fetch
 from parley_npu.model_files import ModelFiles
 
 from benchmarks.cranfield_data import read_cranfield
@@ -32,6 +31,7 @@ from benchmarks.peer_installs import PeerMissingError, installed
 from benchmarks.processes import BenchProcess, module, running
 from benchmarks.retrieval_stack import keep
 from benchmarks.table import print_table, tell
+from tests.conftest import fetched_model
 from tests.integration.stack import Stack, open_stack
 
 HERE = Path(__file__).parent
@@ -216,9 +216,7 @@ async def remembering(files: ModelFiles, queries: list[str]) -> dict[str, Any]:
 
 
 async def measure(data: Path, *, is_quick: bool) -> dict[str, Any]:
-    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
-    files = ModelFiles(Path(cache, "all-minilm-l6-v2"))
-    await asyncio.to_thread(fetch, files)
+    files = await asyncio.to_thread(fetched_model)
     texts, queries = real_texts(data)
     runs = 2 if is_quick else 7
     compared = await compare(files, texts[:: 5 if is_quick else 1], queries, runs=runs)

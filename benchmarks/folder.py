@@ -20,7 +20,7 @@ from parley_rag.settings import RagSettings
 
 from benchmarks.folder_files import write_folder
 from benchmarks.processes import tree_memory_kib
-from benchmarks.retrieval_stack import keep, open_client, open_retrieval_stack
+from benchmarks.retrieval_stack import keep, list_documents, open_client, open_retrieval_stack, upload_all
 from benchmarks.table import print_table, tell
 from tests.integration.ingested import Passage, indexed_passages, per_document, stored_passages
 from tests.integration.stack import Stack
@@ -35,12 +35,10 @@ killed: kill -9 of rag and its children when a third of the files were ready, an
 same passages: name, ordinal, start, end and text hash of every passage are those of the quiet run.
 index: it holds each of them once."""
 SLOTS = RagSettings.model_fields["rag_ingest_slots"].default
-_AT_ONCE = 4
 _SAMPLE_S = 0.5
 _ASK_AGAIN_S = 0.5
 _TELL_S = 15.0
 _INGEST_S = 7200.0
-_PAGE = 1000
 _OVER = ("ready", "failed", "cancelled")
 
 
@@ -73,40 +71,6 @@ async def _watch_memory(stack: Stack, peak: Peak) -> None:
         await asyncio.sleep(_SAMPLE_S)
 
 
-async def _upload_all(client: httpx.AsyncClient, files: Mapping[str, bytes]) -> None:
-    door = asyncio.Semaphore(_AT_ONCE)
-
-    async def upload(name: str, content: bytes) -> None:
-        async with door:
-            while True:
-                file = {"file": (name, content, "application/octet-stream")}
-                sent = await client.post("/api/documents", files=file, data={"collection": COLLECTION})
-                # rag is killed meanwhile: its part of an upload is then refused, to be tried again.
-                if not sent.is_server_error:
-                    sent.raise_for_status()
-                    return
-                await asyncio.sleep(_ASK_AGAIN_S)
-
-    async with asyncio.TaskGroup() as tasks:
-        for name, content in files.items():
-            tasks.create_task(upload(name, content))
-
-
-async def _documents(client: httpx.AsyncClient) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    query: dict[str, str | int] = {"collection": COLLECTION, "limit": _PAGE}
-    while True:
-        answer = await client.get("/api/documents", params=query)
-        if answer.is_server_error:
-            await asyncio.sleep(_ASK_AGAIN_S)
-            continue
-        page = answer.raise_for_status().json()
-        found += page["documents"]
-        if not page.get("next_cursor"):
-            return found
-        query["cursor"] = page["next_cursor"]
-
-
 async def _follow(
     stack: Stack, client: httpx.AsyncClient, uploading: asyncio.Task[None], kill_at: int | None
 ) -> tuple[list[dict[str, Any]], int | None]:
@@ -115,7 +79,7 @@ async def _follow(
     told_s = time.monotonic()
     async with asyncio.timeout(_INGEST_S):
         while True:
-            found = await _documents(client)
+            found = await list_documents(client, COLLECTION)
             states = Counter(document["status"] for document in found)
             if kill_at is not None and killed_at is None and states["ready"] >= kill_at:
                 killed_at = states["ready"]
@@ -137,7 +101,7 @@ async def _run(files: Mapping[str, bytes], slots: int, *, kill_at: int | None) -
             watching = tasks.create_task(_watch_memory(stack, peak))
             async with open_client(stack) as client:
                 began_s = time.monotonic()
-                uploading = tasks.create_task(_upload_all(client, files))
+                uploading = tasks.create_task(upload_all(client, files, COLLECTION))
                 found, killed_at = await _follow(stack, client, uploading, kill_at)
                 took_s = time.monotonic() - began_s
             watching.cancel()

@@ -6,24 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from parley_npu.fetch import fetch
-from parley_npu.model_files import ModelFiles
-
 from benchmarks.processes import module, running, tree_memory_kib
 from benchmarks.table import print_table
+from tests.conftest import fetched_model
 from tests.integration.stack import WORKERS, open_stack
 
 SOCKETS = 1000
 SETTLE_S = 2.0
 MIB_KIB = 1024
-
-
-def _model_dir() -> Path:
-    """Return where the embedding model is, the tests' place; it is fetched once a machine."""
-    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
-    directory = Path(cache, "all-minilm-l6-v2")
-    fetch(ModelFiles(directory))
-    return directory
 
 
 async def measure(*, is_quick: bool) -> dict[str, Any]:
@@ -32,7 +22,7 @@ async def measure(*, is_quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as name:
         folder = Path(name)
         clients = running("clients", module("chat_clients"), os.environ, folder, takes_commands=True)
-        stacks = open_stack(folder / "stack", model_dir=_model_dir(), services=WORKERS)
+        stacks = open_stack(folder / "stack", model_dir=fetched_model().directory, services=WORKERS)
         async with clients as chats, stacks as stack:
             await asyncio.sleep(SETTLE_S)
             pids = {part: process.pid for part, process in stack.processes.items()}

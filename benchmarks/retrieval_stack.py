@@ -6,16 +6,15 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-from parley_npu.fetch import fetch
-from parley_npu.model_files import ModelFiles
 
 from benchmarks.table import tell
+from tests.conftest import fetched_model
 from tests.integration.stack import Stack, open_stack
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,9 +29,7 @@ _PAGE = 1000
 @asynccontextmanager
 async def open_retrieval_stack(environment: Mapping[str, str] | None = None) -> AsyncGenerator[Stack]:
     """Run a gateway, npu, rag and their brokers in a folder that is removed afterwards."""
-    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
-    model_dir = Path(cache, "all-minilm-l6-v2")
-    await asyncio.to_thread(fetch, ModelFiles(model_dir))
+    model_dir = (await asyncio.to_thread(fetched_model)).directory
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         async with open_stack(
             Path(folder), model_dir=model_dir, services=("npu", "rag"), environment=environment
@@ -54,18 +51,7 @@ async def ingest(
 ) -> dict[str, Any]:
     """Upload texts or files by name and wait until all are ready; return what it took."""
     began_s = time.monotonic()
-    door = asyncio.Semaphore(_UPLOADS_AT_ONCE)
-
-    async def upload(name: str, content: str | bytes) -> None:
-        async with door:
-            data = content if isinstance(content, bytes) else content.encode()
-            file = {"file": (name, data, "application/octet-stream")}
-            sent = await client.post("/api/documents", files=file, data={"collection": collection})
-            sent.raise_for_status()
-
-    async with asyncio.TaskGroup() as tasks:
-        for name, content in documents.items():
-            tasks.create_task(upload(name, content))
+    await upload_all(client, documents, collection)
     uploaded_s = time.monotonic() - began_s
     tell(f"{len(documents)} documents uploaded in {uploaded_s:.0f} s")
     chunks = await _all_ready(client, len(documents), collection)
@@ -77,12 +63,39 @@ async def ingest(
     }
 
 
+async def upload_all(
+    client: httpx.AsyncClient, documents: Mapping[str, str | bytes], collection: str
+) -> None:
+    """Upload texts or files by name, a few at the same time."""
+    door = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+
+    async def upload(name: str, content: str | bytes) -> None:
+        data = content if isinstance(content, bytes) else content.encode()
+        file = {"file": (name, data, "application/octet-stream")}
+        form = {"collection": collection}
+        async with door:
+            await _patient(lambda: client.post("/api/documents", files=file, data=form))
+
+    async with asyncio.timeout(_INGEST_S), asyncio.TaskGroup() as tasks:
+        for name, content in documents.items():
+            tasks.create_task(upload(name, content))
+
+
+async def _patient(ask: Callable[[], Awaitable[httpx.Response]]) -> dict[str, Any]:
+    """Return what is answered; while a part is away, as one that is killed is, ask again."""
+    while True:
+        answer = await ask()
+        if not answer.is_server_error:
+            return answer.raise_for_status().json()
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
 async def _all_ready(client: httpx.AsyncClient, wanted: int, collection: str) -> int:
     """Wait until all documents of a collection are ready; return how many passages they have."""
     told_s = time.monotonic()
     async with asyncio.timeout(_INGEST_S):
         while True:
-            documents = await _documents(client, collection)
+            documents = await list_documents(client, collection)
             states = Counter(document["status"] for document in documents)
             if failed := next((one for one in documents if one["status"] == "failed"), None):
                 raise RuntimeError(f"{failed['name']} could not be read: {failed['error']}")
@@ -96,11 +109,12 @@ async def _all_ready(client: httpx.AsyncClient, wanted: int, collection: str) ->
             await asyncio.sleep(_ASK_AGAIN_S)
 
 
-async def _documents(client: httpx.AsyncClient, collection: str) -> list[dict[str, Any]]:
+async def list_documents(client: httpx.AsyncClient, collection: str) -> list[dict[str, Any]]:
+    """Return all documents of a collection."""
     found: list[dict[str, Any]] = []
     query: dict[str, str | int] = {"collection": collection, "limit": _PAGE}
     while True:
-        page = (await client.get("/api/documents", params=query)).raise_for_status().json()
+        page = await _patient(lambda: client.get("/api/documents", params=query))
         found += page["documents"]
         if not page.get("next_cursor"):
             return found

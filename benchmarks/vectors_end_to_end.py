@@ -16,13 +16,14 @@ from benchmarks.retrieval_stack import ingest, open_client, open_retrieval_stack
 from benchmarks.table import print_table, tell
 
 LEGEND = """\
-Documents are Cranfield's abstracts, ten in one, each time with their sentences in another order; npu embeds
-every passage. Searches are Cranfield's questions, each time without another word, so that no cache answers.
-search: POST /api/search until its answer, 8 passages, through gateway, npu (the question) and rag (vector and
-words). passages: as many as the documents became."""
+Documents are Cranfield's abstracts, sixty in one, four sentences a section, each time in another order; npu
+embeds every passage. Searches are Cranfield's questions, each time without another word, so that no cache
+answers. search: POST /api/search until its answer, 8 passages, through gateway, npu (the question) and rag
+(vector and words). passages: as many as the documents became."""
 _COLLECTION = "variants"
-_ABSTRACTS_A_DOCUMENT = 10
-_PASSAGES_A_DOCUMENT = 14
+_ABSTRACTS_A_DOCUMENT = 60
+_SENTENCES_A_SECTION = 4
+_PASSAGES_A_DOCUMENT = 139
 _WARM_UP = 20
 
 
@@ -35,8 +36,10 @@ def _documents(data: Cranfield, count: int) -> Iterator[tuple[str, str]]:
             turn, chosen = divmod(at, len(texts))
             sentences = re.split(r"(?<=\.)\s+", texts[chosen])
             turn %= len(sentences)
-            turned = " ".join([*sentences[turn:], *sentences[:turn]])
-            sections.append(f"## Section {at}\n\n{turned}")
+            turned = [*sentences[turn:], *sentences[:turn]]
+            for first in range(0, len(turned), _SENTENCES_A_SECTION):
+                some = " ".join(turned[first : first + _SENTENCES_A_SECTION])
+                sections.append(f"## Section {at}.{first}\n\n{some}")
         yield f"volume-{number}.md", f"# Volume {number}\n\n" + "\n\n".join(sections)
 
 
@@ -78,7 +81,7 @@ async def measure_end_to_end(passages: int, searches: int, data_folder: Path | N
     data = read_cranfield(data_folder or DATA)
     documents = dict(_documents(data, max(1, passages // _PASSAGES_A_DOCUMENT)))
     queries = _queries(data, 2 * searches)
-    async with open_retrieval_stack() as stack, open_client(stack) as client:
+    async with open_retrieval_stack({"PARLEY_RAG_INGEST_SLOTS": "2"}) as stack, open_client(stack) as client:
         tell(f"{len(documents)} documents are read in")
         read = await ingest(client, documents, _COLLECTION)
         half = len(queries) // 2

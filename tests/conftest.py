@@ -101,10 +101,15 @@ async def no_leaked_tasks() -> AsyncGenerator[None]:
             await asyncio.wait(left, timeout=0.05)
 
 
+def fetched_model() -> ModelFiles:
+    """Return the real embedding model, fetched once a machine."""
+    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
+    files = ModelFiles(Path(cache, "all-minilm-l6-v2"))
+    fetch(files)
+    return files
+
+
 @pytest.fixture(scope="session")
 def model_dir() -> Path:
-    """The directory of the real embedding model, fetched once a machine."""
-    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
-    directory = Path(cache, "all-minilm-l6-v2")
-    fetch(ModelFiles(directory))
-    return directory
+    """The directory of the real embedding model."""
+    return fetched_model().directory

@@ -10,6 +10,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+import psycopg
 
 SERVER_FOLDERS = "usr/lib/postgresql/*/bin"
 START_S = 30.0
@@ -75,3 +78,15 @@ def running_postgres(programs: Path, port: int) -> Generator[str]:
                 server.send_signal(signal.SIGQUIT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def empty_database(server_url: str) -> Generator[str]:
+    """Make a database on a server for as long as the body runs; yields its URL."""
+    name = f"parley_test_{uuid4().hex}"
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield f"{server_url.rpartition('/')[0]}/{name}"
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -74,6 +74,7 @@ async def page() -> AsyncGenerator[Page]:
         ("> q\n\np", "<blockquote><p>q</p></blockquote><p>p</p>"),
         ("a [1].", '<p>a <span class="cites"><sup></sup>.</span></p>'),
         ("[9] [x] [1 ", "<p>[9] [x] [1</p>"),
+        ("o \u30101\u2020L2\u3011.", '<p>o <span class="cites"><sup></sup>.</span></p>'),
         ("b [1-3].", '<p>b <span class="cites"><sup></sup><sup></sup><sup></sup>.</span></p>'),
         ("[2-1] [1-9] [0-9]", "<p>[2-1] [1-9] [0-9]</p>"),
         ("<b>x</b> &amp;", "<p>&lt;b&gt;x&lt;/b&gt; &amp;amp;</p>"),

@@ -284,7 +284,8 @@ async def test_settled_blocks_are_not_rendered_again_while_an_answer_grows(
 
 
 async def test_files_show_their_progress_or_why_they_failed(page: Page, state: StandInState) -> None:
-    files = [(name, b"x") for name in ("good.txt", "setup.exe", "locked.pdf")]
+    names = ("good.txt", "setup.exe", "locked.pdf", "stopped.txt", "box.zip")
+    files = [(name, b"x") for name in names]
     await page.get_by_test_id("upload").set_input_files(
         [{"name": name, "mimeType": "text/plain", "buffer": data} for name, data in [*files, ("no.txt", b"")]]
     )
@@ -292,8 +293,10 @@ async def test_files_show_their_progress_or_why_they_failed(page: Page, state: S
     await expect(items.nth(0)).to_contain_text("Ready in my-files")
     await expect(items.nth(1)).to_contain_text("Programs cannot be read")
     await expect(items.nth(2)).to_contain_text("encrypted")
-    await expect(items.nth(3)).to_contain_text("empty")
-    assert state.collections["my-files"] == 2
+    await expect(items.nth(3)).to_contain_text("cancelled")
+    await expect(items.nth(4)).to_contain_text("Ready in my-files · 5 files · 2 of 5 could not be read.")
+    await expect(items.nth(5)).to_contain_text("empty")
+    assert state.collections["my-files"] == 4
 
 
 async def test_conversations_can_be_opened_renamed_and_deleted(page: Page, state: StandInState) -> None:

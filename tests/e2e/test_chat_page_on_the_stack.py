@@ -1,20 +1,16 @@
 """The chat page in a real Chromium, served by a running stack: real brokers, services and embedding model."""
 
-import os
 import re
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from parley_npu.fetch import fetch
-from parley_npu.model_files import ModelFiles
 from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
+from tests.conftest import fetched_model
 from tests.fakes.page_browser import open_browser
 from tests.integration.library import ingest_library
 from tests.integration.stack import Stack, open_stack
@@ -44,13 +40,10 @@ September and kept in straw until Christmas.
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stack]:
     """Two gateways and what answers take, with a few documents, and answers that are written word by word."""
-    cache = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
-    model_dir = Path(cache, "all-minilm-l6-v2")
-    fetch(ModelFiles(model_dir))
     environment = {"OLLAMA_HOST": NO_OLLAMA, "PARLEY_LLM_EXTRACTIVE_DELTA_MS": DELTA_MS}
     async with open_stack(
         tmp_path_factory.mktemp("page"),
-        model_dir=model_dir,
+        model_dir=fetched_model().directory,
         gateways=2,
         services=SERVICES,
         environment=environment,

@@ -22,6 +22,7 @@ class HashEmbedder:
     """A tokenizer and a backend that hashes words into signed places: deterministic on every machine."""
 
     name = "hashed-words"
+    may_change = False
     space = VectorSpace(MODEL, ENGINE, DIMENSIONS)
 
     def cut(self, texts: Sequence[str]) -> list[CutText]:

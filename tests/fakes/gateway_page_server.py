@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from tests.fakes.gateway_page_turns import Script, ScriptedTurn
 PAGE = Path(__file__).parents[2] / "services/gateway/parley_gateway/page"
 KEY = "pk-local+key/with=signs"
 COOKIE = "parley_session"
+SLOW_VERDICT_S = 0.5
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -51,6 +52,7 @@ class StandInState:
     passages: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     documents: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     verdicts: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    was_judged_bad: asyncio.Event = field(default_factory=asyncio.Event)
     unrated: set[int] = field(default_factory=set[int])
     collections: dict[str, int] = field(default_factory=lambda: {"parley-docs": 14})
     frames: list[Any] = field(default_factory=list[Any])
@@ -176,6 +178,10 @@ class StandInGateway:
         document = self.state.documents[request.path_params["id"]]
         if "locked" in document["name"]:
             document.update(status="failed", error="The PDF is encrypted: save it without a password.")
+        elif "stopped" in document["name"]:
+            document.update(status="cancelled")
+        elif "box" in document["name"]:
+            document.update(status="ready", members=5, error="2 of 5 could not be read.")
         elif document["chunks_done"] < 4:
             document.update(status="ingesting", chunks=4, chunks_done=document["chunks_done"] + 2)
         else:
@@ -193,12 +199,21 @@ class StandInGateway:
             body = await request.json()
             if body["n"] in self.state.unrated:
                 return problem(ErrorCode.NOT_FOUND, "That answer has no such citation.")
+            if body["verdict"] == "up":
+                with suppress(TimeoutError):  # who does not wait for its answer is overtaken by the next one
+                    async with asyncio.timeout(SLOW_VERDICT_S):
+                        await self.state.was_judged_bad.wait()
+            else:
+                self.state.was_judged_bad.set()
             self.state.verdicts[body["turn_id"], body["n"]] = body["verdict"]
         found = [{"turn_id": t, "n": n, "verdict": v} for (t, n), v in self.state.verdicts.items()]
-        return JSONResponse({"feedback": found, "next_cursor": None})
+        at = int(request.query_params.get("cursor", "0"))
+        following = str(at + 1) if at + 1 < len(found) else None
+        return JSONResponse({"feedback": found[at : at + 1], "next_cursor": following})
 
     async def take_back(self, request: Request) -> Response:
-        del self.state.verdicts[request.path_params["turn_id"], request.path_params["n"]]
+        if self.state.verdicts.pop((request.path_params["turn_id"], request.path_params["n"]), None) is None:
+            return problem(ErrorCode.NOT_FOUND, "There is no verdict on that citation.")
         return JSONResponse({})
 
     async def socket(self, websocket: WebSocket) -> None:
@@ -276,6 +291,7 @@ class StandInGateway:
             "text": text,
             "outcome": turn.outcome if role == "assistant" else None,
             "citations": [c.model_dump() for c in turn.citations] if role == "assistant" else [],
+            "support": turn.support if role == "assistant" else None,
             "model": None,
             "created_at_ms": 0,
         }

@@ -22,7 +22,7 @@ from parley_contracts.turn_events import (
     frame_seq,
     frame_type,
 )
-from parley_contracts.turns import EPOCH_SPAN, TokenUsage, TurnOutcome, TurnTimings
+from parley_contracts.turns import EPOCH_SPAN, Support, TokenUsage, TurnOutcome, TurnTimings
 from parley_gateway.cited import cited, support
 
 Script = Callable[["ScriptedTurn"], Awaitable[None]]
@@ -51,6 +51,7 @@ class ScriptedTurn:
         self.text = ""
         self.citations: tuple[Citation, ...] = ()
         self.outcome: str | None = None
+        self.support: Support | None = None
         self._log: list[bytes] = []
         self._epoch = 0
         self._written = 0
@@ -98,6 +99,7 @@ class ScriptedTurn:
     ) -> None:
         self.outcome = "completed"
         cites = cited(self.text, self.citations)
+        self.support = support(self.citations, cites, is_searched=is_searched)
         await self._write(
             TurnCompleted(
                 **self._opening(),
@@ -106,7 +108,7 @@ class ScriptedTurn:
                 usage=TokenUsage(),
                 finish_reason="stop",
                 citations=cites,
-                support=support(self.citations, cites, is_searched=is_searched),
+                support=self.support,
                 degraded=tuple(degraded),
                 timings=TurnTimings(total_ms=1234.5),
                 stored="yes",

@@ -79,6 +79,20 @@ async def test_an_unknown_model_is_refused_before_the_turn_is_accepted(chat: Cha
     assert (refusal["turn_id"], refusal["field"]) == ("t-unknown-model", "model")
 
 
+async def test_a_collection_that_is_not_there_is_named_at_every_door(
+    chat: ChatClient, client: httpx.AsyncClient
+) -> None:
+    turn = await chat.ask("Who?", model=QUICK_ID, collections=["nowhere"])
+    assert (turn.ending["type"], turn.ending["code"]) == ("turn_failed", "not_found")
+    assert turn.ending["message"] == "There is no collection 'nowhere'."
+    searched = await client.post("/api/search", json={"query": "who", "collection": "nowhere"})
+    error = searched.json()["error"]
+    assert (searched.status_code, error["code"], error["field"]) == (404, "not_found", "collection")
+    asked = {"model": QUICK_ID, "messages": [{"role": "user", "content": "Who?"}], "collections": ["nowhere"]}
+    completion = await client.post("/v1/chat/completions", json=asked)
+    assert (completion.status_code, completion.json()["error"]["code"]) == (404, "not_found")
+
+
 async def test_a_frame_of_two_mebibytes_closes_its_socket_only_and_its_turn_is_resumed(stack: Stack) -> None:
     async with stack.chat() as chat:
         turn = await chat.start("Survive.", model=TWO_SECONDS.id, collections=[])

@@ -39,7 +39,8 @@ async def test_what_answers_are_given_and_cite_is_counted_for_their_collection(
     async with stack.chat() as chat, stack.http() as client:
         turn = await chat.ask("How long does sourdough rest?", model="extractive", collections=["manuals"])
         assert turn.ending["support"] == "cited"
-        nothing = await client.post("/api/search", json={"query": "zeppelin", "collection": "no such"})
+        found_nowhere = {"query": "zeppelin", "collection": "manuals", "types": ["no/such"]}
+        nothing = await client.post("/api/search", json=found_nowhere)
         assert nothing.json()["results"] == []
     given = len(turn.event("context_ready")["citations"])
     cited = len(turn.ending["citations"])

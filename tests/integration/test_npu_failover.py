@@ -1,7 +1,8 @@
 """The npu service with an NPU that fails in the middle of load: another backend computes what it does not.
 
 The service is the real one, as a process; its `rknnlite` is a fake with the real one's calls, which computes
-by ONNX, breaks for good when two callers meet in a context, and returns -1 or None when a file says so.
+by ONNX, breaks for good when two callers meet in a context, and returns -1, None or nonsense when a file says
+so.
 """
 
 import asyncio
@@ -144,8 +145,9 @@ async def connected(nats_url: str) -> AsyncGenerator[NatsBus]:
         await bus.close()
 
 
+@pytest.mark.parametrize("fault", ["inference", "noise"])
 async def test_no_request_fails_and_no_vector_differs_when_the_npu_fails_and_comes_back(
-    tmp_path: Path, model_dir: Path, nats_url: str
+    tmp_path: Path, model_dir: Path, nats_url: str, fault: str
 ) -> None:
     reference = reference_of(model_dir, SHORT)
     async with open_npu(tmp_path, model_dir, nats_url) as npu, connected(nats_url) as bus:
@@ -155,7 +157,7 @@ async def test_no_request_fails_and_no_vector_differs_when_the_npu_fails_and_com
                 group.create_task(load.client(number))
             try:
                 await load.until_answered_by("rknn")
-                npu.does("inference")
+                npu.does(fault)
                 await load.until_answered_by("onnx")
                 failures = await npu.failures()
                 npu.does("")

@@ -10,7 +10,10 @@ from parley_contracts.rag import CollectionName
 from parley_contracts.turns import GenerationParams
 
 MAX_TEXT_CHARS = 100_000
-ClientTurnId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")]
+MAX_TURN_ID_CHARS = 128
+ClientTurnId = Annotated[
+    str, Field(min_length=1, max_length=MAX_TURN_ID_CHARS, pattern=r"^[A-Za-z0-9_.:-]+$")
+]
 
 
 class ClientFrame(BaseModel):

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parley_contracts.model import OwnedRequest, WireModel
+from parley_contracts.client_frames import MAX_TURN_ID_CHARS
+from parley_contracts.model import MAX_EXACT, OwnedRequest, WireModel
 from parley_contracts.rag import CollectionName
 
 MAX_NOTE_CHARS = 1000
-MAX_TURN_ID_CHARS = 128
 MAX_DAYS = 365
 MAX_COUNTED = 200
+MAX_CITATIONS = 2**31 - 1
 
 TurnId = Annotated[str, Field(min_length=1, max_length=MAX_TURN_ID_CHARS)]
 Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
@@ -29,10 +30,10 @@ class RateCitation(OwnedRequest):
 
     type: Literal["rate_citation"] = "rate_citation"
     turn_id: TurnId = Field(description="As the client named the turn.")
-    n: int = Field(ge=1, description="The citation's number in the answer.")
+    n: int = Field(ge=1, le=MAX_CITATIONS, description="The citation's number in the answer.")
     document_id: str = Field(max_length=200, description="Empty for a web page.")
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
+    start: int = Field(ge=0, le=MAX_EXACT)
+    end: int = Field(ge=0, le=MAX_EXACT)
     verdict: Verdict
     note: Note | None = None
 
@@ -76,15 +77,15 @@ class DeleteFeedback(OwnedRequest):
 
     type: Literal["delete_feedback"] = "delete_feedback"
     turn_id: TurnId
-    n: int = Field(ge=1)
+    n: int = Field(ge=1, le=MAX_CITATIONS)
 
 
 class CollectionCitations(WireModel):
     """How many passages of a collection answers were given, and how many they cited."""
 
     collection: CollectionName
-    given: int = Field(ge=0)
-    cited: int = Field(ge=0)
+    given: int = Field(ge=0, le=MAX_CITATIONS)
+    cited: int = Field(ge=0, le=MAX_CITATIONS)
 
 
 class CountCitations(OwnedRequest):

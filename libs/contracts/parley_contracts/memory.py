@@ -6,7 +6,7 @@ from pydantic import Field
 
 from parley_contracts.citations import Citation
 from parley_contracts.model import OwnedRequest, WireModel
-from parley_contracts.turns import ChatMessage, Seal, TurnOutcome, TurnRef
+from parley_contracts.turns import ChatMessage, Seal, Support, TurnOutcome, TurnRef
 
 
 class StoreUserMessage(OwnedRequest):
@@ -67,6 +67,7 @@ class StoredTurn(WireModel):
     outcome: TurnOutcome
     text: str
     citations: tuple[Citation, ...] = ()
+    support: Support | None = Field(default=None, description="As in the turn's seal.")
 
 
 class Conversation(WireModel):
@@ -87,6 +88,7 @@ class StoredMessage(WireModel):
     text: str
     outcome: TurnOutcome | None = Field(default=None, description="Of assistant messages.")
     citations: tuple[Citation, ...] = ()
+    support: Support | None = Field(default=None, description="As in the turn's seal.")
     model: str | None = None
     created_at_ms: int
 

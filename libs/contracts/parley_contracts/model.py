@@ -1,6 +1,13 @@
 """The two kinds of wire model: closed over their own fields, open to fields a later version adds."""
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+MAX_EXACT = 2**53
+"""The largest number that every reader of JSON has exactly; databases take it."""
+
+UnixMs = Annotated[int, Field(ge=-MAX_EXACT, le=MAX_EXACT)]
 
 
 class WireModel(BaseModel):

@@ -6,13 +6,18 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from parley_contracts.citations import Passage
-from parley_contracts.model import OwnedRequest, WireModel
+from parley_contracts.model import MAX_EXACT, OwnedRequest, UnixMs, WireModel
+
+MAX_NAME_CHARS = 500
 
 CollectionName = Annotated[
     str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True, pattern=r"^[^\x00-\x1f/\\]+$")
 ]
 FileName = Annotated[
-    str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$")
+    str,
+    StringConstraints(
+        min_length=1, max_length=MAX_NAME_CHARS, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$"
+    ),
 ]
 
 
@@ -101,8 +106,8 @@ class CreateDocument(OwnedRequest):
     type: Literal["create_document"] = "create_document"
     collection: CollectionName = "default"
     name: FileName
-    content_type: str = "application/octet-stream"
-    size_bytes: int = Field(ge=1)
+    content_type: str = Field(default="application/octet-stream", max_length=200)
+    size_bytes: int = Field(ge=1, le=MAX_EXACT)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     title: str | None = Field(default=None, max_length=300, description="For content that names none.")
     source_url: str | None = Field(default=None, description="The web page that it is the text of.")
@@ -151,11 +156,11 @@ class ListDocuments(OwnedRequest):
     statuses: tuple[DocumentStatus, ...] | None = None
     content_types: tuple[str, ...] | None = Field(default=None, description="Media types.")
     name_part: str | None = Field(
-        default=None, min_length=1, max_length=500, description="Stands in the name, in any case."
+        default=None, min_length=1, max_length=MAX_NAME_CHARS, description="Stands in the name, in any case."
     )
     archive_id: str | None = Field(default=None, description="The archive that they came in.")
-    dated_from_ms: int | None = Field(default=None, description="As in `Search`.")
-    dated_before_ms: int | None = Field(default=None, description="As in `Search`.")
+    dated_from_ms: UnixMs | None = Field(default=None, description="As in `Search`.")
+    dated_before_ms: UnixMs | None = Field(default=None, description="As in `Search`.")
     limit: int = Field(default=100, ge=1, le=1000)
     cursor: str | None = None
 
@@ -301,12 +306,12 @@ class Search(OwnedRequest):
     )
     engine: str | None = Field(default=None, description="Engine of `vector`; another one's is not used.")
     collections: tuple[CollectionName, ...] | None = Field(default=None, description="None searches all.")
-    document_ids: tuple[str, ...] | None = None
+    document_ids: tuple[str, ...] | None = Field(default=None, max_length=1000)
     content_types: tuple[str, ...] | None = Field(default=None, description="Media types; None searches all.")
-    dated_from_ms: int | None = Field(
+    dated_from_ms: UnixMs | None = Field(
         default=None, description="Documents last changed then or later; by their upload if they do not say."
     )
-    dated_before_ms: int | None = Field(default=None, description="Documents last changed before then.")
+    dated_before_ms: UnixMs | None = Field(default=None, description="Documents last changed before then.")
     mode: SearchMode = SearchMode.HYBRID
     max_per_document: int | None = Field(
         default=None, ge=1, description="Passages of one document; None for as many as are good."

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 from parley_contracts.model import WireModel
 
@@ -155,8 +155,8 @@ class JobSource(Protocol):
 class ObjectStore(Protocol):
     """Uploaded originals, by key."""
 
-    async def put(self, key: str, data: bytes) -> None:
-        """Keep `data` under `key`, in place of what was there."""
+    async def put(self, key: str, data: bytes | BinaryIO) -> None:
+        """Keep `data` under `key`, in place of what was there; a file is read piece by piece."""
         ...
 
     async def get(self, key: str) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -165,9 +165,9 @@ class MemoryObjects:
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: bytes | BinaryIO) -> None:
         """Keep `data` under `key`."""
-        self.kept[key] = data
+        self.kept[key] = data if isinstance(data, bytes) else data.read()
 
     async def get(self, key: str) -> bytes:
         """Return what is kept under `key`."""

@@ -7,6 +7,8 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from io import BufferedIOBase
+from typing import BinaryIO, cast
 
 from nats import errors
 from nats.js import JetStreamContext
@@ -70,10 +72,10 @@ class NatsObjects:
                 self._bucket = await self._js.create_object_store(BUCKET, replicas=self._replicas)
         return self._bucket
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, data: bytes | BinaryIO) -> None:
         """Keep `data` under `key`."""
         async with _away_told():
-            await (await self._open()).put(key, data)
+            await (await self._open()).put(key, cast("bytes | BufferedIOBase", data))
 
     async def get(self, key: str) -> bytes:
         """Return what is kept under `key`."""

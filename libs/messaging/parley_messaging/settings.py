@@ -3,10 +3,13 @@
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+OLLAMA_PORT = 11_434
 
 
 def _instance() -> str:
@@ -51,3 +54,13 @@ class ServiceSettings(BaseSettings):
     qdrant_url: str | None = usual("QDRANT_URL", None, "Qdrant server; unset keeps vectors in process.")
     database_url: str | None = usual("DATABASE_URL", None, "PostgreSQL; unset keeps SQLite files.")
     ollama_host: str = usual("OLLAMA_HOST", "http://127.0.0.1:11434", "Ollama server.")
+
+    @property
+    def ollama_url(self) -> str:
+        """The URL that `ollama_host` means; without a scheme the port is Ollama's own."""
+        host = self.ollama_host
+        address = urlsplit(host if "://" in host else f"http://{host}")
+        name, port = address.hostname or "127.0.0.1", address.port
+        if port is None:
+            port = {"https": 443, "http": 80}.get(address.scheme, 80) if "://" in host else OLLAMA_PORT
+        return f"{address.scheme}://{f'[{name}]' if ':' in name else name}:{port}{address.path.rstrip('/')}"

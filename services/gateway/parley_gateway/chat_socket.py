@@ -8,6 +8,7 @@ from typing import Any
 
 from parley_contracts.client_frames import (
     CLIENT_FRAME,
+    MAX_TURN_ID_CHARS,
     CancelAccepted,
     CancelTurnFrame,
     ErrorFrame,
@@ -35,7 +36,6 @@ TRY_AGAIN_LATER = 1013
 SERVICE_RESTART = 1012
 MAX_TURNS_A_SOCKET = 64
 CLOSE_S = 5.0
-MAX_TURN_ID_CHARS = 128
 
 
 class ChatSocket:

@@ -7,15 +7,24 @@ from parley_contracts.citations import Citation
 from parley_contracts.turns import Support
 
 _PART = r"\d{1,3}(?:\s*[-\u2013]\s*\d{1,3})?"
-_MARK = re.compile(rf"\[({_PART}(?:\s*,\s*{_PART})*)\]")
+# Some models write the brackets of another script, and a place behind the number: 【1†L2-L4】.
+_MARK = re.compile(rf"(?<!\\)[\[\u3010]({_PART}(?:\s*,\s*{_PART})*)(?:\u2020[^\u3011\n]{{0,40}})?[\]\u3011]")
 _NUMBERS = re.compile(r"\d+")
+_CODE = re.compile(
+    r"^[ \t]*(?P<fence>`{3,}|~{3,}).*?(?:^[ \t]*(?P=fence)|\Z)"
+    r"|(?<!`)(?P<ticks>`{1,3})(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 def cited(text: str, citations: Sequence[Citation]) -> tuple[Citation, ...]:
-    """Return those citations whose number stands in `text`, in the order of their numbers."""
+    """Return those citations whose number stands in `text`, outside of code, in the order of numbers."""
     known = {citation.n for citation in citations}
     numbers = {
-        number for mark in _MARK.findall(text) for part in mark.split(",") for number in _of(part, known)
+        number
+        for mark in _MARK.findall(_CODE.sub("`", text))
+        for part in mark.split(",")
+        for number in _of(part, known)
     }
     return tuple(citation for citation in citations if citation.n in numbers)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import Document, DocumentChanged, DocumentStatus, ReadDocument
-from parley_messaging import Service
+from parley_messaging import Bus
 from parley_messaging.bus import Delivery, Subscription
 from pydantic import ValidationError
 from starlette.responses import StreamingResponse
@@ -24,9 +24,6 @@ SILENCE_S = 10.0
 LONGEST_S = 3600.0
 """A client that is still there then connects again by itself, as every reader of such events does."""
 
-STEP_S = 1.0
-"""How often a stream looks whether the gateway stops."""
-
 KEEP_ALIVE = b": nothing new\n\n"
 _SETTLED = (DocumentStatus.READY, DocumentStatus.FAILED, DocumentStatus.CANCELLED)
 
@@ -34,18 +31,33 @@ _SETTLED = (DocumentStatus.READY, DocumentStatus.FAILED, DocumentStatus.CANCELLE
 class DocumentEvents:
     """Watches one document; of changes that come faster than they are taken only the last is kept."""
 
-    def __init__(self, service: Service, owner_id: str, document_id: str) -> None:
-        self._service = service
+    def __init__(self, bus: Bus, owner_id: str, document_id: str) -> None:
+        self._bus = bus
         self._request = ReadDocument(owner_id=owner_id, document_id=document_id)
         self._latest: Document | None = None
         self._has_news = asyncio.Event()
+        self._is_over = False
         self._subscription: Subscription | None = None
 
-    async def look(self) -> None:
-        """Read the document as it stands; ParleyError `not_found` when it is not the owner's."""
+    async def open(self) -> None:
+        """Hear of changes, and read how it stands; ParleyError `not_found` when it is not the owner's."""
+        try:
+            subject = subjects.ingest_events(self._request.document_id)
+        except ValueError:
+            raise ParleyError(
+                ErrorCode.NOT_FOUND, "There is no such document.", field="document_id"
+            ) from None
+        self._subscription = await self._bus.subscribe(subject, self._take)
+        try:
+            await self._look()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _look(self) -> None:
         while True:
             self._has_news.clear()
-            self._latest = await self._service.bus.request(
+            self._latest = await self._bus.request(
                 subjects.RAG_READ_DOCUMENT, self._request, Document, timeout_s=READ_S
             )
             if not self._has_news.is_set():  # what came meanwhile may be newer than the answer
@@ -62,10 +74,6 @@ class DocumentEvents:
     async def events(self) -> AsyncGenerator[bytes]:
         """Yield the document as it stands, then after each change, until it is through or gone."""
         try:
-            self._subscription = await self._service.bus.subscribe(
-                subjects.ingest_events(self._request.document_id), self._take
-            )
-            await self.look()
             async for line in self._lines():
                 yield line
         except ParleyError as error:
@@ -76,7 +84,7 @@ class DocumentEvents:
     async def _lines(self) -> AsyncGenerator[bytes]:
         until_s = asyncio.get_running_loop().time() + LONGEST_S
         told: Document | None = None
-        while asyncio.get_running_loop().time() < until_s and not self._service.is_stopping:
+        while asyncio.get_running_loop().time() < until_s and not self._is_over:
             self._has_news.clear()
             if (found := self._latest) is None or found == told:
                 yield KEEP_ALIVE
@@ -89,19 +97,20 @@ class DocumentEvents:
 
     async def _news(self) -> None:
         """Wait for a change, and look for one that was missed when none comes."""
-        for _ in range(int(SILENCE_S / STEP_S)):
-            try:
-                async with asyncio.timeout(STEP_S):
-                    await self._has_news.wait()
-                return
-            except TimeoutError:
-                if self._service.is_stopping:
-                    return
         try:
-            await self.look()
-        except ParleyError as error:
-            if error.code is ErrorCode.NOT_FOUND:
-                raise
+            async with asyncio.timeout(SILENCE_S):
+                await self._has_news.wait()
+        except TimeoutError:
+            try:
+                await self._look()
+            except ParleyError as error:
+                if error.code is ErrorCode.NOT_FOUND:
+                    raise
+
+    def end(self) -> None:
+        """Tell the client no more, for the gateway stops: it connects to another one."""
+        self._is_over = True
+        self._has_news.set()
 
     async def close(self) -> None:
         """Watch no more; repeated calls do nothing."""
@@ -124,7 +133,7 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self._sockets.watching():
+            with self._sockets.watching(self._events.end):
                 await super().__call__(scope, receive, send)
         finally:
             await self._events.close()

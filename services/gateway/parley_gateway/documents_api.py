@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, BinaryIO
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
@@ -12,6 +12,7 @@ from parley_contracts import headers, subjects
 from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
+    MAX_NAME_CHARS,
     CancelDocument,
     CollectionName,
     CreateDocument,
@@ -44,7 +45,8 @@ ASK_S = 5.0
 DELETE_S = 30.0
 PAGE_CHARS = 200_000
 MAX_OFFSET = 2**31 - 1
-MAX_NAME_CHARS = 500
+MAX_TYPE_CHARS = 200
+PIECE_BYTES = 256 * 1024
 
 
 class DocumentBody(BaseModel):
@@ -87,21 +89,35 @@ async def upload_document(
 
     The same content again is the same document. Other content under the same name replaces it.
     """
-    limit = edge.settings.gateway_max_upload_bytes
-    data = await file.read(limit + 1)
-    if len(data) > limit:
+    limit, size = edge.settings.gateway_max_upload_bytes, file.size or 0
+    if size > limit:
         raise ParleyError(ErrorCode.TOO_LARGE, f"The file is larger than {limit} bytes.", field="file")
-    if not data:
+    if not size:
         raise ParleyError(ErrorCode.INVALID_REQUEST, "The file is empty.", field="file")
     request = CreateDocument(
         owner_id=principal.owner_id,
         collection=collection,
         name=file.filename or "untitled",
-        content_type=file.content_type or "application/octet-stream",
-        size_bytes=len(data),
-        sha256=(await asyncio.to_thread(hashlib.sha256, data)).hexdigest(),
+        content_type=_media_type(file.content_type),
+        size_bytes=size,
+        sha256=await asyncio.to_thread(_sha256, file.file),
     )
-    return await _ingest(edge, request, data)
+    return await _ingest(edge, request, file.file)
+
+
+def _media_type(declared: str | None) -> str:
+    """Return a media type as it was declared, unless it could not stand in a header of a download."""
+    is_fit = declared and len(declared) <= MAX_TYPE_CHARS and declared.isascii() and declared.isprintable()
+    return declared if declared and is_fit else "application/octet-stream"
+
+
+def _sha256(file: BinaryIO) -> str:
+    """Return the hash of a file, and go back to its beginning. What is uploaded is never whole in memory."""
+    found = hashlib.sha256()
+    while piece := file.read(PIECE_BYTES):
+        found.update(piece)
+    file.seek(0)
+    return found.hexdigest()
 
 
 @router.post("/url", status_code=202)
@@ -140,7 +156,7 @@ def _page_name(url: str) -> str:
     return f"{url[: MAX_NAME_CHARS - 17]} {hashlib.sha256(url.encode()).hexdigest()[:16]}"
 
 
-async def _ingest(edge: Edge, request: CreateDocument, data: bytes) -> DocumentBody:
+async def _ingest(edge: Edge, request: CreateDocument, data: bytes | BinaryIO) -> DocumentBody:
     """Keep the original, then queue the job; rag finds out when this process dies between the two."""
     created = await edge.bus.request(subjects.RAG_CREATE_DOCUMENT, request, DocumentCreated, timeout_s=ASK_S)
     if created.needs_content:
@@ -189,8 +205,8 @@ async def read_document(document_id: str, edge: CurrentEdge, principal: CurrentP
 @router.get("/{document_id}/events")
 async def follow_document(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> Response:
     """Follow a document by server-sent events: as it stands, then after each change, until it is through."""
-    events = DocumentEvents(edge.service, principal.owner_id, document_id)
-    await events.look()
+    events = DocumentEvents(edge.bus, principal.owner_id, document_id)
+    await events.open()
     return EventStream(edge.sockets, events)
 
 

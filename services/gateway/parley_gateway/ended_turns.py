@@ -73,4 +73,5 @@ class EndedTurns:
             outcome=found.outcome,
             text=found.text,
             citations=found.citations,
+            support=found.support,
         )

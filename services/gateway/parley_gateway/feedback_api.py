@@ -8,7 +8,6 @@ from parley_contracts.client_frames import ClientTurnId
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.feedback import (
     MAX_DAYS,
-    MAX_TURN_ID_CHARS,
     CitationFeedback,
     DeleteFeedback,
     FeedbackList,
@@ -68,7 +67,7 @@ async def rate_citation(body: NewVerdict, edge: CurrentEdge, principal: CurrentP
 async def list_feedback(
     edge: CurrentEdge,
     principal: CurrentPrincipal,
-    turn_id: Annotated[str | None, Query(min_length=1, max_length=MAX_TURN_ID_CHARS)] = None,
+    turn_id: Annotated[TurnId | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> FeedbackList:

@@ -24,6 +24,8 @@ from parley_gateway.settings import GatewaySettings
 MAX_PAGES = 3
 PAGE_CHARS = 6_000
 _ADDRESS = re.compile(r"https?://[^\s<>\"'\])]+")
+_INSISTED_ON = frozenset({"memory", "rag"})
+"""Parts that are asked for what the turn names, a conversation or a collection: without it the turn fails."""
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ class Gathering:
         """Return what came in time.
 
         Raises:
-            ParleyError: `not_found` when the conversation has been deleted.
+            ParleyError: `not_found` when the conversation has been deleted, or a collection is not there.
         """
         gathered = Gathered(history=command.history or ())
         try:
@@ -101,7 +103,7 @@ class Gathering:
             with circuit:
                 return await self._bus.request(part.subject, request, reply_type, timeout_s=budget_s)
         except ParleyError as error:
-            if name == "memory" and error.code is ErrorCode.NOT_FOUND:
+            if name in _INSISTED_ON and error.code is ErrorCode.NOT_FOUND:
                 raise
             gathered.degraded.add(name)
             return None

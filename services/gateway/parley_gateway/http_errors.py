@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
 from parley_messaging.error_boundary import described
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -91,6 +92,12 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     return error_response(request, ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body())
 
 
+async def _on_unwritable(request: Request, _: Exception) -> JSONResponse:
+    # JSON may name half of a surrogate pair (RFC 8259, section 8.2): it is read, and cannot be written on.
+    fault = ParleyError(ErrorCode.INVALID_REQUEST, "The request holds text that is not Unicode.")
+    return error_response(request, fault.body())
+
+
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = str(error.detail) if isinstance(error, HTTPException) else "Something went wrong."
@@ -108,5 +115,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ParleyError, _on_parley_error)
     app.add_exception_handler(ValidationError, _on_parley_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(PydanticSerializationError, _on_unwritable)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_anything)

@@ -78,10 +78,11 @@ class Preparation:
             await writer.append(partial(_stage, ref.client_turn_id, "gathering"))
             model = command.chosen or await self._models.choose(command.model)
             gathered = await self._gathering.gather(
-                command, history_chars=history_chars(model.context_tokens)
+                command, history_chars=history_chars(model.context_tokens, command.text)
             )
+            room_chars = passages_chars(model.context_tokens, command.text, gathered.history)
             turn.citations = await self._context.assemble(
-                ref.owner_id, gathered.pages, gathered.passages, passages_chars(model.context_tokens)
+                ref.owner_id, gathered.pages, gathered.passages, room_chars
             )
             _note_gathered(turn, gathered)
             await self._write_context(turn, writer)

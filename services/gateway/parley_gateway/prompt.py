@@ -10,6 +10,8 @@ CHARS_A_TOKEN = 3
 
 ANSWER_SHARE = 0.25
 HISTORY_SHARE = 0.3
+LEAST_SHARE = 0.1
+"""Of the window, for passages and for history each, though the question alone may fill it."""
 
 INSTRUCTIONS = "You are a helpful assistant. Answer in the language of the question, briefly and exactly."
 WITH_PASSAGES = (
@@ -23,14 +25,22 @@ WITHOUT_PASSAGES = (
 )
 
 
-def passages_chars(context_tokens: int) -> int:
-    """Return how much of what was found may stand in the prompt."""
-    return int(context_tokens * CHARS_A_TOKEN * (1 - ANSWER_SHARE - HISTORY_SHARE))
-
-
-def history_chars(context_tokens: int) -> int:
+def history_chars(context_tokens: int, question: str) -> int:
     """Return how much of the conversation may stand in the prompt."""
-    return int(context_tokens * CHARS_A_TOKEN * HISTORY_SHARE)
+    return _room(context_tokens, HISTORY_SHARE, len(question))
+
+
+def passages_chars(context_tokens: int, question: str, history: Sequence[ChatMessage]) -> int:
+    """Return how much of what was found may stand in the prompt."""
+    said_chars = len(question) + sum(len(message.content) for message in history)
+    return _room(context_tokens, 1 - ANSWER_SHARE - HISTORY_SHARE, said_chars)
+
+
+def _room(context_tokens: int, share: float, said_chars: int) -> int:
+    """Return a share of the window, or what is left beside `said_chars` when that is less."""
+    window_chars = context_tokens * CHARS_A_TOKEN
+    left_chars = window_chars * (1 - ANSWER_SHARE) - said_chars
+    return max(1, int(max(window_chars * LEAST_SHARE, min(window_chars * share, left_chars))))
 
 
 def _passage(citation: Citation) -> str:

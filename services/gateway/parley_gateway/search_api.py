@@ -1,12 +1,13 @@
 """Search."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from parley_contracts import subjects
+from parley_contracts.errors import ParleyError
 from parley_contracts.rag import CollectionName, Search, SearchMode, SearchResults
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from parley_gateway.dates import as_ms
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
@@ -19,7 +20,7 @@ SEARCH_S = 5.0
 class SearchQuery(BaseModel):
     """A search; a filter that is absent admits everything of yours."""
 
-    query: str = Field(min_length=1, max_length=10_000)
+    query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
     collection: CollectionName | None = None
     collections: tuple[CollectionName, ...] | None = Field(default=None, max_length=100)
     document_ids: tuple[str, ...] | None = Field(default=None, max_length=100)
@@ -33,7 +34,7 @@ class SearchQuery(BaseModel):
 
 @router.post("/search")
 async def search(body: SearchQuery, edge: CurrentEdge, principal: CurrentPrincipal) -> dict[str, Any]:
-    """Find the passages that fit a query best."""
+    """Find the passages that fit a query best; a collection that is not there is `not_found`."""
     collections = body.collections
     if body.collection is not None:
         collections = (body.collection, *(collections or ()))
@@ -49,6 +50,11 @@ async def search(body: SearchQuery, edge: CurrentEdge, principal: CurrentPrincip
         max_per_document=body.max_per_document,
         limit=body.limit,
     )
-    found = await edge.bus.request(subjects.RAG_SEARCH, request, SearchResults, timeout_s=SEARCH_S)
+    try:
+        found = await edge.bus.request(subjects.RAG_SEARCH, request, SearchResults, timeout_s=SEARCH_S)
+    except ParleyError as error:
+        if error.field != "collections" or body.collections is not None:
+            raise
+        raise ParleyError(error.code, error.message, field="collection") from None
     results = [passage.model_dump(mode="json", exclude_none=True) for passage in found.results]
     return {"results": results, "degraded": found.degraded}

@@ -1,7 +1,7 @@
 """The open WebSockets of a gateway process, so that it can let them finish before it stops."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -18,7 +18,8 @@ class Sockets:
     def __init__(self) -> None:
         self._open: set[ChatSocket] = set()
         self.streams_open = 0
-        self._watching = 0
+        self._watching: set[Callable[[], None]] = set()
+        self._is_finishing = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -42,18 +43,27 @@ class Sockets:
             self.streams_open -= 1
 
     @contextmanager
-    def watching(self) -> Generator[None]:
-        """Count a client that watches a document; ParleyError `overloaded` when there are too many."""
-        if self._watching >= MOST_WATCHING:
+    def watching(self, end: Callable[[], None]) -> Generator[None]:
+        """Count a client that watches a document, and call `end` when the gateway stops.
+
+        Raises:
+            ParleyError: `overloaded` when there are too many, `unavailable` when it stops already.
+        """
+        if self._is_finishing:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
+        if len(self._watching) >= MOST_WATCHING:
             raise ParleyError(ErrorCode.OVERLOADED, "Too many documents are watched here now.")
-        self._watching += 1
+        self._watching.add(end)
         try:
             yield
         finally:
-            self._watching -= 1
+            self._watching.discard(end)
 
     async def finish(self) -> None:
-        """Wait until no client waits for the end of a turn, then close all sockets."""
+        """End what watches documents, wait until no client waits for the end of a turn, close all sockets."""
+        self._is_finishing = True
+        for end in tuple(self._watching):
+            end()
         # Turns end in callbacks of the bus; a poll keeps the token path free of bookkeeping.
         while self.streams_open or any(socket.turns_open for socket in self._open):  # noqa: ASYNC110 - see above
             await asyncio.sleep(CHECK_S)

@@ -4,7 +4,7 @@ from parley_messaging import Service
 from pydantic import SecretStr
 
 from parley_llm.backends.extractive import ExtractiveModel
-from parley_llm.backends.ollama import OllamaOptions, open_ollama, server_url
+from parley_llm.backends.ollama import OllamaOptions, open_ollama
 from parley_llm.backends.openai_compatible import OpenAiOptions, open_openai
 from parley_llm.catalogue import Catalogue
 from parley_llm.language_model import LanguageModel
@@ -28,7 +28,7 @@ async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
 
 def ollama_options(settings: LlmSettings) -> OllamaOptions:
     return OllamaOptions(
-        url=server_url(settings.ollama_host),
+        url=settings.ollama_url,
         api_key=_plain(settings.llm_ollama_api_key),
         default_model=settings.llm_ollama_default_model,
         keep_alive=settings.llm_ollama_keep_alive,

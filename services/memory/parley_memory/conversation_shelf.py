@@ -13,7 +13,7 @@ from parley_contracts.memory import (
     RenameConversation,
     StoredMessage,
 )
-from parley_contracts.turns import TurnOutcome
+from parley_contracts.turns import Support, TurnOutcome
 from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
 from parley_memory.cursor import PageCursor
@@ -165,6 +165,7 @@ def _message(row: Row[*tuple[Any, ...]]) -> StoredMessage:
         text=row.text,
         outcome=None if row.outcome is None else TurnOutcome(row.outcome),
         citations=() if row.citations is None else CITATIONS.validate_json(row.citations),
+        support=row.support and Support(row.support),
         model=row.model,
         created_at_ms=row.created_at_ms,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "alembic_version_memory"
-HEAD = "0001"
+HEAD = "0002"
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x7061726C_6D656D6F  # "parlmemo"

@@ -69,6 +69,7 @@ messages = Table(
     Column("text", StorableText, nullable=False),
     Column("outcome", StorableText),
     Column("citations", StorableText),
+    Column("support", StorableText),
     Column("model", StorableText),
     Column("created_at_ms", BigInteger, nullable=False),
     Index("memory_messages_in_order", "conversation_id", "turn_at_ms", "turn_id"),

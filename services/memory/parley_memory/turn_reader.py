@@ -2,7 +2,7 @@
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import ReadTurn, StoredTurn
-from parley_contracts.turns import TurnOutcome
+from parley_contracts.turns import Support, TurnOutcome
 from sqlalchemy import bindparam, select
 
 from parley_memory.database import Database
@@ -10,7 +10,9 @@ from parley_memory.tables import messages
 from parley_memory.turn_store import CITATIONS
 
 _column = messages.c
-_FIND_ANSWER = select(_column.conversation_id, _column.outcome, _column.text, _column.citations).where(
+_FIND_ANSWER = select(
+    _column.conversation_id, _column.outcome, _column.text, _column.citations, _column.support
+).where(
     _column.turn_id == bindparam("of_turn"),
     _column.role == "assistant",
     _column.owner_id == bindparam("of_owner"),
@@ -38,4 +40,5 @@ class TurnReader:
             outcome=TurnOutcome(row.outcome),
             text=row.text,
             citations=() if row.citations is None else CITATIONS.validate_json(row.citations),
+            support=row.support and Support(row.support),
         )

@@ -67,6 +67,7 @@ _ANSWER = {
     "text": bindparam("answer_text", type_=_TEXT),
     "outcome": bindparam("answer_outcome", type_=_TEXT),
     "citations": bindparam("answer_citations", type_=_TEXT),
+    "support": bindparam("answer_support", type_=_TEXT),
     "model": bindparam("answer_model", type_=_TEXT),
     "created_at_ms": _AT_MS,
 }

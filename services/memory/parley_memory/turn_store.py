@@ -123,6 +123,7 @@ class TurnStore:
             "answer_text": seal.text,
             "answer_outcome": seal.outcome.value,
             "answer_citations": CITATIONS.dump_json(seal.citations).decode() if seal.citations else None,
+            "answer_support": seal.support and seal.support.value,
             "answer_model": seal.model,
             "at_ms": seal.sealed_at_ms,
         }

@@ -13,6 +13,7 @@ from parley_contracts.npu import VectorSpace
 
 from parley_npu.backends.embedder import CutText, Vectors
 from parley_npu.metrics import CacheMetrics
+from parley_npu.parity import MAX_NORM_ERROR
 from parley_npu.redis_values import RedisValues
 
 log = logging.getLogger("parley.npu")
@@ -24,7 +25,6 @@ WAITING_WRITES = 64
 """Writes that wait for Redis; further ones are dropped, and their texts computed again one day."""
 
 CLOSE_S = 1.0
-MAX_NORM_ERROR = 1e-3
 
 
 class VectorCache:
@@ -92,9 +92,7 @@ class VectorCache:
             self._writes.task_done()
 
     def _key(self, text: CutText) -> bytes:
-        # Clients may send half a surrogate pair, which UTF-8 proper has no bytes for.
-        content = text.text.encode(errors="surrogatepass")
-        return self._prefix + hashlib.sha256(content).hexdigest().encode()
+        return self._prefix + hashlib.sha256(text.text.encode()).hexdigest().encode()
 
     def _recall(self, key: bytes) -> Vector | None:
         value = self._here.get(key)

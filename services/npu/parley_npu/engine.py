@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 from parley_contracts.npu import VectorSpace
 from prometheus_client import CollectorRegistry
@@ -78,7 +77,7 @@ def _backend(name: BackendName, settings: NpuSettings, files: ModelFiles) -> Bac
         case BackendName.RKNN:
             return RknnMiniLm(settings.npu_rknn_path or files.rknn)
         case BackendName.OLLAMA:
-            return OllamaMiniLm(settings.ollama_host, settings.npu_ollama_model)
+            return OllamaMiniLm(settings.ollama_url, settings.npu_ollama_model)
         case BackendName.ONNX:
             # onnxruntime is not loaded when only the settings are checked, nor for other backends.
             from parley_npu.backends.onnx_minilm import OnnxMiniLm  # noqa: PLC0415 -- see above
@@ -88,16 +87,20 @@ def _backend(name: BackendName, settings: NpuSettings, files: ModelFiles) -> Bac
 
 @asynccontextmanager
 async def _cache(settings: NpuSettings, registry: CollectorRegistry) -> AsyncGenerator[VectorCache]:
-    redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no type
-        cache_url(settings), socket_connect_timeout=CONNECT_S, retry=Retry(NoBackoff(), 0), max_connections=4
-    )
-    values = RedisValues(redis, settings.npu_cache_days * DAY_S)
+    values = RedisValues(cache_client(settings), settings.npu_cache_days * DAY_S)
     async with VectorCache(SPACE, values, CacheMetrics(registry)).running() as cache:
         yield cache
 
 
-def cache_url(settings: NpuSettings) -> str:
+def cache_client(settings: NpuSettings) -> Redis:
     """Return where vectors are remembered: the setting's own place, else a database of the general server."""
-    if settings.npu_redis_url:
-        return settings.npu_redis_url
-    return urlunsplit(urlsplit(settings.redis_url)._replace(path=f"/{CACHE_DATABASE}"))
+    redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no type
+        settings.npu_redis_url or settings.redis_url,
+        socket_connect_timeout=CONNECT_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=4,
+    )
+    if not settings.npu_redis_url:
+        # An address names its database in one of several ways; this is where each of them ends.
+        redis.connection_pool.connection_kwargs["db"] = CACHE_DATABASE
+    return redis

@@ -59,7 +59,8 @@ class ModelFiles:
         )
 
     def is_complete(self) -> bool:
-        return self.has_published_files() and self.graph.is_file()
+        """Whether all is there; a graph that a power cut has left empty is not."""
+        return self.has_published_files() and bool(_size_bytes(self.graph))
 
 
 def model_dir_of(data_dir: Path) -> Path:

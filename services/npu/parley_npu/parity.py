@@ -17,6 +17,8 @@ MIN_COSINE = 0.999
 REFERENCE = "parity.json"
 MAX_NORM_ERROR = 1e-3
 TEXTS_AT_ONCE = 4
+SENTINEL = 1
+"""The row of the text, a short one, that goes with every batch of what may change."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,16 @@ class Parity:
             group = rows[start : start + TEXTS_AT_ONCE]
             found = checked(backend.infer([self.texts[row] for row in group]), self.vectors[group].shape)
             least = min(least, float((found * self.vectors[group]).sum(axis=1).min()))
-        if least < MIN_COSINE:
-            raise BackendError(f"its vectors are not those of the space: cosine {least:.4f}")
-        return least
+        return _near(least)
+
+    def computed(self, backend: Backend, batch: Sequence[CutText]) -> Vectors:
+        """Return a backend's vectors of a batch; BackendError when they cannot be those of the space."""
+        dimensions = self.vectors.shape[1]
+        if not backend.may_change:
+            return checked(backend.infer(batch), (len(batch), dimensions))
+        found = checked(backend.infer([*batch, self.texts[SENTINEL]]), (len(batch) + 1, dimensions))
+        _near(float(found[-1] @ self.vectors[SENTINEL]))
+        return found[:-1]
 
 
 def checked(vectors: Vectors, shape: tuple[int, ...]) -> Vectors:
@@ -52,6 +61,12 @@ def checked(vectors: Vectors, shape: tuple[int, ...]) -> Vectors:
     if not bool((error <= MAX_NORM_ERROR).all()):
         raise BackendError("its vectors are not of length one")
     return vectors
+
+
+def _near(cosine: float) -> float:
+    if cosine < MIN_COSINE:
+        raise BackendError(f"its vectors are not those of the space: cosine {cosine:.4f}")
+    return cosine
 
 
 def read_parity(tokenizer: Tokenizer) -> Parity:

@@ -1,7 +1,6 @@
 """Values kept in Redis, asked for by everyone through one connection and within a few milliseconds."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,9 +9,6 @@ from dataclasses import dataclass
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging.circuit import Circuit
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-log = logging.getLogger("parley.npu")
 
 GET_S = 0.005
 GET_S_A_KEY = 0.0002
@@ -57,8 +53,11 @@ class RedisValues:
     async def set(self, values: Mapping[bytes, bytes]) -> bool:
         """Set values, each for the whole time to live; False when Redis is away or late."""
         try:
-            with self._circuit.passing(ANY_FAILURE):
-                await self._set(values)
+            async with self._within(SET_S), self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.ping()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no type
+                for key, value in values.items():
+                    pipeline.set(key, value, ex=self._ttl_s)
+                await pipeline.execute()
         except ParleyError:
             return False
         return True
@@ -95,10 +94,13 @@ class RedisValues:
         while self._waiting and count + len(self._waiting[0].keys) <= KEYS_AT_ONCE:
             asked.append(self._waiting.popleft())
             count += len(asked[-1].keys)
+        keys = [key for one in asked for key in one.keys]
         values: Sequence[bytes | None] = ()
         try:
-            with self._circuit.passing(ANY_FAILURE):
-                values = await self._get([key for one in asked for key in one.keys])
+            async with self._within(GET_S + GET_S_A_KEY * len(keys)):
+                found = await self._redis.mget(keys)
+                if len(found) == len(keys):
+                    values = [value if isinstance(value, bytes) else None for value in found]
         except ParleyError:
             values = ()
         finally:
@@ -107,27 +109,15 @@ class RedisValues:
                 _answer(one, values[start : start + len(one.keys)])
                 start += len(one.keys)
 
-    async def _get(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
-        try:
-            async with asyncio.timeout(GET_S + GET_S_A_KEY * len(keys)):
-                found = await self._redis.mget(keys)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise _away(error) from error
-        return [value if isinstance(value, bytes) else None for value in found]
-
-    async def _set(self, values: Mapping[bytes, bytes]) -> None:
-        try:
-            async with asyncio.timeout(SET_S), self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.ping()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no type
-                for key, value in values.items():
-                    pipeline.set(key, value, ex=self._ttl_s)
-                await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise _away(error) from error
-
-
-def _away(error: Exception) -> ParleyError:
-    return ParleyError(ErrorCode.UNAVAILABLE, f"Redis: {type(error).__name__}")
+    @asynccontextmanager
+    async def _within(self, limit_s: float) -> AsyncGenerator[None]:
+        """Judge Redis by the body: ParleyError when anything goes wrong, and at once while it is away."""
+        with self._circuit.passing(ANY_FAILURE):
+            try:
+                async with asyncio.timeout(limit_s):
+                    yield
+            except Exception as error:  # the boundary to a library: what is no Redis makes it raise anything
+                raise ParleyError(ErrorCode.UNAVAILABLE, f"Redis: {type(error).__name__}") from error
 
 
 def _answer(asked: _Asked, values: Sequence[bytes | None]) -> None:

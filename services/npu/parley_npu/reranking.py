@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ GRAPH, TOKENIZER = "model.onnx", "tokenizer.json"
 MAX_TOKENS = 512
 MAX_CHARS = 32_768
 TEXTS_AT_ONCE = 8
+# One of them fills the window: a model with room for fewer tokens than MAX_TOKENS fails at the start.
+PROBE = ("a question", ("a short text", "long " * MAX_TOKENS))
 
 
 class CrossEncoder:
@@ -42,14 +45,17 @@ class CrossEncoder:
         self._tokenizer.no_padding()
         self._session: InferenceSession = open_session(folder / GRAPH)
         self._inputs: set[str] = {one.name for one in self._session.get_inputs()}
+        self.scores(*PROBE, threading.Event())
 
-    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Return a score for each text; higher is better. Blocks."""
+    def scores(self, query: str, texts: Sequence[str], is_over: threading.Event) -> list[float]:
+        """Return a score for each text; higher is better. Blocks, and is cut short when nobody waits."""
         pairs = [(query[:MAX_CHARS], text[:MAX_CHARS]) for text in texts]
         encoded = self._tokenizer.encode_batch(pairs)
         scores = [0.0] * len(texts)
         by_length = sorted(range(len(texts)), key=lambda row: len(encoded[row].ids))
         for start in range(0, len(texts), TEXTS_AT_ONCE):
+            if is_over.is_set():
+                break
             rows = by_length[start : start + TEXTS_AT_ONCE]
             for row, score in zip(rows, self._infer([encoded[row] for row in rows]), strict=True):
                 scores[row] = score
@@ -64,6 +70,10 @@ class CrossEncoder:
         }
         wanted = {name: values for name, values in given.items() if name in self._inputs}
         logits = np.asarray(self._session.run(None, wanted)[0], np.float32).reshape(len(batch), -1)
+        if logits.shape[1] > 2 or not np.isfinite(logits).all():
+            raise ValueError(
+                f"no scores of a cross-encoder: {logits.shape[1]} numbers a pair, such as {logits[0, 0]}"
+            )
         # One logit is the score itself; of two, the classes "no" and "yes", their distance is.
         return (logits[:, -1] - (logits[:, 0] if logits.shape[1] > 1 else 0)).tolist()
 
@@ -80,8 +90,13 @@ class Reranker:
         """Return a score for each text; ParleyError `unavailable` when there is no reranker."""
         if self._encoder is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, self._missing)
-        loop = asyncio.get_running_loop()
-        scores = await loop.run_in_executor(self._thread, self._encoder.scores, request.query, request.texts)
+        is_over, loop = threading.Event(), asyncio.get_running_loop()
+        try:
+            scores = await loop.run_in_executor(
+                self._thread, self._encoder.scores, request.query, request.texts, is_over
+            )
+        finally:
+            is_over.set()
         return RerankScores(model=self._encoder.name, scores=tuple(scores))
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from parley_rag.database import open_database
 from parley_rag.handlers import bind
 from parley_rag.index_places import open_place, place_of
 from parley_rag.measures import Measures
+from parley_rag.move import settle_index
 from parley_rag.nursery import open_nursery
 from parley_rag.quality import bind_quality
 from parley_rag.settings import RagSettings
@@ -20,11 +21,9 @@ async def compose(service: Service, settings: RagSettings) -> None:
     service.check("vectors", index.check)
     nursery = await service.enter(open_nursery())
     parts = assemble(database, index, service.bus, settings, Measures(service.metrics), processes=nursery)
-    await parts.removals.finish()
-    if index.made_anew:
-        await parts.jobs.index_all_again()
-        await index.settle()
+    await settle_index(index, settings, parts.jobs.index_all_again)
     service.spawn(parts.jobs.run)
+    service.spawn(parts.removals.run)
     await service.enter(parts.days.finishing())
     service.spawn(parts.days.run)
     bind(service, parts.handlers, parts.searching, parts.ingestion, slots=settings.rag_ingest_slots)

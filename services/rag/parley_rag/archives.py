@@ -6,9 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import CreateDocument, DocumentStatus, original_key
+from parley_contracts.rag import MAX_NAME_CHARS, CreateDocument, DocumentStatus, original_key
 from parley_messaging.bus import ObjectStore
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.database import Database
@@ -21,7 +22,7 @@ from parley_rag.reading import ArchiveListing, Member, read_archive
 from parley_rag.reading_processes import ReadingProcesses
 from parley_rag.tables import ArchiveMemberRow, DocumentRow
 
-_MAX_NAME_CHARS = 500
+_COUNTS = 100  # how often the files of a large archive are counted on the way
 _MAX_MEMBER_BYTES = 64 << 20  # what the gateway takes of an upload, unless it is told otherwise
 
 
@@ -103,16 +104,14 @@ class Archives:
         elif needs_content:
             await self._originals.put(original_key(archive.owner_id, document.id), data)
             await self._jobs.publish(archive.owner_id, document.id)
-        async with self._database.writing() as session:
-            await session.execute(
-                insert(ArchiveMemberRow).values(
-                    archive_id=archive.id,
-                    ordinal=ordinal,
-                    owner_id=archive.owner_id,
-                    name=member.name,
-                    document_id=document.id,
-                )
-            )
+        taken = insert(ArchiveMemberRow).values(
+            archive_id=archive.id, ordinal=ordinal, owner_id=archive.owner_id, document_id=document.id
+        )
+        try:
+            async with self._database.writing() as session:
+                await session.execute(taken)
+        except IntegrityError as error:  # the archive is gone, or somebody else unpacks it too
+            raise Stopped from error
 
     async def _refuse(self, archive: DocumentRow, document_id: str, reason: str) -> None:
         """Let a file that was not unpacked stand among the others with its reason; it has no original."""
@@ -127,27 +126,35 @@ class Archives:
 
     async def settle(self, owner_id: str, document_id: str) -> None:
         """Count anew what is through of the archives that a document is, or is in; finish those that are."""
-        waiting = [document_id]
+        waiting = [(document_id, 0)]
         while waiting:
-            one = waiting.pop()
-            if await self._settle_one(owner_id, one):
+            one, ordinal = waiting.pop()
+            if await self._settle_one(owner_id, one, ordinal):
                 await self._progress.tell(owner_id, one)
             elif one != document_id:
                 continue
             waiting += await self._containing(owner_id, one)
 
-    async def _containing(self, owner_id: str, document_id: str) -> list[str]:
-        query = select(ArchiveMemberRow.archive_id).where(
-            ArchiveMemberRow.owner_id == owner_id, ArchiveMemberRow.document_id == document_id
+    async def _containing(self, owner_id: str, document_id: str) -> list[tuple[str, int]]:
+        """Return the archives that a document is in, and its place there."""
+        query = (
+            select(ArchiveMemberRow.archive_id, func.min(ArchiveMemberRow.ordinal))
+            .where(ArchiveMemberRow.owner_id == owner_id, ArchiveMemberRow.document_id == document_id)
+            .group_by(ArchiveMemberRow.archive_id)
         )
         async with self._database.reading() as session:
-            return list(await session.scalars(query.distinct()))
+            return [(archive_id, ordinal) for archive_id, ordinal in (await session.execute(query)).all()]
 
-    async def _settle_one(self, owner_id: str, archive_id: str) -> bool:
-        """Return whether it is an archive; one whose files are all through is ready, or failed with them."""
+    async def _settle_one(self, owner_id: str, archive_id: str, ordinal: int) -> bool:
+        """Return whether it is an archive whose files were counted; with all through it is ready, or failed.
+
+        Of many files not each (`ordinal`) has all of them counted while others are under way.
+        """
         async with self._database.writing() as session:
             row = await session.scalar(select(DocumentRow).where(*this(owner_id, archive_id)))
             if row is None or row.members is None:
+                return False
+            if ordinal % (row.members // _COUNTS + 1) and await _is_under_way(session, archive_id):
                 return False
             taken, by_status = await _statuses(session, archive_id)
             open_ = sum(by_status.get(status, 0) for status in UNDER_WAY)
@@ -180,7 +187,19 @@ async def _content(member: Member) -> tuple[bytes, str | None]:
 
 def _member_name(archive: DocumentRow, member: Member) -> str:
     name = f"{archive.name}/{member.name}"
-    return name if len(name) <= _MAX_NAME_CHARS else f"...{name[3 - _MAX_NAME_CHARS :]}"
+    return name if len(name) <= MAX_NAME_CHARS else f"...{name[3 - MAX_NAME_CHARS :]}"
+
+
+async def _is_under_way(session: AsyncSession, archive_id: str) -> bool:
+    """Return whether a file of an archive is; the last ones wait longest."""
+    query = (
+        select(ArchiveMemberRow.ordinal)
+        .join(DocumentRow, DocumentRow.id == ArchiveMemberRow.document_id)
+        .where(ArchiveMemberRow.archive_id == archive_id, DocumentRow.status.in_(UNDER_WAY))
+        .order_by(ArchiveMemberRow.ordinal.desc())
+        .limit(1)
+    )
+    return await session.scalar(query) is not None
 
 
 async def _statuses(session: AsyncSession, archive_id: str) -> tuple[int, dict[str, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from parley_rag.load.extraction import Block, BlockKind, Extraction
+from parley_rag.load.extraction import Block, BlockKind, Extraction, one_line
 from parley_rag.load.source_code import BLANK_LINES
 
 _SENTENCE_END = re.compile(
@@ -23,9 +23,12 @@ _CELL_END = re.compile(r" \| ")
 _INDENT = re.compile(r"[ \t]*")
 _GOES_ON = frozenset("})]")
 _MAX_INNER_LEVELS = 4
+_MAX_HEADINGS = 12  # of those above a passage, the innermost
 _MAX_CONTEXT_TOKENS = 60
 _MIN_TEXT_TOKENS = 40
 _WORD = re.compile(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]")
+_HANGUL = re.compile(r"[\uac00-\ud7a3]")
+_LONG_WORD_CHARS = 16
 _LINE_BORDERS = (_BLANK_LINES, _LINE_END, _SPACE)
 _BORDERS = {
     BlockKind.PARAGRAPH: (_SENTENCE_END, _LINE_END, _SPACE),
@@ -89,7 +92,7 @@ def cut(extraction: Extraction, size: ChunkSize) -> list[Chunk]:
             listings += block.kind is BlockKind.LISTING
     packed = [_span(run) for run in _pack(text, units, size)]
     return [
-        Chunk(span.start, span.end, span.page, " > ".join(span.headings) or None, span.context or None)
+        Chunk(span.start, span.end, span.page, _shown(span.headings), span.context or None)
         for span in _merge_small(extraction, packed, size)
     ]
 
@@ -100,10 +103,22 @@ def page_at(page_starts: Sequence[int], offset: int) -> int | None:
 
 
 def estimate_tokens(text: str) -> int:
-    """Return about how many word pieces a text has; in other scripts than Latin one a character."""
-    return sum(
-        1 + (len(match) - 1) // 7 if match.isalpha() else 1 + len(match) // 3 for match in _WORD.findall(text)
+    """Return about how many word pieces a text has; in other scripts than Latin one a character.
+
+    Long words are put together from many short pieces, Korean syllables from their letters.
+    """
+    pieces = sum(
+        1 + (len(match) - 1) // 7
+        if match.isalpha() and len(match) <= _LONG_WORD_CHARS
+        else 1 + len(match) // 3
+        for match in _WORD.findall(text)
     )
+    return pieces if text.isascii() else pieces + len(_HANGUL.findall(text))
+
+
+def _shown(headings: Sequence[str]) -> str | None:
+    lines = (one_line(heading) for heading in headings[-_MAX_HEADINGS:])
+    return " > ".join(line for line in lines if line) or None
 
 
 def _units(
@@ -140,7 +155,7 @@ def _split(text: str, start: int, end: int, kind: BlockKind, size: ChunkSize) ->
         return [(start, end)]
     if kind is BlockKind.CODE:
         return _split_code(text, start, end, size, _MAX_INNER_LEVELS)
-    items = _items(text, start, end) if kind is not BlockKind.TABLE else []
+    items = _items(text, start, end, size) if kind is not BlockKind.TABLE else []
     if len(items) > 1:
         return [span for a, b in items for span in _split(text, a, b, kind, size)]
     for pattern in _BORDERS.get(kind, _LINE_BORDERS):
@@ -153,6 +168,7 @@ def _split(text: str, start: int, end: int, kind: BlockKind, size: ChunkSize) ->
     return [
         span
         for a, b in ((start, middle), (middle, end))
+        if text[a:b].strip()
         for span in _split(text, a, b, BlockKind.LINES, size)
     ]
 
@@ -179,8 +195,21 @@ def _definitions(text: str, start: int, end: int) -> list[int]:
     return [at for indent, at in found if indent == outermost]
 
 
-def _items(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Return the outermost items of a list, what stands before them first."""
+def _items(text: str, start: int, end: int, size: ChunkSize) -> list[tuple[int, int]]:
+    """Return the outermost items of a list that fit or hold no others, what stands before them first."""
+    found: list[tuple[int, int]] = []
+    waiting = [(start, end)]
+    while waiting:
+        a, b = waiting.pop()
+        inner = [] if _fits(text, a, b, size) else _outermost_items(text, a, b)
+        if len(inner) > 1:
+            waiting += reversed(inner)
+        else:
+            found.append((a, b))
+    return found
+
+
+def _outermost_items(text: str, start: int, end: int) -> list[tuple[int, int]]:
     matches = _ITEM_START.finditer(text, start, end)
     found = [(match.end() - match.start(), match.start()) for match in matches if match.start() > start]
     outermost = min((indent for indent, _ in found), default=0)
@@ -199,7 +228,7 @@ def _pieces(text: str, start: int, end: int, pattern: re.Pattern[str]) -> list[t
             continue
         if text[begin : match.end()].strip():
             pieces.append(_trimmed(text, begin, match.end()))
-            begin = match.end()
+        begin = match.end()
     if text[begin:end].strip():
         pieces.append(_trimmed(text, begin, end))
     return pieces
@@ -220,7 +249,10 @@ def _pack(text: str, units: Sequence[_Unit], size: ChunkSize) -> Iterator[list[_
     run: list[_Unit] = []
     tokens = 0
     for unit in units:
-        added = unit.tokens + (estimate_tokens(text[run[-1].end : unit.start]) if run else 0)
+        if run and run[-1].end == unit.start:  # the parts of a word may have fewer pieces than the whole
+            added = estimate_tokens(text[run[0].start : unit.end]) - tokens
+        else:
+            added = unit.tokens + (estimate_tokens(text[run[-1].end : unit.start]) if run else 0)
         if run and not (
             _same_place(run[-1], unit)
             and unit.end - run[0].start <= size.target_chars

@@ -1,11 +1,13 @@
 """The service's database: SQLite in the data folder, or PostgreSQL by address; migrated when opened."""
 
+import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
@@ -15,7 +17,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from parley_rag.migrations import HEAD, VERSION_TABLE
 
 _BUSY_TIMEOUT_MS = 5000
-_MIGRATION_LOCK = 7271731  # any number; the same in every process of this service
+_WRITE_LOCK = 7271731  # any number; the same in every process of this service
+_POSTGRES_LIMITS = {
+    "lock_timeout": str(_BUSY_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": "30000",  # who was stopped in the middle holds nobody up for ever
+}
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -24,11 +30,16 @@ _DRIVERS = {
 
 
 class Database:
-    """Hands out sessions; a writing one takes SQLite's write lock at once, so it never fails half-way."""
+    """Hands out sessions; a writing one takes the write lock at once.
+
+    There is one writer at a time, so that what it reads stays true until it commits. Those of this process
+    queue here: with SQLite they would overtake each other, and with PostgreSQL each would hold a connection.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(parley_writes=True)
+        self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncSession, None]:
@@ -39,7 +50,11 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncSession, None]:
         """Yield a session in one transaction, committed at the end."""
-        async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+        async with (
+            self._turn,
+            AsyncSession(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     async def check(self) -> None:
@@ -51,11 +66,16 @@ class Database:
 @asynccontextmanager
 async def open_database(url: str | None, data_dir: Path) -> AsyncGenerator[Database, None]:
     """Yield the migrated database at `url`, or `rag.sqlite` in the data folder."""
-    engine = create_async_engine(_address(url, data_dir))
-    if engine.dialect.name == "sqlite":
-        _make_private_file(Path(engine.url.database or ""))
+    address = _address(url, data_dir)
+    if address.drivername.startswith("postgresql"):
+        engine = create_async_engine(address, connect_args={"server_settings": _POSTGRES_LIMITS})
+        event.listen(engine.sync_engine, "begin", _begin_postgres)
+    else:
+        engine = create_async_engine(address)
+        _make_private_file(Path(address.database or ""))
         event.listen(engine.sync_engine, "connect", _set_up_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        event.listen(engine.sync_engine, "invalidate", _roll_back_sqlite)
     try:
         await _migrate(engine)
         yield Database(engine)
@@ -63,14 +83,13 @@ async def open_database(url: str | None, data_dir: Path) -> AsyncGenerator[Datab
         await engine.dispose()
 
 
-def _address(url: str | None, data_dir: Path) -> str:
+def _address(url: str | None, data_dir: Path) -> URL:
     if url is None:
-        return f"sqlite+aiosqlite:///{data_dir / 'rag.sqlite'}"
+        return URL.create(_DRIVERS["sqlite"], database=str(data_dir / "rag.sqlite"))
     parsed = make_url(url)
     if ssl_mode := parsed.query.get("sslmode"):  # libpq's name; the driver's is another
         parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": ssl_mode})
-    driver = _DRIVERS.get(parsed.drivername, parsed.drivername)
-    return parsed.set(drivername=driver).render_as_string(hide_password=False)
+    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
 
 
 def _make_private_file(path: Path) -> None:
@@ -97,12 +116,21 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def _roll_back_sqlite(connection: DBAPIConnection, *_: object) -> None:
+    """Give back the lock of a writer who was cancelled: a closed connection with open cursors keeps it."""
+    with suppress(DBAPIError, sqlite3.Error):
+        connection.rollback()
+
+
+def _begin_postgres(connection: Connection) -> None:
+    if connection.get_execution_options().get("parley_writes", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+
+
 async def _migrate(engine: AsyncEngine) -> None:
     if await _revision(engine) == HEAD:  # the usual start: the migration tool is not even loaded
         return
     async with engine.execution_options(parley_writes=True).begin() as connection:
-        if engine.dialect.name == "postgresql":
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         await _upgrade(connection)
 
 

@@ -11,14 +11,14 @@ from parley_contracts.rag import (
     Language,
     ListCollections,
 )
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
-from parley_rag.removals import remove_row
-from parley_rag.tables import CollectionRow, DocumentRow
+from parley_rag.removals import MOST_AT_ONCE, remove_some
+from parley_rag.tables import CollectionRow, DocumentRow, SearchDayRow
 
 
 async def ensure_collection(
@@ -104,17 +104,23 @@ class Collections:
 
     async def remove(self, owner_id: str, name: str) -> None:
         """Remove a collection with its documents; `not_found` when it is not the owner's."""
-        async with self._database.writing() as session:
-            row = await session.get(CollectionRow, (owner_id, name))
-            if row is None:
-                raise no_such_collection()
-            documents = await session.scalars(
-                select(DocumentRow).where(DocumentRow.owner_id == owner_id, DocumentRow.collection == name)
-            )
-            for document in list(documents):
-                await remove_row(session, document)
-            await session.flush()
-            await session.delete(row)
+        inside = (DocumentRow.owner_id == owner_id, DocumentRow.collection == name)
+        is_gone = False
+        while not is_gone:
+            async with self._database.writing() as session:
+                row = await session.get(CollectionRow, (owner_id, name))
+                if row is None:
+                    raise no_such_collection()
+                some = list(await session.scalars(select(DocumentRow).where(*inside).limit(MOST_AT_ONCE)))
+                is_gone = await remove_some(session, some) and len(some) < MOST_AT_ONCE
+                if is_gone:
+                    await session.execute(
+                        delete(SearchDayRow).where(
+                            SearchDayRow.owner_id == owner_id, SearchDayRow.collection == name
+                        )
+                    )
+                    await session.flush()
+                    await session.delete(row)
 
 
 async def _counted(

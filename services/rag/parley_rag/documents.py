@@ -23,8 +23,8 @@ from parley_rag.clock import now_ms
 from parley_rag.database import Database
 from parley_rag.document_collections import ensure_collection
 from parley_rag.document_listing import as_document, listed
-from parley_rag.indexed_passages import language_of, note_indexed, note_none_indexed
-from parley_rag.removals import remove_with_members
+from parley_rag.indexed_passages import language_of, note_fewer_indexed, note_indexed, note_none_indexed
+from parley_rag.removals import remove_some_with_members
 from parley_rag.tables import ArchiveMemberRow, DocumentRow
 from parley_rag.words import Terms
 
@@ -117,7 +117,7 @@ class Documents:
 
     # -- a job's steps -----------------------------------------------------------------------------
 
-    async def begin(self, owner_id: str, document_id: str, key: str) -> bool:
+    async def begin(self, owner_id: str, document_id: str) -> bool:
         """Note that a document is being read; False when it is gone or no longer to be read."""
         return await self._update(
             owner_id,
@@ -125,7 +125,6 @@ class Documents:
             DocumentRow.status.in_(UNDER_WAY),
             status=DocumentStatus.INGESTING.value,
             error=None,
-            object_key=key,
         )
 
     async def settle(self, document: DocumentRow) -> None:
@@ -178,16 +177,25 @@ class Documents:
 
     async def clear(self, owner_id: str, document_id: str) -> bool:
         """Note that nothing of a cancelled document is indexed; False when it was begun anew meanwhile."""
-        async with self._database.writing() as session:
-            row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
-            if row is None or row.status != DocumentStatus.CANCELLED:
-                return False
-            await note_none_indexed(session, row)
-            row.job_at_ms = None
-            return True
+        is_clear = False
+        while not is_clear:
+            async with self._database.writing() as session:
+                row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
+                if row is None or row.status != DocumentStatus.CANCELLED:
+                    return False
+                is_clear = not await note_fewer_indexed(session, row)
+                row.job_at_ms = None if is_clear else row.job_at_ms
+        return True
 
     async def finish(self, owner_id: str, document_id: str, error: str | None = None) -> str:
         """Mark a document ready, drop what it replaces: `ready`, else `replaced`, `cancelled` or `gone`."""
+        ended = None
+        while ended is None:
+            ended = await self._finish(owner_id, document_id, error)
+        return ended
+
+    async def _finish(self, owner_id: str, document_id: str, error: str | None) -> str | None:
+        """Finish a document; None when so much is to be dropped that it takes another transaction."""
         async with self._database.writing() as session:
             row = await session.scalar(select(DocumentRow).where(*this(owner_id, document_id)))
             if row is None or row.status == DocumentStatus.CANCELLED:
@@ -203,19 +211,21 @@ class Documents:
                 )
             )
             if any(other.status == DocumentStatus.READY and _wanted_after(other, row) for other in namesakes):
-                await remove_with_members(session, row)
-                return "replaced"
+                return "replaced" if await remove_some_with_members(session, row) else None
             for other in namesakes:
-                if not _wanted_after(other, row):
-                    await remove_with_members(session, other)
+                if not _wanted_after(other, row) and not await remove_some_with_members(session, other):
+                    return None
             row.status, row.error = DocumentStatus.READY, error
             row.job_at_ms = row.job_at_ms if row.is_reread else None
             return "ready"
 
     async def remove(self, owner_id: str, document_id: str) -> None:
         """Remove a document's rows and note what else has to go; `not_found` when it is not the owner's."""
-        async with self._database.writing() as session:
-            await remove_with_members(session, await owned(session, owner_id, document_id))
+        is_gone = False
+        while not is_gone:
+            async with self._database.writing() as session:
+                row = await owned(session, owner_id, document_id)
+                is_gone = await remove_some_with_members(session, row)
 
 
 async def owned(session: AsyncSession, owner_id: str, document_id: str) -> DocumentRow:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.feedback import CitationFeedback, ListFeedback, RateCitation, Verdict
-from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy import bindparam, delete, func, select, text, tuple_
 
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
-from parley_rag.tables import DocumentRow, FeedbackRow
+from parley_rag.tables import DocumentRow, FeedbackRow, Storable
 
 _KEEP = text(
     "INSERT INTO rag_feedback"
@@ -19,7 +19,7 @@ _KEEP = text(
     " SET verdict = excluded.verdict, note = excluded.note, at_ms = excluded.at_ms"
     " WHERE rag_feedback.verdict <> excluded.verdict"
     " OR coalesce(rag_feedback.note, '') <> coalesce(excluded.note, '')"
-)
+).bindparams(*(bindparam(name, type_=Storable()) for name in ("turn_id", "document_id", "note")))
 
 
 class Feedback:

@@ -1,7 +1,5 @@
 """Subject -> function."""
 
-import logging
-
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
@@ -41,7 +39,6 @@ from parley_rag.progress import Progress
 from parley_rag.removals import Removals
 from parley_rag.searching import Searching
 
-_log = logging.getLogger("parley.rag")
 _SEARCHES_AT_ONCE = 64
 
 
@@ -80,7 +77,7 @@ class RagHandlers:
     async def delete_document(self, request: DeleteDocument) -> Done:
         await self._documents.remove(request.owner_id, request.document_id)
         await self._archives.settle(request.owner_id, request.document_id)
-        await self._clean_up()
+        self._removals.start()
         return Done()
 
     async def cancel_document(self, request: CancelDocument) -> Document:
@@ -123,15 +120,8 @@ class RagHandlers:
 
     async def delete_collection(self, request: DeleteCollection) -> Done:
         await self._collections.remove(request.owner_id, request.name)
-        await self._clean_up()
+        self._removals.start()
         return Done()
-
-    async def _clean_up(self) -> None:
-        """Remove vectors and originals now; when that fails, the next ingestion or start does it."""
-        try:
-            await self._removals.finish()
-        except ParleyError as error:
-            _log.warning("removal postponed", extra={"code": error.code})
 
 
 def bind(

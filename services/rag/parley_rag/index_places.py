@@ -24,6 +24,6 @@ def open_place(place: str, settings: RagSettings) -> AbstractAsyncContextManager
     """Return the vector index of a place."""
     if place == EMBEDDED:
         return open_edge(embedded_folder(settings), settings.rag_dimensions)
-    from parley_rag.backends.server import open_server  # noqa: PLC0415  its client takes 50 MB
+    from parley_rag.backends.server import open_server  # noqa: PLC0415  its client takes much memory
 
     return open_server(place, settings.rag_qdrant_collection, settings.rag_dimensions)

@@ -80,7 +80,7 @@ class Ingestion:
             )
         await self._progress.tell(job.owner_id, job.document_id)
         await self._archives.settle(job.owner_id, job.document_id)
-        await self._removals.finish()
+        self._removals.start()
 
     async def _outcome(self, job: IngestDocument) -> str:
         try:
@@ -123,7 +123,7 @@ class Ingestion:
         """Read, cut and index a document; return whether it is an archive, which its files will finish."""
         original = await self._original(job, document)
         if document.status != DocumentStatus.READY:
-            if not await self._documents.begin(job.owner_id, job.document_id, job.object_key):
+            if not await self._documents.begin(job.owner_id, job.document_id):
                 raise Stopped
             await self._progress.tell(job.owner_id, job.document_id)
         read = await self._recognition.read(document, original)

@@ -29,9 +29,6 @@ class Measures:
         self.search_s = Histogram(
             "parley_rag_search_seconds", "Time of a search.", buckets=_SEARCH_BUCKETS_S, registry=registry
         )
-        self.searches_empty = Counter(
-            "parley_rag_searches_empty", "Searches that found nothing.", ["mode"], registry=registry
-        )
         self.best_score = Histogram(
             "parley_rag_search_best_score",
             "Score of the best passage of a search that found any.",
@@ -54,5 +51,3 @@ class Measures:
         self.search_results.labels(mode).observe(len(results))
         if results:
             self.best_score.labels(mode).observe(results[0].score)
-        else:
-            self.searches_empty.labels(mode).inc()

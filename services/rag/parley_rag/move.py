@@ -1,6 +1,7 @@
 """`python -m parley_rag.move --from PLACE --to PLACE`: all vectors from one store to another.
 
-The service must not run. What was moved is noted beside the data, so that a stopped run goes on where it was.
+The service must not run. What was moved is noted beside the data, so that a stopped run goes on where it was
+unless the service was started in between: it changes what is to be moved.
 Each line of the output is a JSON object: `moved` and `total` on the way, last `is_done`, or `error`.
 """
 
@@ -8,7 +9,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,9 +42,11 @@ async def move_passages(
     source: VectorIndex, target: VectorIndex, between: tuple[str, str], note_path: Path, tell: Tell
 ) -> int:
     """Put all passages of one index into another and return how many; `between` names both."""
+    if source.made_anew:
+        raise MoveRefused(f"There are no vectors in {between[0]}.")
     total = await source.total()
-    note = _read_note(note_path, between)
-    if note is None:
+    note = _read_note(note_path)
+    if note is None or (note.source, note.target) != between:
         if await target.total():
             raise MoveRefused(f"There are vectors in {between[1]} already.")
         note = _Note(*between)
@@ -60,23 +63,39 @@ async def move_passages(
             _write_note(note_path, _Note(*between, cursor, moved))
             tell(moved, total)
     await target.flush()
+    if (found := await target.total()) == total:
+        await target.settle()
     await asyncio.to_thread(note_path.unlink)
-    if (found := await target.total()) != total:
+    if found != total:
         raise MoveRefused(
             f"{between[0]} holds {total} passages, but {between[1]} {found}: empty it and move again."
         )
-    await target.settle()
     tell(total, total)
     return total
 
 
-def _read_note(path: Path, between: tuple[str, str]) -> _Note | None:
-    """Return how far a move between these two is; None when there is none that was begun."""
+async def settle_index(
+    index: VectorIndex, settings: RagSettings, index_all_again: Callable[[], Awaitable[None]]
+) -> None:
+    """Have everything indexed again if the index was made anew, or a stopped move has filled a part of it."""
+    note_path = _note_path(settings)
+    note = _read_note(note_path)
+    if index.made_anew or (note and note.source != place_of(settings)):
+        await index_all_again()
+        await index.settle()
+    await asyncio.to_thread(note_path.unlink, missing_ok=True)
+
+
+def _note_path(settings: RagSettings) -> Path:
+    return embedded_folder(settings).with_name("move.json")
+
+
+def _read_note(path: Path) -> _Note | None:
+    """Return how far a move is; None when there is none that was begun."""
     try:
-        note = _Note(**json.loads(path.read_text()))
+        return _Note(**json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    return note if (note.source, note.target) == between else None
 
 
 def _write_note(path: Path, note: _Note) -> None:
@@ -91,7 +110,7 @@ async def _move(source: str, target: str, settings: RagSettings) -> int:
     folder = embedded_folder(settings)
     if source == EMBEDDED and not folder.exists():
         raise MoveRefused(f"There are no vectors in {folder}.")
-    note_path = folder.with_name("move.json")
+    note_path = _note_path(settings)
     note_path.parent.mkdir(parents=True, exist_ok=True)
     async with open_place(source, settings) as old, open_place(target, settings) as new:
         return await move_passages(

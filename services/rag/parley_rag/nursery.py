@@ -4,14 +4,13 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 
 from parley_rag.reading_processes import ReadingProcess, reader_environment
 
 _MESSAGE_BYTES = 100
-_LOST = 1  # the exit code of children whose nursery is gone
 
 
 @dataclass(slots=True)
@@ -69,13 +68,15 @@ class Nursery:
         if self._process is not None:
             await self._process.wait()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, ExitStack() as opened:
+            opened.enter_context(ours)
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "parley_rag.load.nursery", str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 env=reader_environment(),
             )
+            opened.pop_all()
         ours.setblocking(False)
         asyncio.get_running_loop().add_reader(ours, self._hear, ours)
         self._control = ours
@@ -103,7 +104,7 @@ class Nursery:
             self._control = None
         for ended in self._children.values():
             if not ended.done():
-                ended.set_result(_LOST)
+                ended.set_exception(ChildProcessError("The reading processes are gone."))
         self._children.clear()
 
 

@@ -80,6 +80,7 @@ async def read_document(
     Raises:
         ScannedDocument: it holds nothing but pictures of pages, and not all of them are in `recognised`.
         UnreadableDocument: it cannot be read; the text tells people why.
+        OSError: its reading process could not be started, or was lost: it may be read later.
     """
     order = {"task": "read", "name": name, "recognised": recognised}
     output_bytes = _OUTPUT_BYTES_PER_CHAR * limits.text_chars + _OUTPUT_SLACK_BYTES
@@ -130,7 +131,9 @@ async def render_pages(
                 if drawn is None:
                     break
                 yield drawn
-            if await child.process.wait():
+            async with _time_limit(limits):
+                exit_code = await child.process.wait()
+            if exit_code:
                 raise UnreadableDocument(_FAILED)
 
 
@@ -230,7 +233,7 @@ async def _run(
 def _why(exit_code: int, errors: bytes, limits: ReadLimits) -> str:
     if any(sign in errors for sign in _OUT_OF_MEMORY):
         return "The file needs too much memory to be read."
-    if -exit_code in {signal.SIGXCPU, signal.SIGKILL}:
+    if -exit_code == signal.SIGXCPU:
         return _too_slow(limits)
     return _CRASHED if exit_code < 0 else _FAILED
 

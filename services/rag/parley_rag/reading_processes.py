@@ -14,7 +14,7 @@ class ReadingProcess(Protocol):
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, negative for a signal; None while it runs."""
+        """How it ended, negative for a signal; None while it runs. ChildProcessError as for `wait`."""
         ...
 
     def kill(self) -> None:
@@ -22,7 +22,7 @@ class ReadingProcess(Protocol):
         ...
 
     async def wait(self) -> int:
-        """Return its exit code once it has ended."""
+        """Return its exit code once it has ended; ChildProcessError when it was lost and nobody knows how."""
         ...
 
 

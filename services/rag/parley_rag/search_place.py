@@ -1,7 +1,9 @@
 """Where a search looks, and how its words weigh there."""
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import VectorSpace
 from parley_contracts.rag import DocumentStatus, Search
 from sqlalchemy import exists, literal, select, union_all
@@ -35,32 +37,38 @@ class Place:
 
 
 async def find_place(database: Database, request: Search) -> Place | None:
-    """Return where and for what to search; None when the owner has nothing ready there."""
+    """Return where and for what to search; None when the owner has nothing ready there.
+
+    Raises:
+        ParleyError: `not_found` when a collection that is named is not the owner's.
+    """
     inside = [DocumentRow.owner_id == request.owner_id]
     if request.collections is not None:
         inside.append(DocumentRow.collection.in_(request.collections))
     if request.document_ids is not None:
         inside.append(DocumentRow.id.in_(request.document_ids))
     ready = exists().where(*inside, DocumentRow.status == DocumentStatus.READY)
-    hidden = select(literal(True), DocumentRow.id).where(
+    hidden = select(literal(True), DocumentRow.id, literal("")).where(
         DocumentRow.owner_id == request.owner_id,
         DocumentRow.status.in_(_NOT_READY),
         DocumentRow.chunks_done > 0,
     )
+    name = literal("") if request.collections is None else CollectionRow.name
     spoken = (
-        select(literal(False), CollectionRow.language)
+        select(literal(False), CollectionRow.language, name)
         .where(CollectionRow.owner_id == request.owner_id)
         .distinct()
     )
     if request.collections is not None:
         spoken = spoken.where(CollectionRow.name.in_(request.collections))
     async with database.reading() as session:
+        found = (await session.execute(union_all(hidden, spoken))).all()  # one way to the database
+        _insist_on(request.collections or (), {name for _, _, name in found})
         row = await session.scalar(select(VectorSpaceRow).where(ready))
         if row is None:
             return None
-        found = (await session.execute(union_all(hidden, spoken))).all()  # one way to the database
-        hidden_ids = tuple(value for is_hidden, value in found if is_hidden)
-        languages = tuple(value for is_hidden, value in found if not is_hidden)
+        hidden_ids = tuple(value for is_hidden, value, _ in found if is_hidden)
+        languages = dict.fromkeys(value for is_hidden, value, _ in found if not is_hidden)
         queries = [weights_of(language).of_query(request.query) for language in languages]
         asked = joined_terms(queries)
         containing, passages = await read_statistics(session, request.owner_id, asked)
@@ -82,3 +90,9 @@ async def find_place(database: Database, request: Search) -> Place | None:
         terms=by_rarity(asked, containing, passages),
         most_by_words=max(most, default=0.0),
     )
+
+
+def _insist_on(wanted: Sequence[str], found: Container[str]) -> None:
+    for name in wanted:
+        if name not in found:
+            raise ParleyError(ErrorCode.NOT_FOUND, f"There is no collection {name!r}.", field="collections")

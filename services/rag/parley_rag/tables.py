@@ -3,14 +3,33 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     String,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Storable(TypeDecorator[str]):
+    """A text without NUL, which PostgreSQL refuses: also one that is only compared."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and value.replace("\x00", "\ufffd")
+
+
+class StorableText(Storable):
+    """Such a text of any length."""
+
+    impl = Text
+    cache_ok = True
 
 
 class Row(DeclarativeBase):
@@ -22,10 +41,10 @@ class CollectionRow(Row):
 
     __tablename__ = "rag_collections"
 
-    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
-    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Storable(200), primary_key=True)
+    name: Mapped[str] = mapped_column(Storable(100), primary_key=True)
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
-    language: Mapped[str] = mapped_column(String(30))
+    language: Mapped[str] = mapped_column(Storable(30))
 
 
 class DocumentRow(Row):
@@ -48,28 +67,28 @@ class DocumentRow(Row):
         Index("ix_rag_documents_jobs", "job_at_ms"),
     )
 
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    owner_id: Mapped[str] = mapped_column(String(200))
-    collection: Mapped[str] = mapped_column(String(100))
-    name: Mapped[str] = mapped_column(String(500))
-    title: Mapped[str | None] = mapped_column(String(300))
-    content_type: Mapped[str] = mapped_column(String(200))
+    id: Mapped[str] = mapped_column(Storable(36), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Storable(200))
+    collection: Mapped[str] = mapped_column(Storable(100))
+    name: Mapped[str] = mapped_column(Storable(500))
+    title: Mapped[str | None] = mapped_column(Storable(300))
+    content_type: Mapped[str] = mapped_column(Storable(200))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(20))
-    error: Mapped[str | None] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(Storable(64))
+    status: Mapped[str] = mapped_column(Storable(20))
+    error: Mapped[str | None] = mapped_column(StorableText)
     pages: Mapped[int | None]
     chunks: Mapped[int]
     chunks_done: Mapped[int]
-    object_key: Mapped[str | None] = mapped_column(String(500))
+    object_key: Mapped[str | None] = mapped_column(Storable(500))
     created_at_ms: Mapped[int] = mapped_column(BigInteger)
     wanted_at_ms: Mapped[int] = mapped_column(BigInteger)
-    author: Mapped[str | None] = mapped_column(String(300))
-    source_url: Mapped[str | None] = mapped_column(Text)
-    language: Mapped[str | None] = mapped_column(String(30))
+    author: Mapped[str | None] = mapped_column(Storable(300))
+    source_url: Mapped[str | None] = mapped_column(StorableText)
+    language: Mapped[str | None] = mapped_column(Storable(30))
     written_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     modified_at_ms: Mapped[int | None] = mapped_column(BigInteger)
-    archive_id: Mapped[str | None] = mapped_column(String(36))
+    archive_id: Mapped[str | None] = mapped_column(Storable(36))
     job_at_ms: Mapped[int | None] = mapped_column(BigInteger)
     is_reread: Mapped[bool]
     members: Mapped[int | None]
@@ -83,12 +102,11 @@ class ArchiveMemberRow(Row):
     __table_args__ = (Index("ix_rag_archive_members_document", "document_id"),)
 
     archive_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
+        Storable(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
     )
     ordinal: Mapped[int] = mapped_column(primary_key=True)
-    owner_id: Mapped[str] = mapped_column(String(200))
-    name: Mapped[str] = mapped_column(Text)
-    document_id: Mapped[str] = mapped_column(String(36))
+    owner_id: Mapped[str] = mapped_column(Storable(200))
+    document_id: Mapped[str] = mapped_column(Storable(36))
 
 
 class PageTextRow(Row):
@@ -97,11 +115,11 @@ class PageTextRow(Row):
     __tablename__ = "rag_page_texts"
 
     document_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
+        Storable(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
     )
     page: Mapped[int] = mapped_column(primary_key=True)
-    owner_id: Mapped[str] = mapped_column(String(200))
-    text: Mapped[str] = mapped_column(Text)
+    owner_id: Mapped[str] = mapped_column(Storable(200))
+    text: Mapped[str] = mapped_column(StorableText)
 
 
 class DocumentTextRow(Row):
@@ -110,10 +128,10 @@ class DocumentTextRow(Row):
     __tablename__ = "rag_document_texts"
 
     document_id: Mapped[str] = mapped_column(
-        String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
+        Storable(36), ForeignKey("rag_documents.id", ondelete="CASCADE"), primary_key=True
     )
-    owner_id: Mapped[str] = mapped_column(String(200))
-    text: Mapped[str] = mapped_column(Text)
+    owner_id: Mapped[str] = mapped_column(Storable(200))
+    text: Mapped[str] = mapped_column(StorableText)
     page_starts: Mapped[list[int]] = mapped_column(JSON)
 
 
@@ -126,17 +144,17 @@ class ChunkRow(Row):
     __tablename__ = "rag_chunks"
     __table_args__ = (UniqueConstraint("document_id", "ordinal", name="uq_rag_chunks_ordinal"),)
 
-    id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    owner_id: Mapped[str] = mapped_column(String(200))
-    document_id: Mapped[str] = mapped_column(String(36), ForeignKey("rag_documents.id", ondelete="CASCADE"))
+    id: Mapped[str] = mapped_column(Storable(36), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Storable(200))
+    document_id: Mapped[str] = mapped_column(Storable(36), ForeignKey("rag_documents.id", ondelete="CASCADE"))
     ordinal: Mapped[int]
     start_offset: Mapped[int]
     end_offset: Mapped[int]
     page: Mapped[int | None]
-    heading: Mapped[str | None] = mapped_column(Text)
-    context: Mapped[str | None] = mapped_column(Text)
-    text: Mapped[str] = mapped_column(Text)
-    text_hash: Mapped[str] = mapped_column(String(64))
+    heading: Mapped[str | None] = mapped_column(StorableText)
+    context: Mapped[str | None] = mapped_column(StorableText)
+    text: Mapped[str] = mapped_column(StorableText)
+    text_hash: Mapped[str] = mapped_column(Storable(64))
 
 
 class TermRow(Row):
@@ -144,7 +162,7 @@ class TermRow(Row):
 
     __tablename__ = "rag_terms"
 
-    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Storable(200), primary_key=True)
     term: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     passages: Mapped[int]
 
@@ -155,15 +173,15 @@ class FeedbackRow(Row):
     __tablename__ = "rag_feedback"
     __table_args__ = (Index("ix_rag_feedback_newest", "owner_id", "at_ms"),)
 
-    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
-    turn_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Storable(200), primary_key=True)
+    turn_id: Mapped[str] = mapped_column(Storable(128), primary_key=True)
     n: Mapped[int] = mapped_column(primary_key=True)
-    document_id: Mapped[str] = mapped_column(String(200))
-    collection: Mapped[str | None] = mapped_column(String(100))
+    document_id: Mapped[str] = mapped_column(Storable(200))
+    collection: Mapped[str | None] = mapped_column(Storable(100))
     start_offset: Mapped[int] = mapped_column(BigInteger)
     end_offset: Mapped[int] = mapped_column(BigInteger)
-    verdict: Mapped[str] = mapped_column(String(10))
-    note: Mapped[str | None] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(Storable(10))
+    note: Mapped[str | None] = mapped_column(StorableText)
     at_ms: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -173,8 +191,8 @@ class SearchDayRow(Row):
     __tablename__ = "rag_search_days"
     __table_args__ = (Index("ix_rag_search_days_day", "day"),)
 
-    owner_id: Mapped[str] = mapped_column(String(200), primary_key=True)
-    collection: Mapped[str] = mapped_column(String(100), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Storable(200), primary_key=True)
+    collection: Mapped[str] = mapped_column(Storable(100), primary_key=True)
     day: Mapped[int] = mapped_column(primary_key=True)
     searches: Mapped[int] = mapped_column(BigInteger)
     empty: Mapped[int] = mapped_column(BigInteger)
@@ -192,9 +210,9 @@ class RemovalRow(Row):
 
     __tablename__ = "rag_removals"
 
-    document_id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    owner_id: Mapped[str] = mapped_column(String(200))
-    object_key: Mapped[str | None] = mapped_column(String(500))
+    document_id: Mapped[str] = mapped_column(Storable(36), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(Storable(200))
+    object_key: Mapped[str | None] = mapped_column(Storable(500))
 
 
 class VectorSpaceRow(Row):
@@ -202,7 +220,7 @@ class VectorSpaceRow(Row):
 
     __tablename__ = "rag_vector_spaces"
 
-    name: Mapped[str] = mapped_column(String(50), primary_key=True)
-    model: Mapped[str] = mapped_column(String(200))
-    engine: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Storable(50), primary_key=True)
+    model: Mapped[str] = mapped_column(Storable(200))
+    engine: Mapped[str] = mapped_column(Storable(200))
     dimensions: Mapped[int]

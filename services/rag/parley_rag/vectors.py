@@ -1,5 +1,7 @@
 """The vector index: what it stores and how it is asked."""
 
+import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,6 +29,22 @@ class IndexedPassage:
     dated_ms: int
     vector: bytes
     terms: Terms
+
+
+def floats(vector: bytes) -> list[float]:
+    """Return the numbers of a vector."""
+    numbers = array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def packed(vector: Sequence[float]) -> bytes:
+    """Return a vector as it is stored."""
+    numbers = array("f", vector)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@
 
 A "file" for it holds the path of an ONNX graph. Each call first reads the script, a file named by
 `FAKE_RKNN_SCRIPT`: `load`, `init` and `inference` in it make that call return -1 or None as the real one
-does, `hang` makes inferences never return, `noise` makes them wrong. Like the driver, it does not survive
+does, `noise` makes inferences wrong. Like the driver, it does not survive
 two callers in one context: it raises, and notes so in the file with `.broken` after the script's name.
 """
 
 import os
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +19,6 @@ import numpy as np
 import onnxruntime
 
 SHAPES = {(1, 32), (1, 64), (1, 128)}
-HANG_S = 3600.0
 
 
 class RKNNLite:
@@ -88,8 +86,6 @@ class RKNNLite:
 
     def _infer(self, inputs: Sequence[Any]) -> list[Any] | None:
         script = _script()
-        if "hang" in script:
-            time.sleep(HANG_S)
         if self._session is None or "inference" in script:
             return None
         if any(one.shape not in SHAPES for one in inputs):

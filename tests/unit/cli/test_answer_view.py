@@ -77,6 +77,16 @@ def test_a_terminal_shows_the_whole_answer_as_markdown_in_the_end() -> None:
     assert "• two" in shown
 
 
+def test_an_answer_does_not_steer_the_terminal() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60, color_system=None)
+    with MarkdownView(console, console) as view:
+        view.show(Answer("t1", text="Cleared\x1b[2J and `named\x1b]0;x\x07` and \x9b31mred."))
+    shown = out.getvalue()
+    assert "Cleared\ufffd[2J" in shown
+    assert not any(part in shown for part in ("\x1b]0;", "\x9b", "Cleared\x1b"))
+
+
 def test_a_pipe_gets_no_markdown_escapes_even_when_one_is_split() -> None:
     assert plain(["a \\", "a \\<turn>", "a \\<turn> \\"]) == ("a <turn> \\\n", "")
 

@@ -67,6 +67,15 @@ def test_files_are_named_as_they_are_given_and_folders_lend_their_name(
     ]
 
 
+def test_files_of_one_name_do_not_replace_one_another(tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "notes.md" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(str(path))
+    names = [source.name for source in find_sources([*paths, paths[0]])]
+    assert names == [str(path.resolve()).lstrip("/") for path in paths]
+
+
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CliError, match=r"There is no .*gone\.pdf: nothing was uploaded\.") as caught:
         find_sources([tmp_path / "gone.pdf"])
@@ -90,7 +99,7 @@ async def test_a_document_is_followed_until_it_is_ready(tmp_path: Path) -> None:
             assert request.headers["Authorization"] == "Bearer pk_key"
             return httpx.Response(202, json={"document": states.pop(0)})
         assert request.url.path == "/api/documents/d1"
-        return httpx.Response(200, json=states.pop(0))
+        return httpx.Response(200, json={"document": states.pop(0)})
 
     heard = Heard()
     async with Gateway(ACCESS, httpx.MockTransport(answer)) as gateway:
@@ -139,7 +148,7 @@ async def test_an_overloaded_gateway_is_asked_again_when_it_says(monkeypatch: py
         return refusals.pop(0) if refusals else httpx.Response(200, json={"results": []})
 
     async with Gateway(ACCESS, httpx.MockTransport(answer)) as gateway:
-        assert await gateway.search("why", "docs", 3) == []
+        assert (await gateway.search("why", "docs", 3)).results == ()
     assert waits[0] == 2
     assert waits[1] >= 2
 

@@ -116,6 +116,8 @@ class Neighbours:
 
     async def search(self, request: Search) -> SearchResults:
         self._fail_if_away("rag")
+        if "nowhere" in (request.collections or ()):
+            raise ParleyError(ErrorCode.NOT_FOUND, "There is no collection 'nowhere'.", field="collections")
         self.searches.append(request)
         return SearchResults(results=self.passages)
 
@@ -136,7 +138,12 @@ class Neighbours:
         seal = self.stored.get(request.turn_id)
         if seal is None or seal.turn.owner_id != request.owner_id:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
-        return StoredTurn(conversation_id=seal.conversation_id, outcome=seal.outcome, text=seal.text)
+        return StoredTurn(
+            conversation_id=seal.conversation_id,
+            outcome=seal.outcome,
+            text=seal.text,
+            support=seal.support,
+        )
 
     async def store_question(self, request: StoreUserMessage) -> Stored:
         self._fail_if_away("memory")

@@ -1,116 +1,27 @@
-"""Documents, collections and search over HTTP: what is asked of rag, and what a watcher hears."""
+"""Documents, collections and search over HTTP: what is asked of rag."""
 
-import asyncio
 import hashlib
-import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 import pytest_asyncio
-from parley_contracts import subjects
-from parley_contracts.browser import PageText, ReadPage
-from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.model import OwnedRequest
 from parley_contracts.rag import (
     CancelDocument,
-    Collection,
-    CollectionReindexed,
-    CollectionStatistics,
-    CreateCollection,
     CreateDocument,
-    Document,
-    DocumentChanged,
-    DocumentCreated,
-    DocumentList,
-    DocumentStatus,
     IngestDocument,
     ListDocuments,
-    ReadCollection,
-    ReadDocument,
-    ReindexCollection,
     ReindexDocument,
-    Search,
-    SearchResults,
 )
-from parley_gateway import document_events, sockets
+from parley_gateway import documents_api
 from parley_messaging import queues
 from parley_messaging.memory_bus import MemoryBus
 
-from tests.integration.waiting import eventually
 from tests.unit.gateway.http_edge import OWNER_ID, open_edge
-
-DOCUMENT = Document(
-    id="d1",
-    name="box.zip/über den Tag.html",
-    collection="default",
-    content_type="text/html",
-    size_bytes=3,
-    sha256="0" * 64,
-    status=DocumentStatus.QUEUED,
-    created_at_ms=1,
-)
-COLLECTION = Collection(name="default", documents=1, chunks=2, created_at_ms=1)
-
-
-class Rag:
-    """One document of the owner's, and what was asked."""
-
-    def __init__(self, bus: MemoryBus) -> None:
-        self.asked: list[OwnedRequest] = []
-        self.document = DOCUMENT
-        self._bus = bus
-        self._answer(subjects.RAG_CREATE_DOCUMENT, CreateDocument)
-        self._answer(subjects.RAG_READ_DOCUMENT, ReadDocument)
-        self._answer(subjects.RAG_LIST_DOCUMENTS, ListDocuments)
-        self._answer(subjects.RAG_CANCEL_DOCUMENT, CancelDocument)
-        self._answer(subjects.RAG_REINDEX_DOCUMENT, ReindexDocument)
-        self._answer(subjects.RAG_READ_COLLECTION, ReadCollection)
-        self._answer(subjects.RAG_REINDEX_COLLECTION, ReindexCollection)
-        self._answer(subjects.RAG_CREATE_COLLECTION, CreateCollection)
-        self._answer(subjects.RAG_SEARCH, Search)
-        self._answer(subjects.BROWSER_READ, ReadPage)
-
-    def _answer(self, subject: str, request_type: Any) -> None:
-        self._bus.answer(subject, request_type, self._take)
-
-    async def _take(self, request: Any) -> Any:  # noqa: PLR0911 - one answer for each request
-        self.asked.append(request)
-        match request:
-            case CreateDocument():
-                return DocumentCreated(document=self.document, needs_content=True)
-            case ReadDocument(document_id=document_id) if document_id != self.document.id:
-                raise ParleyError(ErrorCode.NOT_FOUND, "There is no such document.", field="document_id")
-            case ListDocuments():
-                return DocumentList(documents=(self.document,))
-            case ReadCollection():
-                return CollectionStatistics(
-                    collection=COLLECTION,
-                    documents_by_status={"ready": 1},
-                    documents_by_language={"de": 1},
-                    chunks=2,
-                    chunks_done=2,
-                    size_bytes=3,
-                )
-            case ReindexCollection():
-                return CollectionReindexed(documents=7)
-            case CreateCollection():
-                return COLLECTION
-            case Search():
-                return SearchResults(results=())
-            case ReadPage(url="http://10.0.0.1/"):
-                raise ParleyError(ErrorCode.REFUSED_ADDRESS, "That address is not a public one.")
-            case ReadPage():
-                return PageText(url="https://example.org/a.html", title="A  page", text="The page says so.")
-            case _:
-                return self.document
-
-    async def change(self, **values: object) -> None:
-        self.document = self.document.model_copy(update=values)
-        data = DocumentChanged(document=self.document).model_dump_json().encode()
-        await self._bus.publish(subjects.ingest_events(self.document.id), data)
+from tests.unit.gateway.scripted_rag import Rag
 
 
 @pytest_asyncio.fixture
@@ -135,100 +46,40 @@ def last(rag: Rag) -> dict[str, Any]:
     return rag.asked[-1].model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
-def heard(response: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
-    events: list[tuple[str, dict[str, Any]]] = []
-    for block in response.text.split("\n\n"):
-        if block and not block.startswith(":"):
-            name, data = block.split("\n")
-            events.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return events
-
-
-# -- following -------------------------------------------------------------------------------------
-
-
-async def test_a_watcher_hears_how_the_document_stands_and_then_every_change_to_the_end(
-    client: httpx.AsyncClient, rag: Rag
-) -> None:
-    async def has_been_read(times: int) -> bool:
-        return sum(isinstance(one, ReadDocument) for one in rag.asked) >= times
-
-    watching = asyncio.create_task(client.get("/api/documents/d1/events"))
-    await eventually(lambda: has_been_read(2))
-    for done in (0, 32):
-        await rag.change(status=DocumentStatus.INGESTING, chunks=40, chunks_done=done)
-        for _ in range(5):  # the stream takes each before the next comes
-            await asyncio.sleep(0)
-    await rag.change(status=DocumentStatus.READY, chunks_done=40)
-    response = await watching
-    assert response.headers["content-type"].startswith("text/event-stream")
-    events = heard(response)
-    assert {name for name, _ in events} == {"document"}
-    assert [(body["status"], body["chunks_done"]) for _, body in events] == [
-        ("queued", 0),
-        ("ingesting", 0),
-        ("ingesting", 32),
-        ("ready", 40),
-    ]
-
-
-@pytest.mark.parametrize("status", ["ready", "failed", "cancelled"])
-async def test_a_document_that_is_through_is_told_once(
-    client: httpx.AsyncClient, rag: Rag, status: str
-) -> None:
-    rag.document = DOCUMENT.model_copy(update={"status": DocumentStatus(status)})
-    events = heard(await client.get("/api/documents/d1/events"))
-    assert [body["status"] for _, body in events] == [status]
-
-
-async def test_a_document_that_is_read_again_is_followed_to_the_end_of_that(
-    client: httpx.AsyncClient, rag: Rag
-) -> None:
-    rag.document = DOCUMENT.model_copy(update={"status": DocumentStatus.READY, "is_reindexing": True})
-    watching = asyncio.create_task(client.get("/api/documents/d1/events"))
-    await eventually(lambda: _is_asked(rag, 2))
-    await rag.change(is_reindexing=False)
-    assert [body["is_reindexing"] for _, body in heard(await watching)] == [True, False]
-
-
-async def _is_asked(rag: Rag, times: int) -> bool:
-    return len(rag.asked) >= times
-
-
-async def test_an_event_that_was_missed_is_made_up_for(
-    client: httpx.AsyncClient, rag: Rag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(document_events, "SILENCE_S", 0.02)
-    monkeypatch.setattr(document_events, "STEP_S", 0.01)
-    watching = asyncio.create_task(client.get("/api/documents/d1/events"))
-    await eventually(lambda: _is_asked(rag, 4))
-    rag.document = DOCUMENT.model_copy(update={"status": DocumentStatus.READY})
-    response = await watching
-    assert [body["status"] for _, body in heard(response)] == ["queued", "ready"]
-    assert ": nothing new" in response.text
-
-
-async def test_a_document_that_is_removed_while_it_is_watched_ends_the_stream_with_an_error(
-    client: httpx.AsyncClient, rag: Rag, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(document_events, "SILENCE_S", 0.02)
-    monkeypatch.setattr(document_events, "STEP_S", 0.01)
-    watching = asyncio.create_task(client.get("/api/documents/d1/events"))
-    await eventually(lambda: _is_asked(rag, 2))
-    rag.document = DOCUMENT.model_copy(update={"id": "another"})
-    assert heard(await watching)[-1][1]["code"] == "not_found"
-
-
-async def test_a_document_that_is_not_yours_cannot_be_watched_nor_more_than_can_be_served(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (await client.get("/api/documents/other/events")).status_code == 404
-    monkeypatch.setattr(sockets, "MOST_WATCHING", 0)
-    response = await client.get("/api/documents/d1/events")
-    assert (response.status_code, response.json()["error"]["code"]) == (429, "overloaded")
-
-
 # -- documents -------------------------------------------------------------------------------------
+
+
+async def test_an_upload_is_kept_piece_by_piece_with_its_hash(
+    client: httpx.AsyncClient, rag: Rag, bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = AsyncMock(side_effect=bus.objects.put)
+    monkeypatch.setattr(bus.objects, "put", put)
+    content = b"pump" * documents_api.PIECE_BYTES
+    response = await client.post("/api/documents", files={"file": ("pump.txt", content, "text/plain")})
+    assert response.status_code == 202
+    assert last(rag) == {
+        "owner_id": OWNER_ID,
+        "name": "pump.txt",
+        "content_type": "text/plain",
+        "size_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    assert not isinstance(put.call_args.args[1], bytes)
+    assert bus.objects.kept == {f"{OWNER_ID}/d1": content}
+
+
+@pytest.mark.parametrize(
+    "declared", [b"text/html\nSet-Cookie: a=b", b"text/\xc3\xbc", b"a\x00b", b"x" * 300, b""]
+)
+async def test_a_media_type_that_could_not_stand_in_a_header_is_not_believed(
+    client: httpx.AsyncClient, rag: Rag, declared: bytes
+) -> None:
+    disposition = b'Content-Disposition: form-data; name="file"; filename="a.txt"'
+    body = b"--B\r\n%s\r\nContent-Type: %s\r\n\r\nabc\r\n--B--\r\n" % (disposition, declared)
+    headers = {"Content-Type": "multipart/form-data; boundary=B"}
+    assert (await client.post("/api/documents", content=body, headers=headers)).status_code == 202
+    assert isinstance(rag.asked[-1], CreateDocument)
+    assert rag.asked[-1].content_type == "application/octet-stream"
 
 
 async def test_a_page_of_the_web_becomes_a_document_named_by_its_address(
@@ -364,6 +215,24 @@ async def test_what_narrows_a_search_is_passed_on(client: httpx.AsyncClient, rag
         "max_per_document": 2,
         "limit": 3,
     }
-    for field, value in (("mode", "best"), ("max_per_document", 0), ("dated_from", "soon")):
+    for field, value in (("mode", "best"), ("max_per_document", 0), ("dated_from", "soon"), ("query", " ")):
         refused = await client.post("/api/search", json={"query": "pump", field: value})
         assert (refused.status_code, refused.json()["error"]["field"]) == (400, field)
+
+
+@pytest.mark.parametrize(("field", "value"), [("collection", "nowhere"), ("collections", ["a", "nowhere"])])
+async def test_a_search_in_a_collection_that_is_not_there_is_refused_by_its_field(
+    client: httpx.AsyncClient, field: str, value: object
+) -> None:
+    error = (await client.post("/api/search", json={"query": "pump", field: value})).json()["error"]
+    assert (error["code"], error["field"]) == ("not_found", field)
+    assert error["message"] == "There is no collection 'nowhere'."
+
+
+async def test_text_that_is_no_unicode_is_the_clients_fault(client: httpx.AsyncClient) -> None:
+    for field in ("document_ids", "types"):
+        body = b'{"query": "pump", "%s": ["\\ud800"]}' % field.encode()
+        response = await client.post(
+            "/api/search", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")

@@ -101,7 +101,7 @@ async def test_when_log_and_pen_have_expired_memory_is_asked(bus: Bus) -> None:
             "outcome": "completed",
             "text": seen.text,
             "citations": [],
-            "support": None,
+            "support": "cited",
         }
         assert (await resumed(rig, first, after_seq=LAST_SEQ))[1] == []
 

@@ -21,7 +21,12 @@ def citation(n: int, text: str = "text", page: int | None = None) -> Citation:
         ("A list [1, 3].", [1, 3]),
         ("Out of range [9] and [0].", []),
         ("Code a[1] counts, for a reader sees a mark there.", [1]),
-        (r"Escaped \[1\] does not.", []),
+        (r"Escaped \[1\] does not, nor \[2].", []),
+        ("Code `a[1]` and ``b`[2]`` is no mark, [3] is.", [3]),
+        ("```python\nprint(a[1])\n```\nas said [2]\n  ~~~\na[3]", [2]),
+        ("A tick ` that is not closed hides nothing [1].\nNor does ``` [2].", [1, 2]),
+        ("No [`x`1] either.", []),
+        ("Other brackets \u30102\u3011 and \u30103\u2020L4-L9\u3011.", [2, 3]),
         ("A range [1-3].", [1, 2, 3]),
         ("A range with a dash and more [1\u20132, 3].", [1, 2, 3]),
         ("A set of characters [0-9] or [1-9] is no range.", []),
@@ -51,7 +56,18 @@ def test_an_answer_says_what_it_rests_on(
 
 
 def test_passages_and_history_leave_room_for_the_answer() -> None:
-    assert passages_chars(4096) + history_chars(4096) < 4096 * 3 * 0.76
+    assert passages_chars(4096, "Why?", ()) + history_chars(4096, "Why?") < 4096 * 3 * 0.76
+
+
+def test_a_long_question_takes_its_room_from_history_and_passages_and_leaves_them_a_little() -> None:
+    window, question = 4096 * 3, "x" * 7000
+    history = (ChatMessage(role="user", content="y" * history_chars(4096, question)),)
+    room = passages_chars(4096, question, history)
+    assert len(question) + len(history[0].content) <= window * 0.75
+    assert room == int(window * 0.1)
+    assert len(question) + passages_chars(4096, question, ()) <= window * 0.75
+    assert passages_chars(4096, "x" * 100_000, ()) == history_chars(4096, "x" * 100_000) == room
+    assert history_chars(1, "Why?") == 1
 
 
 def test_the_prompt_says_where_each_passage_stands() -> None:

@@ -117,6 +117,16 @@ async def test_a_turn_without_collections_searches_nothing(bus: Bus) -> None:
         assert ended.support is None
 
 
+async def test_a_turn_that_names_a_collection_which_is_not_there_fails_by_its_name(bus: Bus) -> None:
+    async with running(bus) as rig:
+        _, seen = await rig.first.ask(collections=["default", "nowhere"])
+        ended = await seen.ended()
+        assert isinstance(ended, TurnFailed)
+        assert (ended.code, ended.retryable) == (ErrorCode.NOT_FOUND, False)
+        assert ended.message == "There is no collection 'nowhere'."
+        assert rig.model.calls == []
+
+
 async def test_memory_away_says_pending_and_the_turn_is_stored_when_it_is_back(bus: Bus) -> None:
     async with running(bus) as rig:
         rig.neighbours.away = {"memory"}

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from parley_contracts.turns import GenerationParams
-from parley_llm.backends.ollama import server_url
 from parley_llm.backends.served_models import ServedModels
+from parley_messaging import ServiceSettings
 
 from tests.fakes.ollama_server import OllamaFake
 from tests.unit.llm.jobs import final_of, job_for, text_of
@@ -68,4 +68,4 @@ async def test_an_answer_is_whole_however_its_last_line_is_written(
     ],
 )
 def test_a_host_means_a_url(host: str, url: str):
-    assert server_url(host) == url
+    assert ServiceSettings(ollama_host=host).ollama_url == url

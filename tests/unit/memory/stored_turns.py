@@ -13,7 +13,7 @@ from parley_contracts.memory import (
     StoreUserMessage,
 )
 from parley_contracts.model import WireModel
-from parley_contracts.turns import Seal, TurnOutcome, TurnRef
+from parley_contracts.turns import Seal, Support, TurnOutcome, TurnRef
 from parley_memory.conversation_shelf import ConversationShelf
 from parley_memory.database import Database, open_database
 from parley_memory.handlers import MemoryHandlers
@@ -99,6 +99,7 @@ def store_turn(
     question: str | None = None,
     answer: str | None = None,
     citations: tuple[Citation, ...] = (),
+    support: Support | None = None,
     is_stored: bool = True,
     began_ms: int | None = None,
 ) -> StoreTurn:
@@ -112,6 +113,7 @@ def store_turn(
         user_text=f"question {number}" if question is None else question,
         text=f"answer {number}" if answer is None else answer,
         citations=citations,
+        support=support,
         model="extractive",
         is_stored=is_stored,
         accepted_at_ms=at_ms,

@@ -3,7 +3,7 @@
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import DeleteConversation, ReadTurn, StoredTurn
-from parley_contracts.turns import TurnOutcome
+from parley_contracts.turns import Support, TurnOutcome
 
 from tests.unit.memory.stored_turns import (
     ALICE,
@@ -30,10 +30,21 @@ async def refusal(memory: Memory, request: ReadTurn) -> ParleyError:
 async def test_a_turn_is_read_back_with_its_end(memory: Memory, outcome: TurnOutcome) -> None:
     await memory.handlers.store_turn(store_turn(1))
     await memory.handlers.store_turn(
-        store_turn(2, "c2", answer="an answer [1]", outcome=outcome, citations=(citation(),))
+        store_turn(
+            2,
+            "c2",
+            answer="an answer [1]",
+            outcome=outcome,
+            citations=(citation(),),
+            support=Support.CITED,
+        )
     )
     assert await memory.handlers.read_turn(asked(2)) == StoredTurn(
-        conversation_id="c2", outcome=outcome, text="an answer [1]", citations=(citation(),)
+        conversation_id="c2",
+        outcome=outcome,
+        text="an answer [1]",
+        citations=(citation(),),
+        support=Support.CITED,
     )
 
 

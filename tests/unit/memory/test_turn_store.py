@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import ListConversations, ReadConversation, RenameConversation, StoreTurn
-from parley_contracts.turns import TurnOutcome
+from parley_contracts.turns import Support, TurnOutcome
 from parley_memory.tables import conversations, messages, outbox
 from sqlalchemy import URL, Connection, func, select
 
@@ -31,7 +31,7 @@ def rows_of_tables(connection: Connection) -> tuple[int, ...]:
 
 
 async def test_a_turn_is_read_back_as_it_was_stored(memory: Memory) -> None:
-    stored = await memory.handlers.store_turn(store_turn(1, citations=(citation(),)))
+    stored = await memory.handlers.store_turn(store_turn(1, citations=(citation(),), support=Support.CITED))
 
     assert stored.is_new
     question, answer = await memory.messages("c1")
@@ -39,7 +39,7 @@ async def test_a_turn_is_read_back_as_it_was_stored(memory: Memory) -> None:
     assert (question.turn_id, question.outcome, question.citations) == ("turn-1", None, ())
     assert (answer.role, answer.text, answer.created_at_ms) == ("assistant", "answer 1", 1500)
     assert (answer.turn_id, answer.outcome, answer.model) == ("turn-1", TurnOutcome.COMPLETED, "extractive")
-    assert answer.citations == (citation(),)
+    assert (answer.citations, answer.support) == ((citation(),), Support.CITED)
 
 
 async def test_a_repeated_store_changes_nothing_and_says_so(memory: Memory) -> None:

@@ -1,6 +1,8 @@
 """What every bus promises, on the memory bus and on a real nats-server."""
 
 import asyncio
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
 from uuid import uuid4
 
 import pytest
@@ -213,6 +215,11 @@ async def test_objects_are_kept_until_deleted(bus: Bus) -> None:
     key = uuid4().hex
     await bus.objects.put(key, b"x" * 300_000)
     assert await bus.objects.get(key) == b"x" * 300_000
+    with SpooledTemporaryFile(max_size=1000) as file:
+        file.write(b"y" * 300_000)
+        file.seek(0)
+        await bus.objects.put(key, cast(BinaryIO, file))
+    assert await bus.objects.get(key) == b"y" * 300_000
     await bus.objects.delete(key)
     await bus.objects.delete(key)
     with pytest.raises(ParleyError) as caught:

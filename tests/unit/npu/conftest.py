@@ -1,26 +1,20 @@
 """The real model, fetched once a machine, and the fake of the NPU's library."""
 
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from parley_cli.supervisor.brokers import redis_argv
-from parley_npu.fetch import fetch
 from parley_npu.model_files import ModelFiles
 
-from tests.conftest import free_port, wait_for_port
+from tests.conftest import fetched_model, free_port, wait_for_port
 
 
 @pytest.fixture(scope="session")
 def model_files() -> ModelFiles:
-    directory = os.environ.get("PARLEY_TEST_MODEL_DIR") or Path(tempfile.gettempdir(), "parley-test-models")
-    files = ModelFiles(Path(directory, "all-minilm-l6-v2"))
-    fetch(files)
-    return files
+    return fetched_model()
 
 
 # Where rknn-toolkit-lite2 would be installed; on the boards that have it, the fake goes first.

@@ -25,7 +25,7 @@ from tests.integration.waiting import eventually
 
 DAY_S = 86_400
 FAKE = HashEmbedder()
-TEXTS = FAKE.cut(["a cat sleeps", "", "half a pair \ud83d", "Grüße, 東京"])
+TEXTS = FAKE.cut(["a cat sleeps", "", "\0", "Grüße, 東京"])
 VECTORS = FAKE.infer(TEXTS)
 
 
@@ -194,6 +194,25 @@ async def test_a_redis_that_is_silent_costs_little_and_is_then_not_asked(
         server.close()
 
     assert 0 < connections <= 8, "after five vain waits nobody asks until a cool-down is over"
+
+
+ONE_OF_FOUR = b"*1\r\n$1536\r\n" + VECTORS[1].astype("<f4").tobytes() + b"\r\n"
+
+
+@pytest.mark.parametrize("answer", [b"$no number\r\n", ONE_OF_FOUR, b":5\r\n", b"HTTP/1.1 400 Bad\r\n"])
+async def test_a_server_that_is_no_redis_costs_what_is_remembered_and_nothing_else(answer: bytes) -> None:
+    async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while sent := await reader.read(1 << 16):
+            greetings = sent.count(b"CLIENT") + sent.count(b"HELLO") + sent.count(b"SELECT")
+            writer.write(b"+OK\r\n" * greetings or answer)
+        writer.close()
+
+    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?protocol=2"
+    async with server, asyncio.timeout(5), cache_at(url) as cache:
+        assert await cache.look_up(TEXTS) == {}
+        cache.keep(TEXTS, VECTORS)
+        assert len(await cache.look_up(TEXTS)) == len(TEXTS)
 
 
 async def test_only_the_latest_are_remembered_here() -> None:

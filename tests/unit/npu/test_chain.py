@@ -49,14 +49,33 @@ class Scripted(HashEmbedder):
         self.is_closed = True
 
 
+class Hanging(Scripted):
+    """A backend that is not open before its gate is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.gate = threading.Event()
+
+    def open(self) -> None:
+        assert self.gate.wait(10)
+        assert not self.is_closed
+
+
 @asynccontextmanager
 async def chain_of(
     *backends: HashEmbedder, registry: CollectorRegistry | None = None, cool_down_s: float = 0.01
 ) -> AsyncGenerator[BackendChain]:
+    """Run a chain, and enter the body when all that do not hang have been tried."""
     metrics = BackendMetrics(registry or CollectorRegistry())
     space, parity = HashEmbedder.space, HashEmbedder().parity()
     chain = BackendChain(backends, space, parity, metrics, threads=2, cool_down_s=cool_down_s)
     async with chain.running():
+
+        async def have_been_tried() -> bool:
+            untried = chain._untried  # pyright: ignore[reportPrivateUsage] - nobody else asks for it
+            return all(isinstance(link.backend, Hanging) for link in untried)
+
+        await eventually(have_been_tried, within_s=10)
         yield chain
 
 
@@ -122,6 +141,41 @@ async def test_a_mended_backend_comes_back_after_a_passed_proof_only() -> None:
         await until_computed_by(chain, "first")
 
 
+async def test_a_backend_that_passes_every_proof_and_fails_every_batch_is_not_asked_all_the_time() -> None:
+    class Unfit(Scripted):
+        def infer(self, batch: Sequence[CutText]) -> Vectors:
+            vectors = super().infer(batch)
+            return vectors if batch[0].text in PROOF else vectors[:-1]
+
+    first, second, registry = Unfit("first"), Scripted("second"), CollectorRegistry()
+    async with chain_of(first, second, registry=registry, cool_down_s=60) as chain:
+        for proofs in (2, 3):
+            assert await computed_by(chain) == {"second"}
+
+            async def is_proved_again(proofs: int = proofs) -> bool:
+                serving = registry.get_sample_value("parley_npu_backend_serving", {"backend": "first"})
+                return (first.proofs, serving) == (proofs, 1)
+
+            await eventually(is_proved_again, within_s=10)
+        for _ in range(5):
+            assert await computed_by(chain) == {"second"}
+
+    assert len(first.batches) == 2
+
+
+async def test_what_changes_after_its_proof_without_failing_gives_out_nothing() -> None:
+    first, second = Scripted("first"), Scripted("second")
+    first.may_change = True
+    async with chain_of(first, second) as chain:
+        assert await computed_by(chain) == {"first"}
+        first.is_wrong = True
+        assert await computed_by(chain) == {"second"}
+        first.is_wrong = False
+        await until_computed_by(chain, "first")
+
+    assert first.batches[0] == [*TEXTS, PROOF[1]]
+
+
 async def test_a_backend_of_another_space_never_serves() -> None:
     foreign = Scripted("foreign")
     foreign.is_wrong = True
@@ -177,6 +231,25 @@ async def test_a_chain_whose_backends_are_all_away_at_its_start_serves_when_one_
 
         await eventually(is_ready, within_s=10)
         assert await computed_by(chain) == {"only"}
+
+
+async def test_a_backend_that_hangs_at_the_start_holds_up_nobody_and_serves_when_it_comes() -> None:
+    first, second = Hanging("first"), Scripted("second")
+    async with chain_of(first, second) as chain:
+        try:
+            assert await computed_by(chain) == {"second"}
+        finally:
+            first.gate.set()
+        await until_computed_by(chain, "first")
+
+
+async def test_a_backend_is_not_closed_while_it_is_being_opened() -> None:
+    first, second = Hanging("first"), Scripted("second")
+    async with chain_of(first, second):
+        threading.Timer(0.2, first.gate.set).start()
+
+    assert first.proofs == 1
+    assert first.is_closed
 
 
 async def test_texts_and_failures_are_counted_by_backend() -> None:

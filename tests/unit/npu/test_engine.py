@@ -1,9 +1,10 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from parley_npu.engine import ModelMissingError, cache_url, open_engine
+from parley_npu.engine import ModelMissingError, cache_client, open_engine
 from parley_npu.model_files import ModelFiles
 from parley_npu.settings import NpuSettings
 from prometheus_client import CollectorRegistry
@@ -39,12 +40,23 @@ async def test_large_and_small_requests_at_once_equal_each_text_alone(model_file
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_the_cache_has_a_database_of_its_own_unless_its_place_is_set() -> None:
-    general = NpuSettings(redis_url="redis://:secret@cache.example:6380/0?protocol=3")
-    own = NpuSettings(npu_redis_url="redis://vectors.example/2")
+@pytest.mark.parametrize(
+    ("general", "own", "place", "database"),
+    [
+        ("redis://:secret@cache.example:6380/0?protocol=3", None, ("host", "cache.example"), 5),
+        ("redis://cache.example?db=3", None, ("host", "cache.example"), 5),
+        ("unix:///run/redis.sock", None, ("path", "/run/redis.sock"), 5),
+        ("redis://cache.example/0", "redis://vectors.example/2", ("host", "vectors.example"), 2),
+    ],
+)
+def test_the_cache_has_a_database_of_its_own_unless_its_place_is_set(
+    general: str, own: str | None, place: tuple[str, str], database: int
+) -> None:
+    client = cache_client(NpuSettings(redis_url=general, npu_redis_url=own))
+    connection: dict[str, Any] = client.connection_pool.connection_kwargs
 
-    assert cache_url(general) == "redis://:secret@cache.example:6380/5?protocol=3"
-    assert cache_url(own) == "redis://vectors.example/2"
+    assert (place[0], connection[place[0]]) == place
+    assert connection["db"] == database
 
 
 @pytest.mark.parametrize("names", ["", "onnx,", "onnx,onnx", "onnx, cuda"])

@@ -137,13 +137,18 @@ def test_two_fetches_at_once_both_end_with_the_whole_model(
 
 
 @pytest.mark.model
-def test_a_cut_weights_file_is_replaced(
+def test_a_cut_weights_file_and_an_empty_graph_are_replaced(
     model_files: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch_module, "unpack_package", copying_from(model_files))
     files = ModelFiles(tmp_path)
     files.graph.touch()
     files.weights.write_bytes(b"only the beginning")
+
+    fetch(files)
+
+    assert files.graph.stat().st_size > 10_000
+    files.graph.write_bytes(b"")
 
     fetch(files)
 

@@ -1,9 +1,13 @@
 """Vectors from an Ollama server: its format, its errors, and whether they are the right ones."""
 
+import socket
+import threading
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from parley_npu.backends import ollama
 from parley_npu.backends.embedder import BackendError
 from parley_npu.backends.ollama import OllamaMiniLm
 from parley_npu.model_files import ModelFiles
@@ -90,6 +94,34 @@ def test_too_few_vectors_are_a_failure(
         OllamaMiniLm(server.url, "all-minilm").infer(pieces.cut(["one", "two"]))
 
 
+@pytest.mark.parametrize("at_once", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"])
+def test_a_server_that_answers_by_and_by_is_given_up(
+    pieces: WordPieces, monkeypatch: pytest.MonkeyPatch, at_once: bytes
+) -> None:
+    monkeypatch.setattr(ollama, "TIMEOUT_S", 0.4)
+    is_over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(ConnectionError):
+            connection.sendall(at_once)
+            for _ in range(30):
+                if is_over.wait(0.1):
+                    break
+                connection.send(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        backend = OllamaMiniLm(f"http://127.0.0.1:{listener.getsockname()[1]}", "all-minilm")
+        try:
+            with pytest.raises(BackendError, match="has not answered within"):
+                backend.infer(pieces.cut(["one"]))
+        finally:
+            is_over.set()
+            thread.join()
+
+
 def test_a_server_that_is_away_is_a_failure(pieces: WordPieces) -> None:
     with pytest.raises(ConnectionRefusedError):
-        OllamaMiniLm(f"127.0.0.1:{free_port()}", "all-minilm").infer(pieces.cut(["one"]))
+        OllamaMiniLm(f"http://127.0.0.1:{free_port()}", "all-minilm").infer(pieces.cut(["one"]))

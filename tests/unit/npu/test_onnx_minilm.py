@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from parley_npu import tokenizing
 from parley_npu.backends.onnx_minilm import OnnxMiniLm
 from parley_npu.model_files import ModelFiles
 from parley_npu.tokenizing import WordPieces
@@ -141,3 +142,23 @@ def test_a_question_is_nearest_to_its_answer(minilm: OnnxMiniLm, pieces: WordPie
 
     assert max(range(3), key=lambda row: question @ passages[row]) == 0
     assert question @ passages[0] > 0.4
+
+
+# The last token of the window stands where the first reading ends, in the middle of a word.
+FILLED = ("b " * 253).ljust(tokenizing.FIRST_CHARS - 4)
+
+
+@pytest.mark.parametrize(
+    "filler", ["", FILLED, " " * 1990, "a" * 1990, "b c " * 120, "e\u0301" * 700, " " * 40_000]
+)
+@pytest.mark.parametrize(
+    "word", ["naïve façade, ", "中", "a" * 99 + " ", "a" * 101 + " ", "a" * 2047 + " ", "!"]
+)
+def test_a_long_text_is_cut_alike_whether_it_is_read_at_once_or_as_far_as_is_needed(
+    pieces: WordPieces, monkeypatch: pytest.MonkeyPatch, filler: str, word: str
+) -> None:
+    texts = [filler + word * (40_000 // len(word)), "short", filler + word]
+    as_needed = pieces.cut(texts)
+    monkeypatch.setattr(tokenizing, "FIRST_CHARS", tokenizing.MAX_CHARS)
+
+    assert as_needed == pieces.cut(texts)

@@ -2,7 +2,10 @@
 # Reason: onnx's `helper` functions carry no usable types.
 """A cross-encoder given as a folder: a tiny one that counts how often a text has the query's words."""
 
+import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -45,11 +48,11 @@ def write_encoder(folder: Path, *, classes: int) -> Path:
         helper.make_node("Div", ["found", "length"], ["yes"]),
     ]
     output = "yes"
-    if classes == 2:
+    if classes > 1:
         output = "logits"
         nodes += [
             helper.make_node("Neg", ["yes"], ["no"]),
-            helper.make_node("Concat", ["no", "yes"], ["logits"], axis=1),
+            helper.make_node("Concat", [*["no"] * (classes - 1), "yes"], ["logits"], axis=1),
         ]
     graph = helper.make_graph(
         nodes,
@@ -67,7 +70,7 @@ def write_encoder(folder: Path, *, classes: int) -> Path:
 def test_scores_stand_in_the_order_of_the_texts(tmp_path: Path, classes: int, factor: int) -> None:
     encoder = CrossEncoder(write_encoder(tmp_path / "cats", classes=classes))
     texts = ["cat cat cat", "dog " * 400, "the cat sleeps", *(["market"] * 20), "cat " * 900, ""]
-    scores = encoder.scores("cat", texts)
+    scores = encoder.scores("cat", texts, threading.Event())
 
     # The end mark is of the text too.
     assert scores[:3] == pytest.approx([factor * 3 / 4, 0, factor * 1 / 4])  # pyright: ignore[reportUnknownMemberType] - pytest types it so
@@ -92,8 +95,37 @@ async def test_without_a_reranker_it_is_unavailable() -> None:
     assert error.value.code is ErrorCode.UNAVAILABLE
 
 
-async def test_a_reranker_that_cannot_be_loaded_costs_the_service_nothing_else(tmp_path: Path) -> None:
-    async with open_reranker(tmp_path) as reranker:
+async def test_a_request_whose_caller_has_left_is_not_computed_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, gate, batches = threading.Event(), threading.Event(), list[int]()
+    infer: Any = CrossEncoder._infer  # pyright: ignore[reportPrivateUsage] - what takes the time
+
+    def gated(encoder: CrossEncoder, batch: list[object]) -> object:
+        batches.append(len(batch))
+        entered.set()
+        assert gate.wait(10)
+        return infer(encoder, batch)
+
+    async with open_reranker(write_encoder(tmp_path / "cats", classes=1)) as reranker:
+        monkeypatch.setattr(CrossEncoder, "_infer", gated)
+        leaving = asyncio.create_task(reranker.rerank(Rerank(query="cat", texts=("dog",) * 100)))
+        await asyncio.to_thread(entered.wait, 10)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        gate.set()
+        await reranker.rerank(Rerank(query="cat", texts=("cat",)))
+
+    assert batches == [8, 1]
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+async def test_a_reranker_that_cannot_be_loaded_costs_the_service_nothing_else(
+    tmp_path: Path, classes: int
+) -> None:
+    if classes:
+        write_encoder(tmp_path / "cats", classes=classes)
+    async with open_reranker(tmp_path / "cats") as reranker:
         with pytest.raises(ParleyError, match="cannot be loaded") as error:
             await reranker.rerank(Rerank(query="cat", texts=("dog",)))
 

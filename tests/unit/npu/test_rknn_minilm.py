@@ -126,6 +126,27 @@ def test_a_failed_start_leaves_no_context_and_a_later_one_succeeds(
     assert contexts() == [1, 2, 4]
 
 
+def test_a_start_that_raises_gives_its_contexts_back(
+    rknn: RknnMiniLm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake: Any = importlib.import_module("rknnlite.api")
+    released: list[object] = []
+
+    def raising(context: object, core_mask: int) -> int:
+        del context
+        raise OSError(f"no driver for {core_mask}")
+
+    def release(context: object) -> None:
+        released.append(context)
+
+    monkeypatch.setattr(fake.RKNNLite, "init_runtime", raising)
+    monkeypatch.setattr(fake.RKNNLite, "release", release)
+    with pytest.raises(OSError, match="no driver"):
+        rknn.open()
+
+    assert len(released) == 3
+
+
 def test_none_from_an_inference_is_a_failure_and_the_next_one_is_served(
     rknn: RknnMiniLm, pieces: WordPieces, script: Path, reference: Vectors
 ) -> None:

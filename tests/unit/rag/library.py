@@ -1,5 +1,6 @@
 """What a client does with documents: upload, ingest, look, search."""
 
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -19,7 +20,9 @@ from parley_messaging.memory_bus import MemoryBus
 from parley_rag.assembly import Parts
 from parley_rag.backends.memory import MemoryIndex
 from parley_rag.database import Database
-from parley_rag.tables import ChunkRow
+from parley_rag.indexed_passages import indexed_text
+from parley_rag.tables import ChunkRow, CollectionRow, DocumentRow
+from parley_rag.words import weights_of
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
@@ -97,3 +100,26 @@ class Library:
         async with self.database.reading() as session:
             rows = await session.scalars(select(ChunkRow).order_by(ChunkRow.document_id, ChunkRow.ordinal))
             return [(row.id, row.start_offset, row.end_offset, row.text) for row in rows]
+
+
+async def recounted(library: Library, owner: str = OWNER) -> dict[int, int]:
+    """Count the words of an owner's indexed passages anew, from their texts."""
+    query = (
+        select(ChunkRow, DocumentRow, CollectionRow.language)
+        .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
+        .join(CollectionRow, CollectionRow.name == DocumentRow.collection)
+        .where(ChunkRow.owner_id == owner, CollectionRow.owner_id == owner)
+        .where(ChunkRow.ordinal < DocumentRow.chunks_done)
+    )
+    found: Counter[int] = Counter()
+    async with library.database.reading() as session:
+        for chunk, document, language in (await session.execute(query)).all():
+            found.update(
+                [
+                    -1,
+                    *weights_of(language).of_passage(
+                        indexed_text(document, chunk.heading, chunk.text, chunk.context)
+                    )[0],
+                ]
+            )
+    return dict(found)

@@ -9,6 +9,13 @@ from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
 _TOP, _LINE = 780, 14
+# Objects 3, 4 and 1 of a PDF made by `pdf_of`.
+PAGE = (
+    b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R"
+    b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>"
+)
+WORDS = b"<</Length 39>>\nstream\nBT /F 12 Tf 10 100 Td (Oil it.) Tj ET  \nendstream"
+CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
 
 
 def pdf(
@@ -53,3 +60,17 @@ def partly_scanned_pdf() -> bytes:
     canvas.showPage()
     canvas.save()
     return file.getvalue()
+
+
+def pdf_of(*objects: bytes, trailer: bytes = b"/Root 1 0 R") -> bytes:
+    """Return a PDF of these objects, numbered from 1."""
+    data, places = b"%PDF-1.7\n", list[int]()
+    for number, content in enumerate(objects, start=1):
+        places.append(len(data))
+        data += b"%d 0 obj\n%b\nendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    size = len(objects) + 1
+    data += b"xref\n0 %d\n0000000000 65535 f \n%btrailer\n<</Size %d %b>>\nstartxref\n%d\n%%%%EOF" % (
+        *(size, table, size, trailer, len(data)),
+    )
+    return data

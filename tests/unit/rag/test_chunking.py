@@ -233,6 +233,36 @@ def test_functions_stay_whole_and_parts_of_a_class_come_with_its_name() -> None:
     assert inside == ["class Pump:"] * len(inside) != []
 
 
+def test_headings_are_lines_that_can_be_stored_and_shown() -> None:
+    builder = TextBuilder()
+    deep = tuple(f"Level {number} " + "x" * 5000 for number in range(500))
+    builder.add(BlockKind.PARAGRAPH, "Words.", ("\x00\ud800", "The\nfirst", "\x00\ud800"))
+    builder.add(BlockKind.PARAGRAPH, "More words. " * 30, deep, header="\ud800a\x00")
+    first, second, third = cut(builder.build(None), SIZE)
+    assert first.heading == "The first"
+    assert len(second.heading or "") < 5000
+    assert "Level 499 x" in (second.heading or "")
+    assert third.context == "a"
+
+
+def test_blank_lines_and_columns_are_no_passages() -> None:
+    code = "x" + "\n " * 3000 + "y\n\n" + " " * 3000 + "z"
+    for extraction in (load_source_code(code.encode(), "a.py"), load_plain((" " * 3000 + "z").encode())):
+        assert all(extraction.text[c.start : c.end].strip() for c in cut(extraction, SIZE))
+
+
+def test_lists_nested_deeper_and_deeper_are_cut_all_the_same() -> None:
+    nested = "".join(f"{' ' * depth}- item {depth}\n" for depth in range(600))
+    extraction = load_plain(nested.encode())
+    passages = " ".join(extraction.text[chunk.start : chunk.end] for chunk in cut(extraction, SIZE))
+    assert all(f"item {depth}" in passages for depth in range(600))
+
+
+def test_words_of_many_pieces_are_counted_as_such() -> None:
+    assert estimate_tokens("\uac00\ub098" * 10) == 40
+    assert estimate_tokens("Donaudampfschifffahrtsgesellschaft") > 2 * estimate_tokens("characteristics")
+
+
 def test_code_indented_deeper_and_deeper_is_cut_all_the_same() -> None:
     stairs = "".join(f"{' ' * depth}step {depth}\n\n" for depth in range(1500))
     extraction = load_source_code(stairs.encode(), "a.py")

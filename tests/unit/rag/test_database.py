@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from alembic.script import ScriptDirectory
 from parley_rag.database import Database, open_database
 from parley_rag.migrations import HEAD, VERSION_TABLE
 from parley_rag.migrations.upgrade import script_config
-from parley_rag.tables import Row
-from sqlalchemy import Connection, text
+from parley_rag.tables import Row, TermRow
+from sqlalchemy import Connection, select, text
+
+from tests.unit.rag.library import OWNER
 
 
 def test_the_code_expects_the_newest_revision() -> None:
@@ -38,15 +41,26 @@ async def test_a_database_is_opened_again_as_it_was_left(tmp_path: Path) -> None
             assert (await session.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
 
 
-async def test_what_is_acknowledged_is_on_disk_and_only_its_owner_may_read_it(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_what_is_acknowledged_is_on_disk_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     full = 2
-    async with database.writing() as session:
-        assert (await session.execute(text("PRAGMA synchronous"))).scalar() == full
-        await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1, 'english')"))
-    for name in ("rag.sqlite", "rag.sqlite-wal"):
-        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    async with open_database(None, tmp_path) as database:
+        async with database.writing() as session:
+            assert (await session.execute(text("PRAGMA synchronous"))).scalar() == full
+            await session.execute(text("INSERT INTO rag_collections VALUES ('ada', 'default', 1, 'english')"))
+        for name in ("rag.sqlite", "rag.sqlite-wal"):
+            assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+async def test_of_two_writers_each_sees_what_the_other_one_wrote(database: Database) -> None:
+    async def add_one() -> None:
+        async with database.writing() as session:
+            row = await session.get(TermRow, (OWNER, 1))
+            passages = row.passages if row else 0
+            await session.merge(TermRow(owner_id=OWNER, term=1, passages=passages + 1))
+
+    await asyncio.gather(*(add_one() for _ in range(8)))
+    async with database.reading() as session:
+        assert await session.scalar(select(TermRow.passages)) == 8
 
 
 async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
@@ -59,3 +73,23 @@ async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
         await fail_in_the_middle()
     async with database.reading() as session:
         assert (await session.execute(text("SELECT count(*) FROM rag_collections"))).scalar() == 0
+
+
+async def test_a_writer_who_is_cancelled_keeps_nobody_waiting(database: Database) -> None:
+    kept: list[BaseException] = []
+
+    async def write(term: int) -> None:
+        try:
+            async with database.writing() as session:
+                await session.execute(text(f"INSERT INTO rag_terms VALUES ('ada', {term}, 1)"))
+                await session.scalar(select(TermRow.passages).where(TermRow.term == term))
+        except BaseException as error:
+            kept.append(error)  # whose traceback keeps what the writer had open
+            raise
+
+    for term in range(60):
+        writer = asyncio.create_task(write(term))
+        await asyncio.wait([writer], timeout=term / 10_000)
+        writer.cancel()
+        await asyncio.wait([writer])
+    await write(-1)

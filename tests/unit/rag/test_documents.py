@@ -1,18 +1,24 @@
 import asyncio
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
     CreateCollection,
+    CreateDocument,
     DeleteCollection,
     DeleteDocument,
     DocumentStatus,
     ListCollections,
     ListDocuments,
     ReadPassage,
+    Search,
 )
 from parley_rag.passages import Passages
+from parley_rag.tables import TermRow
 from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.unit.rag.library import OTHER, OWNER, Library
 
@@ -77,6 +83,7 @@ async def test_new_content_of_a_name_replaces_the_old_only_when_it_is_ready(libr
     assert await library.names() == ["pump.txt"]
     with pytest.raises(ParleyError):
         await library.read(old.id)
+    await library.parts.removals.finish()
     assert list(library.bus.objects.kept) == [job.object_key]
     assert await library.index.count(OWNER, old.id) == 0
 
@@ -99,6 +106,7 @@ async def test_whichever_content_was_wanted_last_stays(library: Library) -> None
 async def test_deleting_a_document_removes_its_passages_vectors_and_original(library: Library) -> None:
     document = await library.upload(TEXT)
     await library.parts.handlers.delete_document(DeleteDocument(owner_id=OWNER, document_id=document.id))
+    await library.parts.removals.finish()
     assert await library.chunks() == []
     assert await library.index.count(OWNER, document.id) == 0
     assert library.bus.objects.kept == {}
@@ -116,8 +124,75 @@ async def test_collections_count_what_they_hold_and_go_with_it(library: Library)
     await handlers.delete_collection(DeleteCollection(owner_id=OWNER, name="pumps"))
     listed = (await handlers.list_collections(ListCollections(owner_id=OWNER))).collections
     assert [one.name for one in listed] == ["empty"]
+    await library.parts.removals.finish()
     assert await library.names() == []
     assert library.bus.objects.kept == {}
+
+
+@pytest.mark.parametrize("limit", ["removals.MOST_AT_ONCE", "removals._PASSAGES_AT_ONCE"])
+async def test_others_write_while_a_large_collection_is_removed(
+    library: Library, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    for n in range(5):
+        await library.upload(f"Text {n}.".encode(), f"{n}.txt")
+    monkeypatch.setattr(f"parley_rag.{limit}", 2)
+    monkeypatch.setattr("parley_rag.document_collections.MOST_AT_ONCE", 2)
+    transactions = count_transactions(library, monkeypatch)
+    await library.parts.handlers.delete_collection(DeleteCollection(owner_id=OWNER, name="default"))
+    assert len(transactions) == 3
+    assert await library.names() == []
+    await library.parts.removals.finish()
+    assert await library.index.total() == 0
+
+
+async def test_others_write_while_a_long_document_is_removed(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = await library.upload(b"\n\n".join(b"Words of all kinds. " * 40 for _ in range(5)))
+    monkeypatch.setattr("parley_rag.indexed_passages._DISCOUNTED", 2)
+    transactions = count_transactions(library, monkeypatch)
+    await library.parts.handlers.delete_document(DeleteDocument(owner_id=OWNER, document_id=document.id))
+    assert len(transactions) > document.chunks / 2
+    async with library.database.reading() as session:
+        assert list(await session.scalars(select(TermRow.term).where(TermRow.passages > 0))) == []
+
+
+def count_transactions(library: Library, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return a list that gets longer with each transaction that writes."""
+    counted: list[None] = []
+    writing = library.database.writing
+
+    def count_one() -> AbstractAsyncContextManager[AsyncSession]:
+        counted.append(None)
+        return writing()
+
+    monkeypatch.setattr(library.database, "writing", count_one)
+    return counted
+
+
+async def test_what_no_database_stores_is_looked_for_without_harm(library: Library) -> None:
+    document = await library.upload(TEXT, "pump.txt")
+    handlers = library.parts.handlers
+    for ask in (
+        library.read(f"{document.id}\x00"),
+        handlers.delete_document(DeleteDocument(owner_id=OWNER, document_id="\x00")),
+    ):
+        with pytest.raises(ParleyError, match="no such document"):
+            await ask
+    assert await library.listed(name_part="\x00") == {}
+    assert await library.listed(content_types=("\x00",)) == {}
+    titled = CreateDocument(
+        owner_id=OWNER, name="a.txt", title="A\x00B", size_bytes=1, sha256="0" * 64, source_url="http://\x00"
+    )
+    created = await handlers.create_document(titled)
+    assert (await library.read(created.document.id)).title == "A\ufffdB"
+
+
+@pytest.mark.parametrize("name", ["dated_from_ms", "dated_before_ms"])
+def test_a_date_that_no_database_stores_is_no_request(name: str) -> None:
+    for request in (ListDocuments, Search):
+        with pytest.raises(ValidationError, match=name):
+            request.model_validate({"owner_id": OWNER, "query": "pump", name: 2**63})
 
 
 async def test_documents_are_listed_newest_first_page_by_page(library: Library) -> None:

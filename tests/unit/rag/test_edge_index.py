@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,15 +18,17 @@ from parley_rag.backends.edge_store import Growth
 from parley_rag.vectors import IndexedPassage, Scope, VectorIndex
 
 from tests.fakes.embedding import DIMENSIONS
+from tests.integration.waiting import eventually
+from tests.unit.rag.processes import child_running, children_of
 from tests.unit.rag.test_vector_indexes import DOCUMENT, many, passages, terms, vector
 
 SOON = Growth(written=200, idle=50, largest=2_000)
 
 
-async def test_what_was_put_outlives_a_kill_of_the_index_process(tmp_path: Path) -> None:
+async def test_what_was_put_outlives_a_kill_of_the_child_running(tmp_path: Path) -> None:
     async with open_edge(tmp_path / "vectors", DIMENSIONS) as index:
         await index.put(passages())
-        os.kill(index_process(tmp_path), signal.SIGKILL)
+        os.kill(child_running(tmp_path), signal.SIGKILL)
         assert await index.count("ada", DOCUMENT) == 3
     async with open_edge(tmp_path / "vectors", DIMENSIONS) as index:
         assert await index.count("ada", DOCUMENT) == 3
@@ -42,24 +45,24 @@ async def test_an_answer_nobody_waits_for_any_more_is_not_given_to_the_next(tmp_
             assert await index.count("ada", DOCUMENT) == 3
 
 
-def index_process(path: Path) -> int:
-    """Return the process id of the child whose shard is below `path`."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command, status = (folder / "cmdline").read_bytes(), (folder / "status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if os.fsencode(path) in command and f"PPid:\t{os.getpid()}\n" in status:
-            return int(folder.name)
-    raise AssertionError("there is no index process")
+async def test_a_long_answer_that_nobody_reads_does_not_hold_up_a_long_request(tmp_path: Path) -> None:
+    put = many(2_000)
+    async with asyncio.timeout(30), open_edge(tmp_path / "vectors", DIMENSIONS) as index:
+        await index.put(put)
+        paging = asyncio.ensure_future(index.page(None, 2_000))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        paging.cancel()
+        await index.put(put)
+        assert await index.total() == 2_000
 
 
 async def test_a_check_starts_a_dead_index_process_anew(tmp_path: Path) -> None:
     async with open_edge(tmp_path / "vectors", DIMENSIONS) as index:
-        dead = index_process(tmp_path)
+        dead = child_running(tmp_path)
         os.kill(dead, signal.SIGKILL)
         await index.check()
-        assert index_process(tmp_path) != dead
+        assert child_running(tmp_path) != dead
         assert await index.count("ada", DOCUMENT) == 0
 
 
@@ -68,7 +71,7 @@ async def hung_index(path: Path, patience: Patience) -> AsyncGenerator[VectorInd
     """Yield an index of three passages whose process does not go on."""
     async with open_edge(path / "vectors", DIMENSIONS, patience) as index:
         await index.put(passages())
-        os.kill(index_process(path), signal.SIGSTOP)
+        os.kill(child_running(path), signal.SIGSTOP)
         yield index
 
 
@@ -90,13 +93,13 @@ async def test_a_hung_index_process_is_ended_though_every_asker_gives_up_sooner(
             except (TimeoutError, ParleyError):
                 return 0
 
-        hung = index_process(tmp_path)
+        hung = child_running(tmp_path)
         while await ask_for_a_moment() == 0:
             pass
-        assert index_process(tmp_path) != hung
+        assert child_running(tmp_path) != hung
 
 
-async def test_a_check_finds_a_hung_index_process(tmp_path: Path) -> None:
+async def test_a_check_finds_a_hung_child_running(tmp_path: Path) -> None:
     async with asyncio.timeout(30), hung_index(tmp_path, Patience(read_s=0.2)) as index:
         with pytest.raises(ParleyError, match="does not answer"):
             await index.check()
@@ -110,19 +113,6 @@ async def test_an_index_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
             pass
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for a condition of another process, with a bound."""
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - the condition is another process's doing
-            await asyncio.sleep(0.02)
-
-
 async def indexed(index: EdgeIndex, at_most: int = 0) -> None:
     """Wait until a build has ended and no more than so many passages are not indexed."""
 
@@ -130,7 +120,7 @@ async def indexed(index: EdgeIndex, at_most: int = 0) -> None:
         state = await index.state()
         return not state["builds"] and state["not_indexed"] <= at_most
 
-    await until(is_indexed)
+    await eventually(is_indexed, within_s=60)
 
 
 async def has_ended(pid: int) -> bool:
@@ -214,7 +204,7 @@ async def test_a_few_passages_are_indexed_when_nothing_else_happens(tmp_path: Pa
                 await index.check()  # which does not count as something that happens
             return not (await index.state())["not_indexed"]
 
-        await until(is_indexed)
+        await eventually(is_indexed)
 
 
 async def test_a_worn_shard_is_indexed_anew_and_an_empty_one_goes(tmp_path: Path) -> None:
@@ -231,7 +221,7 @@ async def test_a_worn_shard_is_indexed_anew_and_an_empty_one_goes(tmp_path: Path
             await asyncio.sleep(0.5)  # nothing happens: then it is indexed anew
             return (await index.state())["shards"] == 1
 
-        await until(is_empty)
+        await eventually(is_empty)
         await index.put(put[:5])
         await finds(index, put[:5])
 
@@ -241,13 +231,18 @@ async def test_a_kill_in_the_middle_of_indexing_loses_nothing(tmp_path: Path, vi
     put = many(900)
     async with open_edge(tmp_path / "vectors", DIMENSIONS, growth=SOON) as index:
         await index.put(put[:800])
-        process = index_process(tmp_path)
-        builder = children(process)[0]
+        process = child_running(tmp_path)
+
+        async def is_building() -> bool:
+            return bool(children_of(process))
+
+        await eventually(is_building)
+        (builder,) = children_of(process)
         os.kill(process if victim == "index process" else builder, signal.SIGKILL)
         await index.put(put[800:])
         assert await ids_of(index) == sorted(p.id for p in put)
         await finds(index, put[::97])
-    await until(partial(has_ended, builder))
+    await eventually(partial(has_ended, builder))
     async with open_edge(tmp_path / "vectors", DIMENSIONS, growth=SOON) as index:
         assert await ids_of(index) == sorted(p.id for p in put)
         await index.put(put[:1])
@@ -265,7 +260,7 @@ async def test_a_put_that_a_kill_interrupts_is_whole_in_the_end(tmp_path: Path) 
             putting = asyncio.ensure_future(index.put(put[at : at + 1_000]))
             for _ in range(at // 500 + 1):  # not always at the same point
                 await asyncio.sleep(0)
-            os.kill(index_process(tmp_path), signal.SIGKILL)
+            os.kill(child_running(tmp_path), signal.SIGKILL)
             await putting
         assert await ids_of(index) == sorted(p.id for p in put)
 
@@ -293,6 +288,41 @@ async def test_an_index_of_another_format_is_set_aside_and_deleted_once_that_is_
         assert (tmp_path / "vectors.former" / "edge_config.json").exists()
         await index.settle()
         assert not (tmp_path / "vectors.former").exists()
+
+
+@pytest.mark.parametrize("written", ["", "null", "[]", "{}", '{"format": 2, "shards": [], "more": 1}'])
+async def test_a_list_of_shards_that_cannot_be_read_is_set_aside_with_its_index(
+    tmp_path: Path, written: str
+) -> None:
+    async with open_edge(tmp_path / "vectors", DIMENSIONS) as index:
+        await index.put(passages())
+        await index.settle()
+    (tmp_path / "vectors" / "shards.json").write_text(written)
+    async with open_edge(tmp_path / "vectors", DIMENSIONS) as index:
+        assert index.made_anew
+        assert await index.total() == 0
+        assert (tmp_path / "vectors.former" / "shards.json").exists()
+
+
+async def test_a_former_index_that_a_kill_has_left_is_deleted_by_the_next_start(tmp_path: Path) -> None:
+    async with open_edge(tmp_path / "vectors", DIMENSIONS) as index:
+        await index.settle()
+    (tmp_path / "vectors.former").mkdir()
+    async with open_edge(tmp_path / "vectors", DIMENSIONS):
+        assert not (tmp_path / "vectors.former").exists()
+
+
+async def test_a_damaged_shard_is_named_with_what_to_do(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with open_edge(tmp_path / "vectors", DIMENSIONS) as index:
+        await index.put(passages())
+        await index.settle()
+    shutil.rmtree(tmp_path / "vectors" / "1")
+    with pytest.raises(ParleyError, match="cannot be started"):
+        async with open_edge(tmp_path / "vectors", DIMENSIONS):
+            pass
+    assert f"delete {tmp_path / 'vectors'}" in capfd.readouterr().err
 
 
 async def test_an_index_of_other_dimensions_is_made_anew(tmp_path: Path) -> None:

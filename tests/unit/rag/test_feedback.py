@@ -14,7 +14,7 @@ from parley_contracts.feedback import (
     Verdict,
 )
 from parley_contracts.npu import Embed, Embeddings
-from parley_contracts.rag import Search
+from parley_contracts.rag import DeleteCollection, DeleteDocument, Search
 from parley_rag.database import Database
 from parley_rag.feedback import Feedback
 from parley_rag.search_days import DAY_MS, MAX_WAITING, SearchDays
@@ -117,6 +117,21 @@ async def test_quality_sums_searches_citations_and_verdicts_of_a_collection(libr
     with pytest.raises(ParleyError) as refused:
         await read_quality(library, owner=OTHER)
     assert refused.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_verdicts_go_with_their_document_and_counts_with_their_collection(library: Library) -> None:
+    lamp, bread = await library.upload(LAMP, "lamp.txt"), await library.upload(b"Rye bread.", "bread.txt")
+    handlers, quality = library.parts.handlers, library.parts.quality
+    await quality.rate(rating(document_id=lamp.id))
+    await quality.rate(rating(n=2, document_id=bread.id))
+    await handlers.delete_document(DeleteDocument(owner_id=OWNER, document_id=lamp.id))
+    assert [one.n for one in (await quality.list(ListFeedback(owner_id=OWNER))).feedback] == [2]
+    await library.parts.searching.search(Search(owner_id=OWNER, query="rye", collections=("default",)))
+    await library.parts.days.flush()
+    await handlers.delete_collection(DeleteCollection(owner_id=OWNER, name="default"))
+    assert (await quality.list(ListFeedback(owner_id=OWNER))).feedback == ()
+    async with library.database.reading() as session:
+        assert await session.scalar(select(func.count()).select_from(SearchDayRow)) == 0
 
 
 async def away(_: Embed) -> Embeddings:

@@ -178,6 +178,7 @@ async def test_a_document_deleted_while_it_waits_leaves_nothing(library: Library
     await library.parts.handlers.delete_document(
         DeleteDocument(owner_id=OWNER, document_id=created.document.id)
     )
+    await library.parts.removals.finish()
     assert library.bus.objects.kept == {}
     await library.parts.ingestion.run(job)
     assert library.bus.objects.kept == {}
@@ -230,6 +231,8 @@ async def test_a_removal_that_was_interrupted_is_finished_later(library: Library
 
     objects.delete = away
     await library.parts.handlers.delete_document(DeleteDocument(owner_id=OWNER, document_id=document.id))
+    with pytest.raises(ParleyError):
+        await library.parts.removals.finish()
     assert objects.kept
     objects.delete = real_delete
     assert await library.parts.removals.finish() == 1

@@ -1,21 +1,24 @@
 """Archives: each file becomes a document, one that fails harms no other, and a crash repeats nothing."""
 
-from collections.abc import Mapping
-from io import BytesIO
-from zipfile import ZipFile
+import asyncio
+from typing import BinaryIO
 
 import pytest
+from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
     CancelDocument,
     DeleteDocument,
     Document,
+    DocumentChanged,
     DocumentStatus,
     IngestDocument,
     ReindexDocument,
 )
+from parley_messaging.bus import Delivery
 
 from tests.unit.rag.library import OWNER, Library
+from tests.unit.rag.office_files import zipped
 
 FILES = {
     "pump.txt": b"The pump moves water.",
@@ -31,14 +34,6 @@ MAIL = (
     b'--x\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename="manual.txt"\r\n\r\n'
     b"The pump moves water.\r\n--x--\r\n"
 )
-
-
-def zipped(files: Mapping[str, bytes]) -> bytes:
-    file = BytesIO()
-    with ZipFile(file, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return file.getvalue()
 
 
 async def queue(library: Library, content: bytes, name: str = "a.zip") -> tuple[Document, IngestDocument]:
@@ -83,6 +78,25 @@ async def test_an_archive_is_under_way_until_its_last_file_is_through(library: L
     assert (await library.read(document.id)).status is DocumentStatus.READY
 
 
+async def test_the_files_of_a_large_archive_are_not_counted_anew_for_each(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley_rag.archives._COUNTS", 2)
+    document, job = await queue(library, zipped({f"{n}.txt": f"Text {n}.".encode() for n in range(12)}))
+    heard: list[int | None] = []
+
+    async def hear(delivery: Delivery) -> None:
+        heard.append(DocumentChanged.model_validate_json(delivery.data).document.members_done)
+
+    await library.parts.ingestion.run(job)
+    subscription = await library.bus.subscribe(subjects.ingest_events(document.id), hear)
+    await library.work()
+    await asyncio.sleep(0)
+    await subscription.unsubscribe()
+    assert heard == [1, 8, 12]
+    assert (await library.read(document.id)).status is DocumentStatus.READY
+
+
 async def test_an_archive_of_which_nothing_can_be_read_fails(library: Library) -> None:
     archive = await unpacked(library, zipped({"setup.pdf": b"MZ\x90\x00" + bytes(200)}))
     assert archive.status is DocumentStatus.FAILED
@@ -93,7 +107,7 @@ async def test_a_crash_while_unpacking_makes_no_file_twice(library: Library) -> 
     document, job = await queue(library, zipped({f"{n}.txt": f"Text {n}.".encode() for n in range(6)}))
     real_put, puts = library.bus.objects.put, 0
 
-    async def put(key: str, data: bytes) -> None:
+    async def put(key: str, data: bytes | BinaryIO) -> None:
         nonlocal puts
         puts += 1
         if puts == 4:
@@ -135,6 +149,7 @@ async def test_deleting_an_archive_removes_what_came_in_it_unless_another_has_it
     assert set(await library.listed()) == {"one.zip", "one.zip/a.txt", "one.zip/b.txt"}
     await library.parts.handlers.delete_document(DeleteDocument(owner_id=OWNER, document_id=first.id))
     assert await library.listed() == {}
+    await library.parts.removals.finish()
     assert library.bus.objects.kept == {}
 
 

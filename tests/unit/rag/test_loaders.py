@@ -78,6 +78,14 @@ def test_html_reads_as_its_main_text_without_navigation_and_scripts() -> None:
     assert headings_of(read, "Oil") == ("Pumps", "Care")
 
 
+def test_a_page_that_stands_in_a_form_is_read_and_other_forms_are_not() -> None:
+    search = b"<form>Search this site</form>"
+    _, read = load(b"<html><body>%b<p>All that is to be said.</p></body></html>" % search, "a.html")
+    assert read.text.strip() == "All that is to be said."
+    _, read = load(b"<html><body><form><h1>Care</h1><p>Oil it.</p></form></body></html>", "a.html")
+    assert headings_of(read, "Oil it.") == ("Care",)
+
+
 def test_deeply_nested_html_is_read() -> None:
     _, read = load(b"<html><body>" + b"<div>" * 3000 + b"deep words" + b"</div>" * 3000, "deep.html")
     assert "deep words" in read.text

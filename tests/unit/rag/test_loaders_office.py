@@ -68,6 +68,20 @@ def test_insertions_text_boxes_and_notes_are_read_and_deletions_are_not() -> Non
     ]
 
 
+def test_a_text_box_in_a_cell_is_read_once() -> None:
+    w = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    mc = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+    box = "<w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent>"
+    inner = "<w:tbl><w:tr><w:tc><w:p><w:r><w:t>inner</w:t></w:r></w:p></w:tc></w:tr></w:tbl>"
+    body = (
+        f'<w:document xmlns:w="{w}" xmlns:mc="{mc}"><w:body><w:tbl><w:tr><w:tc><w:p><w:r><w:t>a</w:t></w:r>'
+        f"<w:r><mc:AlternateContent><mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+        f"</mc:AlternateContent></w:r></w:p>{inner}</w:tc></w:tr></w:tbl></w:body></w:document>"
+    )
+    _, read = load(with_file(docx_file({}), "word/document.xml", body), "a.docx")
+    assert blocks(read) == [("table", "a boxed; inner")]
+
+
 def test_a_slide_is_a_page_with_its_title_first_and_its_notes_last() -> None:
     slides = [("Care", ["Oil the pump.", "Dry it."]), ("Parts", ["A seal."])]
     kind, read = load(pptx_file(slides, notes="Say it slowly."), "talk.pptx")

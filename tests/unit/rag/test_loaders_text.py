@@ -46,9 +46,9 @@ def test_json_reads_as_values_with_their_paths_an_object_of_a_list_in_a_block() 
 
 
 def test_json_lines_that_are_none_stay_as_they_are() -> None:
-    kind, read = load(b'{"id": 1}\n\nnot json\n[2, 3]\n', "log.jsonl")
+    kind, read = load('{"id": "1\u2028a"}\r\n\nnot json\n[2, 3]\n'.encode(), "log.jsonl")
     assert kind is DocumentKind.JSON_LINES
-    assert blocks(read) == [("lines", "id: 1"), ("lines", "not json"), ("lines", "2, 3")]
+    assert blocks(read) == [("lines", "id: 1\na"), ("lines", "not json"), ("lines", "2, 3")]
 
 
 def test_json_with_comments_is_read_as_text() -> None:
@@ -93,6 +93,17 @@ def test_a_forwarded_e_mail_is_attached_whole() -> None:
     ((name, content),) = attachments(outer)
     assert name == "message-1.eml"
     assert b"Inner words." in content
+
+
+def test_a_forwarded_e_mail_with_odd_headers_harms_nothing_beside_it(tmp_path: Path) -> None:
+    odd = b"From: " + b"(" * 9000 + b"\nMessage-ID: <" + b"[" * 5000 + b"\n\nInner words.\n"
+    parts = (b"Content-Type: message/rfc822\n\n" + odd, b"Content-Type: x/y; name=a.txt\n\nwords\n")
+    mail = (
+        b"From: a@b\nContent-Type: multipart/mixed; boundary=X\n\n--X\n" + b"--X\n".join(parts) + b"--X--\n"
+    )
+    members = unpack(mail, "a.eml", ReadLimits(), tmp_path)
+    assert [(member.name, member.error) for member in members] == [("message-1.eml", None), ("a.txt", None)]
+    assert b"Inner words." in (tmp_path / "000000").read_bytes()
 
 
 def test_attachments_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -142,6 +153,11 @@ def test_documents_say_who_wrote_them_when_and_in_which_language() -> None:
     assert read.metadata == Metadata("Ada", "de-AT", CREATED_MS, None)
     _, read = load(b"---\nauthor: 'Ada'\ndate: 2024-05-01T12:00:00+02:00\nlang: no such!\n---\nPump.", "a.md")
     assert read.metadata == Metadata("Ada", None, CREATED_MS, None)
+
+
+def test_a_date_that_cannot_be_is_none() -> None:
+    _, read = load(b"From: Ada\nDate: 1 May 2024 00:00:00 +9999999999999999\n\nOil it.", "a.eml")
+    assert read.metadata == Metadata("Ada")
 
 
 def test_a_program_that_names_the_header_of_pdf_is_no_pdf() -> None:

@@ -17,6 +17,7 @@ from parley_rag.nursery import Nursery, open_nursery
 from parley_rag.reading import Member, ReadText, read_archive, read_document
 
 from tests.unit.rag.office_files import docx_file, epub_file, mail_file, with_file, xlsx_file, zipped
+from tests.unit.rag.papers import CATALOG, PAGE, WORDS, pdf_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -315,27 +316,6 @@ async def test_a_huge_field_of_a_table_is_refused(reading: Reading) -> None:
     assert "never closed" in await reading.refused(b'a,b\n1,"' + b"x" * 200_000, "a.csv")
 
 
-def pdf_of(*objects: bytes, trailer: bytes = b"/Root 1 0 R") -> bytes:
-    """Return a PDF of these objects, numbered from 1."""
-    data, places = b"%PDF-1.7\n", list[int]()
-    for number, content in enumerate(objects, start=1):
-        places.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    size = len(objects) + 1
-    data += b"xref\n0 %d\n0000000000 65535 f \n%btrailer\n<</Size %d %b>>\nstartxref\n%d\n%%%%EOF" % (
-        *(size, table, size, trailer, len(data)),
-    )
-    return data
-
-
-PAGE = (
-    b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R"
-    b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>"
-)
-WORDS = b"<</Length 39>>\nstream\nBT /F 12 Tf 10 100 Td (Oil it.) Tj ET  \nendstream"
-CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
-
 LOOPING: dict[str, Callable[[], bytes]] = {
     "page-tree": lambda: pdf_of(
         CATALOG, b"<</Type/Pages/Count 2/Kids[3 0 R 2 0 R]/Parent 2 0 R>>", PAGE, WORDS
@@ -391,6 +371,28 @@ async def test_a_pdf_that_claims_a_gigabyte_is_refused_or_read_without_it(readin
         except UnreadableDocument as error:
             said = str(error)
         assert "Oil it." in said or "damaged" in said or "no text" in said
+
+
+@pytest.mark.parametrize("words", [b"a" * 100_000, b"a" + b"." * 100_000 + b"x"], ids=["letters", "dots"])
+async def test_a_page_of_one_endless_word_is_read(reading: Reading, words: bytes) -> None:
+    content = b"BT /F 12 Tf 10 100 Td (" + words + b") Tj ET"
+    stream = b"<</Length %d>>\nstream\n%b\nendstream" % (len(content), content)
+    data = pdf_of(CATALOG, b"<</Type/Pages/Count 1/Kids[3 0 R]>>", PAGE, stream)
+    assert words.decode()[:1000] in (await reading.read(data, "a.pdf")).text
+
+
+async def test_half_a_character_in_a_title_harms_no_pdf(reading: Reading) -> None:
+    title = b"/Title <FEFF0041D8000042>"
+    data = pdf_of(
+        b"<</Type/Catalog/Pages 2 0 R/Outlines 6 0 R>>",
+        *(b"<</Type/Pages/Count 1/Kids[3 0 R]>>", PAGE, WORDS),
+        b"<<%b/Author(Ada)>>" % title,
+        b"<</First 7 0 R/Last 7 0 R/Count 1>>",
+        b"<<%b/Parent 6 0 R/Dest[3 0 R/Fit]>>" % title,
+        trailer=b"/Root 1 0 R /Info 5 0 R",
+    )
+    read = await reading.read(data, "a.pdf")
+    assert (read.text.strip(), read.title, read.metadata.author) == ("Oil it.", None, "Ada")
 
 
 async def test_a_page_of_too_many_characters_is_refused(reading: Reading) -> None:

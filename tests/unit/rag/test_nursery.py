@@ -13,6 +13,7 @@ from parley_rag.reading import read_archive, read_document, render_pages
 from tests.integration.waiting import eventually
 from tests.unit.rag.office_files import zipped
 from tests.unit.rag.papers import scanned_pdf
+from tests.unit.rag.processes import child_running, children_of
 
 
 @pytest.fixture
@@ -26,16 +27,8 @@ async def read(nursery: Nursery, words: str, limits: ReadLimits | None = None) -
     return document.text
 
 
-def children_of(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()]
-
-
 def nursery_pid() -> int:
-    """Return the pid of this process's nursery."""
-    command_lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children_of(os.getpid())}
-    (pid,) = (pid for pid, line in command_lines.items() if b"parley_rag.load.nursery" in line)
-    return pid
+    return child_running("parley_rag.load.nursery")
 
 
 async def test_documents_are_read_side_by_side_in_forks_of_one_process(
@@ -70,10 +63,25 @@ async def test_a_nursery_that_is_killed_is_started_anew(nursery: Nursery) -> Non
 
     await eventually(is_reading)
     os.kill(killed, signal.SIGKILL)
-    with pytest.raises(UnreadableDocument, match="reader failed"):
+    with pytest.raises(ChildProcessError):  # the document is not to blame, and is read again
         await under_way
     assert await read(nursery, "words") == "words"
     assert nursery_pid() != killed
+
+
+async def test_a_signal_that_all_processes_get_ends_no_reading(nursery: Nursery) -> None:
+    assert await read(nursery, "words") == "words"
+    pid, text = nursery_pid(), "words. " * 400_000 + "End."
+    under_way = asyncio.create_task(read(nursery, text))
+
+    async def is_reading() -> bool:
+        return bool(children_of(pid))
+
+    await eventually(is_reading)
+    for process in (pid, *children_of(pid)):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(process, number)
+    assert await under_way == text
 
 
 async def test_a_nursery_leaves_no_process_behind() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import sys
 from contextlib import aclosing
 from io import BytesIO
@@ -12,6 +13,7 @@ from PIL import Image
 
 from tests.unit.rag.office_files import docx_file, mail_file, zipped
 from tests.unit.rag.papers import partly_scanned_pdf, scanned_pdf
+from tests.unit.rag.processes import children_of
 
 
 async def test_a_document_is_read_and_cut_in_a_process_of_its_own() -> None:
@@ -52,8 +54,19 @@ async def test_an_unreadable_document_says_why_across_the_process_border() -> No
         "<" * 200_000,
         "---" + "\n" * 100_000 + "words\n" * 20_000,
         "---\ntitle: a" + " " * 100_000 + "b\n---\nwords",
+        "words\n" + " " * 200_000,
+        "```\nwords\n" + " \n" * 300_000 + "words\n```",
     ],
-    ids=["comments", "open-comments", "open-tags", "angles", "blank-lines", "blanks"],
+    ids=[
+        "comments",
+        "open-comments",
+        "open-tags",
+        "angles",
+        "blank-lines",
+        "blanks",
+        "blank-end",
+        "blank-code",
+    ],
 )
 async def test_crafted_markup_takes_no_longer_than_other_text(content: str, name: str) -> None:
     try:
@@ -100,6 +113,23 @@ async def test_a_reader_that_ends_before_it_has_read_has_failed(
     as_reader(monkeypatch, tmp_path, "", before="os._exit(3)")
     with pytest.raises(UnreadableDocument, match="reader failed"):
         await read_document(b"words " * 100_000, "a.txt", ReadLimits())
+
+
+async def test_a_reader_that_the_system_kills_has_not_been_slow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_reader(monkeypatch, tmp_path, "os.kill(os.getpid(), 9)")
+    with pytest.raises(UnreadableDocument, match="needs too much memory"):
+        await read_document(b"words", "a.txt", ReadLimits())
+
+
+async def test_a_reader_that_has_drawn_and_stays_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_reader(monkeypatch, tmp_path, "os.close(0); os.close(1); import time; time.sleep(60)")
+    with pytest.raises(UnreadableDocument, match="took longer"):
+        async for _ in render_pages(b"", [1], ReadLimits(timeout_s=0.5)):
+            pass
 
 
 async def test_metadata_and_the_context_of_cut_tables_come_across_the_process_border() -> None:
@@ -169,40 +199,77 @@ async def test_pages_are_drawn_in_grey_at_200_dots_an_inch() -> None:
     assert image.getpixel((10, 10)) == 255
 
 
-async def test_drawing_ends_with_whoever_asks_and_says_why_it_fails() -> None:
+async def test_drawing_ends_with_whoever_asks() -> None:
+    others = set(children_of(os.getpid()))
     async with aclosing(render_pages(scanned_pdf(), [1] * 1000, ReadLimits())) as pictures:
         async for page, _ in pictures:
             assert page == 1
             break
+        assert len(set(children_of(os.getpid())) - others) == 1
+    assert set(children_of(os.getpid())) == others
+
+
+async def test_drawing_says_why_it_fails() -> None:
     with pytest.raises(UnreadableDocument, match="damaged"):
         async for _ in render_pages(b"%PDF-1.7 broken", [1], ReadLimits()):
             pass
 
 
-async def test_the_reading_process_writes_no_files_and_has_no_way_out(tmp_path: Path) -> None:
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        program = f"""
-import os, socket
-from parley_rag.load.confinement import confine
-network = os.readlink("/proc/self/ns/net")
-confine(memory_bytes=1 << 30, cpu_s=5, file_bytes=0)
+async def confined(program: str, *, before: str = "") -> str:
+    """Return what a program prints that is run as reading processes are."""
+    lines = (
+        "import ctypes, os, socket",
+        "from parley_rag.load.confinement import confine",
+        before,
+        "confine(memory_bytes=1 << 30, cpu_s=5, file_bytes=0)",
+        program,
+    )
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "\n".join(lines)), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(child.communicate(), 60)
+    return output.decode().strip()
+
+
+async def test_the_reading_process_writes_no_files_and_gains_no_rights(tmp_path: Path) -> None:
+    program = f"""
 try:
     with open({str(tmp_path / "written")!r}, "w") as file:
         file.write("words")
     print("written")
 except OSError:
+    print("refused", "NoNewPrivs:\\t1" in open("/proc/self/status").read())
+"""
+    assert await confined(program) == "refused True"
+
+
+async def test_the_reading_process_starts_no_others() -> None:
+    program = """
+try:
+    os.fork() or os._exit(0)
+    print("forked")
+except OSError:
     print("refused")
-print("NoNewPrivs:\t1" in open("/proc/self/status").read())
+"""
+    # The limit does not hold for root.
+    assert await confined(program, before="os.getuid() or os.setuid(65534)") == "refused"
+
+
+async def test_the_reading_process_has_no_way_out() -> None:
+    own_network = "libc.unshare(0x10000000 | 0x40000000) and libc.unshare(0x40000000)"
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", f"import ctypes; libc = ctypes.CDLL(None); raise SystemExit({own_network})"
+    )
+    if await asyncio.wait_for(child.wait(), 60):
+        pytest.skip("this system gives processes no network of their own")
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        program = f"""
 try:
     socket.create_connection(("127.0.0.1", {port}), 2)
-    print(network == os.readlink("/proc/self/ns/net"))  # where the system does not allow a network of its own
+    print("out")
 except OSError:
-    print(True)
+    print("nowhere")
 """
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
-        )
-        output, _ = await asyncio.wait_for(child.communicate(), 60)
-    assert output.split() == [b"refused", b"True", b"True"]
+        assert await confined(program) == "nowhere"

@@ -183,7 +183,6 @@ async def test_searches_are_measured_by_how_they_were_made(library: Library) -> 
         return library.registry.get_sample_value(f"parley_rag_search{name}", {"mode": mode})
 
     assert (sample("es_total", "words"), sample("es_total", "meaning")) == (3, 1)
-    assert sample("es_empty_total", "words") == 1
     assert (sample("_results_count", "words"), sample("_results_sum", "words")) == (3, 2)
     assert sample("_best_score_count", "words") == 2
 
@@ -207,7 +206,18 @@ async def test_a_search_stays_inside_the_collections_and_documents_it_names(libr
     assert await names() == ["kettle.md", "pump.md"]
     assert await names(collections=("pumps",)) == ["pump.md"]
     assert await names(document_ids=(kettle.id,)) == ["kettle.md"]
-    assert await names(collections=("nowhere",)) == []
+    assert await names(collections=()) == []
+
+
+@pytest.mark.parametrize("owner_id", [OWNER, "bob"])
+async def test_a_collection_that_is_not_there_is_named_though_another_one_is(
+    library: Library, owner_id: str
+) -> None:
+    await library.upload(PUMP, "pump.md", collection="pumps")
+    named = ("pumps", "nowhere") if owner_id == OWNER else ("pumps",)
+    with pytest.raises(ParleyError, match=f"no collection '{named[-1]}'") as refused:
+        await library.parts.searching.search(Search(owner_id=owner_id, query="pump", collections=named))
+    assert (refused.value.code, refused.value.field) == (ErrorCode.NOT_FOUND, "collections")
 
 
 async def test_the_limit_holds(library: Library) -> None:

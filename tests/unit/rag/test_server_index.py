@@ -113,6 +113,18 @@ async def test_a_collection_that_went_away_is_unavailable(server: Server) -> Non
     await client.close()
 
 
+async def test_a_collection_for_vectors_of_another_length_is_refused(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_server(server.url, "passages", DIMENSIONS):
+        pass
+    with pytest.raises(ParleyError, match="another length"):
+        async with open_server(server.url, "passages", 2 * DIMENSIONS):
+            pass
+    record = caplog.records[-1]
+    assert (getattr(record, "dimensions", 0), getattr(record, "wanted", 0)) == (DIMENSIONS, 2 * DIMENSIONS)
+
+
 @pytest.mark.parametrize(("version", "is_enough"), [("1.9.7", False), ("1.10.0", True), ("1.19.0-dev", True)])
 async def test_a_server_that_is_too_old_is_refused(version: str, is_enough: bool) -> None:
     fake = QdrantFake(version)

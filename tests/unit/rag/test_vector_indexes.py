@@ -19,8 +19,11 @@ from tests.fakes.embedding import DIMENSIONS, HashEmbedder
 from tests.fakes.fake_listener import listening
 from tests.fakes.qdrant_server import QdrantFake
 
-# Its local mode has no graph to walk, and says so.
-pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact")
+# Its local mode has no graph to walk and no payload indexes, and says so.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
+]
 DOCUMENT = "6f1c1a0e-0000-4000-8000-000000000001"
 OTHER_DOCUMENT = "6f1c1a0e-0000-4000-8000-000000000002"
 WORDS = weights_of("english")
@@ -38,7 +41,7 @@ async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerato
     elif request.param == "server local":
         client = AsyncQdrantClient(location=":memory:")
         server = ServerIndex(client, "passages")
-        await server.prepare(DIMENSIONS, with_payload_indexes=False)  # the local mode has none and warns
+        await server.prepare(DIMENSIONS)
         yield server
         await client.close()
     else:

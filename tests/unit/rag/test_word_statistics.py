@@ -1,20 +1,18 @@
 """How rare a word is: what is counted is what is indexed, whatever became of it meanwhile."""
 
 import math
-from collections import Counter
 
 import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.rag import CreateCollection, DeleteCollection, DeleteDocument, Language
-from parley_rag.indexed_passages import indexed_text
-from parley_rag.tables import ChunkRow, CollectionRow, DocumentRow, TermRow
+from parley_rag.tables import TermRow
 from parley_rag.word_statistics import read_statistics
 from parley_rag.words import by_rarity, weights_of
 from sqlalchemy import select
 
-from tests.unit.rag.library import OTHER, OWNER, Library
+from tests.unit.rag.library import OTHER, OWNER, Library, recounted
 
 FIRST = "\n\n".join(f"# Entry {n}\n\n" + f"The herd of {n} sheep crossed the river. " * 20 for n in range(40))
 SECOND = FIRST.replace("sheep", "goats")
@@ -24,29 +22,6 @@ async def counted(library: Library, owner: str = OWNER) -> dict[int, int]:
     async with library.database.reading() as session:
         rows = await session.scalars(select(TermRow).where(TermRow.owner_id == owner))
         return {row.term: row.passages for row in rows if row.passages}
-
-
-async def recounted(library: Library, owner: str = OWNER) -> dict[int, int]:
-    """Count the indexed passages anew, from their texts."""
-    query = (
-        select(ChunkRow, DocumentRow, CollectionRow.language)
-        .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
-        .join(CollectionRow, CollectionRow.name == DocumentRow.collection)
-        .where(ChunkRow.owner_id == owner, CollectionRow.owner_id == owner)
-        .where(ChunkRow.ordinal < DocumentRow.chunks_done)
-    )
-    found: Counter[int] = Counter()
-    async with library.database.reading() as session:
-        for chunk, document, language in (await session.execute(query)).all():
-            found.update(
-                [
-                    -1,
-                    *weights_of(language).of_passage(
-                        indexed_text(document, chunk.heading, chunk.text, chunk.context)
-                    )[0],
-                ]
-            )
-    return dict(found)
 
 
 async def fail_after(library: Library, answers: int) -> None:

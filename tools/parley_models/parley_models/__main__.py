@@ -12,7 +12,7 @@ from parley_npu.tokenizing import WordPieces
 
 from parley_models.reference import embedded, write_reference
 from parley_models.rknn_environment import ToolkitMissingError
-from parley_models.rknn_file import BuildError, build_rknn, cosines
+from parley_models.rknn_file import BuildError, are_near, build_rknn, cosines
 
 
 def build_onnx(files: ModelFiles) -> None:
@@ -27,7 +27,7 @@ def build_onnx(files: ModelFiles) -> None:
         f"{files.graph}: {len(found)} reference texts, cosine least {min(found):.7f}, "
         f"mean {sum(found) / len(found):.7f}\n"
     )
-    if min(found) < MIN_COSINE:
+    if not are_near(found):
         raise BuildError(
             f"The graph does not give the reference's vectors: {MIN_COSINE} is the least allowed."
         )
@@ -38,7 +38,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="write the ONNX graph from the weights, fetched when missing")
     build.add_argument("--rknn", action="store_true", help="build the RKNN file for RK3588 as well")
-    build.add_argument("--environment", type=Path, help="where rknn-toolkit2 is installed, about 1.5 GB")
+    build.add_argument("--environment", type=Path, help="where rknn-toolkit2 is or will be installed by this")
     reference = commands.add_parser("reference", help="compute the service's reference vectors anew")
     for command in (build, reference):
         command.add_argument("--data-dir", type=Path, default=Path("data"), help="the data folder")
@@ -55,7 +55,7 @@ def main() -> None:
             environment = arguments.environment or arguments.data_dir / "tools" / "rknn-toolkit2"
             report = build_rknn(files, files.rknn, environment.absolute())
             sys.stdout.write(f"{report.text()}\n{files.rknn}\n")
-    except (FetchError, ToolkitMissingError, BuildError) as error:
+    except (FetchError, ToolkitMissingError, BuildError, OSError) as error:
         parser.exit(1, f"{error}\n")
 
 

@@ -22,7 +22,8 @@ def toolkit_python(folder: Path) -> Path:
     """Return the interpreter of the environment, made on first use and again when its lists change.
 
     Raises:
-        ToolkitMissingError: Another machine than the toolkit is made for, no network, or no room.
+        ToolkitMissingError: Another machine than the toolkit is made for, no network, no room, or a folder
+            that holds something else.
     """
     if platform.machine() != "x86_64" or sys.platform != "linux":
         raise ToolkitMissingError(
@@ -32,7 +33,11 @@ def toolkit_python(folder: Path) -> Path:
     wanted = ALONE.read_text(encoding="utf-8") + NEEDS.read_text(encoding="utf-8")
     if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
         return python
+    if folder.exists() and not mark.exists() and any(folder.iterdir()):
+        raise ToolkitMissingError(f"{folder} holds something else; name a folder that is empty or not there.")
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()  # what a failed installation leaves may be removed
     _run(sys.executable, "-m", "venv", str(folder))
     # pip, and not uv: it takes what its user has configured, such as an index of builds for the CPU.
     install = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")

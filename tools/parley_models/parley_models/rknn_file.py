@@ -5,6 +5,7 @@
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class ParityReport:
                 f"RKNN for {TARGET}: {self.size_bytes / 1e6:.1f} MB, built in {self.build_s:.1f} s",
                 "tokens  cosine to ONNX (simulator of rknn-toolkit2)",
                 *rows,
-                f"{len(rows)} texts: least {min(self.cosines):.7f}, mean {np.mean(self.cosines):.7f}",
+                f"{len(rows)} texts: least {np.min(self.cosines):.7f}, mean {np.mean(self.cosines):.7f}",
             ]
         )
 
@@ -60,7 +61,8 @@ def build_rknn(files: ModelFiles, target: Path, environment: Path) -> ParityRepo
     python = toolkit_python(environment)
     texts = (HERE / "texts.txt").read_text(encoding="utf-8").splitlines()
     cut = WordPieces(files).cut(texts)
-    with tempfile.TemporaryDirectory(prefix=".rknn-", dir=target.parent) as name:
+    # The toolkit runs in that folder, where a path from here would lead elsewhere.
+    with tempfile.TemporaryDirectory(prefix=".rknn-", dir=target.parent.absolute()) as name:
         folder = Path(name)
         # The toolkit does not follow weights that stand in another file.
         onnx.save(onnx.load(str(files.graph)), str(folder / "whole.onnx"))
@@ -74,23 +76,32 @@ def build_rknn(files: ModelFiles, target: Path, environment: Path) -> ParityRepo
             "texts": [list(text.tokens) for text in cut],
         }
         result = _converted(python, folder, job)
-        vectors = np.asarray(result["vectors"], np.float32)
+        vectors, reference = np.asarray(result["vectors"], np.float32), embedded(files, texts)
+        if vectors.shape != reference.shape:
+            raise BuildError(
+                f"The simulator's vectors have the shape {vectors.shape}, not {reference.shape}."
+            )
         report = ParityReport(
             tokens=[len(text.tokens) for text in cut],
-            cosines=cosines(vectors, embedded(files, texts)),
+            cosines=cosines(vectors, reference),
             size_bytes=(folder / target.name).stat().st_size,
             build_s=result["build_s"],
         )
-        if min(report.cosines) < MIN_COSINE:
+        if not are_near(report.cosines):
             raise BuildError(f"{report.text()}\nThe file is not kept: {MIN_COSINE} is the least allowed.")
         (folder / target.name).replace(target)
     return report
 
 
 def cosines(found: Vectors, wanted: Vectors) -> list[float]:
-    """Return the cosine of each row to its counterpart."""
+    """Return the cosine of each row to its counterpart; 0 of a row that is all zeros."""
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-    return ((found * wanted).sum(axis=1) / lengths).tolist()
+    return ((found * wanted).sum(axis=1) / np.maximum(lengths, 1e-12)).tolist()
+
+
+def are_near(cosines: Sequence[float]) -> bool:
+    """Whether all are what the service asks of a backend; NaN is not, which `min` may pass over."""
+    return all(cosine >= MIN_COSINE for cosine in cosines)
 
 
 def _converted(python: Path, folder: Path, job: dict[str, Any]) -> dict[str, Any]:

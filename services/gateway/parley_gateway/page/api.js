@@ -77,7 +77,7 @@ export const listCollections = () => call("GET", "/api/collections");
 export const readDocument = (id) => call("GET", `/api/documents/${at(id)}`);
 export const readPassage = (id, start, end) =>
   call("GET", `/api/documents/${at(id)}/passage?start=${at(start)}&end=${at(end)}`);
-export const listVerdicts = () => call("GET", "/api/feedback?limit=1000");
+export const listVerdicts = (cursor) => call("GET", `/api/feedback?limit=1000${cursor ? `&cursor=${at(cursor)}` : ""}`);
 export const sendVerdict = (turnId, n, verdict) => call("POST", "/api/feedback", { turn_id: turnId, n, verdict });
 export const deleteVerdict = (turnId, n) => call("DELETE", `/api/feedback/${at(turnId)}/${at(n)}`);
 

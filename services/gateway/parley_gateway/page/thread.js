@@ -162,5 +162,6 @@ function fillAnswer(turn, message) {
   turn.outcome = message.outcome ?? "completed";
   turn.citations = message.citations ?? [];
   turn.cited = turn.citations;
+  turn.support = message.support ?? null;
   turn.model = message.model;
 }

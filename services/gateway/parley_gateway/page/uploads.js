@@ -93,14 +93,16 @@ export class Uploads extends EventTarget {
     return undefined;
   }
 
-  #isSettled(row, { status, error, chunks, chunks_done: done, pages }) {
-    if (status === "failed") {
-      fail(row, error ?? "The file could not be read.");
+  #isSettled(row, document) {
+    const { status, error, chunks, chunks_done: done } = document;
+    if (status === "failed" || status === "cancelled") {
+      fail(row, error ?? (status === "failed" ? "The file could not be read." : "Reading it was cancelled."));
       return true;
     }
     if (status === "ready") {
-      const size = pages ? countWords(pages, "page", "pages") : countWords(chunks, "passage", "passages");
-      show(row, "ready", `Ready in ${row.collection} · ${size}`, 1);
+      // Of an archive that is ready, some files may have failed.
+      const words = [`Ready in ${row.collection}`, sizeWords(document), error].filter(Boolean);
+      show(row, "ready", words.join(" · "), 1);
       this.dispatchEvent(new Event("ready"));
       return true;
     }
@@ -108,6 +110,11 @@ export class Uploads extends EventTarget {
     else show(row, "reading", status === "queued" ? "Waiting to be read…" : "Reading…", null);
     return false;
   }
+}
+
+function sizeWords({ members, pages, chunks }) {
+  if (members) return countWords(members, "file", "files");
+  return pages ? countWords(pages, "page", "pages") : countWords(chunks, "passage", "passages");
 }
 
 function show(row, state, words, share) {

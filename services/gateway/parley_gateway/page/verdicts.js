@@ -10,21 +10,28 @@ const WORDS = {
 
 const kept = new Map();
 let asked = null;
-
-/** Asks once for what was said before; without an answer the thumbs begin unpressed. */
-function whatWasSaid() {
-  asked ??= listVerdicts().then(
-    ({ feedback }) => feedback.forEach((one) => remember(one.turn_id, one.n, kept.get(key(one.turn_id, one.n)) ?? one.verdict)),
-    () => {},
-  );
-  return asked;
-}
+let sending = Promise.resolve();
 
 const key = (turnId, n) => `${n} ${turnId}`;
 
-function remember(turnId, n, verdict) {
-  if (verdict === null) kept.delete(key(turnId, n));
-  else kept.set(key(turnId, n), verdict);
+/** Asks once for what was said before; until there is an answer the thumbs are unpressed. */
+function whatWasSaid() {
+  asked ??= readAll().catch(() => {
+    asked = null;
+  });
+  return asked;
+}
+
+async function readAll() {
+  let cursor = null;
+  do {
+    const page = await listVerdicts(cursor);
+    for (const { turn_id: turnId, n, verdict } of page.feedback) {
+      // What was pressed here since is newer.
+      if (!kept.has(key(turnId, n))) kept.set(key(turnId, n), verdict);
+    }
+    cursor = page.next_cursor;
+  } while (cursor);
 }
 
 /** Returns the two thumbs of a citation, each a toggle: pressing it again takes the verdict back. */
@@ -47,17 +54,22 @@ export function verdictButtons(turnId, n) {
     }
   }
 
-  async function press(verdict) {
+  function press(verdict) {
     const before = kept.get(key(turnId, n)) ?? null;
     const wanted = before === verdict ? null : verdict;
-    remember(turnId, n, wanted);
+    kept.set(key(turnId, n), wanted);
     show();
+    // One after the other, so that what was pressed last is what is kept.
+    sending = sending.then(() => send(before, wanted));
+  }
+
+  async function send(before, wanted) {
     try {
-      if (wanted === null) await deleteVerdict(turnId, n);
+      if (wanted === null) await takeBack(turnId, n);
       else await sendVerdict(turnId, n, wanted);
       said.textContent = wanted === null ? "Taken back." : "Thank you.";
     } catch (error) {
-      remember(turnId, n, before);
+      if (kept.get(key(turnId, n)) === wanted) kept.set(key(turnId, n), before);
       show();
       said.textContent = `Not kept: ${error.message}`;
     }
@@ -66,4 +78,12 @@ export function verdictButtons(turnId, n) {
   show();
   whatWasSaid().then(show);
   return element("span", { class: "verdicts" }, ...thumbs.map(([, thumb]) => thumb), said);
+}
+
+async function takeBack(turnId, n) {
+  try {
+    await deleteVerdict(turnId, n);
+  } catch (error) {
+    if (error.status !== 404) throw error; // Taken back elsewhere.
+  }
 }

@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob
@@ -30,7 +29,6 @@ from parley_llm.language_model import FinishReason
 if TYPE_CHECKING:
     from parley_llm.backends.server_client import ServerClient
 
-DEFAULT_PORT = 11_434
 LIST_TIMEOUT_S = 1.0
 TRAITS_TIMEOUT_S = 1.0
 
@@ -184,15 +182,6 @@ def open_ollama(
 ) -> AbstractAsyncContextManager[ServedModels]:
     """Open the models of an Ollama server, found by themselves whenever it answers."""
     return open_models_of(OllamaFormat(options), options, circuits)
-
-
-def server_url(host: str) -> str:
-    """Return the URL that `OLLAMA_HOST` means; without a scheme the port is Ollama's own."""
-    address = urlsplit(host if "://" in host else f"http://{host}")
-    name, port = address.hostname or "127.0.0.1", address.port
-    if port is None:
-        port = {"https": 443, "http": 80}.get(address.scheme, 80) if "://" in host else DEFAULT_PORT
-    return f"{address.scheme}://{f'[{name}]' if ':' in name else name}:{port}{address.path.rstrip('/')}"
 
 
 def _traits(shown: Json) -> _Traits:

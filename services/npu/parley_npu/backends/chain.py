@@ -15,14 +15,14 @@ from parley_messaging.circuit import COOL_DOWN_S, Circuit
 
 from parley_npu.backends.embedder import Backend, BackendError, CutText, Vectors
 from parley_npu.metrics import BackendMetrics
-from parley_npu.parity import Parity, checked
+from parley_npu.parity import Parity
 
 log = logging.getLogger("parley.npu")
 
 Result = TypeVar("Result")
 
-FAILURES = 2
-"""One failed batch is followed by a proof at once; when that fails too, the next waits for a cool-down."""
+FAILED_BATCHES, FAILED_PROOFS = 2, 1
+"""So many in a row are followed by a cool-down. A failed batch is followed by a proof at once."""
 
 POLL_S = 0.1
 # A failure counts whether it was quick or slow: each costs its batch a second computation.
@@ -42,7 +42,11 @@ class Link:
 
     def __init__(self, backend: Backend, cool_down_s: float) -> None:
         self.backend = backend
-        self.circuit = Circuit(backend.name, failures=FAILURES, cool_down_s=cool_down_s)
+        # Two, for a backend may pass every proof and yet fail, or keep waiting, with what it is asked.
+        self.batches = Circuit(backend.name, failures=FAILED_BATCHES, cool_down_s=cool_down_s)
+        self.proofs = Circuit(backend.name, failures=FAILED_PROOFS, cool_down_s=cool_down_s)
+        # Opened, proven and closed by one thread, so that no closing runs into an opening.
+        self.thread = ThreadPoolExecutor(1, f"{backend.name}-proof")
         self.lost = asyncio.Event()
         self.lose("not tried yet")
 
@@ -79,26 +83,26 @@ class BackendChain:
         self._metrics = metrics
         self._links = [Link(backend, cool_down_s) for backend in backends]
         self._threads = ThreadPoolExecutor(threads, "embedding-lane")
-        self._proof_threads = ThreadPoolExecutor(len(backends), "backend-proof")
+        self._untried = set(self._links)
+        self._has_begun = asyncio.Event()
         for link in self._links:
             metrics.watch(link.backend.name, lambda link=link: float(link.is_proven))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator["BackendChain"]:
-        """Open and prove every backend, then keep them proven within this context."""
+        """Keep every backend proven within this context, which begins when one is or all have been tried."""
         try:
-            await asyncio.gather(*(self._prove(link) for link in self._links))
             async with asyncio.TaskGroup() as group:
                 keepers = [group.create_task(self._keep_proven(link)) for link in self._links]
                 try:
+                    await self._has_begun.wait()
                     yield self
                 finally:
                     for keeper in keepers:
                         keeper.cancel()
         finally:
-            await self._close()
+            await asyncio.gather(*(self._close(link) for link in self._links))
             self._threads.shutdown(wait=False)
-            self._proof_threads.shutdown(wait=False)
 
     async def infer(self, batch: Sequence[CutText]) -> Computed:
         """Compute a batch; ParleyError `unavailable` when no proven backend manages to."""
@@ -122,34 +126,38 @@ class BackendChain:
             reasons = "; ".join(f"{link.backend.name}: {link.reason}" for link in self._links)
             raise RuntimeError(f"no backend gives vectors of {self.space.engine}: {reasons}")
 
-    async def _close(self) -> None:
-        for link in self._links:
-            try:
-                await self._run(self._proof_threads, link.backend.close)
-            except BackendError as error:
-                log.warning(
-                    "a backend did not close",
-                    extra={"backend": link.backend.name, "reason": error.message},
-                )
+    async def _close(self, link: Link) -> None:
+        try:
+            await self._run(link.thread, link.backend.close)
+        except BackendError as error:
+            log.warning(
+                "a backend did not close", extra={"backend": link.backend.name, "reason": error.message}
+            )
+        link.thread.shutdown(wait=False)
 
     async def _ask(self, link: Link, batch: Sequence[CutText]) -> Vectors | None:
-        """Return the vectors of a batch, or None when the backend failed, which is then lost."""
-        shape = (len(batch), self.space.dimensions)
+        """Return the vectors of a batch; None when the backend failed, and is lost, or is not asked now."""
         try:
-            with link.circuit.passing(ANY_FAILURE):
-                vectors = await self._run(self._threads, lambda: checked(link.backend.infer(batch), shape))
-        except ParleyError as error:
+            with link.batches.passing(ANY_FAILURE):
+                vectors = await self._run(self._threads, lambda: self._parity.computed(link.backend, batch))
+        except BackendError as error:
             self._metrics.count_failure(link.backend.name)
             log.warning("a backend failed", extra={"backend": link.backend.name, "reason": error.message})
             link.lose(error.message)
             return None
+        except ParleyError:
+            return None  # the circuit is open
         self._metrics.count_texts(link.backend.name, len(batch))
         return vectors
 
     async def _keep_proven(self, link: Link) -> None:
         while True:
             await link.lost.wait()
-            if not await self._prove(link):
+            is_proven = await self._prove(link)
+            self._untried.discard(link)
+            if is_proven or not self._untried:
+                self._has_begun.set()
+            if not is_proven:
                 await asyncio.sleep(POLL_S)
 
     async def _prove(self, link: Link) -> bool:
@@ -160,8 +168,8 @@ class BackendChain:
             return self._parity.cosine(link.backend)
 
         try:
-            with link.circuit.passing(ANY_FAILURE):
-                cosine = await self._run(self._proof_threads, proof)
+            with link.proofs.passing(ANY_FAILURE):
+                cosine = await self._run(link.thread, proof)
         except BackendError as error:
             if link.reason != error.message:
                 log.warning(

@@ -36,11 +36,16 @@ class Tokenizer(Protocol):
 
 
 class Backend(Protocol):
-    """One way to compute vectors. All but `name` and `takes` block, each for a bounded time."""
+    """One way to compute vectors. `open`, `infer` and `close` block, each for a bounded time."""
 
     @property
     def name(self) -> str:
         """What it is called in settings, answers and metrics."""
+        ...
+
+    @property
+    def may_change(self) -> bool:
+        """Whether it may come to give other vectors without having failed: each batch then proves itself."""
         ...
 
     def open(self) -> None:

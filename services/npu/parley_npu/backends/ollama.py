@@ -2,7 +2,10 @@
 
 import http.client
 import json
-from collections.abc import Sequence
+import socket
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +14,6 @@ import numpy as np
 from parley_npu.backends.embedder import BackendError, CutText, Vectors
 
 TIMEOUT_S = 10.0
-DEFAULT_PORT = 11_434
 MAX_ANSWER_BYTES = 16 << 20
 
 
@@ -19,10 +21,10 @@ class OllamaMiniLm:
     """Sends texts already cut at the window, for servers differ in whether they cut or refuse."""
 
     name = "ollama"
+    may_change = True  # by a server of many behind one address, or a model that is pulled anew
 
-    def __init__(self, host: str, model: str) -> None:
-        self._address = urlsplit(host if "://" in host else f"http://{host}")
-        self._has_scheme = "://" in host
+    def __init__(self, url: str, model: str) -> None:
+        self._address = urlsplit(url)
         self._model = model
 
     def open(self) -> None:
@@ -45,12 +47,12 @@ class OllamaMiniLm:
     def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         connection = self._connection()
         try:
-            headers = {"Content-Type": "application/json"}
-            connection.request(
-                "POST", f"{self._address.path.rstrip('/')}/api/embed", json.dumps(body), headers
-            )
-            response = connection.getresponse()
-            content = response.read(MAX_ANSWER_BYTES)
+            connection.connect()
+            with _cut_when_late(connection.sock):
+                headers = {"Content-Type": "application/json"}
+                connection.request("POST", f"{self._address.path}/api/embed", json.dumps(body), headers)
+                response = connection.getresponse()
+                content = response.read(MAX_ANSWER_BYTES)
         finally:
             connection.close()
         if response.status != http.client.OK:
@@ -58,8 +60,26 @@ class OllamaMiniLm:
         return json.loads(content)
 
     def _connection(self) -> http.client.HTTPConnection:
-        name = self._address.hostname or "127.0.0.1"
-        if self._address.scheme == "https":
-            return http.client.HTTPSConnection(name, self._address.port, timeout=TIMEOUT_S)
-        port = self._address.port or (80 if self._has_scheme else DEFAULT_PORT)
-        return http.client.HTTPConnection(name, port, timeout=TIMEOUT_S)
+        is_safe = self._address.scheme == "https"
+        kind = http.client.HTTPSConnection if is_safe else http.client.HTTPConnection
+        return kind(self._address.hostname or "", self._address.port, timeout=TIMEOUT_S)
+
+
+@contextmanager
+def _cut_when_late(connected: socket.socket) -> Generator[None]:
+    """End the body by the socket after `TIMEOUT_S`: the socket's own timeout begins anew with each byte."""
+    is_late = threading.Event()
+
+    def cut() -> None:
+        is_late.set()
+        with suppress(OSError):  # it has just been closed
+            connected.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(TIMEOUT_S, cut)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if is_late.is_set():
+            raise BackendError(f"Ollama has not answered within {TIMEOUT_S:g} s")

@@ -17,6 +17,7 @@ class OnnxMiniLm:
     """One session for all threads: a run takes the calling thread only, and releases the GIL."""
 
     name = "onnx"
+    may_change = False
 
     def __init__(self, files: ModelFiles) -> None:
         self._files = files

@@ -25,6 +25,7 @@ class RknnMiniLm:
     """Texts are spread over the three cores, whichever is free."""
 
     name = "rknn"
+    may_change = True  # by what ails the chip
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,11 +42,14 @@ class RknnMiniLm:
 
         def context(core_mask: int) -> Any:
             made = api.RKNNLite(verbose=False)
-            if made.load_rknn(str(self._path)) != 0:
-                raise BackendError(f"{self._path} could not be loaded")
-            if made.init_runtime(core_mask=core_mask) != 0:
+            try:
+                if made.load_rknn(str(self._path)) != 0:
+                    raise BackendError(f"{self._path} could not be loaded")
+                if made.init_runtime(core_mask=core_mask) != 0:
+                    raise BackendError(f"the runtime could not be started on core mask {core_mask}")
+            except Exception:
                 made.release()
-                raise BackendError(f"the runtime could not be started on core mask {core_mask}")
+                raise
             return made
 
         self._cores = NpuCores(context, [getattr(api.RKNNLite, core) for core in CORES])

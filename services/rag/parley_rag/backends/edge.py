@@ -20,7 +20,7 @@ from parley_rag.words import Terms
 
 _log = logging.getLogger("parley.rag")
 _CLOSE_S = 10.0
-_PUT = 1_000  # passages written at a time: 50 ms in which no search is answered
+_PUT = 1_000  # passages written at a time: no search is answered meanwhile
 _IDLE_S = 20.0  # after which the child indexes what is left
 _CHECK_S = 1.5
 _READ_S = 1.0  # in which an answer is read that has been waiting in the pipe
@@ -67,8 +67,8 @@ class _Child:
             self._due_s = _now_s() + patience_s
         try:
             async with asyncio.timeout_at(max(self._due_s, _now_s() + min(_READ_S, patience_s))) as limit:
+                # Not drained: a child that writes an answer nobody has read takes nothing until it is.
                 self._out.write(framed((self._number, operation, *arguments)))
-                await self._out.drain()
                 succeeded, result = await self._answer(patience_s, limit)
         except TimeoutError as error:
             raise _ChildHung from error

@@ -1,17 +1,21 @@
 """A run of the builder, seen by the process that searches: passages out when there is time, a shard back."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from parley_rag.backends.edge_builder import DONE, READY
 from parley_rag.backends.edge_pipe import framed
 from parley_rag.backends.edge_shard import Shard, StoredPassage
 
-_PAGE = 128  # passages read at a time: 5 ms in which no search is answered
+_PAGE = 128  # passages read at a time: no search is answered meanwhile
 _PIPE_BYTES = 1 << 20
+_SILENCE_S = 3_600.0  # of a builder that hangs: it is silent for minutes while it indexes
 _END_S = 5.0
 
 
@@ -38,12 +42,14 @@ class Build:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pipesize=_PIPE_BYTES,
         )
         assert self._process.stdin
         assert self._process.stdout
         self._in, self._out = self._process.stdin, self._process.stdout
         os.set_blocking(self._in.fileno(), False)
+        with suppress(OSError, AttributeError):  # where the system allows less, a page takes more writes
+            fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._moved_s = time.monotonic()
 
     @property
     def readable(self) -> int:
@@ -56,9 +62,15 @@ class Build:
         is_sent = self._is_last and not self._unsent
         return self._in.fileno() if self.is_ready and not is_sent else None
 
+    def require_life(self) -> None:
+        """Raise BuildFailed when the builder has neither taken nor said anything for too long."""
+        if time.monotonic() > self._moved_s + _SILENCE_S:
+            raise BuildFailed
+
     def hear(self) -> bool:
         """Read what the builder says; True when the shard is built. Raises BuildFailed when it has ended."""
         said = os.read(self.readable, 1)
+        self._moved_s = time.monotonic()
         if said == READY:
             self.is_ready = True
         elif said != DONE:
@@ -76,6 +88,7 @@ class Build:
             return
         except BrokenPipeError as error:
             raise BuildFailed from error
+        self._moved_s = time.monotonic()
 
     def note_removed(self, ids: Sequence[str]) -> None:
         """Note that passages of the sources are gone."""
@@ -89,7 +102,7 @@ class Build:
 
     def result(self) -> Shard:
         """Open the built shard, without what was removed while it was built."""
-        self._end()
+        self.stop()
         shard = Shard.load(self.folder)
         if self._removed:
             shard.remove(self._removed)
@@ -100,18 +113,12 @@ class Build:
         return shard
 
     def stop(self) -> None:
-        """End the builder at once."""
+        """End the builder at once; a shard that it said to be built is whole."""
         self._process.kill()
-        self._end()
-
-    def _end(self) -> None:
         self._in.close()
         self._out.close()
-        try:
+        with suppress(subprocess.TimeoutExpired):  # a disk that does not answer holds it
             self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 def _pages(sources: Sequence[Shard]) -> Iterator[list[StoredPassage]]:

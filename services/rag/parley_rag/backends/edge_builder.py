@@ -4,28 +4,23 @@ Indexing takes the engine seconds to minutes in which its process can do nothing
 that searches. The empty shard that the other writes to meanwhile is made here too: that takes half a second.
 """
 
-import ctypes
 import os
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from parley_rag.backends.edge_pipe import Frames
 from parley_rag.backends.edge_shard import Shard
+from parley_rag.child_process import end_with_parent, leave_signals_to_parent
 
 READY, DONE = b"r", b"d"  # an empty shard is there; the indexed shard is there
 _READ_BYTES = 1 << 20
 _NICENESS = 19  # searches come first
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def main() -> None:
     """Make an empty shard and an indexed one: `FOLDER_OF_INDEXED DIMENSIONS [FOLDER_OF_EMPTY]`."""
-    for name in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to end
-        signal.signal(name, signal.SIG_IGN)
-    with suppress(OSError, AttributeError):  # where there is none, the end of stdin does it a little later
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    leave_signals_to_parent()
+    end_with_parent()  # where the system cannot, the end of stdin does it a little later
     os.nice(_NICENESS)
     folder, dimensions, *empty = sys.argv[1:]
     for one in empty:

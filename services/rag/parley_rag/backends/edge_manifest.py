@@ -84,10 +84,10 @@ def lock(path: Path) -> IO[bytes]:
 
 
 def _read(path: Path) -> Manifest | None:
-    with suppress(FileNotFoundError, ValueError):
-        content = json.loads((path / _NAME).read_text())
-        if content["format"] == _FORMAT:
-            return Manifest(**content)
+    with suppress(FileNotFoundError, ValueError, TypeError):
+        manifest = Manifest(**json.loads((path / _NAME).read_text()))
+        if manifest.format == _FORMAT:
+            return manifest
     return None
 
 

@@ -5,13 +5,13 @@ It ends when its stdin does. When nothing is asked, it feeds the builder.
 
 import os
 import select
-import signal
 import sys
 import time
 from pathlib import Path
 
 from parley_rag.backends.edge_pipe import Frames, framed
 from parley_rag.backends.edge_store import EdgeStore, Growth
+from parley_rag.child_process import leave_signals_to_parent
 
 _READ_BYTES = 1 << 20
 _BUILD_EVERY_S = 0.02  # a build goes on at least so often while there is always a request
@@ -77,8 +77,7 @@ class _Server:
 
 def main() -> None:
     """Serve the index: `PATH DIMENSIONS IDLE_S WRITTEN IDLE LARGEST`."""
-    for name in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to end, by closing the pipe
-        signal.signal(name, signal.SIG_IGN)
+    leave_signals_to_parent()
     path, dimensions, idle_s, *growth = sys.argv[1:]
     store = EdgeStore(Path(path), int(dimensions), Growth(*map(int, growth)))
     try:

@@ -3,14 +3,13 @@
 The engine never releases the GIL and gives a shard one opener; several make an index (`edge_store.py`).
 """
 
-import sys
-from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import qdrant_edge as qdrant
 
+from parley_rag.vectors import floats, packed
 from parley_rag.words import Terms
 
 KEYS = ("owner_id", "collection", "document_id", "content_type")
@@ -143,7 +142,7 @@ class Shard:
     def vectors_of(self, ids: Sequence[str]) -> dict[str, bytes]:
         """Return the vectors of those of these passages that it holds."""
         found: list[Any] = self._engine.retrieve(list(ids), with_payload=False, with_vector=[_DENSE])
-        return {str(record.id): _packed(record.vector[_DENSE]) for record in found}
+        return {str(record.id): packed(record.vector[_DENSE]) for record in found}
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove passages; none is fine."""
@@ -177,28 +176,13 @@ class Shard:
         self._engine.close()
 
 
-def floats(vector: bytes) -> list[float]:
-    """Return the numbers of a vector."""
-    numbers = array("f", vector)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tolist()
-
-
 def _passage(record: Any) -> StoredPassage:
     payload, words = record.payload, record.vector[_WORDS]
     kept = (payload[key] for key in (*KEYS, DATE))
     return (
-        *(str(record.id), *kept, _packed(record.vector[_DENSE])),
+        *(str(record.id), *kept, packed(record.vector[_DENSE])),
         (list(words.indices), list(words.values)),
     )
-
-
-def _packed(vector: Sequence[float]) -> bytes:
-    numbers = array("f", vector)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes()
 
 
 def inside(scope: ScopeTuple) -> qdrant.Filter:

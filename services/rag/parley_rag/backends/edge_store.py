@@ -9,19 +9,23 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from parley_rag.backends.edge_build import Build
 from parley_rag.backends.edge_manifest import Manifest, drop_former, lock, opened_manifest
-from parley_rag.backends.edge_shard import ScopeTuple, Scores, Shard, StoredPassage, floats, inside
+from parley_rag.backends.edge_room import DiskFull, require_room, require_room_to_build
+from parley_rag.backends.edge_shard import ScopeTuple, Scores, Shard, StoredPassage, inside
+from parley_rag.vectors import floats
 from parley_rag.words import Terms
 
 _log = logging.getLogger("parley.rag")
 _MERGE = 2.0  # an indexed shard is indexed anew with what is at least half its size
 _WORN = 0.7  # of its passages are left: then a shard is indexed anew
-_RETRY_S = 60.0  # after a build that failed
+_RETRY_S = 60.0  # after a build that failed; twice as long after the next one, up to an hour
+_LONGEST_RETRY = 6  # as a power of two
 
 State = dict[str, int]
 
@@ -30,7 +34,7 @@ State = dict[str, int]
 class Growth:
     """When passages are indexed, and how many become one shard at most.
 
-    Looking at 5,000 passages takes 2 ms, a shard adds 0.2 ms to a search, a builder of 250,000 takes 3 GB.
+    What is not indexed makes a search longer, as does each shard; a large one takes its builder much memory.
     """
 
     written: int = 5_000  # so many passages are indexed at once
@@ -44,7 +48,7 @@ class _Held:
 
     shard: Shard
     indexed: int = 0
-    is_changed: bool = False
+    is_changed: bool = True  # also when it is opened: a process that was killed had flushed nothing
 
 
 class EdgeStore:
@@ -55,19 +59,32 @@ class EdgeStore:
         self._path, self._dimensions, self._growth = path, dimensions, growth
         manifest = opened_manifest(path, dimensions)
         self._next, self._is_new = manifest.next, manifest.is_new
-        self._held = [_Held(Shard.load(path / name), indexed) for name, indexed in manifest.shards]
+        self._held = [_Held(self._opened(name), indexed) for name, indexed in manifest.shards]
         self._build: Build | None = None
         self._retired: list[Shard] = []
         self._retry_at_s = 0.0
+        self._failures = 0  # of builds, one after the other
         self._may_build = True
         self._drop_unlisted()
+        if not self._is_new:  # noted by a run that was killed before it deleted it
+            drop_former(path)
+
+    def _opened(self, name: str) -> Shard:
+        try:
+            return Shard.load(self._path / name)
+        except Exception as error:
+            raise RuntimeError(
+                f"Shard {name} of the vector index cannot be opened. If it stays so, delete {self._path}: "
+                "everything is then indexed again from the stored passages."
+            ) from error
 
     @property
     def _written(self) -> _Held:
         return self._held[-1]
 
     def put(self, passages: list[StoredPassage]) -> None:
-        if len(self._held) > 1 and self._written.shard.points() >= self._growth.largest:
+        require_room(self._path)
+        if self._written.shard.points() >= self._growth.largest:
             self._begin_shard(self._create())  # written faster than indexed
         self._written.shard.put(passages)
         self._written.is_changed = self._may_build = True
@@ -176,26 +193,31 @@ class EdgeStore:
 
     def begin_build(self, *, is_idle: bool) -> None:
         """Begin to index what should be, if there is something."""
+        if self._build:
+            self._go_on(self._build, self._build.require_life)
         if self._build or time.monotonic() < self._retry_at_s or not (self._may_build or is_idle):
             return
         self._may_build = False
         if chosen := self._choose(is_idle=is_idle):
-            empty = self._new_folder() if chosen[0] is self._written else None
-            sources = [held.shard for held in chosen]
+            empty = self._new_folder() if self._written in chosen else None
+            # Oldest first: if a crash has left a passage in two, the newer one goes over the older.
+            sources = [held.shard for held in self._held if held in chosen]
             try:
+                require_room_to_build(self._path, (shard.folder for shard in sources))
                 self._build = Build(sources, self._new_folder(), self._dimensions, empty)
-            except OSError:
+            except (OSError, DiskFull):
                 self._postpone()
 
     def go_on_with_build(self, *, has_said: bool) -> None:
         """Take what the builder has to give, or send it some passages."""
         build = self._build
         assert build
+        self._go_on(build, partial(self._hear, build) if has_said else build.send)
+
+    def _go_on(self, build: Build, step: Callable[[], None]) -> None:
+        """Take a step of a build, which is given up when that fails."""
         try:
-            if has_said:
-                self._hear(build)
-            else:
-                build.send()
+            step()
         except Exception:  # noqa: BLE001  the engine raises bare Exception; searches go on without the build
             self._postpone()
             build.stop()
@@ -234,10 +256,11 @@ class EdgeStore:
         if first is None:
             return []
         chosen, total = [first], first.shard.points()
+        largest = self._growth.largest >> self._failures  # a smaller build may come to an end
         for points, _, held in sorted(
             (held.shard.points(), at, held) for at, held in enumerate(older) if held is not first
         ):
-            if points <= _MERGE * total and total + points <= self._growth.largest:
+            if points <= _MERGE * total and total + points <= largest:
                 chosen.append(held)
                 total += points
         return chosen
@@ -248,12 +271,14 @@ class EdgeStore:
         kept = [held for held in self._held if held.shard not in build.sources]
         self._hold([_Held(shard, points), *kept] if points else kept)
         self._retired += build.sources if points else [*build.sources, shard]
-        self._build, self._may_build = None, True
+        self._build, self._may_build, self._failures = None, True, 0
 
     def _postpone(self) -> None:
-        """Try again later to index."""
+        """Try again later to index, each time later."""
         _log.warning("vectors not indexed; it is tried again", exc_info=True)
-        self._may_build, self._retry_at_s = True, time.monotonic() + _RETRY_S
+        wait_s = _RETRY_S * 2 ** min(self._failures, _LONGEST_RETRY)
+        self._failures += 1
+        self._may_build, self._retry_at_s = True, time.monotonic() + wait_s
 
     def _begin_shard(self, shard: Shard) -> None:
         self._hold([*self._held, _Held(shard)])

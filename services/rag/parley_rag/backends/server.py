@@ -1,7 +1,6 @@
 """A vector index on a Qdrant server (1.10 or later), for stacks of more than one machine."""
 
 import logging
-from array import array
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
@@ -11,7 +10,7 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
-from parley_rag.vectors import Candidate, IndexedPassage, Scope
+from parley_rag.vectors import Candidate, IndexedPassage, Scope, floats, packed
 from parley_rag.words import Terms
 
 T = TypeVar("T")
@@ -44,9 +43,11 @@ class ServerIndex:
         self._client = client
         self._collection = f"{collection}_{_FORMAT}"
 
-    async def prepare(self, dimensions: int, *, with_payload_indexes: bool = True) -> None:
+    async def prepare(self, dimensions: int) -> None:
         """Create the collection and its payload indexes where they are missing."""
-        if not await self._exists():
+        if await self._exists():
+            await self._require_dimensions(dimensions)
+        else:
             await self._asked(
                 self._client.create_collection(
                     self._collection,
@@ -64,15 +65,21 @@ class ServerIndex:
             )
         # Empty is as good as new: filling it anew may have been broken off before its first passage.
         self.made_anew = not await self.total()
-        if with_payload_indexes:
-            for key in _KEYS:
-                await self._create_payload_index(
-                    key,
-                    models.KeywordIndexParams(
-                        type=models.KeywordIndexType.KEYWORD, is_tenant=key == "owner_id" or None
-                    ),
-                )
-            await self._create_payload_index(_DATE, models.PayloadSchemaType.INTEGER)
+        for key in _KEYS:
+            keyword = models.KeywordIndexType.KEYWORD
+            await self._create_payload_index(
+                key, models.KeywordIndexParams(type=keyword, is_tenant=key == "owner_id" or None)
+            )
+        await self._create_payload_index(_DATE, models.PayloadSchemaType.INTEGER)
+
+    async def _require_dimensions(self, dimensions: int) -> None:
+        collection = await self._asked(self._client.get_collection(self._collection))
+        vectors = collection.config.params.vectors
+        made_for = vectors[_DENSE].size if isinstance(vectors, dict) and _DENSE in vectors else None
+        if made_for != dimensions:
+            extra = {"collection": self._collection, "dimensions": made_for, "wanted": dimensions}
+            _log.error("Qdrant collection is for vectors of another length", extra=extra)
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The search index is for vectors of another length.")
 
     async def _create_payload_index(
         self, key: str, schema: models.KeywordIndexParams | models.PayloadSchemaType
@@ -110,7 +117,7 @@ class ServerIndex:
     async def _near(
         self, vector: bytes, inside: models.Filter, limit: int, params: models.SearchParams
     ) -> dict[str, float]:
-        return await self._query(_floats(vector), _DENSE, inside, limit, params)
+        return await self._query(floats(vector), _DENSE, inside, limit, params)
 
     async def _worded(self, terms: Terms, inside: models.Filter, limit: int) -> dict[str, float]:
         return await self._query(_sparse(terms), _WORDS, inside, limit, None)
@@ -141,7 +148,7 @@ class ServerIndex:
             self._client.retrieve(self._collection, list(ids), with_payload=False, with_vectors=[_DENSE])
         )
         found = ((str(record.id), cast("dict[str, Any]", record.vector)[_DENSE]) for record in records)
-        return {id_: array("f", vector).tobytes() for id_, vector in found}
+        return {id_: packed(vector) for id_, vector in found}
 
     async def remove_document(self, owner_id: str, document_id: str) -> None:
         selector = models.FilterSelector(filter=_document(owner_id, document_id))
@@ -184,10 +191,6 @@ class ServerIndex:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The search index does not answer.") from error
 
 
-def _floats(vector: bytes) -> list[float]:
-    return [float(value) for value in memoryview(vector).cast("f")]
-
-
 def _sparse(terms: Terms) -> models.SparseVector:
     return models.SparseVector(indices=terms[0], values=terms[1])
 
@@ -195,7 +198,7 @@ def _sparse(terms: Terms) -> models.SparseVector:
 def _point(passage: IndexedPassage) -> models.PointStruct:
     return models.PointStruct(
         id=passage.id,
-        vector={_DENSE: _floats(passage.vector), _WORDS: _sparse(passage.terms)},
+        vector={_DENSE: floats(passage.vector), _WORDS: _sparse(passage.terms)},
         payload={key: getattr(passage, key) for key in (*_KEYS, _DATE)},
     )
 
@@ -205,7 +208,7 @@ def _passage(record: models.Record) -> IndexedPassage:
     words = cast("models.SparseVector", vectors[_WORDS])
     return IndexedPassage(
         id=str(record.id),
-        vector=array("f", vectors[_DENSE]).tobytes(),
+        vector=packed(vectors[_DENSE]),
         terms=(list(words.indices), list(words.values)),
         **(record.payload or {}),
     )

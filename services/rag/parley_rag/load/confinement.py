@@ -1,4 +1,4 @@
-"""What a process that reads untrusted files gives up before it reads: memory, time, files and the network."""
+"""What a process that reads untrusted files gives up before it reads: memory, time, files, the network."""
 
 import ctypes
 import resource
@@ -14,6 +14,7 @@ def confine(*, memory_bytes: int, cpu_s: int, file_bytes: int) -> None:
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (limit, limit))

@@ -32,7 +32,7 @@ def _parsed(text: str) -> datetime | None:
     for parse in (datetime.fromisoformat, parsedate_to_datetime, _pdf_date):
         try:
             return parse(text)
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             continue
     return None
 

@@ -142,7 +142,7 @@ def _rows(table: Element) -> Iterator[list[str]]:
     """Yield the cells of each row; a table in a cell reads as its text."""
     for row in _children(table, f"{_W}tr"):
         yield [
-            "; ".join(text for paragraph in cell.iter(f"{_W}p") if (text := _text(paragraph).strip()))
+            "; ".join(text for paragraph in _paragraphs(cell) if (text := _text(paragraph).strip()))
             for cell in _children(row, f"{_W}tc")
         ]
 
@@ -154,6 +154,19 @@ def _children(parent: Element, tag: str) -> Iterator[Element]:
             yield child
         elif child.tag in _HOLDERS:
             yield from (inner for inner in child.iter(tag))
+
+
+def _paragraphs(cell: Element) -> Iterator[Element]:
+    """Yield the paragraphs of a cell, of tables in it too; what stands in a paragraph is a part of it."""
+    stack = [cell.iterchildren()]
+    while stack:
+        element = next(stack[-1], None)
+        if element is None:
+            stack.pop()
+        elif element.tag == f"{_W}p":
+            yield element
+        elif element.tag not in _HIDDEN:
+            stack.append(element.iterchildren())
 
 
 def _text(root: Element) -> str:

@@ -13,6 +13,7 @@ _LINE_ENDS = re.compile(r"\r\n?|\x0c|\u2028|\u2029|\x85")
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,2}")
 _MAX_LINE_CHARS = 300
+_LOOKED_AT_CHARS = 3000  # of what may be one long line, each time
 
 
 class UnreadableDocument(Exception):
@@ -79,7 +80,7 @@ class Metadata:
         """Return what can be made of values as a document has them."""
         tag = (language or "").strip().replace("_", "-")
         return cls(
-            author=_one_line(author),
+            author=one_line(author),
             language=tag if _LANGUAGE.fullmatch(tag) else None,
             written_at_ms=as_ms(written),
             modified_at_ms=as_ms(modified),
@@ -103,9 +104,10 @@ class Extraction:
     has_members: bool = False
 
 
-def _one_line(text: str | None) -> str | None:
-    """Return a title or a name as one line that can be stored; None for nothing."""
-    return " ".join(storable(text).split())[:_MAX_LINE_CHARS] or None if text else None
+def one_line(text: str | None) -> str | None:
+    """Return a title, a name or a heading as one line that can be stored; None for nothing."""
+    line = " ".join(storable((text or "")[:_LOOKED_AT_CHARS]).split())
+    return line[:_MAX_LINE_CHARS] or None
 
 
 def storable(text: str) -> str:
@@ -156,7 +158,8 @@ class TextBuilder:
         clean = storable(text).strip("\n").rstrip()
         if not clean.strip():
             return
-        self._blocks.append(Block(self._length, self._length + len(clean), kind, headings, header))
+        block = Block(self._length, self._length + len(clean), kind, headings, storable(header))
+        self._blocks.append(block)
         self._parts.append(clean + gap)
         self._length += len(clean) + len(gap)
 
@@ -179,7 +182,7 @@ class TextBuilder:
         return Extraction(
             "".join(self._parts),
             tuple(self._blocks),
-            _one_line(title),
+            one_line(title),
             tuple(self._page_starts),
             metadata or Metadata(),
         )

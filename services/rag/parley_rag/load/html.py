@@ -17,7 +17,7 @@ from parley_rag.load.extraction import (
 from parley_rag.load.sniff import decode
 
 _LEFT_OUT = (
-    *("script", "style", "noscript", "template", "nav", "form", "button"),
+    *("script", "style", "noscript", "template", "nav", "button"),
     *("select", "iframe", "svg", "canvas", "object"),
 )
 _LEFT_OUT_ROLES = ("navigation", "search", "banner", "contentinfo")
@@ -55,6 +55,7 @@ _MODIFIED_NAMES = (
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*>")
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _MAIN_MIN_SHARE = 0.3
+_PAGE_FORM_SHARE = 0.5  # some servers put the whole page into a form
 
 
 def load_html(data: bytes) -> Extraction:
@@ -66,6 +67,10 @@ def load_html(data: bytes) -> Extraction:
         tag.decompose()
     for tag in soup.select(",".join(f"[role={role}]" for role in _LEFT_OUT_ROLES)):
         tag.decompose()
+    whole = len(soup.get_text())
+    for form in soup.find_all("form"):
+        if len(form.get_text()) < _PAGE_FORM_SHARE * whole:
+            form.decompose()
     writer = _Writer()
     writer.write(_main(soup))
     extraction = writer.builder.build(title or writer.first_heading, metadata)

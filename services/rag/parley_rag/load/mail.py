@@ -16,8 +16,9 @@ _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 _MAX_HEADER_CHARS = 10_000  # the parser of headers is slow on long ones
 _MAX_PARTS = 1_000
 _TOO_NESTED = "The e-mail is nested too deeply."
+_AS_SENT = default.clone(refold_source="none")
 # What the parser of headers and contents raises on what is no mail.
-_BROKEN = (MessageError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
+_BROKEN = (MessageError, LookupError, ValueError, TypeError, AttributeError, AssertionError, OverflowError)
 
 
 def load_mail(data: bytes) -> Extraction:
@@ -50,8 +51,7 @@ def attachments(data: bytes) -> Iterator[tuple[str, bytes]]:
         except _BROKEN:
             name = ""
         if part.get_content_type() == "message/rfc822":
-            content = b"".join(item.as_bytes() for item in _inner(part))
-            yield name or f"message-{number + 1}.eml", content
+            yield name or f"message-{number + 1}.eml", _forwarded(part)
         else:
             yield name or f"attachment-{number + 1}", _content(part)
 
@@ -115,6 +115,14 @@ def _content(part: Message) -> bytes:
     except _BROKEN:
         return b""
     return content if isinstance(content, bytes) else b""
+
+
+def _forwarded(part: Message) -> bytes:
+    """Return a forwarded message as it was sent."""
+    try:
+        return b"".join(item.as_bytes(policy=_AS_SENT) for item in _inner(part))
+    except (*_BROKEN, RecursionError):
+        return b""
 
 
 def _text(part: Message) -> bytes:

@@ -4,7 +4,6 @@ It has one thread, so that forking is safe, and reads no document itself. Its co
 with the child's stdin, stdout and stderr, and `kill ID`; it answers `ID EXIT_CODE` when a child has ended.
 """
 
-import ctypes
 import gc
 import importlib
 import os
@@ -17,9 +16,9 @@ import traceback
 from typing import NoReturn
 
 import parley_rag.load
+from parley_rag.child_process import end_with_parent, leave_signals_to_parent
 from parley_rag.load.__main__ import main as read
 
-_PR_SET_PDEATHSIG = 1
 _MESSAGE_BYTES = 100
 _WAKE_BYTES = 4096
 _CHILD_FILES = 3
@@ -77,7 +76,7 @@ class _Nursery:
     def _be_child(self, files: list[int]) -> NoReturn:
         exit_code = 1
         try:
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            end_with_parent()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for place, file in enumerate(files):
@@ -93,6 +92,7 @@ class _Nursery:
 
 
 def main() -> None:
+    leave_signals_to_parent()
     for module in pkgutil.iter_modules(parley_rag.load.__path__):
         if not module.name.startswith("_"):
             importlib.import_module(f"parley_rag.load.{module.name}")

@@ -120,16 +120,23 @@ def _outline(document: PdfDocument) -> Iterator[OutlineEntry]:
             title = " ".join(str(bookmark.get_title()).split())[:MAX_HEADING_CHARS]
             if page is not None and title:
                 yield OutlineEntry(int(page), int(bookmark.level), title)
-    except PdfiumError:
+    except (PdfiumError, UnicodeDecodeError):
         return
 
 
 def _metadata(document: PdfDocument) -> tuple[str, Metadata]:
     """Return the title and what else the information dictionary says."""
     title, author, written, modified = (
-        str(document.get_metadata_value(key) or "") for key in ("Title", "Author", "CreationDate", "ModDate")
+        _said(document, key) for key in ("Title", "Author", "CreationDate", "ModDate")
     )
     return title, Metadata.of(author=author, language=language(document), written=written, modified=modified)
+
+
+def _said(document: PdfDocument, key: str) -> str:
+    try:
+        return str(document.get_metadata_value(key) or "")
+    except UnicodeDecodeError:  # half a character
+        return ""
 
 
 def _assemble(pages: Sequence[PageText], outline: list[OutlineEntry], document: PdfDocument) -> Extraction:

@@ -19,13 +19,14 @@ _PAGE_NUMBER = re.compile(
     r"(?:page\s+)?[-\u2013\u2014|\s]*(?:\d{1,4}|[ivxlc]{1,7})[-\u2013\u2014|\s]*(?:(?:of|/)\s*\d{1,4})?", re.I
 )
 _WORD = re.compile(r"\w+(?:-\w+)*")
-_LINE_HYPHEN = re.compile(r"([^\W\d_]+)(?:[\u00ad\ufffe\x02]\s*|-\n)(?=([^\W\d_]+))")
+_LINE_HYPHEN = re.compile(r"(?<![^\W\d_])([^\W\d_]+)(?:[\u00ad\ufffe\x02]\s*|-\n)(?=([^\W\d_]+))")
 _SENTENCE_END = re.compile(r"[.!?;,:]$")
 _NEW_ITEM = re.compile(r"(?:[\u2022\u25cf\u25e6\u2013*\u00b7-]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s)")
 _LEADER = re.compile(r"(?:\.\s?){4,}\s*(?:\d{1,4}|[ivxlc]{1,7})\s*$", re.I)
 _INDEXED = re.compile(r"\S,\s*\d{1,4}(?:\s*[-\u2013,]\s*\d{1,4})*\s*$")
 _MIN_LISTING_LINES = 6
 _LISTING_SHARE = 0.5
+_LISTED_CHARS = 300  # of a line's end: the patterns are slow on long runs of dots and numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +153,18 @@ def _may_run(line: str) -> bool:
 
 def listed_title(line: str) -> str:
     """Return a line of a table of contents without its leader and page number."""
-    return _LEADER.sub("", line).strip()
+    leader = _LEADER.search(line, max(0, len(line) - _LISTED_CHARS))
+    return line[: leader.start()].strip() if leader else line.strip()
 
 
 def is_listing(lines: Sequence[str]) -> bool:
     """Return whether a page is (part of) a table of contents or an index."""
-    if lines and all(_LEADER.search(line) for line in lines):
+    ends = [line[-_LISTED_CHARS:] for line in lines]
+    if ends and all(_LEADER.search(end) for end in ends):
         return True
     if len(lines) < _MIN_LISTING_LINES:
         return False
-    listed = sum(1 for line in lines if _LEADER.search(line) or _INDEXED.search(line))
+    listed = sum(1 for end in ends if _LEADER.search(end) or _INDEXED.search(end))
     return listed >= _LISTING_SHARE * len(lines)
 
 

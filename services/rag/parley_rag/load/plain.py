@@ -6,7 +6,8 @@ from parley_rag.load.extraction import Block, BlockKind, Extraction, HeadingPath
 from parley_rag.load.plain_contents import contents_spans
 from parley_rag.load.sniff import decode
 
-_PARAGRAPH = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
+# A line is looked at from its start only, so that blank ones of any length take no longer than others.
+_PARAGRAPH = re.compile(r"^[^\S\n]*+\S[^\n]*(?:\n[^\S\n]*+\S[^\n]*)*", re.M)
 _UNDERLINE = re.compile(r"\s*([=\-~*#^_])\1{2,}\s*")
 _NUMBERED = re.compile(r"(\d{1,3}(?:\.\d{1,3})*)\.?[ \t]+([A-Z\"'(`].{0,78}?)\s*")
 _INDENTED = re.compile(r"(?:\t| {4,})\S")

@@ -13,7 +13,7 @@ _ENTRY = re.compile(
 )
 _CONTENTS = re.compile(r"\W*(?P<surely>table\s+of\s+)?contents\W*", re.I)
 _MAX_LINE_CHARS = 200
-_LINE = re.compile(r"[^\n]*\S[^\n]*")
+_LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.M)
 _SENTENCE_ENDS = (".", ";", ",", ":")
 _MIN_ENTRIES = 3
 _MAX_SENTENCE_SHARE = 0.1

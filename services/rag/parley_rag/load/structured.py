@@ -27,7 +27,7 @@ def load_json(data: bytes) -> Extraction:
 def load_json_lines(data: bytes) -> Extraction:
     """Read a JSON text a line; lines that are none stay as they are."""
     builder = TextBuilder()
-    for line in decode(data).lstrip("\ufeff").splitlines():
+    for line in decode(data).lstrip("\ufeff").split("\n"):  # other line ends may stand in a string
         if not line.strip():
             continue
         try:

@@ -1,6 +1,7 @@
 """Where the stack is and which key opens it."""
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from parley_cli.exits import CliError, not_running
 from parley_cli.owner_secrets import read_owner_key
@@ -28,6 +29,8 @@ class Access:
 def find_key(settings: CliSettings) -> str:
     """Return PARLEY_API_KEY, else the local owner's key."""
     key = settings.api_key or read_owner_key(settings.secrets_dir)
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise CliError("The API key holds characters that no key has: look at PARLEY_API_KEY.", code="usage")
     if key is None and settings.url is not None:
         raise not_running(
             f"There is no key for {settings.url}: set PARLEY_API_KEY"
@@ -50,4 +53,14 @@ def find_access(settings: CliSettings) -> Access:
         raise not_running()
     if not url.startswith(("http://", "https://")):
         raise CliError(f"PARLEY_URL must begin with http:// or https://: {url!r}.", code="usage")
+    if not _is_address(url):
+        raise CliError(f"PARLEY_URL is no address: {url!r}.", code="usage")
     return Access(url.rstrip("/"), find_key(settings))
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and url.isprintable() and " " not in url
+    except ValueError:
+        return False

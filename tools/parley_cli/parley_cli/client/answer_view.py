@@ -11,6 +11,7 @@ from rich.segment import Segment
 
 from parley_cli.client.answer import Answer
 from parley_cli.client.plain_text import unescaped, without_open_escape
+from parley_cli.client.terminal_text import inert
 
 FENCE = re.compile(r"^(```|~~~)", re.MULTILINE)
 FRAMES_PER_S = 12
@@ -51,7 +52,7 @@ class Block:
     """A part of an answer as Markdown, set off from the part above it by one blank line."""
 
     def __init__(self, text: str, *, is_first: bool) -> None:
-        self._markdown = Markdown(text)
+        self._markdown = Markdown(inert(text))
         self._is_first = is_first
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

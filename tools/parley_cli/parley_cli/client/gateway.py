@@ -2,15 +2,15 @@
 
 import asyncio
 import mimetypes
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
-from parley_contracts.citations import Passage
-from parley_contracts.rag import Collection, Document
+from parley_contracts.rag import Collection, CollectionList, Document, DocumentList, SearchResults
+from pydantic import BaseModel, ValidationError
 
 from parley_cli.client.access import Access
 from parley_cli.exits import CliError, ExitCode, nobody_answers
@@ -23,6 +23,8 @@ REFUSED_FOR_NOW = {429, 503}
 NOT_FOUND_STATUS = 404
 PAGE_SIZE = 1000
 Json = dict[str, Any]
+Read = TypeVar("Read", bound=BaseModel)
+Page = TypeVar("Page", DocumentList, CollectionList)
 
 
 class CountedFile:
@@ -85,16 +87,9 @@ class Gateway:
 
     async def documents(self, collection: str | None) -> list[Document]:
         """Return all documents, newest first."""
-        asked: dict[str, str | int] = {"limit": PAGE_SIZE}
-        if collection is not None:
-            asked["collection"] = collection
-        found: list[Document] = []
-        while True:
-            page = await self._answer(lambda: self._http.get("/api/documents", params=asked))
-            found += [Document.model_validate(document) for document in page["documents"]]
-            if page["next_cursor"] is None:
-                return found
-            asked["cursor"] = page["next_cursor"]
+        asked = {} if collection is None else {"collection": collection}
+        pages = self._pages("/api/documents", DocumentList, asked)
+        return [document async for page in pages for document in page.documents]
 
     async def delete_document(self, document_id: str) -> None:
         """Remove a document with everything that was made of it."""
@@ -102,24 +97,35 @@ class Gateway:
 
     async def collections(self, *, retries: int = RETRIES) -> list[Collection]:
         """Return all collections, by name."""
-        body = await self._answer(lambda: self._http.get("/api/collections"), retries)
-        return [Collection.model_validate(collection) for collection in body["collections"]]
+        pages = self._pages("/api/collections", CollectionList, {}, retries)
+        return [collection async for page in pages for collection in page.collections]
 
     async def delete_collection(self, name: str) -> None:
         """Remove a collection with all its documents."""
         await self._answer(lambda: self._http.delete(f"/api/collections/{_part(name)}"))
 
-    async def search(self, query: str, collection: str | None, limit: int) -> list[Passage]:
-        """Return the best passages, best first."""
+    async def search(self, query: str, collection: str | None, limit: int) -> SearchResults:
+        """Return the best passages, best first, and what the search had to do without."""
         question: Json = {"query": query, "limit": limit}
         if collection is not None:
             question["collection"] = collection
-        body = await self._answer(lambda: self._http.post("/api/search", json=question))
-        return [Passage.model_validate(result) for result in body["results"]]
+        return _read(SearchResults, await self._answer(lambda: self._http.post("/api/search", json=question)))
 
     async def health(self) -> Json:
         """Return each dependency's state."""
         return await self._answer(lambda: self._http.get("/v1/health"))
+
+    async def _pages(
+        self, path: str, kind: type[Page], asked: Mapping[str, str], retries: int = RETRIES
+    ) -> AsyncGenerator[Page]:
+        """Yield the pages of a list, from the first to the last."""
+        query = {"limit": str(PAGE_SIZE), **asked}
+        while True:
+            page = _read(kind, await self._answer(lambda: self._http.get(path, params=query), retries))
+            yield page
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
 
     async def _answer(self, attempt: Callable[[], Any], retries: int = RETRIES) -> Json:
         """Ask until there is an answer that counts; being refused for now is asked again, a few times."""
@@ -127,7 +133,7 @@ class Gateway:
         for left in range(retries, -1, -1):
             try:
                 response: httpx.Response = await attempt()
-            except httpx.ConnectError:
+            except (httpx.ConnectError, httpx.ConnectTimeout):
                 raise nobody_answers(self._access.url) from None
             except httpx.HTTPError as error:
                 if left == 0:
@@ -155,18 +161,29 @@ def _retry_after_s(response: httpx.Response) -> float:
 
 
 def _document(body: Json) -> Document:
-    return Document.model_validate(body.get("document", body))
+    return _read(Document, body.get("document"))
+
+
+def _read(kind: type[Read], value: object) -> Read:
+    """Return what an answer says, or raise CliError: whoever answered there, it was not this API."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError:
+        raise CliError(f"The answer cannot be read: is that Parley's address? ({kind.__name__})") from None
 
 
 def _body(response: httpx.Response) -> Json:
     """Return the JSON of an answer, or raise the error it describes."""
     try:
-        body: Json = response.json()
+        body: Any = response.json()
     except ValueError:
-        raise CliError(f"HTTP status {response.status_code} without an answer that can be read.") from None
+        body = None
+    if not isinstance(body, dict):
+        raise CliError(f"HTTP status {response.status_code} without an answer that can be read.")
+    found = cast("Json", body)
     if response.is_success:
-        return body
-    error: Json = body.get("error") or {}
+        return found
+    error: Json = found["error"] if isinstance(found.get("error"), dict) else {}
     message = str(error.get("message") or f"HTTP status {response.status_code}")
     code = str(error.get("code") or "failed")
     exit_code = ExitCode.NOT_FOUND if response.status_code == NOT_FOUND_STATUS else ExitCode.FAILED

@@ -35,6 +35,11 @@ class Result:
     document: Document | None
     error: str | None
 
+    @property
+    def remark(self) -> str | None:
+        """What is to be said of a document that is ready: which files of an archive are not, say."""
+        return self.document.error if self.document and not self.error else None
+
     def as_json(self) -> dict[str, Any]:
         return {
             "file": str(self.source.path),
@@ -43,6 +48,8 @@ class Result:
             "status": "failed" if self.error else "ready",
             "pages": self.document.pages if self.document else None,
             "chunks": self.document.chunks if self.document else 0,
+            "members": self.document.members if self.document else None,
+            "remark": self.remark,
             "error": self.error,
         }
 

@@ -1,5 +1,6 @@
 """Which files `ingest` takes, and by what names they are cited later."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def _in_folder(folder: Path) -> list[Source]:
 
 
 def find_sources(paths: list[Path]) -> list[Source]:
-    """Return the files named, and of folders those that can be read; CliError when one is missing."""
+    """Return the files named, and of folders those that can be read; CliError when one is missing.
+
+    Files that would have the same name have their whole paths for names.
+    """
     sources: dict[Path, Source] = {}
     for given in paths:
         if not given.exists():
@@ -51,4 +55,9 @@ def find_sources(paths: list[Path]) -> list[Source]:
         found = _in_folder(given) if given.is_dir() else [Source(given, _stem(given).as_posix())]
         for source in found:
             sources.setdefault(source.path.resolve(), source)
-    return list(sources.values())
+    names = Counter(source.name for source in sources.values())
+    return [
+        # Of two documents of one name the second would replace the first.
+        source if names[source.name] == 1 else Source(source.path, path.as_posix().lstrip("/"))
+        for path, source in sources.items()
+    ]

@@ -9,12 +9,13 @@ from contextlib import aclosing
 from parley_contracts.citations import Citation
 from parley_contracts.client_frames import QueuePosition
 from parley_contracts.turns import TurnOutcome
-from rich.markup import escape
 
 from parley_cli.client.answer import Answer
 from parley_cli.client.answer_view import AnswerView, choose_view
 from parley_cli.client.degraded_words import degraded_words
+from parley_cli.client.place_words import place_words
 from parley_cli.client.support_words import support_words
+from parley_cli.client.terminal_text import told
 from parley_cli.client.turn_socket import TurnSocket
 from parley_cli.output import Output
 
@@ -63,12 +64,8 @@ async def run_turn(turn: TurnSocket, output: Output) -> Answer:
 
 
 def _source_line(citation: Citation) -> str:
-    place = citation.heading
-    if citation.page is not None:
-        is_one = citation.end_page is None
-        place = f"page {citation.page}" if is_one else f"pages {citation.page}-{citation.end_page}"
-    name = citation.url or citation.document.name
-    return f"  [bold]\\[{citation.n}][/] {escape(name)}" + (f" [dim]({escape(place)})[/]" if place else "")
+    place, name = place_words(citation), citation.url or citation.document.name
+    return f"  [bold]\\[{citation.n}][/] {told(name)}" + (f" [dim]({told(place)})[/]" if place else "")
 
 
 def show_end(answer: Answer, output: Output) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from parley_contracts.client_frames import MAX_TEXT_CHARS, ClientTurnId, StartTurnFrame
 from parley_contracts.errors import ErrorCode
+from parley_contracts.turn_events import TurnFailed
 from parley_contracts.turns import TurnOutcome
 from pydantic import TypeAdapter, ValidationError
 
@@ -41,7 +42,8 @@ def _failure(answer: Answer) -> CliError | None:
     """Return what made a turn fail, None when it did not."""
     if answer.outcome is not TurnOutcome.FAILED:
         return None
-    is_missing = answer.refusal is not None and answer.refusal.code in MISSING
+    fault = answer.end if isinstance(answer.end, TurnFailed) else answer.refusal
+    is_missing = fault is not None and fault.code in MISSING
     return CliError(
         answer.failure or "The turn failed.",
         ExitCode.NOT_FOUND if is_missing else ExitCode.FAILED,
@@ -66,6 +68,16 @@ def _checked_id(turn_id: str) -> str:
             ExitCode.USAGE,
             code="usage",
         ) from None
+
+
+def _frame(**fields: object) -> StartTurnFrame:
+    """Return the turn that is asked for; CliError for what no turn can be asked."""
+    try:
+        return StartTurnFrame.model_validate({"type": "start_turn", **fields})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise CliError(f"{field}: {first['msg']}.", ExitCode.USAGE, code="usage") from None
 
 
 def _require_collections(access: Access, names: list[str] | None) -> None:
@@ -98,12 +110,11 @@ def ask(
     """Ask one question and show the answer while it is written."""
     output = Output(is_json=as_json)
     question = typer.get_text_stream("stdin").read() if text == "-" else text
-    start = StartTurnFrame(
-        type="start_turn",
+    start = _frame(
         turn_id=new_turn_id() if turn_id is None else _checked_id(turn_id),
         text=_checked(question),
         model=model,
-        collections=tuple(collection) if collection else None,
+        collections=collection or None,
         conversation_id=conversation,
         web=web,
     )
@@ -192,13 +203,8 @@ def chat(
     """Talk, line by line; Ctrl-C stops an answer, again leaves. With --json: one JSON object a line."""
     with contextlib.suppress(ImportError):
         import_module("readline")  # gives input() its history, where the system has it
-    start = StartTurnFrame(
-        type="start_turn",
-        text="-",
-        model=model,
-        collections=tuple(collection) if collection else None,
-        conversation_id=conversation,
-        web=web,
+    start = _frame(
+        text="-", model=model, collections=collection or None, conversation_id=conversation, web=web
     )
     access = find_access(read_settings())
     _require_collections(access, collection)

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 from parley_contracts.rag import Collection
-from rich.markup import escape
 from rich.table import Table
 
 from parley_cli.client.access import find_access
 from parley_cli.client.gateway import Gateway
+from parley_cli.client.terminal_text import told
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import EXIT_CODES_HELP, CliError
 from parley_cli.output import Output, command
@@ -25,7 +25,7 @@ def _table(found: list[Collection]) -> Table:
     for name in ("documents", "passages"):
         table.add_column(name, justify="right")
     for collection in found:
-        name, language = escape(collection.name), collection.language
+        name, language = told(collection.name), collection.language
         table.add_row(name, language, str(collection.documents), str(collection.chunks))
     return table
 

@@ -7,12 +7,12 @@ from typing import Annotated, TypeVar
 
 import typer
 from parley_contracts.rag import Document
-from rich.markup import escape
 from rich.table import Table
 
 from parley_cli.client.access import find_access
 from parley_cli.client.collection_names import require_collections
 from parley_cli.client.gateway import Gateway
+from parley_cli.client.terminal_text import told
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import EXIT_CODES_HELP
 from parley_cli.output import Output, command
@@ -43,8 +43,8 @@ def _table(found: list[Document]) -> Table:
     for document in found:
         table.add_row(
             document.id,
-            escape(document.name),
-            escape(document.collection),
+            told(document.name),
+            told(document.collection),
             f"[{STATES.get(document.status, 'yellow')}]{document.status}[/]",
             str(document.chunks),
             f"{document.size_bytes / 1024:.1f}",
@@ -81,9 +81,9 @@ def show_document(document_id: DocumentId, as_json: AsJson = False) -> None:
     document = asyncio.run(_with_gateway(lambda gateway: gateway.document(document_id)))
     output.data(document.model_dump(mode="json"))
     values = document.model_dump(mode="json", exclude_none=True)
-    values["created_at_ms"] = _day(document.created_at_ms)
     for name, value in values.items():
-        output.show(f"[dim]{name.removesuffix('_at_ms').replace('_', ' '):<13}[/] {escape(str(value))}")
+        said = _day(value) if name.endswith("_at_ms") else str(value)
+        output.show(f"[dim]{name.removesuffix('_at_ms').replace('_', ' '):<13}[/] {told(said)}")
 
 
 @documents.command("delete", epilog=EXIT_CODES_HELP)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 from parley_contracts.errors import ErrorCode
 from parley_contracts.turn_events import TextDelta, TurnEvent
-from rich.markup import escape
 
 from parley_cli.client.access import find_access
 from parley_cli.client.answer import ServerFrame
+from parley_cli.client.terminal_text import told
 from parley_cli.client.turn_socket import TurnSocket, not_found
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import CliError
@@ -45,7 +45,7 @@ def _show_frame(output: Output, frame: ServerFrame) -> None:
         rest = _as_json(frame.text)
     else:
         rest = " ".join(_shown(name, value) for name, value in body.items() if name not in HEAD_FIELDS)
-    output.show(f"[dim]{seq}[/] [bold]{kind:<15}[/] {escape(rest)}")
+    output.show(f"[dim]{seq}[/] [bold]{kind:<15}[/] {told(rest)}")
 
 
 async def _watch(turn: TurnSocket, output: Output) -> None:

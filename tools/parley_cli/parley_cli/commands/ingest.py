@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 from parley_contracts.rag import Document
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from parley_cli.client.access import find_access
 from parley_cli.client.gateway import Gateway
 from parley_cli.client.ingestion import Result, ingest_all
 from parley_cli.client.sources import Source, find_sources
+from parley_cli.client.terminal_text import told
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import CliError, ExitCode
 from parley_cli.output import Output, command
@@ -31,7 +31,7 @@ class IngestBars:
 
     def _row(self, source: Source) -> TaskID:
         if source not in self._rows:
-            self._rows[source] = self._bars.add_task(escape(source.name[-NAME_WIDTH:]), total=None)
+            self._rows[source] = self._bars.add_task(told(source.name[-NAME_WIDTH:]), total=None)
         return self._rows[source]
 
     def uploading(self, source: Source, sent_bytes: int) -> None:
@@ -79,11 +79,16 @@ def ingest(
         )
     results = asyncio.run(_ingest(sources, collection, output))
     failed = [result for result in results if result.error]
-    chunks = sum(result.document.chunks for result in results if result.document and not result.error)
+    ready = [result.document for result in results if result.document and not result.error]
     output.data({"collection": collection, "documents": [result.as_json() for result in results]})
     done = f"{len(results) - len(failed)} of {len(results)} documents"
-    output.show(f"{done} are in {escape(collection)} ({chunks} passages).")
-    for result in failed:
-        output.show(f"  [red]failed[/] {escape(result.source.name)}: {escape(result.error or '')}")
+    sizes = [f"{sum(document.chunks for document in ready)} passages"]
+    if members := sum(document.members or 0 for document in ready):
+        sizes.append(f"{members} files of archives")
+    output.show(f"{done} are in {told(collection)} ({', '.join(sizes)}).")
+    for result in results:
+        state, words = ("[red]failed[/]", result.error) if result.error else ("ready", result.remark)
+        if words:
+            output.show(f"  {state} {told(result.source.name)}: {told(words)}")
     if failed:
         raise typer.Exit(ExitCode.FAILED)

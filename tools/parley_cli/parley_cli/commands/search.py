@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 from parley_contracts.citations import Passage
-from rich.markup import escape
+from parley_contracts.rag import SearchResults
 
 from parley_cli.client.access import find_access
-from parley_cli.client.collection_names import require_collections
+from parley_cli.client.degraded_words import degraded_words
 from parley_cli.client.gateway import Gateway
+from parley_cli.client.place_words import place_words
+from parley_cli.client.terminal_text import told
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import CliError, ExitCode
 from parley_cli.output import Output, command
@@ -18,22 +20,17 @@ from parley_cli.settings import read_settings
 EXCERPT_CHARS = 300
 
 
-async def _search(text: str, collection: str | None, limit: int) -> list[Passage]:
+async def _search(text: str, collection: str | None, limit: int) -> SearchResults:
     async with Gateway(find_access(read_settings())) as gateway:
-        found = await gateway.search(text, collection, limit)
-        if not found and collection is not None:
-            await require_collections(gateway, [collection])
-        return found
+        return await gateway.search(text, collection, limit)
 
 
 def _show_passage(output: Output, rank: int, passage: Passage) -> None:
-    place = f"page {passage.page}" if passage.page is not None else (passage.heading or "")
     excerpt = " ".join(passage.text.split())
     shown = excerpt[:EXCERPT_CHARS] + ("…" if len(excerpt) > EXCERPT_CHARS else "")
-    output.show(
-        f"[bold]{rank}. {escape(passage.document.name)}[/] [dim]{escape(place)}  {passage.score:.3f}[/]"
-    )
-    output.show(f"   {escape(shown)}\n")
+    name, place = told(passage.document.name), told(place_words(passage))
+    output.show(f"[bold]{rank}. {name}[/] [dim]{place}  {passage.score:.3f}[/]")
+    output.show(f"   {told(shown)}\n")
 
 
 @command
@@ -47,10 +44,12 @@ def search(
     output = Output(is_json=as_json)
     if not text.strip():
         raise CliError("There is nothing to look for: the text is empty.", ExitCode.USAGE, code="usage")
-    results = asyncio.run(_search(text, collection, limit))
-    output.data({"results": [passage.model_dump(mode="json") for passage in results]})
-    for rank, passage in enumerate(results, start=1):
+    found = asyncio.run(_search(text, collection, limit))
+    output.data(found.model_dump(mode="json", include={"results", "degraded"}))
+    for rank, passage in enumerate(found.results, start=1):
         _show_passage(output, rank, passage)
-    if not results:
+    if words := degraded_words(found.degraded):
+        output.remark(words)
+    if not found.results:
         output.show("Nothing was found.")
         raise typer.Exit(ExitCode.NOT_FOUND)
