@@ -95,7 +95,7 @@ class Passages:
 
     async def by_id(self, owner_id: str, ids: Iterable[str]) -> dict[str, Passage]:
         """Return the owner's passages of ready documents among these ids, their scores unset."""
-        # Nothing is asked about the documents: SQLite would begin with all of the owner's and read every passage.
+        # Nothing is asked about documents: SQLite would begin with all of the owner's and read every passage.
         query = (
             select(*_SHOWN)
             .join(DocumentRow, DocumentRow.id == ChunkRow.document_id)
