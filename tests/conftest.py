@@ -20,7 +20,7 @@ from parley_messaging.nats_bus import NatsBus
 from parley_npu.fetch import fetch
 from parley_npu.model_files import ModelFiles
 
-from tests.postgres import running_postgres, server_folder
+from tests.postgres import empty_database, running_postgres, server_folder
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -77,6 +77,16 @@ def postgres_url() -> Generator[str]:
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
     with running_postgres(programs, free_port()) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> Generator[str | None]:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with empty_database(request.getfixturevalue("postgres_url")) as url:
         yield url
 
 

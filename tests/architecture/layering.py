@@ -1,4 +1,4 @@
-"""Service -> messaging -> contracts, one way down: which part of the project may import which."""
+"""Service -> messaging and storage -> contracts, one way down: which part of the project may import which."""
 
 import ast
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from tests.architecture.source_tree import PRODUCT, Source, within
 
-CONTRACTS, MESSAGING = "parley_contracts", "parley_messaging"
+CONTRACTS, MESSAGING, STORAGE = "parley_contracts", "parley_messaging", "parley_storage"
 BUS_CLIENTS = frozenset({"faststream", "nats"})
 CONTRACTS_MAY = frozenset({CONTRACTS, "pydantic", "pydantic_core"})
 # A tool that makes what a service runs is built from that service's own modules.
@@ -55,15 +55,15 @@ def _fault(owner: str, top: str) -> str | None:
     if owner == CONTRACTS:
         known = top in CONTRACTS_MAY or top in sys.stdlib_module_names
         return None if known else "contracts import only the standard library and Pydantic"
-    if owner == MESSAGING:
-        is_known = not is_ours or top in {MESSAGING, CONTRACTS}
-        return None if is_known else "messaging imports nothing of ours but contracts"
-    if top in BUS_CLIENTS:
+    if top in BUS_CLIENTS and owner != MESSAGING:
         return "only messaging talks to the bus's client libraries"
+    if owner in {MESSAGING, STORAGE}:
+        is_known = not is_ours or top in {owner, CONTRACTS}
+        return None if is_known else "messaging and storage import nothing of ours but contracts"
     if owner == "tools" or owner in TOOLS_MAKE_FOR:
         made_for = TOOLS_MAKE_FOR.get(owner)
         allowed = {owner, made_for} if made_for else {CONTRACTS, MESSAGING, "parley_cli"}
         return "tools never import services" if is_ours and top not in allowed else None
-    if is_ours and top not in {CONTRACTS, MESSAGING, owner}:
-        return "services import messaging and contracts, never each other"
+    if is_ours and top not in {CONTRACTS, MESSAGING, STORAGE, owner}:
+        return "services import what is in libs, never each other"
     return None

@@ -1,4 +1,4 @@
-"""Service -> messaging -> contracts; the rule is shown to bite on trees that break it."""
+"""Service -> messaging and storage -> contracts; the rule is shown to bite on trees that break it."""
 
 import pytest
 
@@ -8,6 +8,7 @@ from tests.architecture.verdict import expect_none
 
 CONTRACTS = "libs/contracts/parley_contracts/subjects.py"
 MESSAGING = "libs/messaging/parley_messaging/bus.py"
+STORAGE = "libs/storage/parley_storage/database.py"
 SERVICE = "services/gateway/parley_gateway/handlers.py"
 MAKER = "tools/parley_models/parley_models/reference.py"
 COMMAND = "tools/parley_cli/parley_cli/commands/events.py"
@@ -36,6 +37,9 @@ def test_contracts_that_import_a_service_are_found() -> None:
         (CONTRACTS, "import httpx"),
         (MESSAGING, "from parley_gateway import app"),
         (MESSAGING, "import parley_cli"),
+        (MESSAGING, "from parley_storage import Database"),
+        (STORAGE, "from parley_messaging import Bus"),
+        (STORAGE, "import nats"),
         (SERVICE, "import parley_rag.searching as searching"),
         (SERVICE, "from parley_cli.app import app"),
         (SERVICE, "import nats"),
@@ -71,6 +75,8 @@ def test_an_import_that_goes_up_or_sideways_is_found(path: str, line: str) -> No
             SERVICE,
             "import fastapi\nfrom parley_messaging import Bus\nfrom parley_gateway.app import create_app",
         ),
+        (STORAGE, "import sqlalchemy\nfrom parley_contracts.errors import ParleyError"),
+        (SERVICE, "from parley_storage import Database"),
         (COMMAND, "import typer\nfrom parley_contracts import subjects\nfrom parley_messaging import Bus"),
         (MAKER, "import onnx\nfrom parley_npu.graph import write_graph\nfrom parley_models import rknn_file"),
         ("tests/unit/rag/test_x.py", "import parley_rag\nimport parley_npu\nimport nats"),

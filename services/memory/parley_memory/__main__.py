@@ -3,16 +3,15 @@
 from functools import partial
 
 from parley_messaging import Service, run_service
+from parley_storage import migrate, open_database
 
 from parley_memory.conversation_shelf import ConversationShelf
-from parley_memory.database import open_database
-from parley_memory.database_url import resolve_database_url
 from parley_memory.handlers import MemoryHandlers, bind
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
-from parley_memory.migration import migrate
 from parley_memory.outbox import Outbox
 from parley_memory.settings import MemorySettings
+from parley_memory.tables import STORE
 from parley_memory.turn_reader import TurnReader
 from parley_memory.turn_store import TurnStore
 
@@ -21,7 +20,8 @@ async def compose(service: Service, settings: MemorySettings) -> None:
     """Open the database, bring its tables up to date and answer requests."""
     database = await service.enter(
         open_database(
-            resolve_database_url(settings.database_url, settings.data_dir),
+            STORE,
+            STORE.url(settings.database_url, settings.data_dir),
             pool_size=settings.memory_pool_size,
             pool_wait_s=settings.memory_pool_wait_s,
         )

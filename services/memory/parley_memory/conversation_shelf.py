@@ -14,10 +14,10 @@ from parley_contracts.memory import (
     StoredMessage,
 )
 from parley_contracts.turns import Support, TurnOutcome
+from parley_storage import Database
 from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
 from parley_memory.cursor import PageCursor
-from parley_memory.database import Database
 from parley_memory.ownership import OwnedConversation
 from parley_memory.tables import conversations, messages
 from parley_memory.turn_store import CITATIONS

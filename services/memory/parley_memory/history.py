@@ -2,11 +2,11 @@
 
 from parley_contracts.memory import History, ReadHistory
 from parley_contracts.turns import ChatMessage, TurnOutcome
+from parley_storage import Database, StorableText
 from sqlalchemy import BigInteger, Connection, and_, bindparam, select, tuple_
 
-from parley_memory.database import Database
 from parley_memory.ownership import OwnedConversation
-from parley_memory.tables import StorableText, messages
+from parley_memory.tables import messages
 
 _PAIRS_AT_ONCE = 16
 _ANSWERED = (TurnOutcome.COMPLETED.value, TurnOutcome.CANCELLED.value)

@@ -8,9 +8,9 @@ from parley_contracts import subjects
 from parley_contracts.memory import ConversationTurnCompleted
 from parley_contracts.model import WireModel
 from parley_contracts.turns import TurnOutcome
+from parley_storage import Database
 from sqlalchemy import Connection, bindparam, delete, select
 
-from parley_memory.database import Database
 from parley_memory.metrics import MemoryMetrics
 from parley_memory.tables import outbox
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from parley_messaging import ServiceSettings
 from pydantic import Field, field_validator
 
-from parley_memory.database_url import resolve_database_url
+from parley_memory.tables import STORE
 
 
 class MemorySettings(ServiceSettings):
@@ -30,5 +30,5 @@ class MemorySettings(ServiceSettings):
     @field_validator("database_url")
     @classmethod
     def _names_a_database(cls, database_url: str | None) -> str | None:
-        resolve_database_url(database_url, Path())
+        STORE.url(database_url, Path())
         return database_url

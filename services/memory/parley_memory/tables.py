@@ -1,7 +1,8 @@
 """The tables as queries see them; `migrations/` makes them."""
 
-from typing import Any
+from pathlib import Path
 
+from parley_storage import StorableText, Store
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -11,28 +12,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
-    Text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
-
-
-class StorableText(TypeDecorator[str]):
-    """Text in which U+0000, which PostgreSQL refuses, becomes U+FFFD: one bad character loses no turn."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else value.replace("\x00", "\ufffd")
-
-    def process_literal_param(self, value: str | None, dialect: Dialect) -> str:
-        return "" if value is None else value.replace("\x00", "\ufffd")
-
-    @property
-    def python_type(self) -> type[Any]:
-        return str
-
 
 metadata = MetaData()
 
@@ -83,4 +63,12 @@ outbox = Table(
     Column("conversation_id", StorableText, nullable=False),
     Column("outcome", StorableText, nullable=False),
     Column("stored_at_ms", BigInteger, nullable=False),
+)
+
+STORE = Store(
+    "memory",
+    "conversation store",
+    metadata,
+    head="0002",
+    revisions=Path(__file__).parent / "migrations" / "versions",
 )

@@ -3,9 +3,9 @@
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import ReadTurn, StoredTurn
 from parley_contracts.turns import Support, TurnOutcome
+from parley_storage import Database
 from sqlalchemy import bindparam, select
 
-from parley_memory.database import Database
 from parley_memory.tables import messages
 from parley_memory.turn_store import CITATIONS
 

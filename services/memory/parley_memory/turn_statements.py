@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from parley_storage import Insert, StorableText
 from sqlalchemy import BigInteger, Table, bindparam, case, literal, select, update
 
-from parley_memory.database import Insert
-from parley_memory.tables import StorableText, conversations, messages, outbox
+from parley_memory.tables import conversations, messages, outbox
 
 _column = conversations.c
 _TEXT = StorableText()

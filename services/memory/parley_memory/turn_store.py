@@ -7,10 +7,10 @@ from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import StoreTurn, StoreUserMessage
 from parley_contracts.turns import TurnRef
+from parley_storage import Database
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
-from parley_memory.database import Database
 from parley_memory.ownership import OwnedConversation, conversation_not_found
 from parley_memory.title import title_of
 from parley_memory.turn_statements import COUNT_TURN, FIND_QUESTION, TurnStatements

@@ -15,14 +15,14 @@ from parley_contracts.memory import (
 from parley_contracts.model import WireModel
 from parley_contracts.turns import Seal, Support, TurnOutcome, TurnRef
 from parley_memory.conversation_shelf import ConversationShelf
-from parley_memory.database import Database, open_database
 from parley_memory.handlers import MemoryHandlers
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
-from parley_memory.migration import migrate
 from parley_memory.outbox import Outbox
+from parley_memory.tables import STORE
 from parley_memory.turn_reader import TurnReader
 from parley_memory.turn_store import TurnStore
+from parley_storage import Database, migrate, open_database
 from prometheus_client import CollectorRegistry
 from sqlalchemy import URL
 
@@ -67,7 +67,7 @@ class Memory:
 async def open_memory(
     url: URL, bus: RecordingBus | None = None, *, reply_bytes: int = 1_000_000
 ) -> AsyncGenerator[Memory]:
-    async with open_database(url) as database:
+    async with open_database(STORE, url) as database:
         await migrate(database)
         registry = CollectorRegistry()
         metrics = MemoryMetrics(registry)

@@ -4,18 +4,18 @@ import asyncio
 import sys
 from pathlib import Path
 
-from parley_memory.database_url import resolve_database_url
+from parley_memory.tables import STORE
 
 from tests.unit.memory.stored_turns import open_memory
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from parley_memory.database_url import resolve_database_url
+from parley_memory.tables import STORE
 from tests.unit.memory.stored_turns import open_memory, store_turn
 
 async def write():
-    async with open_memory(resolve_database_url(None, Path(sys.argv[1]))) as memory:
+    async with open_memory(STORE.url(None, Path(sys.argv[1]))) as memory:
         for number in range(1_000_000):
             await memory.handlers.store_turn(store_turn(number))
             print(number, flush=True)
@@ -37,7 +37,7 @@ async def test_a_killed_process_loses_no_acknowledged_turn(tmp_path: Path) -> No
         acknowledged = 11 + len((await process.stdout.read()).split())
         await process.wait()
 
-    async with open_memory(resolve_database_url(None, tmp_path)) as memory:
+    async with open_memory(STORE.url(None, tmp_path)) as memory:
         texts = [message.text for message in await memory.messages("c1")]
         await memory.outbox.drain()
 

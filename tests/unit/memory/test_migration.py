@@ -10,15 +10,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from parley_memory.database import open_database
-from parley_memory.database_url import resolve_database_url
-from parley_memory.migration import HEAD, VERSION_TABLE, alembic_config, migrate
-from parley_memory.tables import metadata
+from parley_memory.tables import STORE, metadata
+from parley_storage import open_database
+from parley_storage.migration import alembic_config, migrate
 from sqlalchemy import URL, Connection, inspect
 
 from tests.unit.memory.stored_turns import Memory, open_memory, store_turn
 
-OURS = {VERSION_TABLE, *metadata.tables}
+OURS = {STORE.version_table, *metadata.tables}
 
 
 def table_names(connection: Connection) -> set[str]:
@@ -26,18 +25,18 @@ def table_names(connection: Connection) -> set[str]:
 
 
 def differences(connection: Connection) -> list[object]:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    context = MigrationContext.configure(connection, opts={"version_table": STORE.version_table})
     return list(compare_metadata(context, metadata))
 
 
 def take_down(connection: Connection) -> None:
     assert table_names(connection) == OURS
-    command.downgrade(alembic_config(connection), "base")
-    assert table_names(connection) == {VERSION_TABLE}
+    command.downgrade(alembic_config(connection, STORE), "base")
+    assert table_names(connection) == {STORE.version_table}
 
 
 async def test_migrations_go_up_down_and_up_again(url: URL) -> None:
-    async with open_database(url) as database:
+    async with open_database(STORE, url) as database:
         await migrate(database)
         await database.write(take_down)
         await migrate(database)
@@ -72,14 +71,14 @@ async def test_a_second_start_keeps_what_is_stored(url: URL) -> None:
 
 async def test_head_is_the_newest_revision(memory: Memory) -> None:
     def heads(connection: Connection) -> list[str]:
-        return list(ScriptDirectory.from_config(alembic_config(connection)).get_heads())
+        return list(ScriptDirectory.from_config(alembic_config(connection, STORE)).get_heads())
 
-    assert await memory.database.read(heads) == [HEAD]
+    assert await memory.database.read(heads) == [STORE.head]
 
 
 async def test_a_start_gives_up_when_another_keeps_the_lock(tmp_path: Path) -> None:
-    url = resolve_database_url(None, tmp_path)
-    async with open_database(url) as database:
+    url = STORE.url(None, tmp_path)
+    async with open_database(STORE, url) as database:
         await migrate(database)
         with (tmp_path / "memory.sqlite.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -89,7 +88,7 @@ async def test_a_start_gives_up_when_another_keeps_the_lock(tmp_path: Path) -> N
 
 
 async def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
-    async with open_memory(resolve_database_url(None, tmp_path / "new")) as memory:
+    async with open_memory(STORE.url(None, tmp_path / "new")) as memory:
         await memory.handlers.store_turn(store_turn(1))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
 

@@ -1,6 +1,6 @@
 """The rag service's parts over a memory bus, a memory index and SQLite and PostgreSQL."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -15,18 +15,7 @@ from parley_rag.settings import RagSettings
 from prometheus_client import CollectorRegistry
 
 from tests.fakes.embedding import FakeNpu
-from tests.postgres import empty_database
 from tests.unit.rag.library import Library
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest) -> Generator[str | None]:
-    """The address of an empty database."""
-    if request.param == "sqlite":
-        yield None
-        return
-    with empty_database(request.getfixturevalue("postgres_url")) as url:
-        yield url
 
 
 @pytest.fixture

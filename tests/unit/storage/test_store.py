@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import pytest
-from parley_memory.database_url import resolve_database_url
+
+from tests.unit.storage.notes import NOTES
 
 
 @pytest.mark.parametrize(
     ("given", "used"),
     [
-        (None, "sqlite:////data/memory.sqlite"),
-        ("", "sqlite:////data/memory.sqlite"),
+        (None, "sqlite:////data/notes.sqlite"),
+        ("", "sqlite:////data/notes.sqlite"),
         ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
         ("sqlite+aiosqlite:////srv/x.db", "sqlite:////srv/x.db"),
         ("postgresql://u:p@db:5433/parley", "postgresql+psycopg://u:p@db:5433/parley"),
@@ -21,10 +22,10 @@ from parley_memory.database_url import resolve_database_url
     ],
 )
 def test_an_address_gets_its_driver(given: str | None, used: str) -> None:
-    assert resolve_database_url(given, Path("/data")).render_as_string(hide_password=False) == used
+    assert NOTES.url(given, Path("/data")).render_as_string(hide_password=False) == used
 
 
 @pytest.mark.parametrize("given", ["mysql://db/parley", "sqlite://", "sqlite:///:memory:"])
 def test_an_address_that_keeps_nothing_or_is_unknown_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="DATABASE_URL"):
-        resolve_database_url(given, Path("/data"))
+        NOTES.url(given, Path("/data"))

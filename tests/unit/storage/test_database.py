@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_memory import database as database_module
-from parley_memory import engine
-from parley_memory.database import Database, open_database
-from parley_memory.database_url import resolve_database_url
+from parley_storage import Database, engine, open_database
+from parley_storage import database as database_module
 from sqlalchemy import URL, Connection, text
+
+from tests.unit.storage.notes import NOTES
 
 WAIT_S = 10
 ENDLESS = {
@@ -27,7 +27,7 @@ ENDLESS = {
 @pytest.fixture
 async def database(url: URL) -> AsyncGenerator[Database]:
     """A database with one connection and a table."""
-    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+    async with open_database(NOTES, url, pool_size=1, pool_wait_s=WAIT_S) as opened:
         await opened.write(create)
         yield opened
 
@@ -83,7 +83,7 @@ async def refusal(caller: "asyncio.Future[None]") -> ErrorCode:
 
 
 async def test_a_write_whose_caller_leaves_goes_on_to_its_end_before_the_next_begins(url: URL) -> None:
-    async with open_database(url) as database:
+    async with open_database(NOTES, url) as database:
         await database.write(create)
         held = HeldWrite()
         leaving = asyncio.ensure_future(database.write(held))
@@ -109,19 +109,19 @@ async def test_a_write_whose_caller_leaves_before_it_begins_is_not_made(database
 
 async def test_a_write_whose_caller_has_left_ends_before_the_database_is_closed(url: URL) -> None:
     held = HeldWrite()
-    async with open_database(url) as database:
+    async with open_database(NOTES, url) as database:
         await database.write(create)
         leaving = asyncio.ensure_future(database.write(held))
         await held.begun()
         await leave(leaving)
         asyncio.get_running_loop().call_soon(held.may_end.set)
-    async with open_database(url) as database:
+    async with open_database(NOTES, url) as database:
         assert await database.read(count) == 1
 
 
 async def test_a_closed_database_leaves_no_thread(url: URL) -> None:
     before = set(threading.enumerate())
-    async with open_database(url) as database:
+    async with open_database(NOTES, url) as database:
         await asyncio.gather(*(database.check() for _ in range(8)))
         assert set(threading.enumerate()) > before
     assert set(threading.enumerate()) <= before
@@ -158,7 +158,7 @@ async def test_the_limit_of_one_transaction_is_not_that_of_the_next(database: Da
 async def test_who_gets_no_connection_in_time_is_told_that_the_store_is_overloaded(
     url: URL, waits_to: str
 ) -> None:
-    async with open_database(url, pool_size=1, pool_wait_s=0.05) as database:
+    async with open_database(NOTES, url, pool_size=1, pool_wait_s=0.05) as database:
         await database.write(create)
         held = HeldWrite()
         leaving = asyncio.ensure_future(database.write(held))
@@ -167,13 +167,13 @@ async def test_who_gets_no_connection_in_time_is_told_that_the_store_is_overload
         waiting = database.write(insert) if waits_to == "write" else database.check()
         assert await refusal(asyncio.ensure_future(waiting)) is ErrorCode.OVERLOADED
         held.may_end.set()
-    async with open_database(url, pool_size=1) as database:
+    async with open_database(NOTES, url, pool_size=1) as database:
         assert await database.read(count) == 1
 
 
 async def test_reads_go_on_while_a_write_waits_for_that_of_another_process(tmp_path: Path) -> None:
-    url = resolve_database_url(None, tmp_path)
-    async with open_database(url, pool_size=2) as one, open_database(url, pool_size=2) as other:
+    url = NOTES.url(None, tmp_path)
+    async with open_database(NOTES, url, pool_size=2) as one, open_database(NOTES, url, pool_size=2) as other:
         await one.write(create)
         held = HeldWrite()
         first = asyncio.ensure_future(one.write(held))
@@ -190,8 +190,8 @@ async def test_a_write_that_another_process_keeps_from_beginning_finds_the_store
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "_BUSY_TIMEOUT_MS", 20)
-    url = resolve_database_url(None, tmp_path)
-    async with open_database(url) as one, open_database(url) as other:
+    url = NOTES.url(None, tmp_path)
+    async with open_database(NOTES, url) as one, open_database(NOTES, url) as other:
         await one.write(create)
         held = HeldWrite()
         first = asyncio.ensure_future(one.write(held))
@@ -209,7 +209,7 @@ async def test_a_server_that_says_nothing_any_more_keeps_no_thread(
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite is no server")
     monkeypatch.setattr(database_module, "SILENT_S", 0.2)
-    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+    async with open_database(NOTES, url, pool_size=1, pool_wait_s=WAIT_S) as opened:
         pid = await opened.read(lambda found: found.execute(text("SELECT pg_backend_pid()")).scalar_one())
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -225,7 +225,7 @@ async def test_a_server_that_says_nothing_any_more_keeps_no_thread(
 async def test_a_connection_that_has_died_costs_no_transaction(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite is no server")
-    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+    async with open_database(NOTES, url, pool_size=1, pool_wait_s=WAIT_S) as opened:
         pid = await opened.read(lambda found: found.execute(text("SELECT pg_backend_pid()")).scalar_one())
         os.kill(pid, signal.SIGTERM)
         await opened.write(create)
@@ -241,7 +241,7 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_again(url: URL) -> None
         runs.append(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
         os.kill(runs[-1], signal.SIGTERM)
 
-    async with open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+    async with open_database(NOTES, url, pool_size=1, pool_wait_s=WAIT_S) as opened:
         await opened.write(create)
         with pytest.raises(ParleyError) as caught:
             await opened.write(insert_and_lose)
@@ -278,7 +278,10 @@ async def test_a_server_that_is_silent_from_the_first_word_keeps_no_thread(
     async with await asyncio.start_server(_let_in_and_be_silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         url = URL.create("postgresql+psycopg", "u", "p", "127.0.0.1", port, "d")
-        async with asyncio.timeout(WAIT_S), open_database(url, pool_size=1, pool_wait_s=WAIT_S) as opened:
+        async with (
+            asyncio.timeout(WAIT_S),
+            open_database(NOTES, url, pool_size=1, pool_wait_s=WAIT_S) as opened,
+        ):
             for _ in range(2):
                 with pytest.raises(ParleyError) as caught:
                     await opened.write(create, within_s=0.1)

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from parley_memory.engine import (
+from parley_storage.engine import (
     TRANSACTION_S,
     cut_off,
     is_sqlite,
@@ -23,8 +23,9 @@ from parley_memory.engine import (
     tell_connections,
     writing,
 )
+from parley_storage.store import Store
 
-log = logging.getLogger("parley.memory")
+log = logging.getLogger("parley.storage")
 
 Result = TypeVar("Result")
 Insert = sqlite.Insert | postgresql.Insert
@@ -37,7 +38,8 @@ SILENT_S = 2.0
 class Database:
     """Transactions on one engine, with the errors a caller may be told; a thread for each connection."""
 
-    def __init__(self, engine: Engine, *, connections: int, wait_s: float) -> None:
+    def __init__(self, engine: Engine, store: Store, *, connections: int, wait_s: float) -> None:
+        self.store = store
         self._reading = engine
         self._writing = writing(engine)
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
@@ -51,10 +53,12 @@ class Database:
 
     @property
     def url(self) -> URL:
+        """Where it is."""
         return self._reading.url
 
     @property
     def is_sqlite(self) -> bool:
+        """Whether it is a file."""
         return is_sqlite(self._reading)
 
     def insert(self, table: Table) -> Insert:
@@ -111,7 +115,7 @@ class Database:
         clock = loop.call_later(within_s + SILENT_S, transaction.cut_off)
         taken.callback(clock.cancel)
         ending.add_done_callback(lambda _: taken.close())
-        with _errors_told():
+        with self._errors_told():
             try:
                 return await asyncio.shield(ending)
             except asyncio.CancelledError:
@@ -126,9 +130,21 @@ class Database:
                         await slot.acquire()
                         taken.callback(slot.release)
             except TimeoutError:
-                message = "The conversation store is overloaded."
-                raise ParleyError(ErrorCode.OVERLOADED, message) from None
+                raise self._error(ErrorCode.OVERLOADED, "overloaded") from None
             return taken.pop_all()
+
+    @contextmanager
+    def _errors_told(self) -> Generator[None]:
+        try:
+            yield
+        except (DBAPIError, sqlite3.OperationalError, OSError) as error:
+            if isinstance(error, DBAPIError) and not _is_away(error):
+                raise
+            log.warning("database unavailable", exc_info=True)
+            raise self._error(ErrorCode.UNAVAILABLE, "unavailable") from error
+
+    def _error(self, code: ErrorCode, state: str) -> ParleyError:
+        return ParleyError(code, f"The {self.store.title} is {state}.")
 
 
 class _Transaction:
@@ -179,28 +195,17 @@ def _look_away(ending: asyncio.Future[Any]) -> None:
         log.info("a transaction whose caller has left failed", extra={"error": repr(error)})
 
 
-@contextmanager
-def _errors_told() -> Generator[None]:
-    try:
-        yield
-    except (DBAPIError, sqlite3.OperationalError, OSError) as error:
-        if isinstance(error, DBAPIError) and not _is_away(error):
-            raise
-        log.warning("database unavailable", exc_info=True)
-        raise ParleyError(ErrorCode.UNAVAILABLE, "The conversation store is unavailable.") from error
-
-
 def _is_away(error: DBAPIError) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
 
 
 @asynccontextmanager
 async def open_database(
-    url: URL, *, pool_size: int = 4, pool_wait_s: float = 5.0
+    store: Store, url: URL, *, pool_size: int = 4, pool_wait_s: float = 5.0
 ) -> AsyncGenerator[Database]:
-    """Yield the database at `url` (from `resolve_database_url`); its tables may not be there yet."""
+    """Yield the database of a store at `url` (from `Store.url`); its tables may not be there yet."""
     engine = make_engine(url, connections=pool_size)
-    database = Database(engine, connections=pool_size, wait_s=pool_wait_s)
+    database = Database(engine, store, connections=pool_size, wait_s=pool_wait_s)
     try:
         yield database
     finally:

@@ -30,11 +30,12 @@ _POSTGRESQL = {
 
 
 def is_sqlite(engine: Engine | Connection) -> bool:
+    """Return whether it is SQLite's."""
     return engine.dialect.name == "sqlite"
 
 
 def make_engine(url: URL, *, connections: int) -> Engine:
-    """Return an engine at `url` (from `resolve_database_url`) that keeps `connections`; none is open yet."""
+    """Return an engine at `url` (from `Store.url`) that keeps `connections`; none is open yet."""
     if url.get_backend_name() == "sqlite":
         _make_private_file(Path(url.database or ""))
         engine = _pooled(url, connections)
@@ -124,10 +125,10 @@ def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> 
         "journal_mode = WAL",  # the file remembers it; `migrate` opens the first connection under a lock
         "foreign_keys = ON",
         # A commit is in the kernel's hands before it is acknowledged, so `kill -9` of the process loses
-        # nothing already at NORMAL. `Stored` promises the disk, and the turn's job is acknowledged on the
-        # strength of it, so FULL: the log is synced at each commit and a power cut loses nothing either.
+        # nothing already at NORMAL. Services promise the disk, and jobs are acknowledged on the strength of
+        # it, so FULL: the log is synced at each commit and a power cut loses nothing either.
         "synchronous = FULL",
-        "secure_delete = ON",  # a deleted conversation's words do not linger in free pages
+        "secure_delete = ON",  # what was deleted does not linger in free pages
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -2,13 +2,12 @@
 
 from alembic import context
 
-from parley_memory.migration import VERSION_TABLE
-from parley_memory.tables import metadata
+_given = context.config.attributes
 
 context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    version_table=VERSION_TABLE,
+    connection=_given["connection"],
+    target_metadata=_given["store"].metadata,
+    version_table=_given["store"].version_table,
     render_as_batch=True,
 )
 with context.begin_transaction():

@@ -1,0 +1,1 @@
+"""Alembic's environment; the revisions are the services' own."""
