@@ -19,7 +19,7 @@ MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
 UPLOAD_PATH = "/api/documents"
-LOGIN_PATH = "/api/auth/session"
+LOGIN = ("POST", "/api/auth/session")
 KEYED_PATHS = ("/api/", "/v1/")
 
 
@@ -49,7 +49,7 @@ class BodyLimit:
 
     def _identify(self, request: Request) -> None:
         path = request.scope["path"]
-        if path != LOGIN_PATH and path.startswith(KEYED_PATHS):
+        if path.startswith(KEYED_PATHS) and (request.method, path) != LOGIN:
             self._doorkeeper.identify(request.method, request.headers, scheme_of(request.scope))
 
 

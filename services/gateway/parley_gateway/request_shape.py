@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from parley_gateway.http_errors import error_response
 from parley_gateway.http_protocol import MAX_HEADER_BYTES
 
+VERSIONS = ("1.0", "1.1")
 MAX_HEADERS = 100
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 MAX_TARGET_BYTES = 8 * 1024
@@ -39,6 +40,8 @@ class RequestShape:
 
 def _fault(scope: Scope) -> tuple[int, str] | None:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
+    if scope.get("http_version") not in VERSIONS:
+        return 505, "Only HTTP 1.0 and 1.1 are spoken here."
     target = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
     if target > MAX_TARGET_BYTES:
         return 414, "The address is too long."

@@ -1,0 +1,85 @@
+"""Requests that two servers in a row might read differently: refused, and nothing after them is heard."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from parley_gateway.server import EdgeServer
+from parley_messaging.memory_bus import MemoryBus
+
+from tests.unit.gateway.http_edge import listening_edge, port_of
+from tests.unit.gateway.raw_client import KEYED, NONCE, UPGRADE, connected
+
+SMUGGLED = b"GET /api/users/me HTTP/1.1\r\n" + KEYED + b"\r\n"
+POST = b"POST /api/search HTTP/1.1\r\n" + KEYED + b"Content-Type: application/json\r\n"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncGenerator[EdgeServer]:
+    bus = MemoryBus()
+    async with listening_edge(bus, tmp_path) as server:
+        yield server
+    await bus.close()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        POST + b"Content-Length: 2\r\nContent-Length: 5\r\n\r\n{}",
+        POST + b"Content-Length: 2, 5\r\n\r\n{}",
+        POST + b"Content-Length: +2\r\n\r\n{}",
+        POST + b"Content-Length: -1\r\n\r\n{}",
+        POST + b"Content-Length: 0x2\r\n\r\n{}",
+        POST + b"Content-Length : 2\r\n\r\n{}",
+        POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+        POST.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n{}",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: [\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a/../b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\x00\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\rY: 2\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-Many: 1\r\n" * 101 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 40_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + b"\r\n",
+        b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE.replace(b"13", b"8") + NONCE + b"\r\n",
+        b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"Origin: http://gateway\r\n" * 2 + b"\r\n",
+        b"POST /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"\r\n",
+    ],
+    ids=range(36),
+)
+async def test_a_request_of_two_meanings_is_refused_and_closed(
+    server: EdgeServer, request_bytes: bytes
+) -> None:
+    async with connected(port_of(server)) as client:
+        await client.say(request_bytes + SMUGGLED)
+        status, _ = await client.head()
+        assert 400 <= status < 500 or status in (501, 505)
+        assert b"local-owner" not in await client.rest()
+    async with connected(port_of(server)) as client:
+        await client.say(SMUGGLED)
+        assert (await client.head())[0] == 200
+
+
+async def test_two_good_requests_in_one_go_are_two(server: EdgeServer) -> None:
+    async with connected(port_of(server)) as client:
+        await client.say(SMUGGLED * 2)
+        assert (await client.head())[0] == 200
+        assert b"local-owner" in await client.reader.readuntil(b"}")
+        assert (await client.head())[0] == 200
