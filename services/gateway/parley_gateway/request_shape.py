@@ -42,19 +42,23 @@ def _fault(scope: Scope) -> tuple[int, str] | None:
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     if scope.get("http_version") not in VERSIONS:
         return 505, "Only HTTP 1.0 and 1.1 are spoken here."
-    target = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
-    if target > MAX_TARGET_BYTES:
+    if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > MAX_TARGET_BYTES:
         return 414, "The address is too long."
     if (
         len(headers) > MAX_HEADERS
         or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES
     ):
         return 431, "The headers are too many or too long."
+    reason = _ambiguity(headers, scope["http_version"])
+    return (400, reason) if reason else None
+
+
+def _ambiguity(headers: list[tuple[bytes, bytes]], version: str) -> str | None:
     counts = Counter(name for name, _ in headers)
     if twice := next((name for name in _ONCE if counts[name] > 1), None):
-        return 400, f"The header {twice.decode()} is there more than once."
+        return f"The header {twice.decode()} is there more than once."
     if not _HOST.fullmatch(dict(headers).get(b"host", b"")):
-        return 400, "The header host names no host."
-    if counts[b"transfer-encoding"] and (counts[b"content-length"] or scope.get("http_version") == "1.0"):
-        return 400, "The length of the body is told in two ways."
+        return "The header host names no host."
+    if counts[b"transfer-encoding"] and (counts[b"content-length"] or version == "1.0"):
+        return "The length of the body is told in two ways."
     return None

@@ -37,7 +37,7 @@ def stack_environment(tmp_path: Path, free_port: Callable[[], int]) -> dict[str,
     kept = {name: text for name, text in os.environ.items() if name not in ("NATS_URL", "REDIS_URL")}
     return {
         **kept,
-        "PYTHONPATH": str(packages),
+        "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
         "PARLEY_DATA_DIR": str(tmp_path / "data"),
         "PARLEY_PORT": str(free_port()),
         "COLUMNS": "200",
@@ -76,11 +76,13 @@ def test_a_detached_stack_comes_up_is_recognised_and_goes_down(run: Run, tmp_pat
     shown = json.loads(up.stdout)
     assert {row["status"] for row in shown["services"]} == {"ready"}
     key = (tmp_path / "data/secrets/owner.key").read_text()
-    assert shown["login"] == f"{shown['url']}/login#key={key}"
+    assert shown["login"].startswith(f"{shown['url']}/login#code=")
     again = run("up")
     assert again.returncode == 0
     assert "already running" in again.stdout
-    assert shown["login"] in again.stdout
+    assert f"{shown['url']}/login#code=" in again.stdout
+    assert shown["login"] not in again.stdout
+    assert key not in up.stdout + again.stdout
     down = run("down", "--json")
     assert json.loads(down.stdout) == {"stopped": True}
     assert all(identity(row["pid"]) is None for row in shown["services"])
