@@ -21,7 +21,7 @@ from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.forwarded import ForwardedHeaders
-from parley_gateway.http_errors import REQUEST_ID, install_error_handlers
+from parley_gateway.http_errors import ERROR_RESPONSES, REQUEST_ID, install_error_handlers
 from parley_gateway.networks import Networks
 from parley_gateway.request_shape import RequestShape
 from parley_gateway.security_headers import SecurityHeaders
@@ -45,6 +45,7 @@ def create_app(edge: Edge) -> FastAPI:
         version=package_version("gateway"),
         docs_url=None,
         redoc_url=None,
+        responses=ERROR_RESPONSES,
     )
     app.state.edge = edge
     for module in (

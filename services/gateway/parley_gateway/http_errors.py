@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
 from parley_messaging.error_boundary import described
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -49,6 +49,28 @@ _STATUS_CODES = {
     413: ErrorCode.TOO_LARGE,
     415: ErrorCode.UNSUPPORTED_TYPE,
 }
+
+
+class Fault(BaseModel):
+    """What went wrong. Paths under `/v1/` add OpenAI's `type` and `param`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    """The answer to whatever is refused or fails."""
+
+    error: Fault
+
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer, "description": "Refused."},
+    "5XX": {"model": ErrorAnswer, "description": "Failed, or not available now."},
+}
+"""Of every route, in the description of the API."""
 
 
 def openai_error(body: ErrorBody) -> dict[str, Any]:

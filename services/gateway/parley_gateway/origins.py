@@ -75,7 +75,7 @@ class Origins:
     def _is_own(self, scheme: str, headers: Mapping[str, str]) -> bool:
         origin = whole_origin(headers["origin"])
         own = whole_origin(f"{_OF_SOCKETS.get(scheme, scheme)}://{headers.get('host', '')}")
-        return origin is not None and origin == own and headers.get("sec-fetch-site", "none") in _OWN_SITES
+        return origin is not None and origin == own
 
 
 def _refusal() -> ParleyError:
