@@ -244,3 +244,21 @@ def test_a_code_ends_with_its_time_and_leads_to_no_other_file(tmp_path: Path) ->
     for code in ("old", "../owner.key", "/etc/passwd", "\x00", "\ud800", "never-made"):
         assert not codes.take(code)
     assert outside.exists()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "is_believed"), [("127.0.0.1", True), ("", False), ("10.0.0.0/8", False)]
+)
+async def test_a_browser_behind_a_proxy_logs_in_when_the_proxy_is_known(
+    bus: MemoryBus, tmp_path: Path, trusted: str, is_believed: bool
+) -> None:
+    async with open_edge(bus, tmp_path, gateway_trusted_proxies=trusted) as client:
+        del client.headers["Authorization"]
+        headers = {
+            "Origin": "https://chat.example.org",
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "chat.example.org",
+        }
+        response = await client.post("/api/auth/session", json={"key": KEY}, headers=headers)
+        assert response.status_code == (200 if is_believed else 403)
+        assert response.headers.get("set-cookie", "").startswith("__Host-") is is_believed
