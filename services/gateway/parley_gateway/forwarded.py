@@ -40,11 +40,12 @@ class ForwardedHeaders:
         if host:
             others = [(name, value) for name, value in scope["headers"] if name != b"host"]
             scope["headers"] = [(b"host", host.encode("latin-1")), *others]
-        for address in reversed(_parts(said, "x-forwarded-for")):
-            if read_address(address) is None:
+        for part in reversed(_parts(said, "x-forwarded-for")):
+            address = read_address(part)
+            if address is None:
                 return
-            scope["client"] = (address, 0)
-            if address not in self._trusted:
+            scope["client"] = (str(address), 0)
+            if part not in self._trusted:
                 return
 
 

@@ -17,6 +17,7 @@ from parley_gateway.connection_guard import Clock, ConnectionGuard, FrameBudget
 
 FRAMES = "parley.frames"
 POLICY_VIOLATION = 1008
+_UNREADABLE = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _SHORT, _MEDIUM, _LONG = 125, 0xFFFF, 8
 _TEXT = 0x81  # FIN and opcode 1; a server does not mask, and no extension is negotiated.
 _HEADS = tuple(bytes((_TEXT, size)) for size in range(_SHORT + 1))
@@ -50,10 +51,27 @@ class FrameProtocol(WSProtocol):
         self._guard = guard
         self._budget = FrameBudget(guard.frames_per_s, self.loop.time())
         self._sending = Clock(self.loop)
+        self._host = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as in uvicorn
         super().connection_made(transport)
         self._sending.start("handshake", self._guard.headers_s, self._drop_if_not_open)
+
+    def begin(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """Take the head of the request that has asked for a WebSocket; names of headers are in lower case."""
+        self._host = dict(headers).get(b"host", b"")
+        # wsproto makes Unicode of a host, or fails at it; `handle_connect` puts back what was sent.
+        lines = [b"%s: %s\r\n" % (name, value) for name, value in headers if name != b"host"]
+        try:
+            self.data_received(b"GET %s HTTP/1.1\r\nhost: gateway\r\n%s\r\n" % (target, b"".join(lines)))
+        except UnicodeError:
+            self.transport.write(_UNREADABLE)
+            self.transport.close()
+
+    def handle_connect(self, event: events.Request) -> None:
+        super().handle_connect(event)
+        others = (header for header in self.scope["headers"] if header[0] != b"host")
+        self.scope["headers"] = [(b"host", self._host), *others]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._sending.stop()

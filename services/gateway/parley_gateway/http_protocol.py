@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds that it lacks: slow headers, slow readers, bodies nobody reads."""
+"""uvicorn's HTTP protocol with bounds that it lacks: open connections, slow headers, bodies nobody reads."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from parley_gateway.connection_guard import Clock, ConnectionGuard
+from parley_gateway.frame_protocol import FrameProtocol
 from parley_gateway.http_errors import SECURITY_HEADERS
 
 MAX_HEADER_BYTES = 32 * 1024
@@ -34,7 +35,6 @@ class HttpProtocol(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self._guard = guard
         self._asking = Clock(self.loop)
-        self._reading = Clock(self.loop)
         self._is_counted = False
 
     @property
@@ -49,10 +49,11 @@ class HttpProtocol(H11Protocol):
         else:
             transport.write(REFUSED)
             transport.close()
+            # TLS waits for the other end to close as well.
+            self._asking.start("refusal", self._guard.linger_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._asking.stop()
-        self._reading.stop()
         if self._is_counted:
             self._is_counted = False
             self._guard.connections.leave(self._address)
@@ -84,12 +85,22 @@ class HttpProtocol(H11Protocol):
     def _give_up(self) -> None:
         self.transport.abort()
 
+    def _get_upgrade(self) -> bytes | None:
+        # RFC 9110, section 7.8: of a client that speaks HTTP 1.0 it is ignored.
+        return super()._get_upgrade() if self.scope["http_version"] == "1.1" else None
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection on; what is counted stays counted until the WebSocket's end."""
         self._asking.stop()
-        self._reading.stop()
         self._is_counted = False
-        super().handle_websocket_upgrade(event)
+        self.connections.discard(self)
+        protocol = FrameProtocol(self.config, self.server_state, self.app_state, guard=self._guard)
+        # Before anything can fail: whoever has the connection then is told of its end.
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        if self.flow.write_paused:
+            protocol.pause_writing()
+        protocol.begin(event.target, self.headers)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, in the shape of every error."""
@@ -108,11 +119,3 @@ class HttpProtocol(H11Protocol):
         for part in (head, h11.Data(data=content), h11.EndOfMessage()):
             self.transport.write(self.conn.send(part) or b"")
         self.transport.close()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._reading.start("reading", self._guard.stall_s, self._give_up)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._reading.stop()

@@ -5,7 +5,6 @@ import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +103,16 @@ class Doorkeeper:
         return hmac.new(self._cookie_key, f"{owner_id}.{expires}".encode(), hashlib.sha256).hexdigest()
 
     def _identify_cookie(self, header: str, name: str) -> Principal:
-        try:
-            morsel = SimpleCookie(header).get(name)
-        except CookieError:
-            morsel = None
-        owner_id, expires, signature = (
-            morsel.value.rsplit(".", 2) if morsel and morsel.value.count(".") >= 2 else ("", "", "")
-        )
+        value = _cookie(header, name)
+        owner_id, expires, signature = value.rsplit(".", 2) if value.count(".") >= 2 else ("", "", "")
         if not hmac.compare_digest(signature.encode(), self._sign(owner_id, expires).encode()):
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "Send an API key: `Authorization: Bearer <key>`.")
         if not expires.isdecimal() or int(expires) < time.time():
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has expired; log in again.")
         return Principal(owner_id)
+
+
+def _cookie(header: str, name: str) -> str:
+    """Return a cookie's value, empty without one; what others have set for the same host may be anything."""
+    pairs = (part.partition("=") for part in header.split(";"))
+    return next((value.strip() for found, _, value in pairs if found.strip() == name), "")

@@ -3,8 +3,6 @@
 import asyncio
 import socket
 import ssl
-from functools import partial
-from typing import cast
 
 import uvicorn
 from parley_messaging.probes import EmbeddedServer
@@ -20,7 +18,7 @@ from parley_gateway.settings import GatewaySettings
 
 
 class EdgeServer(EmbeddedServer):
-    """uvicorn's server with a bound on TLS handshakes."""
+    """uvicorn's server with bounds on TLS handshakes and on clients that read nothing."""
 
     def __init__(self, config: uvicorn.Config, guard: ConnectionGuard) -> None:
         super().__init__(config)
@@ -34,17 +32,29 @@ class EdgeServer(EmbeddedServer):
         def new_connection() -> asyncio.Protocol:
             return HttpProtocol(self.config, self.server_state, {}, loop, guard=self.guard)
 
-        self.servers = [
-            await loop.create_server(
+        self.servers: list[asyncio.Server] = []
+        for bound in sockets or ():
+            _bound_stalls(bound, self.guard.stall_s)
+            server = await loop.create_server(
                 new_connection,
                 sock=bound,
                 ssl=context,
                 backlog=self.config.backlog,
                 ssl_handshake_timeout=self.guard.headers_s if context else None,
+                ssl_shutdown_timeout=self.guard.stall_s if context else None,
             )
-            for bound in sockets or ()
-        ]
+            self.servers.append(server)
         self.started = True
+
+
+def _bound_stalls(listening: socket.socket, stall_s: float) -> None:
+    """Let the system end connections whose clients take nothing of what is sent to them for so long.
+
+    It counts what clients have read, in connections that are being closed too, and only Linux can do it.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Connections have the options of the socket that they come in by.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(stall_s * 1000)))
 
 
 def connection_guard(settings: GatewaySettings) -> ConnectionGuard:
@@ -84,7 +94,7 @@ def create_server(
         app,
         host=settings.host,
         port=settings.port,
-        ws=cast("type[asyncio.Protocol]", partial(FrameProtocol, guard=guard)),
+        ws=FrameProtocol,
         ws_max_size=settings.gateway_max_frame_bytes,
         ws_per_message_deflate=False,
         ssl_context_factory=(lambda _, __: certificate.context) if certificate else None,

@@ -65,9 +65,23 @@ async def test_what_a_client_has_put_before_the_proxys_word_is_not_believed() ->
     assert dict(found["headers"])[b"host"] == b"chat.example.org"
 
 
-async def test_an_address_that_is_none_ends_the_walk() -> None:
-    found = await seen(PROXY, ("x-forwarded-for", "1.2.3.4, <script>"))
+@pytest.mark.parametrize("last", ["<script>", "1.2.3.4%<script>", "1.2.3.4:80", "", "unknown"])
+async def test_an_address_that_is_none_ends_the_walk(last: str) -> None:
+    found = await seen(PROXY, ("x-forwarded-for", f"1.2.3.4, {last}"))
     assert found["client"][0] == PROXY
+
+
+@pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("fe80::1%<script>", "fe80::1"),
+        ("203.0.113.9, ::ffff:10.0.0.2, fd00::7", "203.0.113.9"),
+    ],
+)
+async def test_an_address_is_written_in_one_way(said: str, client: str) -> None:
+    assert (await seen(PROXY, ("x-forwarded-for", said)))["client"] == (client, 0)
 
 
 def test_a_host_has_so_many_connections_and_an_ipv6_network_is_one_host() -> None:

@@ -7,7 +7,7 @@ from parley_gateway.origins import Origins, read_origins, whole_origin
 
 ALLOWED = "https://app.example.org"
 DOORKEEPER = Doorkeeper(
-    Secrets("pk_right", b"\x01" * 32), session_s=60, origins=Origins(read_origins(ALLOWED))
+    Secrets("pk_right", b"\x01" * 32), session_s=86_400, origins=Origins(read_origins(ALLOWED))
 )
 SESSION = DOORKEEPER.new_session(DOORKEEPER.identify_key("pk_right"))
 KEY = {"authorization": "Bearer pk_right"}

@@ -1,5 +1,6 @@
 """Requests that two servers in a row might read differently: refused, and nothing after them is heard."""
 
+import logging
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from parley_gateway.server import EdgeServer
 from parley_messaging.memory_bus import MemoryBus
 
-from tests.unit.gateway.http_edge import listening_edge, port_of
+from tests.unit.gateway.http_edge import listening_edge, port_of, until
 from tests.unit.gateway.raw_client import KEYED, NONCE, UPGRADE, connected
 
 SMUGGLED = b"GET /api/users/me HTTP/1.1\r\n" + KEYED + b"\r\n"
@@ -83,3 +84,40 @@ async def test_two_good_requests_in_one_go_are_two(server: EdgeServer) -> None:
         assert (await client.head())[0] == 200
         assert b"local-owner" in await client.reader.readuntil(b"}")
         assert (await client.head())[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Host: gateway", b"Host: xn--0"),
+        (b"Host: gateway", b"Host: xn--a-ecp.example"),
+        (b"Host: gateway", b"Host: \xff"),
+        (b"Connection: Upgrade", b"Connection: Upgrade, \xff"),
+        (b"Connection: Upgrade", b"Connection: Upgrade\r\nSec-WebSocket-Protocol: \xff"),
+        (b"Connection: Upgrade", b"Connection: Upgrade\r\nSec-WebSocket-Extensions: \xff"),
+    ],
+)
+async def test_a_handshake_that_nobody_can_read_leaves_nothing_behind(
+    server: EdgeServer, caplog: pytest.LogCaptureFixture, old: bytes, new: bytes
+) -> None:
+    head = b"GET /ws HTTP/1.1\r\nHost: gateway\r\n" + UPGRADE + NONCE + b"\r\n"
+    async with connected(port_of(server)) as client:
+        await client.say(head.replace(old, new))
+        assert (await client.head())[0] in (400, 401)
+        await client.rest()
+    await until(lambda: len(server.guard.connections) == 0)
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_host_of_another_script_opens_sockets_for_its_own_pages(server: EdgeServer) -> None:
+    own = KEYED.replace(b"gateway", b"xn--bcher-kva.example") + UPGRADE + NONCE
+    for origin, status in ((b"xn--bcher-kva.example", 101), (b"b\xc3\xbccher.example", 403)):
+        async with connected(port_of(server)) as client:
+            await client.say(b"GET /ws HTTP/1.1\r\n" + own + b"Origin: http://" + origin + b"\r\n\r\n")
+            assert (await client.head())[0] == status
+
+
+async def test_nobody_changes_to_websockets_in_http_1_0(server: EdgeServer) -> None:
+    async with connected(port_of(server)) as client:
+        await client.say(b"GET /ws HTTP/1.0\r\n" + KEYED + UPGRADE + NONCE + b"\r\n")
+        assert (await client.head())[0] == 404

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from parley_gateway.server import EdgeServer
@@ -24,6 +25,7 @@ from tests.unit.gateway.raw_client import (
 
 SHORT_S = 0.3
 POLICY_VIOLATION = 1008
+ASK = b"GET /openapi.json HTTP/1.1\r\n" + KEYED + b"\r\n"
 
 
 @pytest.fixture
@@ -148,17 +150,57 @@ async def test_empty_pieces_of_a_message_are_frames_too(server: EdgeServer, clie
 
 
 async def test_one_who_reads_no_answer_is_cut_off(server: EdgeServer, client: RawClient) -> None:
-    ask = f"GET /openapi.json HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
     client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the other end must not read ahead
 
     async def ask_on() -> None:
         while True:
-            await client.say(ask)
+            await client.say(ASK)
 
     asking = asyncio.create_task(ask_on())
     await until(lambda: len(server.guard.connections) == 0)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
+
+
+async def connections_of(server: EdgeServer) -> list[Any]:
+    await until(lambda: len(server.server_state.connections) > 0)
+    return list(server.server_state.connections)
+
+
+def unsent(server: EdgeServer) -> int:
+    return sum(one.transport.get_write_buffer_size() for one in server.server_state.connections)
+
+
+async def test_what_is_unsent_does_not_hold_a_connection_that_is_closed(
+    server: EdgeServer, client: RawClient
+) -> None:
+    client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the other end must not read ahead
+    while not unsent(server):
+        served = server.server_state.total_requests
+        await client.say(ASK)
+        await until(lambda served=served: server.server_state.total_requests > served)
+    for protocol in server.server_state.connections:
+        protocol.transport.close()
+    await all_gone(server)
+
+
+async def test_a_socket_that_begins_behind_an_unread_answer_knows_it(tmp_path: Path) -> None:
+    bus = MemoryBus()
+    async with listening_edge(bus, tmp_path) as server, connected(port_of(server)) as client:
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the other end must not read ahead
+        (http,) = await connections_of(server)
+        while not http.flow.write_paused:
+            served = server.server_state.total_requests
+            await client.say(ASK)
+            await until(lambda served=served: server.server_state.total_requests > served)
+        await client.say(b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"\r\n")
+        await until(lambda: not server.server_state.connections.issuperset({http}))
+        (socket,) = await connections_of(server)
+        assert not socket.can_write
+        client.reader._transport.resume_reading()  # type: ignore[attr-defined]  # and now it does
+        await until(lambda: socket.can_write)
+        await client.reader.readuntil(b"101 Switching Protocols")
+    await bus.close()
 
 
 async def test_a_key_in_the_address_opens_nothing(client: RawClient) -> None:

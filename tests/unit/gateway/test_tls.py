@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -155,6 +156,63 @@ async def test_a_renewed_certificate_is_used_and_sockets_stay_open(tmp_path: Pat
             assert await open_before.rest() == b"still here\n"
         os.unlink(key)
         assert not certificate.renew()
+
+
+async def test_files_that_change_again_while_they_are_read_are_used_as_they_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = Authority(tmp_path, "Old Authority"), Authority(tmp_path, "New Authority")
+    chain, key = old.issue(LOOPBACK)
+    certificate = Certificate(chain, key)
+    new.issue(LOOPBACK)
+    load = ssl.SSLContext.load_cert_chain
+
+    def load_and_write(self: ssl.SSLContext, certfile: Path, keyfile: Path, password: object) -> None:
+        load(self, certfile, keyfile)
+        shutil.copyfile(old.issue(LOOPBACK, name="third")[1], key)
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load_and_write)
+    assert certificate.renew()
+    monkeypatch.undo()
+    async with await asyncio.start_server(hang_up, LOOPBACK, 0, ssl=certificate.context) as listening:
+        port: int = listening.sockets[0].getsockname()[1]
+        async with connected(port, trusting(new)):
+            assert not certificate.renew()
+        async with connected(port, trusting(new)):
+            pass
+
+
+def test_files_that_stay_wrong_are_told_of_once(
+    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain, key = authority.issue(LOOPBACK)
+    certificate = Certificate(chain, key)
+    chain.write_text("half")
+    assert [certificate.renew() for _ in range(3)] == [False] * 3
+    assert len(caplog.records) == 1
+
+
+async def test_one_who_is_refused_over_tls_and_does_not_leave_is_cut_off(
+    tmp_path: Path, authority: Authority
+) -> None:
+    chain, key = authority.issue(LOOPBACK)
+    tls = trusting(authority)
+
+    def knock(port: int) -> ssl.SSLSocket:
+        return tls.wrap_socket(socket.create_connection((LOOPBACK, port)), server_hostname=LOOPBACK)
+
+    bus = MemoryBus()
+    async with (
+        listening_edge(bus, tmp_path, tls_cert=chain, tls_key=key, gateway_connections=1) as server,
+        connected(port_of(server), tls),
+    ):
+        with await asyncio.to_thread(knock, port_of(server)):
+            await until(lambda: server.guard.connections.refused["total"] == 1)
+            await until(lambda: len(server.server_state.connections) == 1)
+    await bus.close()
 
 
 @pytest.mark.parametrize("text", ["", "no certificate"])
