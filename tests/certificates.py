@@ -37,7 +37,9 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256())
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, life: timedelta = LIFE
+    ) -> x509.CertificateBuilder:
         issuer = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         return (
             x509.CertificateBuilder()
@@ -46,18 +48,21 @@ class Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(datetime.now(UTC) - timedelta(days=1))
-            .not_valid_after(datetime.now(UTC) + LIFE)
+            .not_valid_after(datetime.now(UTC) + life)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer), critical=False
             )
         )
 
-    def issue(self, *hosts: str, name: str = "gateway") -> tuple[Path, Path]:
-        """Write a certificate for hosts, and its key; return both paths. Files of that name are replaced."""
+    def issue(self, *hosts: str, name: str = "gateway", life: timedelta = LIFE) -> tuple[Path, Path]:
+        """Write a certificate for hosts, and its key; return both paths. Files of that name are replaced.
+
+        It is a day old, and with a `life` below zero its time is over.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
-        builder = self._builder(_name(hosts[0]), key.public_key()).add_extension(names, critical=False)
+        builder = self._builder(_name(hosts[0]), key.public_key(), life).add_extension(names, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         chain_path, key_path = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         chain_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -17,7 +17,7 @@ from tests.stack_marks import STACK
 
 pytestmark = STACK
 
-CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "15"))
+CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "100")) // 10
 """For each operation."""
 
 CALL_S = 30.0

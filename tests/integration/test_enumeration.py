@@ -3,7 +3,6 @@
 The routes are read from the API's own description: one that is not listed here fails.
 """
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -62,12 +61,13 @@ IN_BODIES = {
 """Routes that take an id elsewhere than in their path."""
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def names(stack: Stack) -> AsyncGenerator[dict[str, tuple[str, str]]]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def names(running_stack: Stack) -> dict[str, tuple[str, str]]:
     """Return for each kind of object the name of a stranger's, and one of the same length that never was."""
-    bus = NatsBus(stack.nats_url, name="test", grace_s=2)
+    await running_stack.mend()
+    bus = NatsBus(running_stack.nats_url, name="test", grace_s=2)
     await bus.connect()
-    ids = OwnedIds(bytes.fromhex((stack.folder / "secrets" / "turn.key").read_text()))
+    ids = OwnedIds(bytes.fromhex((running_stack.folder / "secrets" / "turn.key").read_text()))
     conversation_id = ids.new_conversation_id(STRANGER)
     turn_id = ids.turn_id(STRANGER, "theirs")
     turn = TurnRef(turn_id=turn_id, client_turn_id="theirs", owner_id=STRANGER, home="test")
@@ -91,13 +91,13 @@ async def names(stack: Stack) -> AsyncGenerator[dict[str, tuple[str, str]]]:
         verdict=Verdict.UP,
     )
     await bus.request(subjects.RAG_RATE_CITATION, rated, CitationFeedback)
-    yield {
+    await bus.close()
+    return {
         "conversation": (conversation_id, conversation_id[::-1]),
         "collection": ("theirs", "nobody"),
         "document": (created.document.id, "00000000-0000-4000-8000-000000000000"),
         "turn": ("theirs", "nobody"),
     }
-    await bus.close()
 
 
 def seen(response: httpx.Response, name: str) -> tuple[int, str, dict[str, str]]:

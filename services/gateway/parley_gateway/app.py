@@ -14,6 +14,7 @@ from parley_gateway import (
     health_api,
     openai_api,
     pages,
+    probes_api,
     search_api,
     session_api,
 )
@@ -59,9 +60,9 @@ def create_app(edge: Edge) -> FastAPI:
         search_api,
         feedback_api,
         pages,
+        probes_api,
     ):
         app.include_router(module.router)
-    app.router.routes.extend(edge.service.probe_routes())
     app.add_api_websocket_route("/ws", serve_socket)
     pages.mount_files(app)
     install_error_handlers(app)

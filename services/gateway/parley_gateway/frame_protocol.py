@@ -57,13 +57,14 @@ class FrameProtocol(WSProtocol):
         super().connection_made(transport)
         self._sending.start("handshake", self._guard.headers_s, self._drop_if_not_open)
 
-    def begin(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    def begin(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """Take the head of the request that has asked for a WebSocket; names of headers are in lower case."""
         self._host = dict(headers).get(b"host", b"")
         # wsproto makes Unicode of a host, or fails at it; `handle_connect` puts back what was sent.
-        lines = [b"%s: %s\r\n" % (name, value) for name, value in headers if name != b"host"]
+        head = b"%s %s HTTP/1.1\r\nhost: gateway\r\n" % (method, target)
+        lines = (b"%s: %s\r\n" % (name, value) for name, value in headers if name != b"host")
         try:
-            self.data_received(b"GET %s HTTP/1.1\r\nhost: gateway\r\n%s\r\n" % (target, b"".join(lines)))
+            self.data_received(b"%s%s\r\n" % (head, b"".join(lines)))
         except UnicodeError:
             self.transport.write(_UNREADABLE)
             self.transport.close()

@@ -100,7 +100,7 @@ class HttpProtocol(H11Protocol):
         protocol.connection_made(self.transport)
         if self.flow.write_paused:
             protocol.pause_writing()
-        protocol.begin(event.target, self.headers)
+        protocol.begin(event.method, event.target, self.headers)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, in the shape of every error."""

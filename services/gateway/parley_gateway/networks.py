@@ -6,12 +6,12 @@ Address = IPv4Address | IPv6Address
 
 
 def read_address(text: str) -> Address | None:
-    """Return an address, an IPv4 one that came as IPv6 as what it is; None for what is no address."""
+    """Return an address without its zone, one of IPv4 that came as IPv6 as what it is; None for what is none."""
     try:
-        found = ip_address(text.partition("%")[0])
+        found = ip_address(text)
     except ValueError:
         return None
-    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
+    return (found.ipv4_mapped or IPv6Address(int(found))) if isinstance(found, IPv6Address) else found
 
 
 class Networks:

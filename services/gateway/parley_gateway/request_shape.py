@@ -49,11 +49,11 @@ def _fault(scope: Scope) -> tuple[int, str] | None:
         or sum(len(name) + len(value) for name, value in headers) > MAX_HEADER_BYTES
     ):
         return 431, "The headers are too many or too long."
-    reason = _ambiguity(headers, scope["http_version"])
+    reason = _ambiguity(headers, scope["http_version"], is_handshake=scope["type"] == "websocket")
     return (400, reason) if reason else None
 
 
-def _ambiguity(headers: list[tuple[bytes, bytes]], version: str) -> str | None:
+def _ambiguity(headers: list[tuple[bytes, bytes]], version: str, *, is_handshake: bool) -> str | None:
     counts = Counter(name for name, _ in headers)
     if twice := next((name for name in _ONCE if counts[name] > 1), None):
         return f"The header {twice.decode()} is there more than once."
@@ -61,4 +61,7 @@ def _ambiguity(headers: list[tuple[bytes, bytes]], version: str) -> str | None:
         return "The header host names no host."
     if counts[b"transfer-encoding"] and (counts[b"content-length"] or version == "1.0"):
         return "The length of the body is told in two ways."
+    if is_handshake and (counts[b"transfer-encoding"] or dict(headers).get(b"content-length", b"0") != b"0"):
+        # The bytes of a body would be read as frames.
+        return "The handshake of a WebSocket has no body."
     return None

@@ -10,7 +10,7 @@ from parley_gateway.identity import is_secure, scheme_of
 
 STRICT_TRANSPORT = "max-age=31536000"
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
-_PRIVATE = ("/api/", "/v1/")
+_PRIVATE = ("/api/", "/v1/", "/metrics")
 
 
 class SecurityHeaders:

@@ -51,6 +51,10 @@ class GatewaySettings(ServiceSettings):
     gateway_frames_per_s: float = Field(
         default=200.0, ge=1, description="Frames a WebSocket may send; five times as many at once."
     )
+    gateway_metrics_networks: str = Field(
+        default="",
+        description="Addresses and networks that read /metrics on the public port without a key; none.",
+    )
     gateway_runner_slots: int = Field(
         default=2000, ge=1, le=5000, description="Turns this process runs at once."
     )
@@ -99,7 +103,7 @@ class GatewaySettings(ServiceSettings):
         read_origins(value)
         return value
 
-    @field_validator("gateway_trusted_proxies", "gateway_uncounted_hosts")
+    @field_validator("gateway_trusted_proxies", "gateway_uncounted_hosts", "gateway_metrics_networks")
     @classmethod
     def _are_networks(cls, value: str) -> str:
         Networks(value)

@@ -26,11 +26,11 @@ def stack_environment(tmp_path: Path, free_port: Callable[[], int]) -> dict[str,
         folder = packages / f"parley_{service}"
         folder.mkdir(parents=True)
         (folder / "__init__.py").touch()
-        port = "PARLEY_PORT" if service == "gateway" else "PARLEY_HEALTH_PORT"
+        public = ", '--public-port', os.environ['PARLEY_PORT']" if service == "gateway" else ""
         (folder / "__main__.py").write_text(
             "import os, runpy, sys\n"
-            f"sys.argv = ['x', '--port', os.environ['{port}'], '--name', '{service}',"
-            f" '--journal', {str(tmp_path / 'journal')!r}]\n"
+            f"sys.argv = ['x', '--port', os.environ['PARLEY_HEALTH_PORT'], '--name', '{service}',"
+            f" '--journal', {str(tmp_path / 'journal')!r}{public}]\n"
             f"runpy.run_path({str(STAND_IN)!r}, run_name='__main__')\n"
         )
     (packages / "parley_npu" / "fetch.py").touch()

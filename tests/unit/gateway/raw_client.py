@@ -1,13 +1,16 @@
 """A client that says exactly what it is told, byte for byte."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from tests.unit.gateway.http_edge import KEY
 
 WAIT_S = 10.0
+NARROW_BYTES = 4096
 HOST = "127.0.0.1"
 KEYED = f"Host: gateway\r\nAuthorization: Bearer {KEY}\r\n".encode()
 UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -22,6 +25,10 @@ class RawClient:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return cast("asyncio.Transport", self.writer.transport)
 
     async def say(self, data: bytes) -> None:
         self.writer.write(data)
@@ -40,6 +47,11 @@ class RawClient:
                 return await self.reader.read()
             except ConnectionError:
                 return b""
+
+    async def piece(self) -> bytes:
+        """Return what has come, as soon as something has."""
+        async with asyncio.timeout(WAIT_S):
+            return await self.reader.read(65_536)
 
     async def open_socket(self) -> None:
         await self.say(b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"\r\n")
@@ -66,6 +78,22 @@ def frame(opcode: int, payload: bytes = b"", *, is_last: bool = True) -> bytes:
     else:
         head += bytes([0x80 | 127]) + size.to_bytes(8, "big")
     return head + MASK + bytes(byte ^ MASK[at % 4] for at, byte in enumerate(payload))
+
+
+@asynccontextmanager
+async def connected_and_deaf(port: int) -> AsyncGenerator[RawClient]:
+    """Yield a connection whose end reads nothing, with little room for what it does not read."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BYTES)
+    narrow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(narrow, (HOST, port))
+    reader, writer = await asyncio.open_connection(sock=narrow)
+    client = RawClient(reader, writer)
+    client.transport.pause_reading()
+    try:
+        yield client
+    finally:
+        client.transport.abort()
 
 
 @asynccontextmanager

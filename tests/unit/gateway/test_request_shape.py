@@ -2,23 +2,25 @@
 
 import logging
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from parley_gateway.server import EdgeServer
 from parley_messaging.memory_bus import MemoryBus
 
 from tests.unit.gateway.http_edge import listening_edge, port_of, until
 from tests.unit.gateway.raw_client import KEYED, NONCE, UPGRADE, connected
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SMUGGLED = b"GET /api/users/me HTTP/1.1\r\n" + KEYED + b"\r\n"
 POST = b"POST /api/search HTTP/1.1\r\n" + KEYED + b"Content-Type: application/json\r\n"
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncGenerator[EdgeServer]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[EdgeServer]:
     bus = MemoryBus()
-    async with listening_edge(bus, tmp_path) as server:
+    async with listening_edge(bus, tmp_path_factory.mktemp("edge")) as server:
         yield server
     await bus.close()
 
@@ -62,8 +64,10 @@ async def server(tmp_path: Path) -> AsyncGenerator[EdgeServer]:
         b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE.replace(b"13", b"8") + NONCE + b"\r\n",
         b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"Origin: http://gateway\r\n" * 2 + b"\r\n",
         b"POST /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"\r\n",
+        b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"Content-Length: 5\r\n\r\n",
+        b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"Transfer-Encoding: chunked\r\n\r\n",
     ],
-    ids=range(36),
+    ids=range(38),
 )
 async def test_a_request_of_two_meanings_is_refused_and_closed(
     server: EdgeServer, request_bytes: bytes

@@ -1,7 +1,9 @@
 """Clients that take their time, on real sockets: each is cut off, and what it held is free again."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tests.unit.gateway.http_edge import KEY, listening_edge, port_of, until
 from tests.unit.gateway.raw_client import (
     CLOSE,
     KEYED,
+    NARROW_BYTES,
     NONCE,
     PING,
     PONG,
@@ -20,6 +23,7 @@ from tests.unit.gateway.raw_client import (
     UPGRADE,
     RawClient,
     connected,
+    connected_and_deaf,
     frame,
 )
 
@@ -28,20 +32,24 @@ POLICY_VIOLATION = 1008
 ASK = b"GET /openapi.json HTTP/1.1\r\n" + KEYED + b"\r\n"
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncGenerator[EdgeServer]:
+@asynccontextmanager
+async def guarded_edge(folder: Path, **settings: object) -> AsyncGenerator[EdgeServer]:
     bus = MemoryBus()
-    async with listening_edge(
-        bus,
-        tmp_path,
-        gateway_headers_s=SHORT_S,
-        gateway_stall_s=SHORT_S,
-        gateway_frames_per_s=20,
-        gateway_connections_per_host=8,
-        gateway_uncounted_hosts="",
-    ) as server:
+    bounds = {
+        "gateway_stall_s": SHORT_S,
+        "gateway_frames_per_s": 20,
+        "gateway_connections_per_host": 8,
+        "gateway_uncounted_hosts": "",
+    }
+    async with listening_edge(bus, folder, **bounds, **settings) as server:
         yield server
     await bus.close()
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncGenerator[EdgeServer]:
+    async with guarded_edge(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture
@@ -50,36 +58,49 @@ async def client(server: EdgeServer) -> AsyncGenerator[RawClient]:
         yield client
 
 
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncGenerator[EdgeServer]:
+    """A server that waits for headers only a moment; a first WebSocket would take it longer to open."""
+    async with guarded_edge(tmp_path, gateway_headers_s=SHORT_S) as server:
+        yield server
+
+
+@pytest.fixture
+async def slow(hasty: EdgeServer) -> AsyncGenerator[RawClient]:
+    async with connected(port_of(hasty)) as client:
+        yield client
+
+
 async def all_gone(server: EdgeServer) -> None:
     await until(lambda: len(server.guard.connections) == 0)
     assert server.guard.connections.hosts == 0
 
 
-async def test_one_who_says_nothing_is_cut_off(server: EdgeServer, client: RawClient) -> None:
-    assert await client.rest() == b""
-    await all_gone(server)
+async def test_one_who_says_nothing_is_cut_off(hasty: EdgeServer, slow: RawClient) -> None:
+    assert await slow.rest() == b""
+    await all_gone(hasty)
 
 
-async def test_headers_that_trickle_are_cut_off(server: EdgeServer, client: RawClient) -> None:
+async def test_headers_that_trickle_are_cut_off(hasty: EdgeServer, slow: RawClient) -> None:
     async def trickle() -> None:
-        await client.say(b"GET /livez HTTP/1.1\r\n")
+        await slow.say(b"GET /livez HTTP/1.1\r\n")
         while True:
-            await client.say(b"x-slow: 1\r\n")
+            await slow.say(b"x-slow: 1\r\n")
             await asyncio.sleep(SHORT_S / 10)
 
     trickling = asyncio.create_task(trickle())
-    assert await client.rest() == b""
+    assert await slow.rest() == b""
     trickling.cancel()
     await asyncio.gather(trickling, return_exceptions=True)
-    await all_gone(server)
+    await all_gone(hasty)
 
 
-async def test_a_second_request_has_the_same_clock(server: EdgeServer, client: RawClient) -> None:
-    await client.say(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert (await client.head())[0] == 200
-    await client.say(b"G")
-    await client.rest()
-    await all_gone(server)
+async def test_a_second_request_has_the_same_clock(hasty: EdgeServer, slow: RawClient) -> None:
+    await slow.say(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await slow.head())[0] == 200
+    await slow.say(b"G")
+    await slow.rest()
+    await all_gone(hasty)
 
 
 async def test_a_body_that_nobody_reads_does_not_hold_its_connection(
@@ -149,57 +170,51 @@ async def test_empty_pieces_of_a_message_are_frames_too(server: EdgeServer, clie
     await all_gone(server)
 
 
-async def test_one_who_reads_no_answer_is_cut_off(server: EdgeServer, client: RawClient) -> None:
-    client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the other end must not read ahead
-
-    async def ask_on() -> None:
-        while True:
-            await client.say(ASK)
-
-    asking = asyncio.create_task(ask_on())
-    await until(lambda: len(server.guard.connections) == 0)
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
-
-
-async def connections_of(server: EdgeServer) -> list[Any]:
+async def only_connection(server: EdgeServer) -> Any:
+    """Return the protocol of a server's one connection, which keeps little for those who read nothing."""
     await until(lambda: len(server.server_state.connections) > 0)
-    return list(server.server_state.connections)
+    (protocol,) = server.server_state.connections
+    protocol.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_BYTES)
+    return protocol
 
 
-def unsent(server: EdgeServer) -> int:
-    return sum(one.transport.get_write_buffer_size() for one in server.server_state.connections)
-
-
-async def test_what_is_unsent_does_not_hold_a_connection_that_is_closed(
-    server: EdgeServer, client: RawClient
-) -> None:
-    client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the other end must not read ahead
-    while not unsent(server):
+async def ask_until(server: EdgeServer, client: RawClient, holds: Callable[[], bool]) -> None:
+    """Let a client ask, one answer after the other."""
+    while not holds():
         served = server.server_state.total_requests
         await client.say(ASK)
         await until(lambda served=served: server.server_state.total_requests > served)
-    for protocol in server.server_state.connections:
-        protocol.transport.close()
-    await all_gone(server)
+
+
+async def test_one_who_reads_no_answer_is_cut_off(server: EdgeServer) -> None:
+    async with connected_and_deaf(port_of(server)) as client:
+        http = await only_connection(server)
+        await ask_until(server, client, http.transport.get_write_buffer_size)
+        await all_gone(server)
+
+
+async def test_what_is_unsent_does_not_hold_a_connection_that_is_closed(server: EdgeServer) -> None:
+    async with connected_and_deaf(port_of(server)) as client:
+        http = await only_connection(server)
+        await ask_until(server, client, http.transport.get_write_buffer_size)
+        http.transport.close()
+        await all_gone(server)
 
 
 async def test_a_socket_that_begins_behind_an_unread_answer_knows_it(tmp_path: Path) -> None:
     bus = MemoryBus()
-    async with listening_edge(bus, tmp_path) as server, connected(port_of(server)) as client:
-        client.reader._transport.pause_reading()  # type: ignore[attr-defined]  # the other end must not read ahead
-        (http,) = await connections_of(server)
-        while not http.flow.write_paused:
-            served = server.server_state.total_requests
-            await client.say(ASK)
-            await until(lambda served=served: server.server_state.total_requests > served)
+    async with listening_edge(bus, tmp_path) as server, connected_and_deaf(port_of(server)) as client:
+        http = await only_connection(server)
+        await ask_until(server, client, lambda: http.flow.write_paused)
         await client.say(b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"\r\n")
-        await until(lambda: not server.server_state.connections.issuperset({http}))
-        (socket,) = await connections_of(server)
-        assert not socket.can_write
-        client.reader._transport.resume_reading()  # type: ignore[attr-defined]  # and now it does
-        await until(lambda: socket.can_write)
-        await client.reader.readuntil(b"101 Switching Protocols")
+        await until(lambda: http not in server.server_state.connections)
+        (frames,) = server.server_state.connections
+        assert not frames.can_write
+        client.transport.resume_reading()
+        heard = b""
+        while b"101 Switching Protocols" not in heard:
+            heard = heard[-100:] + await client.piece()
+        await until(lambda: frames.can_write)
     await bus.close()
 
 

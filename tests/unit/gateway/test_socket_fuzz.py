@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from parley_messaging.memory_bus import MemoryBus
 from tests.unit.gateway.http_edge import listening_edge, port_of, until
 from tests.unit.gateway.raw_client import CLOSE, TEXT, RawClient, connected, frame
 
-CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "150"))
+CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "100"))
 FUZZ = settings(
     max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=CASES < 1000
 )
@@ -64,6 +65,14 @@ def wire_frames(draw: st.DrawFn) -> bytes:
     return bytes([draw(st.integers(0, 255))]) + length + draw(st.binary(min_size=4, max_size=4)) + payload
 
 
+@pytest.fixture(scope="module")
+def cases() -> Generator[Counter[str]]:
+    """How often a client has said something of each kind; printed at the end."""
+    counts: Counter[str] = Counter()
+    yield counts
+    print(f"\n{sum(counts.values())} cases of WebSocket frames: {dict(counts)}")  # noqa: T201 - what was covered
+
+
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncGenerator[EdgeServer]:
     bus = MemoryBus()
@@ -104,9 +113,10 @@ async def is_well(server: EdgeServer, caplog: pytest.LogCaptureFixture) -> None:
 @example(frames=[frame(TEXT, b'{"type":"start_turn","text":"x","params":{"seed":' + b"9" * 5_000 + b"}}")])
 @example(frames=[frame(TEXT, b'{"type":"resume_turn","turn_id":"t","after_seq":99999999999999999999}')])
 async def test_any_json_is_answered_and_harms_nobody(
-    server: EdgeServer, caplog: pytest.LogCaptureFixture, frames: list[bytes]
+    server: EdgeServer, caplog: pytest.LogCaptureFixture, cases: Counter[str], frames: list[bytes]
 ) -> None:
     caplog.clear()
+    cases["json"] += 1
     async with connected(port_of(server)) as client:
         await client.open_socket()
         for one in frames:
@@ -126,9 +136,10 @@ async def test_any_json_is_answered_and_harms_nobody(
 @example(frames=[frame(0x9, b"x" * 126)])
 @example(frames=[frame(0x9, b"x", is_last=False)])
 async def test_any_bytes_on_the_wire_harm_nobody(
-    server: EdgeServer, caplog: pytest.LogCaptureFixture, frames: list[bytes]
+    server: EdgeServer, caplog: pytest.LogCaptureFixture, cases: Counter[str], frames: list[bytes]
 ) -> None:
     caplog.clear()
+    cases["bytes"] += 1
     async with connected(port_of(server)) as client:
         await client.open_socket()
         for one in frames:

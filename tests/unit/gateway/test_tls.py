@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,19 @@ async def test_a_certificate_of_somebody_else_is_refused_with_a_reason(
         for refusal in await refusal_of(access):
             assert refusal.code == "untrusted_certificate"
             assert "local issuer" in refusal.message
+
+
+async def test_a_certificate_whose_time_is_over_is_refused_with_a_reason(
+    tmp_path: Path, authority: Authority
+) -> None:
+    chain, key = authority.issue(LOOPBACK, life=timedelta(hours=-1))
+    bus = MemoryBus()
+    async with listening_edge(bus, tmp_path, tls_cert=chain, tls_key=key) as server:
+        access = Access(f"https://{LOOPBACK}:{port_of(server)}", KEY, (authority.path,))
+        for refusal in await refusal_of(access):
+            assert refusal.code == "untrusted_certificate"
+            assert "expired" in refusal.message
+    await bus.close()
 
 
 async def test_a_server_without_tls_is_told_from_nobody(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def _service(
     return ProcessSpec(
         name=name,
         argv=(sys.executable, "-m", f"parley_{service}"),
-        # With TLS the public port does not speak what a probe speaks.
-        probe=http_probe(health_port if settings.tls_cert else public_port or health_port),
+        # Served once the public port is: only there a process tells its name.
+        probe=http_probe(health_port),
         port=public_port or health_port,
         stop_rank=STOP_RANKS[service],
         grace_s=settings.grace_s,
