@@ -40,8 +40,8 @@ soak: install ## moderate load for ten minutes: nothing may grow
 manuals: install ## twenty questions on manuals of Debian packages: the right file and page
 	PARLEY_MANUALS=full $(RUN) pytest tests/integration/manuals -s $(ARGS)
 
-# Cases of each kind; of requests a tenth for each operation of the API.
-FUZZ_CASES ?= 2000
+# Cases of each kind; for each operation of the API a twelfth.
+FUZZ_CASES ?= 2400
 
 fuzz: install ## requests and WebSocket frames of every kind; says how many
 	PARLEY_FUZZ_CASES=$(FUZZ_CASES) $(RUN) pytest --timeout 3600 -s tests/unit/gateway/test_socket_fuzz.py \

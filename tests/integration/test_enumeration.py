@@ -3,6 +3,7 @@
 The routes are read from the API's own description: one that is not listed here fails.
 """
 
+import json
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -25,6 +26,7 @@ pytestmark = STACK
 
 STRANGER = "stranger-2"
 REQUEST_ID = "enumeration"
+NAME = "<name>"
 VOLATILE = {"date", "content-length"}
 
 
@@ -55,8 +57,8 @@ ROUTES = {
 }
 NOBODYS = {("GET", "/v1/models/{model_id}"): "models are everybody's"}
 IN_BODIES = {
-    ("POST", "/api/feedback"): ("turn", lambda name: {"turn_id": name, "n": 1, "verdict": "up"}),
-    ("POST", "/api/search"): ("collection", lambda name: {"query": "x", "collections": [name]}),
+    ("POST", "/api/feedback"): Listed("turn", {"turn_id": NAME, "n": 1, "verdict": "up"}),
+    ("POST", "/api/search"): Listed("collection", {"query": "x", "collections": [NAME]}),
 }
 """Routes that take an id elsewhere than in their path."""
 
@@ -142,11 +144,18 @@ async def test_anothers_is_answered_like_what_never_was(
 async def test_anothers_in_a_body_is_answered_like_what_never_was(
     stack: Stack, names: dict[str, tuple[str, str]], route: tuple[str, str]
 ) -> None:
-    kind, body = IN_BODIES[route]
+    listed = IN_BODIES[route]
     async with stack.http() as client:
         answers = [
-            seen(await client.request(*route, json=body(name), headers={"x-request-id": REQUEST_ID}), name)
-            for name in names[kind]
+            seen(
+                await client.request(
+                    *route,
+                    content=json.dumps(listed.asked).replace(NAME, name),
+                    headers={"x-request-id": REQUEST_ID, "content-type": "application/json"},
+                ),
+                name,
+            )
+            for name in names[listed.kind]
         ]
     assert answers[0] == answers[1]
     assert answers[0][0] == 404

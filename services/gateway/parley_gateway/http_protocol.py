@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import h11
@@ -20,6 +21,11 @@ REFUSED = (
 )
 
 
+_LOG = logging.getLogger("parley.gateway.http")
+# What strangers send wrong is told to them, and not to a log that they could fill.
+_LOG.setLevel(logging.ERROR)
+
+
 class HttpProtocol(H11Protocol):
     """One connection, until it becomes a WebSocket."""
 
@@ -33,6 +39,7 @@ class HttpProtocol(H11Protocol):
         guard: ConnectionGuard,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.logger = _LOG
         self._guard = guard
         self._asking = Clock(self.loop)
         self._is_counted = False

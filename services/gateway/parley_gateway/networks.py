@@ -6,7 +6,7 @@ Address = IPv4Address | IPv6Address
 
 
 def read_address(text: str) -> Address | None:
-    """Return an address without its zone, one of IPv4 that came as IPv6 as what it is; None for what is none."""
+    """Return an address without its zone, one of IPv4 that came as IPv6 as such; None for what is none."""
     try:
         found = ip_address(text)
     except ValueError:

@@ -238,7 +238,8 @@ async def test_a_login_names_a_key_or_a_code(client: httpx.AsyncClient, body: di
 def test_a_code_ends_with_its_time_and_leads_to_no_other_file(tmp_path: Path) -> None:
     codes = LoginCodes(tmp_path)
     old = write_code(tmp_path, "old")
-    os.utime(old, (time.time() - LOGIN_CODE_S - 1,) * 2)
+    then_s = time.time() - LOGIN_CODE_S - 1
+    os.utime(old, (then_s, then_s))
     outside = tmp_path / "owner.key"
     outside.write_text("k")
     for code in ("old", "../owner.key", "/etc/passwd", "\x00", "\ud800", "never-made"):

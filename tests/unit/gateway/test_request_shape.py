@@ -69,14 +69,15 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Edg
     ],
     ids=range(38),
 )
-async def test_a_request_of_two_meanings_is_refused_and_closed(
-    server: EdgeServer, request_bytes: bytes
+async def test_a_request_of_two_meanings_is_refused_and_closed_and_fills_no_log(
+    server: EdgeServer, caplog: pytest.LogCaptureFixture, request_bytes: bytes
 ) -> None:
     async with connected(port_of(server)) as client:
         await client.say(request_bytes + SMUGGLED)
         status, _ = await client.head()
         assert 400 <= status < 500 or status in (501, 505)
         assert b"local-owner" not in await client.rest()
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
     async with connected(port_of(server)) as client:
         await client.say(SMUGGLED)
         assert (await client.head())[0] == 200

@@ -173,7 +173,7 @@ async def test_empty_pieces_of_a_message_are_frames_too(server: EdgeServer, clie
 async def only_connection(server: EdgeServer) -> Any:
     """Return the protocol of a server's one connection, which keeps little for those who read nothing."""
     await until(lambda: len(server.server_state.connections) > 0)
-    (protocol,) = server.server_state.connections
+    protocol: Any = next(iter(server.server_state.connections))
     protocol.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_BYTES)
     return protocol
 
@@ -208,7 +208,7 @@ async def test_a_socket_that_begins_behind_an_unread_answer_knows_it(tmp_path: P
         await ask_until(server, client, lambda: http.flow.write_paused)
         await client.say(b"GET /ws HTTP/1.1\r\n" + KEYED + UPGRADE + NONCE + b"\r\n")
         await until(lambda: http not in server.server_state.connections)
-        (frames,) = server.server_state.connections
+        frames: Any = next(iter(server.server_state.connections))
         assert not frames.can_write
         client.transport.resume_reading()
         heard = b""
