@@ -7,7 +7,8 @@ from fastapi import Depends
 from parley_messaging import Bus, Service
 from starlette.requests import HTTPConnection
 
-from parley_gateway.identity import Doorkeeper, Principal
+from parley_gateway.identity import Doorkeeper, Principal, scheme_of
+from parley_gateway.login_codes import LoginCodes
 from parley_gateway.models import Models
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
@@ -26,6 +27,7 @@ class Edge:
     door: TurnDoor
     stopper: TurnStopper
     sockets: Sockets
+    login_codes: LoginCodes
 
     @property
     def bus(self) -> Bus:
@@ -39,7 +41,7 @@ def _edge(connection: HTTPConnection) -> Edge:
 def _principal(connection: HTTPConnection) -> Principal:
     # A WebSocket handshake is a GET that browsers send across origins with our cookie.
     method = connection.scope.get("method", "POST")
-    return _edge(connection).doorkeeper.identify(method, connection.headers)
+    return _edge(connection).doorkeeper.identify(method, connection.headers, scheme_of(connection.scope))
 
 
 CurrentEdge = Annotated[Edge, Depends(_edge)]

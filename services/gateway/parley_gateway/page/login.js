@@ -1,4 +1,4 @@
-/** Trades an access key, from the link's fragment or pasted, for a session cookie. */
+/** Trades the code in a link's fragment, good once, or an access key that is pasted for a session cookie. */
 
 import { rememberReturn, takeReturnAddress } from "./api.js";
 
@@ -6,17 +6,12 @@ const status = document.getElementById("login-status");
 const form = document.getElementById("login-form");
 const field = document.getElementById("login-key");
 
-/** Returns the key in the address and removes it there, so that it stays out of history and screenshots. */
-function takeKeyFromAddress() {
-  const found = /^#key=(.+)$/.exec(location.hash);
+/** Returns the code in the address and removes it there, so that it stays out of history and screenshots. */
+function takeCodeFromAddress() {
+  const found = /^#code=([A-Za-z0-9_-]+)$/.exec(location.hash);
   if (location.hash.startsWith("#c=")) rememberReturn(location.hash);
   if (location.hash) history.replaceState(null, "", location.pathname);
-  if (!found) return null;
-  try {
-    return decodeURIComponent(found[1]);
-  } catch {
-    return found[1];
-  }
+  return found ? found[1] : null;
 }
 
 function showForm(words) {
@@ -25,33 +20,33 @@ function showForm(words) {
   field.focus();
 }
 
-async function logIn(key) {
+async function logIn(proof, refusal) {
   status.textContent = "Logging you in…";
   let response;
   try {
     response = await fetch("/api/auth/session", {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ key }),
+      body: JSON.stringify(proof),
     });
   } catch {
     return showForm("Parley cannot be reached. Is it running?");
   }
   if (response.ok) return location.replace(takeReturnAddress());
-  if (response.status === 401) return showForm("This key is not known here. Paste one that is.");
+  if (response.status === 401) return showForm(refusal);
   return showForm(`Logging in did not work (${response.status}). Try again in a moment.`);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const key = field.value.trim();
-  if (key) logIn(key);
+  if (key) logIn({ key }, "This key is not known here. Paste one that is.");
 });
 
 function begin() {
   const hasLeft = location.hash === "#out";
-  const key = takeKeyFromAddress();
-  if (key) logIn(key);
+  const code = takeCodeFromAddress();
+  if (code) logIn({ code }, "This link was used already, or it is too old: `parley status` prints a new one.");
   else if (form.hidden) showForm(hasLeft ? "You are logged out." : "Log in with your access key.");
 }
 
