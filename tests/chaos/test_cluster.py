@@ -99,6 +99,7 @@ async def test_answers_go_on_when_a_node_is_killed(
             [stack.url(0), stack.url(1)],
             stack.headers,
             stack.nats_url,
+            stack.operator_nkey,
             OwnedIds(Secrets.read(stack.folder / "secrets").turn_key),
         ),
         fake=ollama,

@@ -190,10 +190,15 @@ class MemoryBus:
         self.is_connected = True
         self.reconnects = 0
         self.dropped_messages = 0
+        self.refusals = 0
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
         self._streams: dict[str, _Stream] = {}
         self._on_reconnect: list[OnReconnect] = []
+
+    def new_inbox(self) -> str:
+        """Return a subject of its own."""
+        return f"_INBOX.{uuid4().hex}"
 
     def on_reconnect(self, tell: OnReconnect) -> None:
         """Call `tell` after each `reconnect`."""
@@ -271,7 +276,7 @@ class MemoryBus:
             if not answered.done():
                 answered.set_result(delivery.data)
 
-        inbox = f"_INBOX.{uuid4().hex}"
+        inbox = self.new_inbox()
         subscription = await self.subscribe(inbox, take)
         try:
             await self.publish(subject, data, reply=inbox)

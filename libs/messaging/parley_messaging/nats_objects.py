@@ -15,11 +15,11 @@ from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, NotFoundError, ObjectNotFoundError, ServerError
 from nats.js.errors import ServiceUnavailableError as JetStreamUnavailableError
 from nats.js.object_store import ObjectStore as Bucket
+from parley_contracts import stream_names
 from parley_contracts.errors import ErrorCode, ParleyError
 
 log = logging.getLogger("parley.messaging")
 
-BUCKET = "ORIGINALS"
 TRANSFER_S = 120.0
 """The longest one object may take; reading has no bound of its own when the connection goes in between."""
 
@@ -55,9 +55,10 @@ class NatsObjects:
     Every method raises ParleyError `unavailable` when the store does not answer.
     """
 
-    def __init__(self, js: JetStreamContext, replicas: int) -> None:
+    def __init__(self, js: JetStreamContext, replicas: int, *, makes_bucket: bool = True) -> None:
         self._js = js
         self._replicas = replicas
+        self._makes_bucket = makes_bucket
         self._bucket: Bucket | None = None
 
     def reopen(self) -> None:
@@ -67,9 +68,13 @@ class NatsObjects:
     async def _open(self) -> Bucket:
         if self._bucket is None:
             try:
-                self._bucket = await self._js.object_store(BUCKET)
+                self._bucket = await self._js.object_store(stream_names.ORIGINALS)
             except NotFoundError:
-                self._bucket = await self._js.create_object_store(BUCKET, replicas=self._replicas)
+                if not self._makes_bucket:
+                    raise
+                self._bucket = await self._js.create_object_store(
+                    stream_names.ORIGINALS, replicas=self._replicas
+                )
         return self._bucket
 
     async def put(self, key: str, data: bytes | BinaryIO) -> None:

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,7 @@ log = logging.getLogger("parley.messaging")
 
 STREAM_EXISTS = 10058
 RETRY_S = 0.5
+LOOK_S = 0.1
 MAX_SLOTS = 20_000
 """Above all slots of all replicas: a pull beyond it gets an instant 409 that looks like a timeout."""
 
@@ -77,6 +79,25 @@ async def streams_ready(js: JetStreamContext, replicas: int) -> None:
             if reason != (reason := repr(error)):
                 log.warning("streams cannot be made yet", extra={"error": reason})
         await asyncio.sleep(RETRY_S)
+
+
+async def streams_there(js: JetStreamContext, names: Collection[str]) -> None:
+    """Wait until somebody who may has made the streams; the caller bounds the wait."""
+    for name in names:
+        is_told = False
+        while not await _is_there(js, name):
+            if not is_told:
+                log.info("stream is waited for", extra={"stream": name})
+                is_told = True
+            await asyncio.sleep(LOOK_S)
+
+
+async def _is_there(js: JetStreamContext, name: str) -> bool:
+    try:
+        await js.stream_info(name)
+    except (TimeoutError, NatsError):
+        return False
+    return True
 
 
 async def _bring_up(js: JetStreamContext, config: StreamConfig) -> None:
