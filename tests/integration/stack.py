@@ -236,6 +236,7 @@ async def open_stack(
     data_dir.mkdir(parents=True)
     create_secrets(secrets_dir)
     users = BusSecrets(secrets_dir)
+    users.create()
     access = BrokerAccess(
         nats_url=nats_url or own_nats_url(ports["nats"], tls),
         redis_url=own_redis_url(ports["redis"], tls),

@@ -1,4 +1,4 @@
-"""Keys by which users prove themselves to nats-server: it knows the public half, the seed signs its question."""
+"""Keys by which users prove themselves to nats-server, which knows the public half."""
 
 import secrets
 

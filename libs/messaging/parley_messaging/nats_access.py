@@ -8,7 +8,7 @@ from typing import Any
 from faststream.nats import NatsNKey, NatsSecurity
 from nats.aio.client import Client
 from parley_contracts.bus_permissions import streams_of
-from parley_contracts.bus_rights import BusRights
+from parley_contracts.bus_rights import BusRights, Originals
 
 OPEN_PREFIX = "_INBOX"
 
@@ -46,6 +46,11 @@ class BusAccess:
     def awaited_streams(self) -> tuple[str, ...]:
         """The streams that others make and this process uses."""
         return () if self.rights is None or self.rights.keeps else streams_of(self.rights)
+
+    @property
+    def reads_originals(self) -> bool:
+        """Whether uploads may be looked at, and not only added."""
+        return self.rights is None or Originals.GET in self.rights.originals
 
     def needs_tls(self, url: str) -> bool:
         """Return whether a connection to `url` without TLS is one to somebody else."""

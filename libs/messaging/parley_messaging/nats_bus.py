@@ -160,12 +160,15 @@ class NatsBus:
                     await streams_ready(self._js, self._replicas)
                 else:
                     await streams_there(self._js, self._access.awaited_streams)
+                self._objects = NatsObjects(self._js, self._replicas, self._access)
+                if self._access.rights is not None and self._access.keeps_streams:
+                    # Those who may not make the bucket find it there.
+                    await self._objects.make_bucket()
         except TimeoutError as error:
             why = f": {self._refusals.door}" if self._refusals.door else ""
             raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL){why}") from error
         except NatsError as error:
             raise ConnectionError(f"the bus cannot be used: {error}") from error
-        self._objects = NatsObjects(self._js, self._replicas, makes_bucket=self._access.keeps_streams)
 
     def _require_tls(self) -> None:
         """Raise ConnectionError for a server that has no TLS where it must."""

@@ -18,6 +18,9 @@ from nats.js.object_store import ObjectStore as Bucket
 from parley_contracts import stream_names
 from parley_contracts.errors import ErrorCode, ParleyError
 
+from parley_messaging.nats_access import OPEN, BusAccess
+from parley_messaging.object_writing import write_object
+
 log = logging.getLogger("parley.messaging")
 
 TRANSFER_S = 120.0
@@ -55,11 +58,15 @@ class NatsObjects:
     Every method raises ParleyError `unavailable` when the store does not answer.
     """
 
-    def __init__(self, js: JetStreamContext, replicas: int, *, makes_bucket: bool = True) -> None:
+    def __init__(self, js: JetStreamContext, replicas: int, access: BusAccess = OPEN) -> None:
         self._js = js
         self._replicas = replicas
-        self._makes_bucket = makes_bucket
+        self._access = access
         self._bucket: Bucket | None = None
+
+    async def make_bucket(self) -> None:
+        """Make the bucket if it is not there."""
+        await self._open()
 
     def reopen(self) -> None:
         """Look for the bucket at its next use: the server may have come back without it."""
@@ -70,7 +77,7 @@ class NatsObjects:
             try:
                 self._bucket = await self._js.object_store(stream_names.ORIGINALS)
             except NotFoundError:
-                if not self._makes_bucket:
+                if not self._access.keeps_streams:
                     raise
                 self._bucket = await self._js.create_object_store(
                     stream_names.ORIGINALS, replicas=self._replicas
@@ -80,7 +87,11 @@ class NatsObjects:
     async def put(self, key: str, data: bytes | BinaryIO) -> None:
         """Keep `data` under `key`."""
         async with _away_told():
-            await (await self._open()).put(key, cast("bytes | BufferedIOBase", data))
+            bucket = await self._open()
+            if self._access.reads_originals:
+                await bucket.put(key, cast("bytes | BufferedIOBase", data))
+            else:
+                await write_object(self._js, stream_names.ORIGINALS, key, data)
 
     async def get(self, key: str) -> bytes:
         """Return what is kept under `key`."""

@@ -101,7 +101,12 @@ def redis_users(hashes: Mapping[str, str]) -> str:
 def redis_tls(tls: BrokerTls, port: int) -> str:
     """Return the lines that make redis-server take TLS connections only."""
     wants = "yes" if tls.wants_client_cert else "no"
-    return (
-        f"port 0\ntls-port {port}\ntls-cert-file {quoted(tls.cert_file)}\ntls-key-file {quoted(tls.key_file)}\n"
-        f"tls-ca-cert-file {quoted(tls.ca_file)}\ntls-auth-clients {wants}\n"
-    )
+    lines = [
+        "port 0",
+        f"tls-port {port}",
+        f"tls-cert-file {quoted(tls.cert_file)}",
+        f"tls-key-file {quoted(tls.key_file)}",
+        f"tls-ca-cert-file {quoted(tls.ca_file)}",
+        f"tls-auth-clients {wants}",
+    ]
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Who may use our own nats-server and redis-server: a seed or a password each, in files of their user only."""
+"""Who may use our own nats-server and redis-server: a seed or a password each, in private files."""
 
 import hashlib
 import secrets
@@ -8,7 +8,7 @@ from pathlib import Path
 from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, outside_rights
 from parley_contracts.redis_rights import REDIS_USERS
 
-from parley_cli.secret_files import create_once
+from parley_cli.secret_files import create_once, replace_private
 
 OPERATOR = "operator"
 """The user that may do anything, for whoever looks after the bus."""
@@ -50,9 +50,11 @@ class BusSecrets:
         from parley_messaging.bus_keys import new_seed, public_key  # noqa: PLC0415
 
         if not self.nkey_file(user).exists():
+            # A public key without its seed is of a user who was made anew by deleting the seed.
+            self._public_file(user).unlink(missing_ok=True)
             create_once(self.nkey_file(user), new_seed())
-        self._public_file(user).unlink(missing_ok=True)
-        create_once(self._public_file(user), public_key(self.nkey_file(user).read_text(encoding="ascii")))
+        seed = self.nkey_file(user).read_text(encoding="ascii")
+        replace_private(self._public_file(user), public_key(seed.strip()))
 
     def public_keys(self) -> Mapping[str, str]:
         """Return each user's public key: ours, the operator's, and those issued to outside services."""

@@ -3,7 +3,6 @@
 import secrets
 from pathlib import Path
 
-from parley_cli.bus_secrets import BusSecrets
 from parley_cli.secret_files import create_once
 
 OWNER_KEY = "owner.key"
@@ -20,7 +19,6 @@ def create_secrets(directory: Path) -> None:
         path = directory / name
         if not path.exists():
             create_once(path, text)
-    BusSecrets(directory).create()
 
 
 def require_readable(directory: Path) -> None:

@@ -65,7 +65,8 @@ def own_nats_url(port: int, tls: BrokerTls | None) -> str:
 async def open_access(settings: CliSettings, book: PortBook) -> BrokerAccess:
     """Choose the brokers' addresses; CliError for an external server that will not do."""
     users, tls = BusSecrets(settings.secrets_dir), own_tls(settings)
-    users.create()
+    if settings.nats_url is None or settings.redis_url is None:
+        users.create()
     if settings.nats_url is None:
         nats_url, nkey_dir = own_nats_url(book.port("nats"), tls), users.folder
     else:
