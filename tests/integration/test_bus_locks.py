@@ -66,7 +66,7 @@ def refusals_of(stack: Stack) -> list[str]:
     ]
 
 
-CONSUMER = b'{"stream_name":"TURN_EVENTS","config":{"deliver_subject":"%s","deliver_policy":"all","ack_policy":"none"}}'
+CONSUMER = b'{"stream_name":"TURN_EVENTS","config":{"deliver_subject":"%s","ack_policy":"none"}}'
 
 
 async def reads_nothing(rogue: Rogue, home: str, turn_id: str) -> None:
@@ -204,8 +204,8 @@ async def test_what_a_service_asks_without_permission_is_told_by_its_log(
     bus = NatsBus(stack.nats_url, name="browser-test", grace_s=2, access=access)
     await bus.connect()
     try:
+        page = ReadPage(owner_id="local", url="http://a/", max_chars=1)
         with pytest.raises(ParleyError) as caught:
-            page = ReadPage(owner_id="local", url="http://a/", max_chars=1)
             await bus.request(subjects.NPU_EMBED, page, PageText, timeout_s=0.5)
         assert caught.value.code is ErrorCode.TIMEOUT
         assert bus.refusals == 1

@@ -1,4 +1,4 @@
-"""Another team's service with credentials of its own: it starts a turn, follows it, adds a document; no more."""
+"""Another team's service with its own credentials starts a turn, follows it, adds a document; no more."""
 
 import asyncio
 import hashlib

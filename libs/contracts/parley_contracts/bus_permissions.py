@@ -30,11 +30,11 @@ class Permissions:
 
 def permissions_of(rights: BusRights, everybody: Collection[BusRights]) -> Permissions:
     """Return the permissions that rights need; `everybody` says who asks what it answers."""
-    answers_by_inbox = bool(rights.hears)
+    answers_by_inbox = bool(rights.hears or rights.works)
     publish = [*rights.asks, *rights.publishes, *rights.stores]
     if answers_by_inbox:
         # nats-server walks all that it remembers of replies whenever they are many, and every stored event
-        # that is heard has one: who hears events is given the inboxes, whose names nobody can guess.
+        # and every job has one: who gets these is given the inboxes, whose names nobody can guess.
         publish += _inboxes(rights, everybody)
     publish += [f"{API}.DIRECT.GET.{stream}" for stream in rights.reads]
     publish += [f"{API}.STREAM.INFO.{stream}" for stream in streams_of(rights)]

@@ -222,7 +222,10 @@ class NatsBus:
     async def _on_reconnected(self) -> None:
         self.reconnects += 1
         log.info("bus is back", extra={"reconnects": self.reconnects})
-        self._require_tls()
+        if self._access.needs_tls(self.url) and not has_tls(self.connection):
+            log.critical("the bus that came back has no TLS, but the settings want it")
+            self._is_closed.set()
+            return
         self._keeper.look_again()
         if self._objects is not None:
             self._objects.reopen()

@@ -53,7 +53,7 @@ def config(
 @bus.command("issue", epilog=EXIT_CODES_HELP)
 @command
 def issue(name: Name, as_json: AsJson = False) -> None:
-    """Give another team's service credentials: it may start turns, follow its own and have documents ingested."""
+    """Let another team's service start turns, follow them and have documents ingested."""
     settings = read_settings()
     users = BusSecrets(settings.secrets_dir)
     with_name = _checked(name)

@@ -1,0 +1,157 @@
+"""Who may do what on the brokers of `parley up`: the files it writes, and real servers that read them."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from parley_cli.bus_secrets import OPERATOR, BusSecrets
+from parley_cli.supervisor.brokers import require_program, write_authorization
+from parley_cli.supervisor.stack import SERVICES as STARTED
+from parley_cli.supervisor.stack import build_stack
+from parley_contracts.bus_rights import SERVICES, outside_rights
+from parley_messaging.bus_keys import public_key
+from parley_messaging.nats_access import BusAccess
+from parley_messaging.nats_bus import NatsBus
+
+from tests.unit.cli.test_brokers import Running, SupervisorMaker, settings_for
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+def parley(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: text for name, text in os.environ.items() if name not in ("NATS_URL", "REDIS_URL")}
+    return subprocess.run(
+        [sys.executable, "-m", "parley_cli", "bus", *words],
+        env={**kept, "PARLEY_DATA_DIR": str(folder / "data"), "COLUMNS": "200"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def seeds_of(users: BusSecrets) -> list[str]:
+    return [users.nkey_file(user).read_text() for user in (*SERVICES, OPERATOR)]
+
+
+def test_each_user_has_a_seed_and_a_public_key_in_private_files(tmp_path: Path) -> None:
+    users = BusSecrets(tmp_path)
+    users.create()
+    assert stat.S_IMODE(users.folder.stat().st_mode) == 0o700
+    for user, public in users.public_keys().items():
+        assert stat.S_IMODE(users.nkey_file(user).stat().st_mode) == 0o600
+        assert public_key(users.nkey_file(user).read_text()) == public
+    assert set(users.public_keys()) == {*SERVICES, OPERATOR}
+
+
+def test_a_second_start_keeps_the_users_and_a_deleted_seed_is_made_anew(tmp_path: Path) -> None:
+    users = BusSecrets(tmp_path)
+    users.create()
+    before = dict(users.public_keys())
+    users.create()
+    assert users.public_keys() == before
+    users.nkey_file("browser").unlink()
+    users.create()
+    changed = {user for user, public in users.public_keys().items() if public != before[user]}
+    assert changed == {"browser"}
+
+
+async def test_no_seed_and_no_password_stands_in_a_configuration_or_a_command_line(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    settings = settings_for(tmp_path / "data", PARLEY_PORT=str(free_port()))
+    stack = await build_stack(settings)
+    users = BusSecrets(settings.secrets_dir)
+    hidden = [*seeds_of(users), *(users.redis_password(user) for user in ("npu", OPERATOR))]
+    specs = [spec for tier in stack.tiers for spec in tier]
+    told = [" ".join(spec.argv) for spec in specs] + [stack.nats_url, stack.redis_url]
+    told += [path.read_text() for path in (tmp_path / "data").rglob("*.conf")]
+    told += [path.read_text() for path in (tmp_path / "data").rglob("*.acl")]
+    assert len(told) > len(specs) + 4
+    assert not [one for one in hidden if any(one in text for text in told)]
+    environments = {spec.name: dict(spec.environment) for spec in specs}
+    for service in STARTED:
+        assert environments[service]["NATS_NKEY_FILE"] == str(users.nkey_file(service))
+        assert ("REDIS_URL" in environments[service]) == (service == "npu")
+
+
+@pytest.mark.nats
+async def test_an_outside_service_may_connect_from_its_issue_to_its_revocation(
+    tmp_path: Path,
+    supervisor_of: SupervisorMaker,
+    running: Running,
+    eventually: Eventually,
+) -> None:
+    settings = settings_for(tmp_path / "data")
+    stack = await build_stack(settings, without=STARTED)
+    users = BusSecrets(settings.secrets_dir)
+    supervisor = supervisor_of([stack.tiers[0][0]])
+    (nats,) = supervisor.children
+    keeper = BusAccess(rights=SERVICES["gateway"], nkey_file=users.nkey_file("gateway"))
+    async with running(supervisor):
+        gateway = NatsBus(stack.nats_url, name="gateway", access=keeper, grace_s=1)
+        await gateway.connect()
+        user = users.issue("shop")
+        write_authorization(settings.data_dir, users)
+        nats.signal(signal.SIGHUP)
+        access = BusAccess(rights=outside_rights("shop"), nkey_file=users.nkey_file(user))
+        shop = NatsBus(stack.nats_url, name="shop", access=access, grace_s=1)
+        await shop.connect()
+        assert users.revoke("shop")
+        assert not users.revoke("shop")
+        write_authorization(settings.data_dir, users)
+        nats.signal(signal.SIGHUP)
+        await eventually(lambda: not shop.is_connected)
+        assert gateway.is_connected
+        await shop.close()
+        await gateway.close()
+
+
+@pytest.mark.nats
+def test_the_printed_configuration_is_one_that_nats_server_reads(tmp_path: Path) -> None:
+    done = parley(tmp_path, "config")
+    assert done.returncode == 0, done.stderr
+    config = tmp_path / "own.conf"
+    config.write_text(done.stdout)
+    checked = subprocess.run(
+        [require_program("nats-server"), "-t", "-c", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    users = BusSecrets(tmp_path / "data" / "secrets")
+    assert all(public in done.stdout for public in users.public_keys().values())
+    assert not [seed for seed in seeds_of(users) if seed in done.stdout]
+
+
+def test_the_printed_configuration_has_tls_and_redis_users_when_asked_for(tmp_path: Path) -> None:
+    tls = parley(tmp_path, "config", "--tls", "--cert", "c.pem", "--key", "k.pem", "--ca", "ca.pem")
+    assert 'cert_file: "c.pem"' in tls.stdout
+    assert "verify: true" in tls.stdout
+    assert "verify" not in parley(tmp_path, "config", "--tls").stdout
+    redis = parley(tmp_path, "config", "--redis").stdout
+    assert "user default on nopass resetkeys resetchannels -@all +ping" in redis
+    assert "~emb:*" in redis
+
+
+def test_credentials_of_an_outside_service_are_issued_and_revoked_by_name(tmp_path: Path) -> None:
+    done = parley(tmp_path, "issue", "shop")
+    users = BusSecrets(tmp_path / "data" / "secrets")
+    assert done.returncode == 0, done.stderr
+    assert "ext-shop" in done.stdout
+    assert users.nkey_file("ext-shop").read_text() not in done.stdout
+    assert "ext-shop" in parley(tmp_path, "config").stdout
+    assert parley(tmp_path, "revoke", "shop").returncode == 0
+    assert "ext-shop" not in parley(tmp_path, "config").stdout
+    again = parley(tmp_path, "revoke", "shop")
+    assert (again.returncode, "no user" in again.stderr) == (1, True)
+    wrong = parley(tmp_path, "issue", "No Name")
+    assert (wrong.returncode, "not a name" in wrong.stderr) == (2, True)
