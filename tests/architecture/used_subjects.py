@@ -9,18 +9,20 @@ from parley_contracts import subjects
 from tests.architecture.source_tree import Source
 
 NOT_SENT = ("parse_",)
+ANYTHING = "1"
+"""Stands in a subject for what varies."""
 # What every service does by being one, and the connection itself.
 _ANATOMY = frozenset({"parley_messaging.run", "parley_messaging.service", "parley_messaging.nats_bus"})
 
 
 def _literal(name: str) -> str | None:
-    """Return one subject that a name of the module stands for, `1` in place of what varies."""
+    """Return the subject that a name of the module stands for, with `ANYTHING` in it."""
     found = getattr(subjects, name, None)
     if isinstance(found, str) and found != subjects.PREFIX:
-        return found.replace("*", "1")
+        return found.replace("*", ANYTHING)
     if inspect.isfunction(found) and not name.startswith(NOT_SENT):
-        wanted = {one: 1 if one == "number" else "1" for one in inspect.signature(found).parameters}
-        return str(found(**wanted)).replace("*", "1")
+        wanted = {one: 1 if one == "number" else ANYTHING for one in inspect.signature(found).parameters}
+        return str(found(**wanted)).replace("*", ANYTHING)
     return None
 
 

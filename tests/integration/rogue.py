@@ -10,16 +10,16 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-
-REFUSAL = "permissions violation for {action} to {subject!r}"
+from nats.errors import Error as NatsError
 
 
 class Rogue:
-    """A bare connection that notes what nats-server refuses, and what it lets through."""
+    """A bare connection that notes what it tries, what nats-server refuses, and what it lets through."""
 
     def __init__(self) -> None:
-        self.errors: list[str] = []
+        self.tried: list[str] = []
         self.heard: list[Msg] = []
+        self._errors: list[str] = []
         self._connection: Client | None = None
 
     @property
@@ -34,7 +34,7 @@ class Rogue:
         )
 
     async def _note(self, error: Exception) -> None:
-        self.errors.append(str(error).lower())
+        self._errors.append(str(error).lower())
 
     async def _hear(self, message: Msg) -> None:
         self.heard.append(message)
@@ -42,23 +42,25 @@ class Rogue:
     async def _is_refused(self, action: str, subject: str) -> bool:
         # The server answers a PING after what was sent before it, its errors included.
         await self.connection.flush(timeout=5)
-        return any(f'{action} to "{subject.lower()}"' in error for error in self.errors)
+        is_refused = any(f'{action} to "{subject.lower()}"' in error for error in self._errors)
+        self.tried.append(f"  {'refused' if is_refused else 'ALLOWED'}  {action:12}  {subject}")
+        return is_refused
 
     async def may_not_hear(self, subject: str, group: str = "") -> bool:
         """Subscribe; return whether that was refused."""
         await self.connection.subscribe(subject, queue=group, cb=self._hear)
         return await self._is_refused("subscription", subject)
 
-    async def may_not_send(self, subject: str, data: bytes = b"{}") -> bool:
+    async def may_not_send(self, subject: str, data: bytes = b"{}", reply: str = "") -> bool:
         """Publish; return whether that was refused."""
-        await self.connection.publish(subject, data, reply=self.connection.new_inbox())
+        await self.connection.publish(subject, data, reply=reply or self.connection.new_inbox())
         return await self._is_refused("publish", subject)
 
-    async def gets_no_answer(self, subject: str, data: bytes = b"{}", within_s: float = 0.5) -> bool:
+    async def gets_no_answer(self, subject: str, data: bytes = b"{}", within_s: float = 0.1) -> bool:
         """Ask; return whether nothing came back."""
         try:
             await self.connection.request(subject, data, timeout=within_s)
-        except (TimeoutError, nats.errors.Error):
+        except (TimeoutError, NatsError):
             return True
         return False
 

@@ -43,6 +43,11 @@ _OWN_SETTINGS = (
 )
 
 
+def secrets_of(folder: Path) -> Path:
+    """Return where a stack keeps its secrets."""
+    return folder / "secrets"
+
+
 def health_of(name: str) -> str:
     """Return what the port of a service's probes goes by."""
     return f"{name}-health"
@@ -214,6 +219,7 @@ async def open_stack(
     services: Collection[str] = WORKERS,
     environment: Mapping[str, str] | None = None,
     nats_url: str | None = None,
+    is_nats_locked: bool = False,
     own: Mapping[str, Mapping[str, str]] | None = None,
     tls: BrokerTls | None = None,
 ) -> AsyncGenerator[Stack]:
@@ -226,13 +232,14 @@ async def open_stack(
         services: What runs besides; their names are those of their packages.
         environment: Further settings for every service.
         nats_url: A bus that runs already; unset is a nats-server of the stack's own.
+        is_nats_locked: Whether that bus knows the users whose seeds are among the stack's secrets.
         own: Further settings of single services, by their names.
         tls: Certificates of the stack's own brokers; unset, they take plain connections.
     """
     edges = [f"gateway-{index}" for index in range(gateways)]
     probes = [health_of(name) for name in (*services, *edges)]
     ports = {name: free_port() for name in (*BROKERS, MONITOR, *edges, *probes)}
-    data_dir, secrets_dir = folder / "data", folder / "secrets"
+    data_dir, secrets_dir = folder / "data", secrets_of(folder)
     data_dir.mkdir(parents=True)
     create_secrets(secrets_dir)
     users = BusSecrets(secrets_dir)
@@ -242,7 +249,7 @@ async def open_stack(
         redis_url=own_redis_url(ports["redis"], tls),
         users=users,
         tls=tls,
-        nkey_dir=users.folder if nats_url is None else None,
+        nkey_dir=users.folder if nats_url is None or is_nats_locked else None,
         has_own_redis=True,
     )
     stack = Stack(folder, owner_key=read_owner_key(secrets_dir) or "", ports=ports, access=access)

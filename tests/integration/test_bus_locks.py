@@ -13,11 +13,11 @@ from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.bus_rights import SERVICES, BusRights
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import text_delta_frame
+from parley_messaging.nats_access import BusAccess
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.streams import TURN_EVENTS, matches
-from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError
 
+from tests.chaos.printed import print_table
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.paced import TWO_SECONDS
 from tests.integration.rogue import Rogue, open_rogue
@@ -115,6 +115,12 @@ async def makes_nothing(rogue: Rogue) -> None:
         assert await rogue.gets_no_answer(subject, config), subject
 
 
+async def has_nothing_sent_for_it(rogue: Rogue) -> None:
+    """nats-server acknowledges what is stored, and answers its API, wherever the sender says."""
+    for subject in (subjects.turn_start("t"), subjects.CONVERSATION_TURN_COMPLETED, "$O.ORIGINALS.C.x"):
+        assert await rogue.may_not_send(subject, reply="$JS.API.STREAM.PURGE.TURN_EVENTS"), subject
+
+
 async def test_a_rogue_with_the_browsers_credentials_reads_writes_and_makes_nothing(
     stack: Stack, ollama: OllamaFake
 ) -> None:
@@ -131,6 +137,7 @@ async def test_a_rogue_with_the_browsers_credentials_reads_writes_and_makes_noth
             home, turn_id = "h", uuid4().hex
             await reads_nothing(rogue, home, turn_id)
             await makes_nothing(rogue)
+            await has_nothing_sent_for_it(rogue)
             token = text_delta_frame(b'"t"', 1_000_000, "forged")
             for subject in (
                 subjects.turn_events(home, turn_id),
@@ -153,6 +160,7 @@ async def test_a_rogue_with_the_browsers_credentials_reads_writes_and_makes_noth
         assert turn.ending["type"] == "turn_completed"
         assert "forged" not in turn.text
         assert not rogue.heard
+        print_table("With the browser's credentials:", *rogue.tried)
     finally:
         await operator.close()
     assert refusals_of(stack) == refused_before
@@ -168,9 +176,9 @@ async def test_without_credentials_or_with_unknown_ones_the_bus_opens_to_nobody(
             stack.nats_url,
             name="stranger",
             start_timeout_s=1.5,
-            access=type(stack.operator_access)(nkey_file=nkey),
+            access=BusAccess(nkey_file=nkey),
         )
-        with pytest.raises(ConnectionError, match=r"NATS_URL\): .*Authorization Violation"):
+        with pytest.raises(ConnectionError, match="Authorization Violation"):
             await bus.connect()
         await bus.close()
 
@@ -180,27 +188,56 @@ async def test_no_service_has_asked_for_more_than_it_may(stack: Stack) -> None:
     assert refusals_of(stack) == []
 
 
+async def said(stack: Stack, *commands: str, user: str = "") -> list[str]:
+    """Return the first line of redis-server's answer to each command."""
+    if user:
+        commands = (f"AUTH {user} {stack.access.users.redis_password(user)}", *commands)
+    host, _, port = stack.access.redis_url.removeprefix("redis://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    found: list[str] = []
+    async with asyncio.timeout(5):
+        for command in commands:
+            writer.write(f"{command}\r\n".encode())
+            line = (await reader.readline()).decode().strip()
+            if line.startswith("*"):
+                # An array: of one value, as it is asked for here.
+                line = (await reader.readline() + await reader.readline()).decode().split()[-1]
+            found.append(line)
+    writer.close()
+    await writer.wait_closed()
+    return found[1:] if user else found
+
+
 async def test_redis_lets_npu_at_its_own_keys_and_nobody_else_at_any(stack: Stack) -> None:
-    async with Redis.from_url(stack.access.redis_url) as nobody:
-        assert await nobody.ping()
-        with pytest.raises((AuthenticationError, NoPermissionError)):
-            await nobody.get("emb:x")
-    password = stack.access.users.redis_password("npu")
-    async with Redis.from_url(stack.access.redis_url, username="npu", password=password, db=5) as npu:
-        assert await npu.set("emb:test", "1", ex=5)
-        assert await npu.mget(["emb:test"]) == [b"1"]
-        for refused in (npu.get("emb:test"), npu.set("revoked:x", "1"), npu.mget(["limits:x"])):
-            with pytest.raises(NoPermissionError):
-                await refused
-        for words in (("KEYS", "*"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST")):
-            with pytest.raises(NoPermissionError):
-                await npu.execute_command(*words)
+    ping, get = await said(stack, "PING", "GET emb:x")
+    assert ping == "+PONG"
+    assert get.startswith(("-NOPERM", "-NOAUTH"))
+    allowed = ("SELECT 5", "SET emb:test 1 EX 5", "MGET emb:test")
+    assert await said(stack, *allowed, user="npu") == ["+OK", "+OK", "1"]
+    refused = (
+        "GET emb:test",
+        "SET revoked:x 1",
+        "MGET limits:x",
+        "MGET emb:test limits:x",
+        "KEYS *",
+        "SCAN 0",
+        "FLUSHALL",
+        "CONFIG GET *",
+        "ACL LIST",
+        "EVAL return(1) 0",
+        "PUBLISH revoked 1",
+        "SUBSCRIBE *",
+        "MIGRATE h 1 emb:test 0 1",
+        "DEBUG SLEEP 0",
+    )
+    answers = await said(stack, *refused, user="npu")
+    assert [one for one in zip(refused, answers, strict=True) if not one[1].startswith("-NOPERM")] == []
 
 
 async def test_what_a_service_asks_without_permission_is_told_by_its_log(
     stack: Stack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    access = type(stack.operator_access)(rights=SERVICES["browser"], nkey_file=seed_of(stack, "browser"))
+    access = BusAccess(rights=SERVICES["browser"], nkey_file=seed_of(stack, "browser"))
     bus = NatsBus(stack.nats_url, name="browser-test", grace_s=2, access=access)
     await bus.connect()
     try:

@@ -14,6 +14,7 @@ from parley_messaging.nats_access import BusAccess
 from parley_messaging.nats_bus import NatsBus
 
 from tests.certificates import Authority
+from tests.chaos.printed import print_row
 from tests.conftest import free_port, wait_for_port
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.paced import TWO_SECONDS
@@ -60,6 +61,13 @@ async def connects(bus: NatsBus) -> bool:
         await bus.close()
 
 
+async def is_refused(tried: str, bus: NatsBus, match: str = "certificate verify failed") -> None:
+    """Insist that a bus is not used, and print why."""
+    with pytest.raises(ConnectionError, match=match) as caught:
+        await connects(bus)
+    print_row(f"  {tried}: {caught.value}")
+
+
 async def test_the_bus_with_the_certificate_that_is_wanted_is_used(
     tmp_path: Path, authority: Authority
 ) -> None:
@@ -70,31 +78,24 @@ async def test_the_bus_with_the_certificate_that_is_wanted_is_used(
 async def test_a_bus_signed_by_somebody_else_is_refused(tmp_path: Path, authority: Authority) -> None:
     other = Authority(tmp_path, "other")
     with running_nats(tmp_path, server_tls(authority)) as (url, users):
-        with pytest.raises(ConnectionError, match="certificate verify failed"):
-            await connects(gateway_bus(url, users, ca_file=other.ca_file))
-        with pytest.raises(ConnectionError, match="certificate verify failed"):
-            await connects(gateway_bus(url, users))
+        await is_refused("signed by somebody else", gateway_bus(url, users, ca_file=other.ca_file))
+        await is_refused("signed by nobody known", gateway_bus(url, users))
 
 
 async def test_a_bus_whose_certificate_is_for_another_address_is_refused(
     tmp_path: Path, authority: Authority
 ) -> None:
-    with (
-        running_nats(tmp_path, server_tls(authority, "127.0.0.2")) as (url, users),
-        pytest.raises(ConnectionError, match="certificate verify failed"),
-    ):
-        await connects(gateway_bus(url, users, ca_file=authority.ca_file))
+    with running_nats(tmp_path, server_tls(authority, "127.0.0.2")) as (url, users):
+        await is_refused("for another address", gateway_bus(url, users, ca_file=authority.ca_file))
 
 
 @pytest.mark.parametrize("scheme", ["nats", "tls"])
 async def test_a_bus_without_tls_is_refused_where_tls_is_wanted(
     tmp_path: Path, authority: Authority, scheme: str
 ) -> None:
-    with (
-        running_nats(tmp_path, None) as (url, users),
-        pytest.raises(ConnectionError, match="has no TLS"),
-    ):
-        await connects(gateway_bus(url.replace("nats", scheme, 1), users, ca_file=authority.ca_file))
+    with running_nats(tmp_path, None) as (url, users):
+        bus = gateway_bus(url.replace("nats", scheme, 1), users, ca_file=authority.ca_file)
+        await is_refused(f"without TLS, by {scheme}://", bus, "has no TLS")
 
 
 async def test_a_bus_that_wants_certificates_refuses_who_has_none(
@@ -103,9 +104,10 @@ async def test_a_bus_that_wants_certificates_refuses_who_has_none(
     cert_file, key_file = authority.issue("client")
     strange_cert, strange_key = Authority(tmp_path, "other").issue("stranger")
     with running_nats(tmp_path, server_tls(authority, mutual=True)) as (url, users):
-        for files in ({}, {"cert_file": strange_cert, "key_file": strange_key}):
-            with pytest.raises(ConnectionError, match="no bus answers"):
-                await connects(gateway_bus(url, users, ca_file=authority.ca_file, **files))
+        strange = {"cert_file": strange_cert, "key_file": strange_key}
+        for tried, files in (("a client without a certificate", {}), ("with a strange one", strange)):
+            bus = gateway_bus(url, users, ca_file=authority.ca_file, **files)
+            await is_refused(tried, bus, "no bus answers|cannot be used")
         assert await connects(
             gateway_bus(url, users, ca_file=authority.ca_file, cert_file=cert_file, key_file=key_file)
         )
@@ -129,6 +131,6 @@ async def test_a_whole_stack_talks_over_tls(
         assert turn.ending["type"] == "turn_completed"
         async with stack.http() as client:
             checks = (await client.get("/v1/health")).json()
-        logs = stack.processes["npu"].log.read_text()
-    assert checks["status"] == "ok", checks
-    assert "Redis" not in logs
+        assert checks["status"] == "ok", checks
+        assert "Redis" not in stack.processes["npu"].log.read_text()
+        print_row(f"  a turn over {stack.nats_url}, vectors over {stack.access.redis_url}")

@@ -9,6 +9,8 @@ from parley_contracts.bus_rights import STREAM_OF, BusRights, Originals, Worker
 API = "$JS.API"
 BUCKET = f"OBJ_{stream_names.ORIGINALS}"
 _CHUNKS, _META = f"$O.{stream_names.ORIGINALS}.C.*", f"$O.{stream_names.ORIGINALS}.M.*"
+OPERATORS_INBOX = "_INBOX.>"
+"""Where a user without limits awaits answers; nobody else may listen there."""
 RESPONSE_S = 600
 """How long after a request its answer may still be sent: above every time a caller waits."""
 
@@ -68,11 +70,12 @@ def streams_of(rights: BusRights) -> tuple[str, ...]:
 def _inboxes(rights: BusRights, everybody: Collection[BusRights]) -> list[str]:
     """Return where those who ask this service wait; a question it hears is one that anybody of them asks."""
     told = {*rights.answers, *rights.hears}
-    return [
+    asking = [
         f"{one.inbox_prefix}.>"
         for one in everybody
         if any(_overlap(asked, answered) for asked in one.asks for answered in told)
     ]
+    return [*asking, OPERATORS_INBOX] if rights.answers else asking
 
 
 def _overlap(one: str, other: str) -> bool:

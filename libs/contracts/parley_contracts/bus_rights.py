@@ -83,7 +83,7 @@ _POOLS = Worker(stream_names.LLM_JOBS, ANY)
 
 _GATEWAY = BusRights(
     name="gateway",
-    answers=(subjects.service_health("gateway"),),
+    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS),
     asks=(
         subjects.ALL_HEALTH,
         subjects.ALL_HOLDS,
@@ -166,6 +166,7 @@ _RAG = BusRights(
         subjects.service_health("rag"),
         subjects.RAG_SEARCH,
         subjects.RAG_CREATE_DOCUMENT,
+        subjects.RAG_ADD_DOCUMENT,
         subjects.RAG_READ_DOCUMENT,
         subjects.RAG_CANCEL_DOCUMENT,
         subjects.RAG_REINDEX_DOCUMENT,
@@ -218,7 +219,8 @@ SERVICES = {one.name: one for one in (_GATEWAY, _LLM, _NPU, _RAG, _MEMORY, _BROW
 def outside_rights(name: str) -> BusRights:
     """Return what another team's service may do: start turns, follow its own, have documents ingested.
 
-    The turns it starts have `home` set to its user's name, so that it hears their events and no others.
+    It asks for all of it, and nothing that it publishes is answered by nats-server itself: a stream's
+    acknowledgement goes wherever the publisher says, to a subject that purges streams as well.
 
     Raises:
         ValueError: The name is no lower-case word of letters, digits and `-`.
@@ -228,10 +230,8 @@ def outside_rights(name: str) -> BusRights:
     user = f"{OUTSIDE_PREFIX}{name}"
     return BusRights(
         name=user,
-        asks=(subjects.RAG_CREATE_DOCUMENT,),
+        asks=(subjects.turn_submit(user), subjects.RAG_ADD_DOCUMENT),
         hears=(subjects.turn_events_of(user), subjects.turn_queues_of(user)),
-        stores=(subjects.ALL_TURN_STARTS, subjects.RAG_INGEST),
-        originals=frozenset({Originals.PUT}),
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from faststream.nats import NatsNKey, NatsSecurity
 from nats.aio.client import Client
 from parley_contracts.bus_permissions import streams_of
-from parley_contracts.bus_rights import BusRights, Originals
+from parley_contracts.bus_rights import BusRights
 
-OPEN_PREFIX = "_INBOX"
+from parley_messaging.inboxes import PREFIX, InboxNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class BusAccess:
     @property
     def inbox_prefix(self) -> str:
         """Under which answers come."""
-        return self.rights.inbox_prefix if self.rights else OPEN_PREFIX
+        return self.rights.inbox_prefix if self.rights else PREFIX
 
     @property
     def keeps_streams(self) -> bool:
@@ -46,11 +46,6 @@ class BusAccess:
     def awaited_streams(self) -> tuple[str, ...]:
         """The streams that others make and this process uses."""
         return () if self.rights is None or self.rights.keeps else streams_of(self.rights)
-
-    @property
-    def reads_originals(self) -> bool:
-        """Whether uploads may be looked at, and not only added."""
-        return self.rights is None or Originals.GET in self.rights.originals
 
     def needs_tls(self, url: str) -> bool:
         """Return whether a connection to `url` without TLS is one to somebody else."""
@@ -78,6 +73,11 @@ def has_tls(connection: Client) -> bool:
     """Return whether a connection is encrypted: the client does what the server, or somebody else, says."""
     told: dict[str, Any] = connection._server_info  # pyright: ignore - there is no public way to see it
     return bool(told.get("tls_required"))
+
+
+def hide_inboxes(connection: Client) -> None:
+    """Have a new connection await answers where nobody guesses it."""
+    connection._nuid = InboxNames()  # pyright: ignore - there is no public way to choose names
 
 
 OPEN = BusAccess()

@@ -35,11 +35,11 @@ from parley_messaging.bus import (
 from parley_messaging.bus_refusals import Refusals
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing
-from parley_messaging.nats_access import OPEN, BusAccess, has_tls
+from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
 from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
 from parley_messaging.nats_requests import RequestBroker
-from parley_messaging.nats_streams import bound_stream, read_queue_state, streams_ready, streams_there
+from parley_messaging.nats_streams import bound_stream, read_queue_state
 from parley_messaging.nats_subscription import HeardSubject
 from parley_messaging.queues import WorkQueue
 from parley_messaging.stream_keeper import StreamKeeper
@@ -154,16 +154,11 @@ class NatsBus:
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 self._connection = await self._requests.broker.connect()
+                hide_inboxes(self._connection)
                 self._require_tls()
                 self._js = self._connection.jetstream(timeout=5.0)
-                if self._access.keeps_streams:
-                    await streams_ready(self._js, self._replicas)
-                else:
-                    await streams_there(self._js, self._access.awaited_streams)
+                await self._keeper.begin(self._js)
                 self._objects = NatsObjects(self._js, self._replicas, self._access)
-                if self._access.rights is not None and self._access.keeps_streams:
-                    # Those who may not make the bucket find it there.
-                    await self._objects.make_bucket()
         except TimeoutError as error:
             why = f": {self._refusals.door}" if self._refusals.door else ""
             raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL){why}") from error

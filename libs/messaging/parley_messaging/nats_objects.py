@@ -19,7 +19,7 @@ from parley_contracts import stream_names
 from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_messaging.nats_access import OPEN, BusAccess
-from parley_messaging.object_writing import write_object
+from parley_messaging.nats_streams import ensured_bucket
 
 log = logging.getLogger("parley.messaging")
 
@@ -64,34 +64,26 @@ class NatsObjects:
         self._access = access
         self._bucket: Bucket | None = None
 
-    async def make_bucket(self) -> None:
-        """Make the bucket if it is not there."""
-        await self._open()
-
     def reopen(self) -> None:
         """Look for the bucket at its next use: the server may have come back without it."""
         self._bucket = None
 
     async def _open(self) -> Bucket:
         if self._bucket is None:
-            try:
+            if self._access.keeps_streams:
+                self._bucket = await ensured_bucket(self._js, self._replicas)
+            else:
                 self._bucket = await self._js.object_store(stream_names.ORIGINALS)
-            except NotFoundError:
-                if not self._access.keeps_streams:
-                    raise
-                self._bucket = await self._js.create_object_store(
-                    stream_names.ORIGINALS, replicas=self._replicas
-                )
         return self._bucket
 
     async def put(self, key: str, data: bytes | BinaryIO) -> None:
         """Keep `data` under `key`."""
-        async with _away_told():
-            bucket = await self._open()
-            if self._access.reads_originals:
-                await bucket.put(key, cast("bytes | BufferedIOBase", data))
-            else:
-                await write_object(self._js, stream_names.ORIGINALS, key, data)
+        try:
+            async with _away_told():
+                await (await self._open()).put(key, cast("bytes | BufferedIOBase", data))
+        except NotFoundError:
+            # Whoever keeps the streams has yet to make the bucket.
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The store for uploads is away.") from None
 
     async def get(self, key: str) -> bytes:
         """Return what is kept under `key`."""

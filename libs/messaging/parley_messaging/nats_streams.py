@@ -20,6 +20,8 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.object_store import ObjectStore
+from parley_contracts import stream_names
 
 from parley_messaging.bus import QueueState
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
@@ -65,8 +67,16 @@ async def ensure_streams(js: JetStreamContext, replicas: int) -> None:
             await _bring_up(js, config)
 
 
-async def streams_ready(js: JetStreamContext, replicas: int) -> None:
-    """Make sure of the streams, as soon as the bus takes them; the caller bounds the wait.
+async def ensured_bucket(js: JetStreamContext, replicas: int) -> ObjectStore:
+    """Return the bucket of uploads; made if it is not there."""
+    try:
+        return await js.object_store(stream_names.ORIGINALS)
+    except NotFoundError:
+        return await js.create_object_store(stream_names.ORIGINALS, replicas=replicas)
+
+
+async def streams_ready(js: JetStreamContext, replicas: int, *, has_bucket: bool) -> None:
+    """Make sure of the streams, and of the bucket, as soon as the bus takes them; the caller bounds the wait.
 
     A cluster takes none before its nodes have a leader, and none of more copies than there are nodes.
     """
@@ -74,6 +84,8 @@ async def streams_ready(js: JetStreamContext, replicas: int) -> None:
     while True:
         try:
             await ensure_streams(js, replicas)
+            if has_bucket:
+                await ensured_bucket(js, replicas)
             return
         except (TimeoutError, NatsError) as error:
             if reason != (reason := repr(error)):

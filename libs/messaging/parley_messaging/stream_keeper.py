@@ -13,7 +13,13 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from parley_messaging.nats_access import BusAccess
-from parley_messaging.nats_streams import ensure_consumer, ensure_streams, streams_there
+from parley_messaging.nats_streams import (
+    ensure_consumer,
+    ensure_streams,
+    ensured_bucket,
+    streams_ready,
+    streams_there,
+)
 from parley_messaging.queues import WorkQueue
 from parley_messaging.streams import STREAMS
 
@@ -35,6 +41,13 @@ class StreamKeeper:
         self._queues: set[WorkQueue] = set()
         self._is_wanted = asyncio.Event()
         self._ensuring = asyncio.Lock()
+
+    async def begin(self, js: JetStreamContext) -> None:
+        """Make the streams, or wait for whoever makes them; the caller bounds the wait."""
+        if self._access.keeps_streams:
+            await streams_ready(js, self._replicas, has_bucket=self._access.rights is not None)
+        else:
+            await streams_there(js, self._access.awaited_streams)
 
     def look_again(self) -> None:
         """Have `run` look whether everything is still there."""
@@ -95,3 +108,6 @@ class StreamKeeper:
         if missing:
             log.warning("streams are gone and are made anew", extra={"streams": missing})
             await ensure_streams(js, self._replicas)
+        if self._access.rights is not None:
+            # Those who may not make the bucket find it there.
+            await ensured_bucket(js, self._replicas)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from parley_contracts import subjects
 from parley_contracts.bus_permissions import permissions_of
 from parley_contracts.bus_rights import SERVICES, outside_rights
 
@@ -16,6 +17,7 @@ from parley_cli.exits import EXIT_CODES_HELP, CliError, ExitCode
 from parley_cli.output import Output, command
 from parley_cli.settings import CliSettings, read_settings
 from parley_cli.supervisor.brokers import AUTHORIZATION, write_authorization
+from parley_cli.supervisor.processes import identity
 from parley_cli.supervisor.stack_state import is_supervised, read_state
 
 bus = typer.Typer(help="Who may do what on the bus.", no_args_is_help=True)
@@ -65,7 +67,7 @@ def issue(name: Name, as_json: AsJson = False) -> None:
         "user": user,
         "nkey_file": str(users.nkey_file(user)),
         "inbox_prefix": rights.inbox_prefix,
-        "home": user,
+        "asks_for_turns_on": subjects.turn_submit(user),
         "publish": allowed.publish,
         "subscribe": allowed.subscribe,
         "is_known_to_the_bus": _tell_bus(settings, users),
@@ -73,7 +75,9 @@ def issue(name: Name, as_json: AsJson = False) -> None:
     output = Output(is_json=as_json)
     output.data(found)
     output.show(f"User {user}: its seed is in {found['nkey_file']}. Give it to that service and nobody else.")
-    output.show(f"It connects with inbox prefix {rights.inbox_prefix} and starts turns with home {user}.")
+    output.show(f"It connects with inbox prefix {rights.inbox_prefix}, and may publish and hear:")
+    for subject in (*allowed.publish, *allowed.subscribe):
+        output.show(f"  {subject}")
     if not found["is_known_to_the_bus"]:
         output.show(
             "The bus learns of it at the next `parley up`; your own nats-server by `parley bus config`."
@@ -104,12 +108,15 @@ def _checked(name: str) -> str:
 
 def _tell_bus(settings: CliSettings, users: BusSecrets) -> bool:
     """Have our own nats-server read its users again; False when none runs here."""
+    if (settings.data_dir / "nats" / AUTHORIZATION).exists():
+        # One that is just being started reads it, too.
+        write_authorization(settings.data_dir, users)
     state = read_state(settings.run_dir)
     if state is None or not is_supervised(settings.run_dir):
         return False
-    pids = [process.pid for process in state.processes if process.name == "nats" and process.pid]
-    if not pids or not (settings.data_dir / "nats" / AUTHORIZATION).exists():
-        return False
-    write_authorization(settings.data_dir, users)
-    os.kill(pids[0], signal.SIGHUP)
-    return True
+    for process in state.processes:
+        # It may have ended since, and its number may be another process's: SIGHUP ends most of them.
+        if process.name == "nats" and process.pid and identity(process.pid) == process.identity:
+            os.kill(process.pid, signal.SIGHUP)
+            return True
+    return False
