@@ -2,47 +2,24 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
-import httpx
 import pytest
-from parley_cli.bus_secrets import BusSecrets
+from parley_cli.bus_secrets import OPERATOR, BusSecrets
 from parley_contracts import subjects
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.bus_rights import SERVICES, BusRights
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.turn_events import text_delta_frame
 from parley_messaging.nats_access import BusAccess
 from parley_messaging.nats_bus import NatsBus
-from parley_messaging.streams import TURN_EVENTS, matches
+from parley_messaging.streams import matches
 
-from tests.chaos.printed import print_table
-from tests.fakes.ollama_server import OllamaFake
-from tests.integration.paced import TWO_SECONDS
-from tests.integration.rogue import Rogue, open_rogue
+from tests.integration.bus_users import seed_of, subscriptions_of
 from tests.integration.stack import Stack
+from tests.integration.waiting import eventually
+from tests.refused_connection import close_refused
 from tests.stack_marks import STACK
 
 pytestmark = STACK
-
-
-def seed_of(stack: Stack, user: str) -> Path:
-    return stack.access.users.nkey_file(user)
-
-
-async def subscriptions_of(stack: Stack, user: str) -> list[tuple[str, str]]:
-    """Return subject and queue group of all that the connections of a user hear."""
-    public_key = stack.access.users.public_keys()[user]
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{stack.nats_monitor_url}/connz", params={"subs": "detail", "auth": "1"})
-    found: list[dict[str, Any]] = answer.json()["connections"]
-    return [
-        (one["subject"], one.get("qgroup", ""))
-        for connection in found
-        if connection.get("authorized_user") == public_key
-        for one in connection.get("subscriptions_list_detail", ())
-    ]
 
 
 @pytest.mark.parametrize("rights", SERVICES.values(), ids=lambda one: one.name)
@@ -66,106 +43,6 @@ def refusals_of(stack: Stack) -> list[str]:
     ]
 
 
-CONSUMER = b'{"stream_name":"TURN_EVENTS","config":{"deliver_subject":"%s","ack_policy":"none"}}'
-
-
-async def reads_nothing(rogue: Rogue, home: str, turn_id: str) -> None:
-    for subject in (
-        ">",
-        f"{subjects.PREFIX}.>",
-        subjects.ALL_TURN_EVENTS,
-        subjects.turn_events(home, turn_id),
-        f"{subjects.PREFIX}.memory.>",
-        subjects.MEMORY_READ_HISTORY,
-        subjects.ALL_CONVERSATION_EVENTS,
-        "_INBOX.>",
-        "_INBOX_gateway.>",
-        "$JS.>",
-        "$O.>",
-        # Its own subject outside of its group would have every request of everybody copied to it.
-        subjects.BROWSER_READ,
-    ):
-        assert await rogue.may_not_hear(subject), subject
-    assert await rogue.may_not_hear(subjects.MEMORY_READ_TURN, "memory")
-    for subject in (
-        subjects.MEMORY_READ_HISTORY,
-        subjects.MEMORY_LIST_CONVERSATIONS,
-        "$JS.API.DIRECT.GET.TURN_EVENTS",
-        "$JS.API.STREAM.MSG.GET.TURN_EVENTS",
-        "$JS.API.STREAM.NAMES",
-    ):
-        assert await rogue.may_not_send(subject), subject
-        assert await rogue.gets_no_answer(subject), subject
-
-
-async def makes_nothing(rogue: Rogue) -> None:
-    config = CONSUMER % rogue.connection.new_inbox().encode()
-    for subject in (
-        "$JS.API.CONSUMER.CREATE.TURN_EVENTS",
-        "$JS.API.CONSUMER.CREATE.TURN_EVENTS.rogue",
-        "$JS.API.CONSUMER.DURABLE.CREATE.TURN_EVENTS.rogue",
-        "$JS.API.CONSUMER.MSG.NEXT.LLM_JOBS.pool-ollama",
-        "$JS.API.STREAM.CREATE.ROGUE",
-        "$JS.API.STREAM.UPDATE.TURN_EVENTS",
-        "$JS.API.STREAM.PURGE.TURN_EVENTS",
-        "$JS.API.STREAM.DELETE.TURN_EVENTS",
-        "$JS.API.INFO",
-    ):
-        assert await rogue.may_not_send(subject, config), subject
-        assert await rogue.gets_no_answer(subject, config), subject
-
-
-async def has_nothing_sent_for_it(rogue: Rogue) -> None:
-    """nats-server acknowledges what is stored, and answers its API, wherever the sender says."""
-    for subject in (subjects.turn_start("t"), subjects.CONVERSATION_TURN_COMPLETED, "$O.ORIGINALS.C.x"):
-        assert await rogue.may_not_send(subject, reply="$JS.API.STREAM.PURGE.TURN_EVENTS"), subject
-
-
-async def test_a_rogue_with_the_browsers_credentials_reads_writes_and_makes_nothing(
-    stack: Stack, ollama: OllamaFake
-) -> None:
-    refused_before = refusals_of(stack)
-    operator = NatsBus(stack.nats_url, name="operator", grace_s=2, access=stack.operator_access)
-    await operator.connect()
-    try:
-        async with (
-            open_rogue(stack.nats_url, seed_of(stack, "browser"), "_INBOX_browser") as rogue,
-            stack.chat() as chat,
-        ):
-            turn = await chat.start("Begin here.", model=TWO_SECONDS.id, collections=[])
-            await chat.until(lambda: turn.last_seq > 0)
-            home, turn_id = "h", uuid4().hex
-            await reads_nothing(rogue, home, turn_id)
-            await makes_nothing(rogue)
-            await has_nothing_sent_for_it(rogue)
-            token = text_delta_frame(b'"t"', 1_000_000, "forged")
-            for subject in (
-                subjects.turn_events(home, turn_id),
-                subjects.turn_start(turn_id),
-                subjects.turn_cancel(turn_id),
-                subjects.pen_slot(turn_id, 1),
-                subjects.turn_queue(home, turn_id),
-                subjects.llm_generate("ollama"),
-                "_INBOX_gateway.guessed",
-            ):
-                assert await rogue.may_not_send(subject, token), subject
-            assert await operator.last_stored(TURN_EVENTS, subjects.turn_events(home, turn_id)) is None
-            # The browser itself goes on meanwhile, and so does the turn.
-            page = ReadPage(owner_id="local", url=f"{ollama.url}/", max_chars=1000)
-            answers = await asyncio.gather(
-                *(operator.request(subjects.BROWSER_READ, page, PageText, timeout_s=30) for _ in range(2)),
-            )
-            assert all(answer.text for answer in answers)
-            await chat.until(lambda: turn.is_over)
-        assert turn.ending["type"] == "turn_completed"
-        assert "forged" not in turn.text
-        assert not rogue.heard
-        print_table("With the browser's credentials:", *rogue.tried)
-    finally:
-        await operator.close()
-    assert refusals_of(stack) == refused_before
-
-
 async def test_without_credentials_or_with_unknown_ones_the_bus_opens_to_nobody(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -178,8 +55,9 @@ async def test_without_credentials_or_with_unknown_ones_the_bus_opens_to_nobody(
             start_timeout_s=1.5,
             access=BusAccess(nkey_file=nkey),
         )
-        with pytest.raises(ConnectionError, match="Authorization Violation"):
+        with pytest.raises(ConnectionError, match="Authorization Violation") as caught:
             await bus.connect()
+        close_refused(caught.value)
         await bus.close()
 
 
@@ -195,16 +73,18 @@ async def said(stack: Stack, *commands: str, user: str = "") -> list[str]:
     host, _, port = stack.access.redis_url.removeprefix("redis://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     found: list[str] = []
-    async with asyncio.timeout(5):
-        for command in commands:
-            writer.write(f"{command}\r\n".encode())
-            line = (await reader.readline()).decode().strip()
-            if line.startswith("*"):
-                # An array: of one value, as it is asked for here.
-                line = (await reader.readline() + await reader.readline()).decode().split()[-1]
-            found.append(line)
-    writer.close()
-    await writer.wait_closed()
+    try:
+        async with asyncio.timeout(5):
+            for command in commands:
+                writer.write(f"{command}\r\n".encode())
+                line = (await reader.readline()).decode().strip()
+                if line.startswith("*"):
+                    # An array: of one value, as it is asked for here.
+                    line = (await reader.readline() + await reader.readline()).decode().split()[-1]
+                found.append(line)
+    finally:
+        writer.close()
+        await writer.wait_closed()
     return found[1:] if user else found
 
 
@@ -228,10 +108,17 @@ async def test_redis_lets_npu_at_its_own_keys_and_nobody_else_at_any(stack: Stac
         "PUBLISH revoked 1",
         "SUBSCRIBE *",
         "MIGRATE h 1 emb:test 0 1",
-        "DEBUG SLEEP 0",
     )
     answers = await said(stack, *refused, user="npu")
     assert [one for one in zip(refused, answers, strict=True) if not one[1].startswith("-NOPERM")] == []
+    # With these rights npu keeps its vectors there.
+    async with stack.http() as client:
+        (await client.post("/api/search", json={"query": "What does npu keep?"})).raise_for_status()
+
+    async def are_kept() -> bool:
+        return int((await said(stack, "SELECT 5", "DBSIZE", user=OPERATOR))[1].removeprefix(":")) > 0
+
+    await eventually(are_kept)
 
 
 async def test_what_a_service_asks_without_permission_is_told_by_its_log(

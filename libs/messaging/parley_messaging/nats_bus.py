@@ -175,7 +175,9 @@ class NatsBus:
         await self.connect()
         await self._requests.broker.start()
         # Only a round trip says that the server knows the subscriptions: "ready" must not come before.
-        await self.connection.flush()
+        # nats-py's first PING overtakes what it has not sent yet.
+        for _ in range(2):
+            await self.connection.flush()
 
     async def stop_answering(self) -> None:
         """Take no more requests and finish those that have arrived."""

@@ -4,6 +4,7 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.submissions import SubmitTurn, TurnSubmitted
+from parley_contracts.turn_events import TurnCompleted
 from parley_gateway.handlers import Submissions
 from parley_gateway.ids import OwnedIds
 from parley_messaging.bus import Delivery
@@ -43,7 +44,7 @@ async def test_the_events_of_a_submitted_turn_go_to_whoever_asked() -> None:
         found = await submitted(rig, turn_id="order-1")
         ended = await seen.ended()
         assert (found.turn.home, found.turn.client_turn_id) == (USER, "order-1")
-        assert ended.type == "turn_completed"
+        assert isinstance(ended, TurnCompleted)
         assert seen.text
         assert not others
     await bus.close()

@@ -23,7 +23,7 @@ from parley_messaging.nats_bus import NatsBus
         ("_INBOX", False),
         ("_INBOXES.a", False),
         ("$JS.API.STREAM.PURGE.TURN_EVENTS", False),
-        ("parley.v1.turn.events.h.t", False),
+        (subjects.turn_events("h", "t"), False),
     ],
 )
 def test_only_an_inbox_is_one(subject: str, expected: bool) -> None:

@@ -42,6 +42,10 @@ def _rights(user: str) -> BusRights | None:
 
 
 def _listed(name: str, subjects: tuple[str, ...]) -> Iterator[str]:
+    if not subjects:
+        # nats-server takes an empty list for no limit.
+        yield f'                {name}: {{ deny: [">"] }}'
+        return
     yield f"                {name}: {{ allow: ["
     yield from (f"                    {json.dumps(subject)}" for subject in subjects)
     yield "                ] }"

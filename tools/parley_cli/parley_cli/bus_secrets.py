@@ -47,7 +47,7 @@ class BusSecrets:
         if self._public_file(user).exists() and self.nkey_file(user).exists():
             return
         # The library of the bus takes longer to import than all else of a start, and is needed once.
-        from parley_messaging.bus_keys import new_seed, public_key  # noqa: PLC0415
+        from parley_messaging.bus_keys import new_seed, public_key  # noqa: PLC0415 - see above
 
         if not self.nkey_file(user).exists():
             # A public key without its seed is of a user who was made anew by deleting the seed.

@@ -107,10 +107,11 @@ def _checked(name: str) -> str:
 
 
 def _tell_bus(settings: CliSettings, users: BusSecrets) -> bool:
-    """Have our own nats-server read its users again; False when none runs here."""
-    if (settings.data_dir / "nats" / AUTHORIZATION).exists():
-        # One that is just being started reads it, too.
-        write_authorization(settings.data_dir, users)
+    """Have our own nats-server read its users again; False when none runs here that has any."""
+    if not (settings.data_dir / "nats" / AUTHORIZATION).exists():
+        return False
+    # One that is just being started reads it, too.
+    write_authorization(settings.data_dir, users)
     state = read_state(settings.run_dir)
     if state is None or not is_supervised(settings.run_dir):
         return False
