@@ -1,7 +1,7 @@
 """What somebody with a service's credentials tries on the bus, by kind: subjects, and what is said there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from parley_contracts import stream_names, subjects
 from parley_contracts.bus_permissions import API, BUCKET, permissions_of
@@ -114,11 +114,13 @@ def destroying(inbox: str) -> Iterator[Message]:
     yield "$KV.rogue.x", b"forged"
 
 
+def beyond(messages: Iterable[Message], rights: BusRights) -> Iterator[Message]:
+    """Return those of the messages that a user may not send."""
+    allowed = permissions_of(rights, SERVICES.values()).publish
+    return (one for one in messages if not any(matches(pattern, one[0]) for pattern in allowed))
+
+
 def speaking(rights: BusRights) -> Iterator[Message]:
     """Return a message on each subject of the catalogue that a user may not send on."""
-    allowed = permissions_of(rights, SERVICES.values()).publish
-    for channel in CHANNELS:
-        literal = channel.pattern.replace("*", "1")
-        if not any(matches(one, literal) for one in allowed):
-            yield literal, b"{}"
+    yield from beyond(((channel.pattern.replace("*", "1"), b"{}") for channel in CHANNELS), rights)
     yield f"{subjects.PREFIX}.accounts.read_user", b"{}"

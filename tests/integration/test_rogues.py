@@ -19,7 +19,7 @@ from parley_contracts.turn_events import text_delta_frame
 from parley_contracts.turns import PenClaim
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.pen import Pen
-from parley_messaging.streams import TURN_EVENTS
+from parley_messaging.streams import TURN_EVENTS, matches
 
 from tests.chaos.printed import print_row
 from tests.fakes.ollama_server import OllamaFake
@@ -168,6 +168,26 @@ async def test_it_answers_what_it_is_asked_once(stack: Stack, operator: NatsBus,
                 break
         asked = taken.get_nowait()
         assert [await rogue.may_not_send(asked.reply) for _ in range(3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("user", ["gateway", "llm", "rag", "memory"])
+async def test_a_service_that_chats_go_through_is_held_to_its_rights_as_well(
+    stack: Stack, user: str, log: str
+) -> None:
+    rights = rights_of(user)
+    async with rogue_as(stack, user) as rogue:
+        inbox = await rogue.listening_inbox()
+        heard = [one for one in attempts.listening(log) if not any(matches(own, one) for own in rights.hears)]
+        assert f"{subjects.PREFIX}.>" in heard
+        await rogue.hear_all(heard)
+        for other in attempts.others(rights):
+            await rogue.hear_all((f"{other.inbox_prefix}.>",))
+            await rogue.hear_all(other.answers, other.name)
+        harm = (*attempts.reading(log), *attempts.consuming(inbox), *attempts.destroying(inbox))
+        await rogue.send_all(attempts.beyond(harm, rights))
+        await rogue.send_all(attempts.speaking(rights))
+        print_row(f"  {user}: {rogue.refused} of {rogue.tries} refused: what its rights do not name")
+        assert rogue.allowed == []
 
 
 async def test_with_the_operators_key_the_same_attempts_succeed(
