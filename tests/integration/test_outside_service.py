@@ -74,8 +74,8 @@ async def test_it_starts_a_turn_and_follows_it_to_its_end(stack: Stack) -> None:
 
 
 async def test_it_adds_a_document(stack: Stack) -> None:
-    # More than one piece of the object store.
-    content = b"Parcels leave the shop at noon. " * 5_000
+    # More than one piece of the object store, and little to read.
+    content = b"Parcels leave the shop at noon." + b"\n" * 150_000
     request = AddDocument(
         owner_id=OWNER, collection="outside", name="parcels.txt", content_type="text/plain", content=content
     )
