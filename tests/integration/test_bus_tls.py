@@ -46,13 +46,11 @@ def running_nats(folder: Path, tls: BrokerTls | None) -> Generator[tuple[str, Bu
 
 
 def server_tls(authority: Authority, address: str = "127.0.0.1", *, mutual: bool = False) -> BrokerTls:
-    cert_file, key_file = authority.issue("server", address)
-    return BrokerTls(
-        cert_file=cert_file, key_file=key_file, ca_file=authority.ca_file, wants_client_cert=mutual
-    )
+    cert_file, key_file = authority.issue(address, name="server")
+    return BrokerTls(cert_file=cert_file, key_file=key_file, ca_file=authority.path, wants_client_cert=mutual)
 
 
-def gateway_bus(url: str, users: BusSecrets, start_s: float = REFUSED_S, **files: Path) -> NatsBus:
+def gateway_bus(url: str, users: BusSecrets, start_s: float = REFUSED_S, /, **files: Path) -> NatsBus:
     access = BusAccess(rights=SERVICES["gateway"], nkey_file=users.nkey_file("gateway"), **files)
     return NatsBus(url, name="gateway", start_timeout_s=start_s, grace_s=1, access=access)
 
@@ -76,13 +74,13 @@ async def test_the_bus_with_the_certificate_that_is_wanted_is_used(
     tmp_path: Path, authority: Authority
 ) -> None:
     with running_nats(tmp_path, server_tls(authority)) as (url, users):
-        assert await connects(gateway_bus(url, users, USED_S, ca_file=authority.ca_file))
+        assert await connects(gateway_bus(url, users, USED_S, ca_file=authority.path))
 
 
 async def test_a_bus_signed_by_somebody_else_is_refused(tmp_path: Path, authority: Authority) -> None:
     other = Authority(tmp_path, "other")
     with running_nats(tmp_path, server_tls(authority)) as (url, users):
-        await is_refused("signed by somebody else", gateway_bus(url, users, ca_file=other.ca_file))
+        await is_refused("signed by somebody else", gateway_bus(url, users, ca_file=other.path))
         await is_refused("signed by nobody known", gateway_bus(url, users))
 
 
@@ -90,7 +88,7 @@ async def test_a_bus_whose_certificate_is_for_another_address_is_refused(
     tmp_path: Path, authority: Authority
 ) -> None:
     with running_nats(tmp_path, server_tls(authority, "127.0.0.2")) as (url, users):
-        await is_refused("for another address", gateway_bus(url, users, ca_file=authority.ca_file))
+        await is_refused("for another address", gateway_bus(url, users, ca_file=authority.path))
 
 
 @pytest.mark.parametrize("scheme", ["nats", "tls"])
@@ -98,22 +96,22 @@ async def test_a_bus_without_tls_is_refused_where_tls_is_wanted(
     tmp_path: Path, authority: Authority, scheme: str
 ) -> None:
     with running_nats(tmp_path, None) as (url, users):
-        bus = gateway_bus(url.replace("nats", scheme, 1), users, ca_file=authority.ca_file)
+        bus = gateway_bus(url.replace("nats", scheme, 1), users, ca_file=authority.path)
         await is_refused(f"without TLS, by {scheme}://", bus, "has no TLS")
 
 
 async def test_a_bus_that_wants_certificates_refuses_who_has_none(
     tmp_path: Path, authority: Authority
 ) -> None:
-    cert_file, key_file = authority.issue("client")
-    strange_cert, strange_key = Authority(tmp_path, "other").issue("stranger")
+    cert_file, key_file = authority.issue("client", name="client")
+    strange_cert, strange_key = Authority(tmp_path, "other").issue("stranger", name="stranger")
     with running_nats(tmp_path, server_tls(authority, mutual=True)) as (url, users):
         strange = {"cert_file": strange_cert, "key_file": strange_key}
         for tried, files in (("a client without a certificate", {}), ("with a strange one", strange)):
-            bus = gateway_bus(url, users, ca_file=authority.ca_file, **files)
+            bus = gateway_bus(url, users, ca_file=authority.path, **files)
             await is_refused(tried, bus, "no bus answers|cannot be used")
         assert await connects(
-            gateway_bus(url, users, USED_S, ca_file=authority.ca_file, cert_file=cert_file, key_file=key_file)
+            gateway_bus(url, users, USED_S, ca_file=authority.path, cert_file=cert_file, key_file=key_file)
         )
 
 
