@@ -20,6 +20,7 @@ from parley_cli.supervisor.brokers import (
     require_program,
     write_authorization,
 )
+from parley_cli.supervisor.processes import identity
 from parley_cli.supervisor.stack import SERVICES as STARTED
 from parley_cli.supervisor.stack import build_stack
 from parley_cli.supervisor.stack_state import ProcessState, StackState, SupervisorLock, write_state
@@ -189,19 +190,24 @@ async def test_who_may_publish_nothing_publishes_nothing(
         await bus.close()
 
 
-def test_a_process_that_has_taken_the_number_of_nats_server_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_from_before_users", [False, True])
+def test_a_process_that_is_no_nats_server_with_users_is_left_alone(
+    tmp_path: Path, is_from_before_users: bool
+) -> None:
+    """Another may have taken its number; and SIGHUP tells one that was started without users of none."""
     settings = settings_for(tmp_path / "data")
     users = BusSecrets(settings.secrets_dir)
     users.create()
     (settings.data_dir / "nats").mkdir()
-    write_authorization(settings.data_dir, users)
+    if not is_from_before_users:
+        write_authorization(settings.data_dir, users)
     lock = SupervisorLock(settings.run_dir)
     assert lock.take()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         nats = ProcessState(
             name="nats",
             pid=other.pid,
-            identity="of one that has ended",
+            identity=identity(other.pid) if is_from_before_users else "of one that has ended",
             port=1,
             status="ready",
             ready_after_s=None,
@@ -224,7 +230,9 @@ def test_a_process_that_has_taken_the_number_of_nats_server_is_left_alone(tmp_pa
     lock.release()
     assert json.loads(done.stdout)["is_known_to_the_bus"] is False
     # The server that comes in its place knows the new user.
-    assert "ext-shop" in (settings.data_dir / "nats" / AUTHORIZATION).read_text()
+    known = settings.data_dir / "nats" / AUTHORIZATION
+    assert known.exists() is not is_from_before_users
+    assert is_from_before_users or "ext-shop" in known.read_text()
 
 
 @pytest.mark.nats
