@@ -153,7 +153,7 @@ async def service(files: ModelFiles, *, cache_days: int) -> AsyncGenerator[tuple
         async with open_stack(
             Path(name), model_dir=files.directory, gateways=0, services=("npu",), environment=environment
         ) as stack:
-            bus = NatsBus(stack.nats_url, name="benchmark", grace_s=2)
+            bus = NatsBus(stack.nats_url, name="benchmark", grace_s=2, access=stack.operator_access)
             await bus.connect()
             try:
                 yield stack, bus

@@ -11,15 +11,19 @@ import httpx
 import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from parley_cli.bus_config import nats_authorization
+from parley_cli.bus_secrets import OPERATOR, BusSecrets
 from parley_cli.supervisor.brokers import require_program
 from parley_cli.supervisor.readiness import nats_probe
+from parley_messaging.nats_access import BusAccess
 
 from tests.conftest import free_port
-from tests.integration.stack import LOOPBACK, Stack, open_stack
+from tests.integration.stack import LOOPBACK, Stack, open_stack, secrets_of
 from tests.integration.stack_process import StackProcess
 from tests.integration.waiting import eventually
 
 NODES = 3
+STACK = "stack"
 ASK_S = 2.0
 STEPS = 20
 """A leader that steps down is followed by any of the others: as many tries as this miss hardly ever."""
@@ -35,13 +39,20 @@ class Ports:
 
 
 class NatsCluster:
-    """The nodes `nats-0` and on; asks them who leads."""
+    """The nodes `nats-0` and on, which know the users of a stack; asks them who leads."""
 
-    def __init__(self, folder: Path, ports: Sequence[Ports]) -> None:
+    def __init__(self, folder: Path, ports: Sequence[Ports], users: BusSecrets) -> None:
+        users.create()
+        self._operator_nkey = users.nkey_file(OPERATOR)
+        self.operator_access = BusAccess(nkey_file=self._operator_nkey)
         self.url = ",".join(f"nats://{LOOPBACK}:{port.clients}" for port in ports)
         self.nodes = {
             f"nats-{index}": StackProcess(
-                f"nats-{index}", _argv(folder, index, ports), {}, folder, nats_probe(ports[index].clients)
+                f"nats-{index}",
+                _argv(folder, index, ports, users),
+                {},
+                folder,
+                nats_probe(ports[index].clients),
             )
             for index in range(len(ports))
         }
@@ -123,14 +134,19 @@ class NatsCluster:
         async def note(_: Exception) -> None:
             """Nodes are killed on purpose: what that breaks is not worth a traceback."""
 
-        connection = await nats.connect(self.url.split(","), error_cb=note, max_reconnect_attempts=-1)
+        connection = await nats.connect(
+            self.url.split(","),
+            error_cb=note,
+            max_reconnect_attempts=-1,
+            nkeys_seed=str(self._operator_nkey),
+        )
         try:
             yield connection
         finally:
             await connection.close()
 
 
-def _argv(folder: Path, index: int, ports: Sequence[Ports]) -> tuple[str, ...]:
+def _argv(folder: Path, index: int, ports: Sequence[Ports], users: BusSecrets) -> tuple[str, ...]:
     """Write the configuration of one node and return its command line."""
     own = ports[index]
     routes = ", ".join(f'"nats-route://{LOOPBACK}:{port.routes}"' for port in ports if port is not own)
@@ -145,7 +161,7 @@ max_pending: 128MB
 write_deadline: "10s"
 jetstream {{ store_dir: "{folder / f"store-{index}"}", max_memory_store: 256MB }}
 cluster {{ name: parley, host: {LOOPBACK}, port: {own.routes}, routes: [{routes}] }}
-""",
+{nats_authorization(users.public_keys())}""",
         encoding="utf-8",
     )
     return (require_program("nats-server"), "-c", str(path))
@@ -154,7 +170,8 @@ cluster {{ name: parley, host: {LOOPBACK}, port: {own.routes}, routes: [{routes}
 @asynccontextmanager
 async def open_cluster(folder: Path, *, started: int = NODES) -> AsyncGenerator[NatsCluster]:
     """Run a cluster until the body ends; when all of its nodes are started, it has a leader by then."""
-    cluster = NatsCluster(folder, [Ports(free_port(), free_port(), free_port()) for _ in range(NODES)])
+    ports = [Ports(free_port(), free_port(), free_port()) for _ in range(NODES)]
+    cluster = NatsCluster(folder, ports, BusSecrets(secrets_of(folder / STACK)))
     async with AsyncExitStack() as resources:
         for node in cluster.nodes.values():
             resources.push_async_callback(node.close)
@@ -179,7 +196,7 @@ async def open_cluster_stack(folder: Path, *, ollama_url: str) -> AsyncGenerator
     async with (
         open_cluster(folder) as cluster,
         open_stack(
-            folder / "stack",
+            folder / STACK,
             model_dir=folder,
             gateways=2,
             services=("llm-0", "llm-1", "memory"),
@@ -190,6 +207,7 @@ async def open_cluster_stack(folder: Path, *, ollama_url: str) -> AsyncGenerator
                 "PARLEY_BUS_START_S": "30",
             },
             nats_url=cluster.url,
+            is_nats_locked=True,
         ) as stack,
     ):
         yield ClusterStack(cluster, stack)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from parley_cli.bus_secrets import OPERATOR, BusSecrets
 from parley_cli.supervisor.ports import is_free
 from parley_cli.supervisor.processes import identity
 from parley_cli.supervisor.stack_state import StackState, read_state
@@ -21,7 +22,16 @@ from tests.integration.waiting import eventually
 COMMAND_S = 120.0
 GATEWAYS = 2
 PORT_TRIES = 50
-_OWN_SETTINGS = ("NATS_URL", "REDIS_URL", "QDRANT_URL", "DATABASE_URL", "OLLAMA_HOST")
+_OWN_SETTINGS = (
+    "NATS_URL",
+    "NATS_NKEY_FILE",
+    "NATS_NKEY_DIR",
+    "NATS_CA_FILE",
+    "REDIS_URL",
+    "QDRANT_URL",
+    "DATABASE_URL",
+    "OLLAMA_HOST",
+)
 
 
 class DetachedStack:
@@ -73,6 +83,11 @@ class DetachedStack:
         state = read_state(self.data_dir / "run")
         assert state is not None
         return state
+
+    @property
+    def operator_nkey(self) -> Path:
+        """The seed of the user who may do anything on its bus."""
+        return BusSecrets(self.data_dir / "secrets").nkey_file(OPERATOR)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from parley_gateway.ids import OwnedIds
@@ -36,6 +37,7 @@ class Site:
     urls: Sequence[str]
     headers: dict[str, str]
     nats_url: str
+    nkey: Path | None
     ids: OwnedIds
 
 
@@ -125,7 +127,7 @@ async def run_kill(
 ) -> tuple[KillRow, list[str]]:
     """Return the row of a scenario and its faults. `kill` returns the unique names of what it killed."""
     began_s = asyncio.get_running_loop().time()
-    async with open_turn_records(run.site.nats_url) as records:
+    async with open_turn_records(run.site.nats_url, run.site.nkey) as records:
         await records.mark()
         async with run.connected(is_at_first=is_at_first):
             conversation_id = await run.bring_under_way()

@@ -279,6 +279,6 @@ async def open_lane(sweep: Sweep, folder: Path) -> AsyncGenerator[Lane]:
                 own={name: {"NATS_URL": tap.url} for name, tap in taps.items()},
             )
         )
-        records = await resources.enter_async_context(open_turn_records(stack.nats_url))
+        records = await resources.enter_async_context(open_turn_records(stack.nats_url, stack.operator_nkey))
         streams = await resources.enter_async_context(_streams_of(stack.nats_url))
         yield Lane(sweep, stack, taps=taps, upstream=upstream, records=records, streams=streams)

@@ -99,6 +99,7 @@ async def test_answers_go_on_when_a_node_is_killed(
             [stack.url(0), stack.url(1)],
             stack.headers,
             stack.nats_url,
+            stack.operator_nkey,
             OwnedIds(Secrets.read(stack.folder / "secrets").turn_key),
         ),
         fake=ollama,
@@ -116,7 +117,13 @@ async def test_a_start_waits_for_a_cluster_without_a_leader_and_with_too_few_nod
     async with open_cluster(tmp_path, started=1) as cluster:
         first, *others = cluster.nodes.values()
         assert first.is_running
-        bus = NatsBus(cluster.url, name="early", replicas=len(cluster.nodes), start_timeout_s=WHOLE_S)
+        bus = NatsBus(
+            cluster.url,
+            name="early",
+            replicas=len(cluster.nodes),
+            start_timeout_s=WHOLE_S,
+            access=cluster.operator_access,
+        )
         async with asyncio.TaskGroup() as tasks:
             connecting = tasks.create_task(bus.connect())
             for node in others:

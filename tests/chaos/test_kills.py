@@ -78,7 +78,7 @@ async def library(running_stack: Stack) -> Library:
 
 def site_of(stack: Stack, urls: Sequence[int]) -> Site:
     ids = OwnedIds(Secrets.read(stack.folder / "secrets").turn_key)
-    return Site([stack.url(index) for index in urls], stack.headers, stack.nats_url, ids)
+    return Site([stack.url(index) for index in urls], stack.headers, stack.nats_url, stack.operator_nkey, ids)
 
 
 def busiest(stack: Stack, names: Sequence[str], records: dict[str, TurnRecord]) -> str:
@@ -144,7 +144,7 @@ async def test_answers_go_on_when_the_supervisor_is_killed(
 
         run = KillRun(
             name="supervisor",
-            site=Site(stack.urls, stack.headers, stack.state.nats_url, stack.ids),
+            site=Site(stack.urls, stack.headers, stack.state.nats_url, stack.operator_nkey, stack.ids),
             fake=ollama,
             random=Random(f"{SEED} supervisor"),
             collections=[],

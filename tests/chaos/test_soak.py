@@ -27,7 +27,7 @@ STEADY_S = 3.0
 
 async def at_rest(stack: Stack, ollama: OllamaFake, until: Footprint | None = None) -> Footprint:
     """Return the footprint once all turns are over and it stands still, and is back where it was."""
-    async with open_turn_records(stack.nats_url) as records:
+    async with open_turn_records(stack.nats_url, stack.operator_nkey) as records:
         await records.settled()
     await ollama.until(lambda stats: stats.open_streams == 0, within_s=QUIET_S)
     found = await footprint_of(stack)

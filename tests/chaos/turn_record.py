@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
+from pathlib import Path
 
 import nats
 from nats.aio.msg import Msg
@@ -220,14 +221,18 @@ class TurnRecords:
 
 
 @asynccontextmanager
-async def open_turn_records(nats_url: str) -> AsyncGenerator[TurnRecords]:
+async def open_turn_records(nats_url: str, nkey: Path | None) -> AsyncGenerator[TurnRecords]:
     """Read the streams of a stack while the body runs; the connection outlives its server."""
 
     async def note(_: Exception) -> None:
         """The server is killed on purpose: what that breaks is not worth a traceback."""
 
     connection = await nats.connect(
-        nats_url.split(","), reconnect_time_wait=0.1, max_reconnect_attempts=-1, error_cb=note
+        nats_url.split(","),
+        reconnect_time_wait=0.1,
+        max_reconnect_attempts=-1,
+        error_cb=note,
+        nkeys_seed=str(nkey) if nkey else None,
     )
     try:
         yield TurnRecords(connection.jetstream())

@@ -76,9 +76,10 @@ def _plain(kind: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
             exclude_min=any(isinstance(item, Gt) for item in metadata),
             exclude_max=any(isinstance(item, Lt) for item in metadata),
         )
+    fewest, most = _lengths(metadata, MAX_CHARS)
     plain: dict[Any, st.SearchStrategy[Any]] = {
         bool: st.booleans(),
-        bytes: st.binary(max_size=MAX_CHARS),
+        bytes: st.binary(min_size=fewest, max_size=most),
         NoneType: st.none(),
     }
     return plain[kind]

@@ -4,6 +4,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import nats
 from nats.js import JetStreamContext
@@ -39,9 +40,9 @@ class Deliveries:
 
 
 @asynccontextmanager
-async def watching_deliveries(nats_url: str) -> AsyncGenerator[Deliveries]:
+async def watching_deliveries(nats_url: str, nkey: Path | None) -> AsyncGenerator[Deliveries]:
     """Fail when a job is delivered again while the body runs; it may look in between."""
-    connection = await nats.connect(nats_url)
+    connection = await nats.connect(nats_url, nkeys_seed=str(nkey) if nkey else None)
     try:
         deliveries = Deliveries(connection.jetstream())
         before = await deliveries.repeated()

@@ -10,10 +10,14 @@ from itertools import groupby
 from pathlib import Path
 
 import httpx
+from parley_cli.bus_config import BrokerTls
+from parley_cli.bus_secrets import OPERATOR, BusSecrets
 from parley_cli.owner_secrets import create_secrets, read_owner_key
+from parley_cli.supervisor.broker_access import BrokerAccess, own_nats_url, own_redis_url
 from parley_cli.supervisor.brokers import nats_argv, redis_argv
 from parley_cli.supervisor.readiness import http_probe, nats_probe, redis_probe
 from parley_cli.supervisor.stack import STOP_RANKS
+from parley_messaging.nats_access import BusAccess
 
 from tests.conftest import free_port
 from tests.integration.chat_client import ChatClient, open_socket
@@ -27,6 +31,9 @@ HTTP_TIMEOUT_S = 20.0
 # What the tests' own surroundings set is not to reach the services.
 _OWN_SETTINGS = (
     "NATS_URL",
+    "NATS_NKEY_FILE",
+    "NATS_NKEY_DIR",
+    "NATS_CA_FILE",
     "REDIS_URL",
     "QDRANT_URL",
     "DATABASE_URL",
@@ -34,6 +41,11 @@ _OWN_SETTINGS = (
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
 )
+
+
+def secrets_of(folder: Path) -> Path:
+    """Return where a stack keeps its secrets."""
+    return folder / "secrets"
 
 
 def health_of(name: str) -> str:
@@ -44,12 +56,31 @@ def health_of(name: str) -> str:
 class Stack:
     """The processes of a running stack, and clients for its gateways, which count from 0."""
 
-    def __init__(self, folder: Path, *, owner_key: str, nats_url: str, ports: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        owner_key: str,
+        ports: Mapping[str, int],
+        access: BrokerAccess,
+    ) -> None:
         self.folder = folder
         self.owner_key = owner_key
-        self.nats_url = nats_url
+        self.nats_url = access.nats_url
+        self.access = access
         self.processes: dict[str, StackProcess] = {}
         self._ports = ports
+
+    @property
+    def operator_nkey(self) -> Path | None:
+        """The seed of the user who may do anything on the stack's bus; None where it is open."""
+        return self.access.users.nkey_file(OPERATOR) if self.access.nkey_dir else None
+
+    @property
+    def operator_access(self) -> BusAccess:
+        """The same for a bus of our own kind."""
+        tls = self.access.tls
+        return BusAccess(nkey_file=self.operator_nkey, ca_file=tls.ca_file if tls else None)
 
     def url(self, gateway: int = 0) -> str:
         """Return the address of a gateway."""
@@ -150,9 +181,7 @@ class Stack:
             raise RuntimeError("\n".join(faults))
 
 
-def _environment(
-    folder: Path, secrets_dir: Path, model_dir: Path, nats_url: str, ports: Mapping[str, int]
-) -> dict[str, str]:
+def _environment(folder: Path, secrets_dir: Path, model_dir: Path, access: BrokerAccess) -> dict[str, str]:
     """Return what every service is told, as `parley up` tells it."""
     inherited = {
         name: value
@@ -161,8 +190,8 @@ def _environment(
     }
     return {
         **inherited,
-        "NATS_URL": nats_url,
-        "REDIS_URL": f"redis://{LOOPBACK}:{ports['redis']}",
+        "NATS_URL": access.nats_url,
+        "REDIS_URL": access.redis_url,
         "PARLEY_DATA_DIR": str(folder / "data"),
         "PARLEY_SECRETS_DIR": str(secrets_dir),
         "PARLEY_NPU_MODEL_DIR": str(model_dir),
@@ -190,7 +219,9 @@ async def open_stack(
     services: Collection[str] = WORKERS,
     environment: Mapping[str, str] | None = None,
     nats_url: str | None = None,
+    is_nats_locked: bool = False,
     own: Mapping[str, Mapping[str, str]] | None = None,
+    tls: BrokerTls | None = None,
 ) -> AsyncGenerator[Stack]:
     """Run nats-server, redis-server, `services` and gateways until the body ends.
 
@@ -201,27 +232,41 @@ async def open_stack(
         services: What runs besides; their names are those of their packages.
         environment: Further settings for every service.
         nats_url: A bus that runs already; unset is a nats-server of the stack's own.
+        is_nats_locked: Whether that bus knows the users whose seeds are among the stack's secrets.
         own: Further settings of single services, by their names.
+        tls: Certificates of the stack's own brokers; unset, they take plain connections.
     """
     edges = [f"gateway-{index}" for index in range(gateways)]
     probes = [health_of(name) for name in (*services, *edges)]
     ports = {name: free_port() for name in (*BROKERS, MONITOR, *edges, *probes)}
-    data_dir, secrets_dir = folder / "data", folder / "secrets"
+    data_dir, secrets_dir = folder / "data", secrets_of(folder)
     data_dir.mkdir(parents=True)
     create_secrets(secrets_dir)
-    bus_url = nats_url or f"nats://{LOOPBACK}:{ports['nats']}"
-    stack = Stack(folder, owner_key=read_owner_key(secrets_dir) or "", nats_url=bus_url, ports=ports)
-    settings = {**_environment(folder, secrets_dir, model_dir, bus_url, ports), **(environment or {})}
-    brokers = {"redis": (redis_argv(data_dir, ports["redis"]), redis_probe(ports["redis"]))}
+    users = BusSecrets(secrets_dir)
+    users.create()
+    access = BrokerAccess(
+        nats_url=nats_url or own_nats_url(ports["nats"], tls),
+        redis_url=own_redis_url(ports["redis"], tls),
+        users=users,
+        tls=tls,
+        nkey_dir=users.folder if nats_url is None or is_nats_locked else None,
+        has_own_redis=True,
+    )
+    stack = Stack(folder, owner_key=read_owner_key(secrets_dir) or "", ports=ports, access=access)
+    settings = {**_environment(folder, secrets_dir, model_dir, access), **(environment or {})}
+    redis = redis_argv(data_dir, ports["redis"], users, tls)
+    brokers = {"redis": (redis, redis_probe(ports["redis"], tls.ca_file if tls else None))}
     if nats_url is None:
-        monitor = ("-m", str(ports[MONITOR]))
-        brokers["nats"] = ((*nats_argv(data_dir, ports["nats"]), *monitor), nats_probe(ports["nats"]))
+        nats = (*nats_argv(data_dir, ports["nats"], users, tls), "-m", str(ports[MONITOR]))
+        brokers["nats"] = (nats, nats_probe(ports["nats"]))
     async with AsyncExitStack() as resources:
         resources.push_async_callback(stack.close)
         for name, (argv, probe) in brokers.items():
             stack.processes[name] = StackProcess(name, argv, settings, folder, probe)
         await stack.start(*brokers)
         for name in (*services, *edges):
-            stack.processes[name] = _service(name, folder, {**settings, **(own or {}).get(name, {})}, ports)
+            proof = access.of_service(name.partition("-")[0])
+            environ = {**settings, **proof, **(own or {}).get(name, {})}
+            stack.processes[name] = _service(name, folder, environ, ports)
         await stack.start(*services, *edges)
         yield stack

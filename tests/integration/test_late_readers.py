@@ -34,7 +34,7 @@ WAIT_S = 20.0
 @asynccontextmanager
 async def on_the_bus(stack: Stack) -> AsyncGenerator[NatsBus]:
     """A connection as another service has one."""
-    bus = NatsBus(stack.nats_url, name="observer", grace_s=2)
+    bus = NatsBus(stack.nats_url, name="observer", grace_s=2, access=stack.operator_access)
     await bus.connect()
     try:
         yield bus

@@ -24,7 +24,7 @@ NOBODYS = "00000000-0000-4000-8000-000000000000"
 @pytest_asyncio.fixture(loop_scope="session")
 async def bus_of_services(stack: Stack) -> AsyncGenerator[NatsBus]:
     """A place among the services, who say in each request whom they ask for."""
-    bus = NatsBus(stack.nats_url, name="test", grace_s=2)
+    bus = NatsBus(stack.nats_url, name="test", grace_s=2, access=stack.operator_access)
     await bus.connect()
     yield bus
     await bus.close()

@@ -42,7 +42,7 @@ def assert_whole(turn: TurnView, model: PacedModel) -> None:
 async def test_what_an_answer_no_longer_needs_stops_and_comes_back_unnoticed(
     stack: Stack, ollama: OllamaFake
 ) -> None:
-    async with watching_deliveries(stack.nats_url), stack.chat() as chat:
+    async with watching_deliveries(stack.nats_url, stack.operator_nkey), stack.chat() as chat:
         # Every service has been at work, the browser with a Chromium that it has to end.
         warm = await chat.ask(f"What does {ollama.url}/ say?", model=QUICK_ID, web=True)
         assert warm.ending["degraded"] == []
@@ -59,7 +59,11 @@ async def test_what_an_answer_no_longer_needs_stops_and_comes_back_unnoticed(
 async def test_a_model_worker_writes_its_answers_to_the_end_and_leaves_the_next_to_its_successor(
     stack: Stack, ollama: OllamaFake
 ) -> None:
-    async with watching_deliveries(stack.nats_url), stack.chat(0) as chat, stack.chat(1) as other:
+    async with (
+        watching_deliveries(stack.nats_url, stack.operator_nkey),
+        stack.chat(0) as chat,
+        stack.chat(1) as other,
+    ):
         calls = ollama.stats.calls
         turns = [await begun(chat, FIVE_SECONDS), await begun(other, FIVE_SECONDS)]
         async with asyncio.TaskGroup() as tasks:
@@ -118,7 +122,7 @@ async def test_a_gateway_finishes_the_turns_it_runs_and_sends_new_ones_elsewhere
 ) -> None:
     name, late_id = f"gateway-{victim}", f"too-late-for-{victim}"
     async with (
-        watching_deliveries(stack.nats_url),
+        watching_deliveries(stack.nats_url, stack.operator_nkey),
         stack.chat(victim) as own,
         stack.chat(1 - victim) as other,
     ):
@@ -169,7 +173,7 @@ async def test_a_document_that_is_being_read_in_is_finished_before_its_service_e
         for n in range(60)
     )
     rag = stack.processes["rag"]
-    async with watching_deliveries(stack.nats_url), stack.http() as client:
+    async with watching_deliveries(stack.nats_url, stack.operator_nkey), stack.http() as client:
         with stack.frozen("npu"):
             response = await upload(client, "herd.md", text.encode(), "herds")
             document_id = response.json()["document"]["id"]

@@ -95,6 +95,7 @@ class ProcessBus:
     is_connected = True
     reconnects = 0
     dropped_messages = 0
+    refusals = 0
 
     def __init__(self, network: Network, process: Process, on_death: Callable[[], None]) -> None:
         self.process = process
@@ -111,6 +112,9 @@ class ProcessBus:
     @property
     def objects(self) -> MemoryObjects:
         return self._bus.objects
+
+    def new_inbox(self) -> str:
+        return self._bus.new_inbox()
 
     def plan(self, after: int, fault: Fault) -> None:
         """Let `fault` meet the operation that comes as number `after`, counted from now, 1 is the next."""

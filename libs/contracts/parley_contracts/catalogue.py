@@ -12,6 +12,7 @@ from parley_contracts import (
     npu,
     rag,
     subjects,
+    submissions,
     turn_events,
     turns,
 )
@@ -43,6 +44,15 @@ TURN_CHANNELS = (
         "one turn runner",
         "Run one turn; stored before the client hears that it is accepted.",
         parameters=("turn_id",),
+    ),
+    _request(
+        "gateway",
+        subjects.ALL_SUBMITS,
+        submissions.SubmitTurn,
+        submissions.TurnSubmitted,
+        "Start a turn for an outside service, which follows its events itself.",
+        sender="the outside service named",
+        parameters=("user",),
     ),
     Channel(
         subjects.ALL_PEN_SLOTS,
@@ -138,6 +148,14 @@ RAG_CHANNELS = (
     ),
     _request("rag", subjects.RAG_SEARCH, rag.Search, rag.SearchResults, "The best passages for a query."),
     _request("rag", subjects.RAG_CREATE_DOCUMENT, rag.CreateDocument, rag.DocumentCreated, "Take an upload."),
+    _request(
+        "rag",
+        subjects.RAG_ADD_DOCUMENT,
+        rag.AddDocument,
+        rag.Document,
+        "Take a whole document and ingest it.",
+        sender="outside services",
+    ),
     _request(
         "rag", subjects.RAG_READ_DOCUMENT, rag.ReadDocument, rag.Document, "One document, how it stands."
     ),

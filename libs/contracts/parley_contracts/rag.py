@@ -9,6 +9,8 @@ from parley_contracts.citations import Passage
 from parley_contracts.model import MAX_EXACT, OwnedRequest, UnixMs, WireModel
 
 MAX_NAME_CHARS = 500
+MAX_ADDED_BYTES = 5 * 1024 * 1024
+"""Base64 makes it 7 MB, and a message on the bus may have 8."""
 
 CollectionName = Annotated[
     str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True, pattern=r"^[^\x00-\x1f/\\]+$")
@@ -119,6 +121,18 @@ class DocumentCreated(WireModel):
     type: Literal["document_created"] = "document_created"
     document: Document
     needs_content: bool
+
+
+class AddDocument(OwnedRequest):
+    """Request: take a document, content and all, from somebody who may not write uploads."""
+
+    type: Literal["add_document"] = "add_document"
+    collection: CollectionName = "default"
+    name: FileName
+    content_type: str = Field(default="application/octet-stream", max_length=200)
+    content: bytes = Field(min_length=1, max_length=MAX_ADDED_BYTES, description="Base64.")
+    title: str | None = Field(default=None, max_length=300, description="For content that names none.")
+    source_url: str | None = Field(default=None, description="The web page that it is the text of.")
 
 
 def original_key(owner_id: str, document_id: str) -> str:

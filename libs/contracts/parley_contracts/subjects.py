@@ -31,6 +31,7 @@ _CANCEL = f"{PREFIX}.turn.cancel"
 _HOLD = f"{PREFIX}.turn.hold"
 _EVENTS = f"{PREFIX}.turn.events"
 _QUEUE = f"{PREFIX}.turn.queue"
+_SUBMIT = f"{PREFIX}.turn.submit"
 
 ALL_TURN_STARTS = f"{_START}.*"
 ALL_PEN_SLOTS = f"{_PEN}.*.*"
@@ -38,6 +39,7 @@ ALL_CANCELS = f"{_CANCEL}.*"
 ALL_HOLDS = f"{_HOLD}.*"
 ALL_TURN_EVENTS = f"{_EVENTS}.*.*"
 ALL_TURN_QUEUES = f"{_QUEUE}.*.*"
+ALL_SUBMITS = f"{_SUBMIT}.*"
 
 
 class PenSlot(NamedTuple):
@@ -134,6 +136,16 @@ def turn_queues_of(home: str) -> str:
     return f"{_QUEUE}.{_part(home)}.*"
 
 
+def turn_submit(user: str) -> str:
+    """Return the subject on which an outside service asks for turns; nobody else may publish to it."""
+    return f"{_SUBMIT}.{_part(user)}"
+
+
+def parse_turn_submit(subject: str) -> str:
+    """Return the user that asks for a turn; ValueError for any other subject."""
+    return _parts(subject, _SUBMIT, 1)[0]
+
+
 # -- language models --------------------------------------------------------------------------------
 
 _GENERATE = f"{PREFIX}.llm.generate"
@@ -172,6 +184,7 @@ def parse_ingest_events(subject: str) -> str:
 RAG_INGEST = f"{PREFIX}.rag.ingest"
 RAG_SEARCH = f"{PREFIX}.rag.search"
 RAG_CREATE_DOCUMENT = f"{PREFIX}.rag.create_document"
+RAG_ADD_DOCUMENT = f"{PREFIX}.rag.add_document"
 RAG_READ_DOCUMENT = f"{PREFIX}.rag.read_document"
 RAG_CANCEL_DOCUMENT = f"{PREFIX}.rag.cancel_document"
 RAG_REINDEX_DOCUMENT = f"{PREFIX}.rag.reindex_document"

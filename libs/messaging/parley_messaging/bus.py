@@ -196,6 +196,15 @@ class Bus(Protocol):
         """How often messages were dropped because a subscription lagged."""
         ...
 
+    @property
+    def refusals(self) -> int:
+        """How often the bus refused what this user has no permission for."""
+        ...
+
+    def new_inbox(self) -> str:
+        """Return a subject of its own for answers, under which only this user may listen."""
+        ...
+
     def on_reconnect(self, tell: OnReconnect) -> None:
         """Call `tell` whenever the bus is back: what was published meanwhile has not been heard."""
         ...

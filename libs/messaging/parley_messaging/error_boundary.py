@@ -102,9 +102,9 @@ class Answering(Generic[Request]):
         self._slots = asyncio.Semaphore(concurrency)
         self._room = concurrency + waiting
 
-    async def answer(self, data: bytes, found_headers: Mapping[str, str]) -> WireReply:
+    async def answer(self, data: bytes, found_headers: Mapping[str, str], subject: str = "") -> WireReply:
         """Return the reply to a request; never raises but for cancellation."""
-        context = incoming(found_headers)
+        context = incoming(found_headers, subject)
         with working_in(context):
             if self._room <= 0:
                 return error_reply(ParleyError(ErrorCode.OVERLOADED, "The service is overloaded.").body())

@@ -10,6 +10,7 @@ from parley_contracts.errors import ParleyError
 from parley_contracts.turns import HoldAnswer, HoldQuestion, PenRole
 
 from parley_messaging.bus import Bus, Delivery
+from parley_messaging.inboxes import is_inbox
 
 ASK_TIMEOUT_S = 0.5
 PAUSE_S = 0.1
@@ -89,7 +90,7 @@ class Holds:
 
     async def _on_question(self, delivery: Delivery) -> None:
         turn_id = subjects.parse_turn_hold(delivery.subject)
-        if turn_id not in self._held or not delivery.reply:
+        if turn_id not in self._held or not is_inbox(delivery.reply):
             return
         if HoldQuestion.model_validate_json(delivery.data).role is self._role:
             await self._bus.publish(delivery.reply, self._answer)

@@ -26,6 +26,7 @@ from parley_messaging.bus import (
     StoredMessage,
 )
 from parley_messaging.error_boundary import Answering, read_reply
+from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
 from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
@@ -190,10 +191,15 @@ class MemoryBus:
         self.is_connected = True
         self.reconnects = 0
         self.dropped_messages = 0
+        self.refusals = 0
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
         self._streams: dict[str, _Stream] = {}
         self._on_reconnect: list[OnReconnect] = []
+
+    def new_inbox(self) -> str:
+        """Return a subject of its own."""
+        return f"{INBOX_PREFIX}.{uuid4().hex}"
 
     def on_reconnect(self, tell: OnReconnect) -> None:
         """Call `tell` after each `reconnect`."""
@@ -255,12 +261,15 @@ class MemoryBus:
             raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.")
         try:
             async with asyncio.timeout(timeout_s):
-                if answering := self._answers.get(subject):
-                    reply = await answering.answer(data, headers)
+                if answering := self._answering(subject):
+                    reply = await answering.answer(data, headers, subject)
                     return read_reply(reply_type, reply.headers, reply.data)
                 return read_reply(reply_type, None, await self._ask_subscribers(subject, data))
         except TimeoutError:
             raise ParleyError(ErrorCode.TIMEOUT, "That part of Parley did not answer in time.") from None
+
+    def _answering(self, subject: str) -> Answering[Any] | None:
+        return next((found for answered, found in self._answers.items() if matches(answered, subject)), None)
 
     async def _ask_subscribers(self, subject: str, data: bytes) -> bytes:
         if not any(matches(found.subject, subject) for found in self._subscriptions):
@@ -271,7 +280,7 @@ class MemoryBus:
             if not answered.done():
                 answered.set_result(delivery.data)
 
-        inbox = f"_INBOX.{uuid4().hex}"
+        inbox = self.new_inbox()
         subscription = await self.subscribe(inbox, take)
         try:
             await self.publish(subject, data, reply=inbox)

@@ -40,8 +40,8 @@ MAX_DEADLINE_DIGITS = 15
 """Unix milliseconds have 13; what is much longer is no time, and Python refuses to read thousands."""
 
 
-def incoming(found: Mapping[str, str]) -> TraceContext:
-    """Return the context in which a received message is to be handled."""
+def incoming(found: Mapping[str, str], subject: str = "") -> TraceContext:
+    """Return the context in which a message received on `subject` is to be handled."""
     context = continued(found.get(headers.TRACEPARENT), found.get(headers.CORRELATION_ID, ""))
     deadline = found.get(headers.DEADLINE, "")
     is_time = deadline.isdecimal() and len(deadline) <= MAX_DEADLINE_DIGITS
@@ -49,4 +49,5 @@ def incoming(found: Mapping[str, str]) -> TraceContext:
         context,
         message_id=found.get(headers.MESSAGE_ID, ""),
         deadline_ms=int(deadline) if is_time else None,
+        subject=subject,
     )

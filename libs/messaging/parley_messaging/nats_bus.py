@@ -12,7 +12,6 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError, SlowConsumerError
 from nats.js import JetStreamContext
@@ -33,12 +32,15 @@ from parley_messaging.bus import (
     StoreAck,
     StoredMessage,
 )
+from parley_messaging.bus_refusals import Refusals
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing
+from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
 from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
 from parley_messaging.nats_requests import RequestBroker
-from parley_messaging.nats_streams import bound_stream, read_queue_state, streams_ready
+from parley_messaging.nats_streams import bound_stream, read_queue_state
+from parley_messaging.nats_subscription import HeardSubject
 from parley_messaging.queues import WorkQueue
 from parley_messaging.stream_keeper import StreamKeeper
 
@@ -55,22 +57,6 @@ DRAIN_S = 3
 """How long closing waits for callbacks; one that nobody drives any more would hold it for ever."""
 
 
-class _Subscription:
-    def __init__(self, subscription: NatsSubscription, drops: dict[int, OnDrop]) -> None:
-        self._subscription: NatsSubscription | None = subscription
-        self._key = id(subscription)
-        self._drops = drops
-
-    async def unsubscribe(self) -> None:
-        found, self._subscription = self._subscription, None
-        self._drops.pop(self._key, None)
-        if found is not None:
-            try:
-                await found.unsubscribe()
-            except NatsError:
-                log.debug("unsubscribed from a connection that is closing")
-
-
 class NatsBus:
     """A connection to nats-server (2.9 or later) with JetStream."""
 
@@ -82,15 +68,18 @@ class NatsBus:
         replicas: int = 1,
         grace_s: float = 20.0,
         start_timeout_s: float = START_TIMEOUT_S,
+        access: BusAccess = OPEN,
     ) -> None:
         self.url = url
+        self._access = access
+        self._refusals = Refusals()
         self._start_timeout_s = start_timeout_s
         self._is_closing = False
         self._is_closed = asyncio.Event()
         self.dropped_messages = 0
         self.reconnects = 0
         self._replicas = replicas
-        self._keeper = StreamKeeper(replicas)
+        self._keeper = StreamKeeper(replicas, access)
         self._on_reconnect: list[OnReconnect] = []
         self._drops: dict[int, OnDrop] = {}
         self._requests = RequestBroker(
@@ -111,6 +100,7 @@ class NatsBus:
             # A server whose host died sends no FIN: by default that is noticed after four minutes.
             ping_interval=PING_S,
             max_outstanding_pings=2,
+            **access.options(url),
         )
         self._connection: Client | None = None
         self._js: JetStreamContext | None = None
@@ -148,6 +138,15 @@ class NatsBus:
         """The largest message the server takes."""
         return self.connection.max_payload
 
+    @property
+    def refusals(self) -> int:
+        """How often the server refused what this user has no permission for."""
+        return self._refusals.count
+
+    def new_inbox(self) -> str:
+        """Return a subject of its own, under which only this user may listen."""
+        return self.connection.new_inbox()
+
     async def connect(self) -> None:
         """Connect and make sure the streams exist; answering begins with `start`."""
         if self._connection is not None:
@@ -155,20 +154,30 @@ class NatsBus:
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 self._connection = await self._requests.broker.connect()
+                hide_inboxes(self._connection)
+                self._require_tls()
                 self._js = self._connection.jetstream(timeout=5.0)
-                await streams_ready(self._js, self._replicas)
+                await self._keeper.begin(self._js)
+                self._objects = NatsObjects(self._js, self._replicas, self._access)
         except TimeoutError as error:
-            raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL)") from error
+            why = f": {self._refusals.door}" if self._refusals.door else ""
+            raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL){why}") from error
         except NatsError as error:
             raise ConnectionError(f"the bus cannot be used: {error}") from error
-        self._objects = NatsObjects(self._js, self._replicas)
+
+    def _require_tls(self) -> None:
+        """Raise ConnectionError for a server that has no TLS where it must."""
+        if self._access.needs_tls(self.url) and not has_tls(self.connection):
+            raise ConnectionError("the bus has no TLS, but the settings want it")
 
     async def start(self) -> None:
         """Connect if needed and begin to answer requests."""
         await self.connect()
         await self._requests.broker.start()
         # Only a round trip says that the server knows the subscriptions: "ready" must not come before.
-        await self.connection.flush()
+        # nats-py's first PING overtakes what it has not sent yet.
+        for _ in range(2):
+            await self.connection.flush()
 
     async def stop_answering(self) -> None:
         """Take no more requests and finish those that have arrived."""
@@ -195,6 +204,8 @@ class NatsBus:
             if on_drop := self._drops.get(id(error.sub)):
                 on_drop()
             return
+        if self._refusals.take(error):
+            return
         if self.is_connected:
             # What a subscriber's callback raised comes here as well.
             log.warning("bus error", exc_info=error)
@@ -208,6 +219,10 @@ class NatsBus:
     async def _on_reconnected(self) -> None:
         self.reconnects += 1
         log.info("bus is back", extra={"reconnects": self.reconnects})
+        if self._access.needs_tls(self.url) and not has_tls(self.connection):
+            log.critical("the bus that came back has no TLS, but the settings want it")
+            self._is_closed.set()
+            return
         self._keeper.look_again()
         if self._objects is not None:
             self._objects.reopen()
@@ -277,7 +292,7 @@ class NatsBus:
 
     async def subscribe(
         self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
-    ) -> _Subscription:
+    ) -> HeardSubject:
         """Hear core messages in order, one at a time."""
         # The async iterator of nats-py spends a task a message; a callback does not.
         found = await self.connection.subscribe(
@@ -288,7 +303,7 @@ class NatsBus:
         )
         if on_drop:
             self._drops[id(found)] = on_drop
-        return _Subscription(found, self._drops)
+        return HeardSubject(found, self._drops)
 
     # -- stored messages ---------------------------------------------------------------------------
 

@@ -15,11 +15,14 @@ from nats.js import JetStreamContext
 from nats.js.errors import NoStreamResponseError, NotFoundError, ObjectNotFoundError, ServerError
 from nats.js.errors import ServiceUnavailableError as JetStreamUnavailableError
 from nats.js.object_store import ObjectStore as Bucket
+from parley_contracts import stream_names
 from parley_contracts.errors import ErrorCode, ParleyError
+
+from parley_messaging.nats_access import OPEN, BusAccess
+from parley_messaging.nats_streams import ensured_bucket
 
 log = logging.getLogger("parley.messaging")
 
-BUCKET = "ORIGINALS"
 TRANSFER_S = 120.0
 """The longest one object may take; reading has no bound of its own when the connection goes in between."""
 
@@ -55,9 +58,10 @@ class NatsObjects:
     Every method raises ParleyError `unavailable` when the store does not answer.
     """
 
-    def __init__(self, js: JetStreamContext, replicas: int) -> None:
+    def __init__(self, js: JetStreamContext, replicas: int, access: BusAccess = OPEN) -> None:
         self._js = js
         self._replicas = replicas
+        self._access = access
         self._bucket: Bucket | None = None
 
     def reopen(self) -> None:
@@ -66,16 +70,20 @@ class NatsObjects:
 
     async def _open(self) -> Bucket:
         if self._bucket is None:
-            try:
-                self._bucket = await self._js.object_store(BUCKET)
-            except NotFoundError:
-                self._bucket = await self._js.create_object_store(BUCKET, replicas=self._replicas)
+            if self._access.keeps_streams:
+                self._bucket = await ensured_bucket(self._js, self._replicas)
+            else:
+                self._bucket = await self._js.object_store(stream_names.ORIGINALS)
         return self._bucket
 
     async def put(self, key: str, data: bytes | BinaryIO) -> None:
         """Keep `data` under `key`."""
-        async with _away_told():
-            await (await self._open()).put(key, cast("bytes | BufferedIOBase", data))
+        try:
+            async with _away_told():
+                await (await self._open()).put(key, cast("bytes | BufferedIOBase", data))
+        except NotFoundError:
+            # Whoever keeps the streams has yet to make the bucket.
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The store for uploads is away.") from None
 
     async def get(self, key: str) -> bytes:
         """Return what is kept under `key`."""

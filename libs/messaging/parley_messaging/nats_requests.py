@@ -1,14 +1,18 @@
 """Requests over FastStream: the broker, how it hands a request over, and how it is drained."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from faststream.nats import NatsBroker, NatsMessage, NatsResponse
 
 from parley_messaging.error_boundary import WireReply
+from parley_messaging.inboxes import is_inbox
 
-Answer = Callable[[bytes, dict[str, str]], Awaitable[WireReply]]
+log = logging.getLogger("parley.messaging")
+
+Answer = Callable[[bytes, dict[str, str], str], Awaitable[WireReply]]
 
 SUBSCRIBER_MARGIN = 64
 """FastStream workers beyond running and waiting requests, so that a refusal need not wait in line."""
@@ -31,7 +35,14 @@ class RequestBroker:
         """Answer requests on `subject` as one member of `group`."""
 
         async def respond(message: NatsMessage) -> NatsResponse:
-            reply = await answer(message.body, message.headers)
+            if message.reply_to and not is_inbox(message.reply_to):
+                log.error(
+                    "request dropped: its answer would go where answers do not",
+                    extra={"subject": subject, "reply": message.reply_to},
+                )
+                message.reply_to = ""
+                return NatsResponse(b"")
+            reply = await answer(message.body, message.headers, message.raw_message.subject)
             return NatsResponse(reply.data, headers=reply.headers)
 
         subscribe: Any = self.broker.subscriber

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from nats.js.api import (
     StreamConfig,
 )
 from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.object_store import ObjectStore
+from parley_contracts import stream_names
 
 from parley_messaging.bus import QueueState
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
@@ -28,6 +31,7 @@ log = logging.getLogger("parley.messaging")
 
 STREAM_EXISTS = 10058
 RETRY_S = 0.5
+LOOK_S = 0.1
 MAX_SLOTS = 20_000
 """Above all slots of all replicas: a pull beyond it gets an instant 409 that looks like a timeout."""
 
@@ -63,8 +67,16 @@ async def ensure_streams(js: JetStreamContext, replicas: int) -> None:
             await _bring_up(js, config)
 
 
-async def streams_ready(js: JetStreamContext, replicas: int) -> None:
-    """Make sure of the streams, as soon as the bus takes them; the caller bounds the wait.
+async def ensured_bucket(js: JetStreamContext, replicas: int) -> ObjectStore:
+    """Return the bucket of uploads; made if it is not there."""
+    try:
+        return await js.object_store(stream_names.ORIGINALS)
+    except NotFoundError:
+        return await js.create_object_store(stream_names.ORIGINALS, replicas=replicas)
+
+
+async def streams_ready(js: JetStreamContext, replicas: int, *, has_bucket: bool) -> None:
+    """Make sure of the streams, and of the bucket, as soon as the bus takes them; the caller bounds the wait.
 
     A cluster takes none before its nodes have a leader, and none of more copies than there are nodes.
     """
@@ -72,11 +84,32 @@ async def streams_ready(js: JetStreamContext, replicas: int) -> None:
     while True:
         try:
             await ensure_streams(js, replicas)
+            if has_bucket:
+                await ensured_bucket(js, replicas)
             return
         except (TimeoutError, NatsError) as error:
             if reason != (reason := repr(error)):
                 log.warning("streams cannot be made yet", extra={"error": reason})
         await asyncio.sleep(RETRY_S)
+
+
+async def streams_there(js: JetStreamContext, names: Collection[str]) -> None:
+    """Wait until somebody who may has made the streams; the caller bounds the wait."""
+    for name in names:
+        is_told = False
+        while not await _is_there(js, name):
+            if not is_told:
+                log.info("stream is waited for", extra={"stream": name})
+                is_told = True
+            await asyncio.sleep(LOOK_S)
+
+
+async def _is_there(js: JetStreamContext, name: str) -> bool:
+    try:
+        await js.stream_info(name)
+    except (TimeoutError, NatsError):
+        return False
+    return True
 
 
 async def _bring_up(js: JetStreamContext, config: StreamConfig) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from parley_contracts import subjects
+from parley_contracts import stream_names, subjects
 
 ACK_WAIT_S = 5.0
 """A job nobody acknowledges or extends for this long is delivered again."""
@@ -23,10 +23,10 @@ class WorkQueue:
     consumer: str
 
 
-TURNS = WorkQueue("TURNS", subjects.ALL_TURN_STARTS, "turn-runners")
-INGEST = WorkQueue("INGEST", subjects.RAG_INGEST, "rag")
+TURNS = WorkQueue(stream_names.TURNS, subjects.ALL_TURN_STARTS, stream_names.TURN_RUNNERS)
+INGEST = WorkQueue(stream_names.INGEST, subjects.RAG_INGEST, stream_names.INGESTERS)
 
 
 def llm_jobs(pool: str) -> WorkQueue:
     """Return the queue of one pool of language-model workers."""
-    return WorkQueue("LLM_JOBS", subjects.llm_generate(pool), f"pool-{pool}")
+    return WorkQueue(stream_names.LLM_JOBS, subjects.llm_generate(pool), stream_names.pool_workers(pool))

@@ -73,6 +73,7 @@ async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> N
         replicas=settings.nats_replicas,
         grace_s=settings.grace_s,
         start_timeout_s=settings.bus_start_s,
+        access=settings.bus_access(name),
     )
     service = Service(name, settings, bus)
     async with service.stack:

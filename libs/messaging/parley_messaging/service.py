@@ -72,6 +72,11 @@ class Service:
             "Messages dropped because a subscription lagged; their turns are replayed.",
             lambda: bus.dropped_messages,
         )
+        measures.counter(
+            "parley_bus_refusals",
+            "What the bus refused for want of a permission; the log names the subjects.",
+            lambda: bus.refusals,
+        )
         measures.gauge(
             "parley_jobs_running",
             "Jobs being worked on, by work queue.",

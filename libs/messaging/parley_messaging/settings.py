@@ -6,8 +6,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from parley_contracts.bus_rights import rights_of
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from parley_messaging.nats_access import BusAccess
 
 OLLAMA_PORT = 11_434
 
@@ -50,10 +53,30 @@ class ServiceSettings(BaseSettings):
     )
     nats_replicas: int = Field(default=1, ge=1, le=5, description="Copies of each stream in a cluster.")
     nats_url: str = usual("NATS_URL", "nats://127.0.0.1:14222", "Bus servers, separated by commas.")
+    nats_nkey_file: Path | None = usual(
+        "NATS_NKEY_FILE", None, "Seed of this service's user of the bus; unset where the bus is open."
+    )
+    nats_ca_file: Path | None = usual(
+        "NATS_CA_FILE", None, "Certificates by which the bus is known; set, the bus is used with TLS only."
+    )
+    nats_cert_file: Path | None = usual(
+        "NATS_CERT_FILE", None, "This service's certificate, where the bus wants one."
+    )
+    nats_key_file: Path | None = usual("NATS_KEY_FILE", None, "Key of NATS_CERT_FILE.")
     redis_url: str = usual("REDIS_URL", "redis://127.0.0.1:16379", "Redis server.")
     qdrant_url: str | None = usual("QDRANT_URL", None, "Qdrant server; unset keeps vectors in process.")
     database_url: str | None = usual("DATABASE_URL", None, "PostgreSQL; unset keeps SQLite files.")
     ollama_host: str = usual("OLLAMA_HOST", "http://127.0.0.1:11434", "Ollama server.")
+
+    def bus_access(self, service: str) -> BusAccess:
+        """Return how the bus is used under a service's name (ValueError for a name that is none)."""
+        return BusAccess(
+            rights=rights_of(service) if self.nats_nkey_file else None,
+            nkey_file=self.nats_nkey_file,
+            ca_file=self.nats_ca_file,
+            cert_file=self.nats_cert_file,
+            key_file=self.nats_key_file,
+        )
 
     @property
     def ollama_url(self) -> str:

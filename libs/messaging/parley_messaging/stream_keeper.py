@@ -12,7 +12,14 @@ import logging
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
-from parley_messaging.nats_streams import ensure_consumer, ensure_streams
+from parley_messaging.nats_access import BusAccess
+from parley_messaging.nats_streams import (
+    ensure_consumer,
+    ensure_streams,
+    ensured_bucket,
+    streams_ready,
+    streams_there,
+)
 from parley_messaging.queues import WorkQueue
 from parley_messaging.streams import STREAMS
 
@@ -28,11 +35,19 @@ MAX_PAUSE_S = 5.0
 class StreamKeeper:
     """Knows which consumers this process uses, and restores what it uses in the background."""
 
-    def __init__(self, replicas: int) -> None:
+    def __init__(self, replicas: int, access: BusAccess) -> None:
         self._replicas = replicas
+        self._access = access
         self._queues: set[WorkQueue] = set()
         self._is_wanted = asyncio.Event()
         self._ensuring = asyncio.Lock()
+
+    async def begin(self, js: JetStreamContext) -> None:
+        """Make the streams, or wait for whoever makes them; the caller bounds the wait."""
+        if self._access.keeps_streams:
+            await streams_ready(js, self._replicas, has_bucket=self._access.rights is not None)
+        else:
+            await streams_there(js, self._access.awaited_streams)
 
     def look_again(self) -> None:
         """Have `run` look whether everything is still there."""
@@ -80,10 +95,19 @@ class StreamKeeper:
     async def ensure(self, js: JetStreamContext) -> None:
         """Make the streams and consumers that are not there."""
         async with self._ensuring:
-            standing = {info.config.name for info in await js.streams_info()}
-            missing = [spec.name for spec in STREAMS if spec.name not in standing]
-            if missing:
-                log.warning("streams are gone and are made anew", extra={"streams": missing})
-                await ensure_streams(js, self._replicas)
+            if self._access.keeps_streams:
+                await self._make_missing(js)
+            else:
+                await streams_there(js, self._access.awaited_streams)
             for queue in tuple(self._queues):
                 await ensure_consumer(js, queue)
+
+    async def _make_missing(self, js: JetStreamContext) -> None:
+        standing = {info.config.name for info in await js.streams_info()}
+        missing = [spec.name for spec in STREAMS if spec.name not in standing]
+        if missing:
+            log.warning("streams are gone and are made anew", extra={"streams": missing})
+            await ensure_streams(js, self._replicas)
+        if self._access.rights is not None:
+            # Those who may not make the bucket find it there.
+            await ensured_bucket(js, self._replicas)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from parley_contracts import subjects
+from parley_contracts import stream_names, subjects
 
-TURN_PEN = "TURN_PEN"
-TURN_EVENTS = "TURN_EVENTS"
-DOMAIN_EVENTS = "DOMAIN_EVENTS"
+TURN_PEN = stream_names.TURN_PEN
+TURN_EVENTS = stream_names.TURN_EVENTS
+DOMAIN_EVENTS = stream_names.DOMAIN_EVENTS
 
 DAY_S = 86_400
 MIB_BYTES = 1024 * 1024
@@ -27,9 +27,13 @@ class StreamSpec:
 
 
 STREAMS = (
-    StreamSpec("TURNS", (subjects.ALL_TURN_STARTS,), is_work_queue=True, max_bytes=1024 * MIB_BYTES),
-    StreamSpec("LLM_JOBS", (subjects.ALL_GENERATE,), is_work_queue=True, max_bytes=256 * MIB_BYTES),
-    StreamSpec("INGEST", (subjects.RAG_INGEST,), is_work_queue=True, max_bytes=32 * MIB_BYTES),
+    StreamSpec(
+        stream_names.TURNS, (subjects.ALL_TURN_STARTS,), is_work_queue=True, max_bytes=1024 * MIB_BYTES
+    ),
+    StreamSpec(
+        stream_names.LLM_JOBS, (subjects.ALL_GENERATE,), is_work_queue=True, max_bytes=256 * MIB_BYTES
+    ),
+    StreamSpec(stream_names.INGEST, (subjects.RAG_INGEST,), is_work_queue=True, max_bytes=32 * MIB_BYTES),
     # No byte cap: a claim that is forgotten before its turn has ended would give the turn two owners.
     StreamSpec(TURN_PEN, (subjects.ALL_PEN_SLOTS, subjects.ALL_CANCELS), max_age_s=DAY_S),
     StreamSpec(TURN_EVENTS, (subjects.ALL_TURN_EVENTS,), max_age_s=DAY_S, max_bytes=4096 * MIB_BYTES),

@@ -20,6 +20,7 @@ class TraceContext:
         correlation_id: What the work belongs to: a turn id, or empty.
         message_id: The message being handled, or empty.
         deadline_ms: When the caller stops waiting, Unix epoch; None is no limit.
+        subject: What the request being handled came on, or empty; the bus has checked who may publish there.
     """
 
     trace_id: str
@@ -27,6 +28,7 @@ class TraceContext:
     correlation_id: str = ""
     message_id: str = ""
     deadline_ms: int | None = None
+    subject: str = ""
 
     @property
     def traceparent(self) -> str:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from uuid import uuid4
 
 from nats.errors import Error as NatsError
 from parley_contracts.turns import EPOCH_SPAN
@@ -149,12 +148,13 @@ class TurnWriters:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._inbox = f"_INBOX.{uuid4().hex}"
+        self._inbox = ""
         self._writers: dict[str, TurnWriter] = {}
         self._opened = 0
 
     async def start(self) -> None:
         """Begin to hear acknowledgements."""
+        self._inbox = self._bus.new_inbox()
         await self._bus.subscribe(f"{self._inbox}.*.*.*", self._on_acknowledgement)
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ from parley_messaging.probes import serving
 
 from parley_gateway.app import create_app
 from parley_gateway.edge import Edge
-from parley_gateway.handlers import bind
+from parley_gateway.handlers import Submissions, bind
 from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
 from parley_gateway.login_codes import LoginCodes
@@ -31,7 +31,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await service.enter(turns.counts.finishing())
     for endless in turns.endless:
         service.spawn(endless)
-    bind(service, turns.runner, slots=settings.gateway_runner_slots)
+    bind(service, turns.runner, Submissions(turns.door), slots=settings.gateway_runner_slots)
     sockets = Sockets()
     doorkeeper = Doorkeeper(
         secrets,

@@ -93,10 +93,7 @@ class TurnDoor:
             ParleyError: `not_found`, `model_not_found`, `conflict` for a repeat that asks for something else,
                 `overloaded`, or `unavailable` when the turn is not accepted.
         """
-        if self.is_closed:
-            raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
-        if not frame.text.strip():
-            raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
+        self._let_in(frame)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
         is_named = frame.turn_id is not None
@@ -109,15 +106,50 @@ class TurnDoor:
             raise
         with self._admission.entering():
             try:
-                model = await self._models.choose(frame.model)
+                command = await self._with_model(command)
             except ParleyError:
                 if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
                     return await self._join_same(command, found, 0, sink)
                 raise
-            # The runner goes by it: what is accepted does not fail because the model is away for a moment.
-            chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
-            command = command.model_copy(update={"chosen": chosen})
             return await self._begin(command, sink, is_named=is_named)
+
+    async def submit(self, principal: Principal, frame: StartTurnFrame, home: str) -> StartTurn:
+        """Make a turn durable whose events go to `home`, where somebody else watches; a repeat is the same.
+
+        Raises:
+            ParleyError: As `start` does.
+        """
+        self._let_in(frame)
+        ref = self._ref(principal, frame.turn_id or uuid4().hex).model_copy(update={"home": home})
+        command = self._command(principal, ref, frame, history=None, is_stored=True)
+        self._admission.check(self._models.known_pool(frame.model))
+        with self._admission.entering():
+            command = await self._with_model(command)
+            ack = await self._accept(command)
+        if ack is not None:
+            self._waiting.add(TURNS, ack.stream_seq, ref, waits_for="runner", after_seq=0)
+            return command
+        found = await self._finder.find_soon(ref.turn_id)
+        if found is None:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
+        if not found.was_asked_by(command):
+            raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
+        return command.model_copy(update={"turn": ref.model_copy(update={"home": found.home})})
+
+    def _let_in(self, frame: StartTurnFrame) -> None:
+        if self.is_closed:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
+        if not frame.text.strip():
+            raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
+
+    async def _with_model(self, command: StartTurn) -> StartTurn:
+        """Return the command with its model as it is there now: the runner goes by it.
+
+        What is accepted does not fail because the model is away for a moment.
+        """
+        model = await self._models.choose(command.model)
+        chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
+        return command.model_copy(update={"chosen": chosen})
 
     async def _begin(self, command: StartTurn, sink: Sink, *, is_named: bool) -> AcceptedTurn:
         ref = command.turn

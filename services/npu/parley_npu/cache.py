@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 from numpy.typing import NDArray
 from parley_contracts.npu import VectorSpace
+from parley_contracts.redis_rights import EMBEDDING_KEYS
 
 from parley_npu.backends.embedder import CutText, Vectors
 from parley_npu.metrics import CacheMetrics
@@ -31,7 +32,7 @@ class VectorCache:
     """Knows a vector by its space and the SHA-256 of the text as cut; a value is its raw float32."""
 
     def __init__(self, space: VectorSpace, values: RedisValues, metrics: CacheMetrics) -> None:
-        self._prefix = f"emb:{space.model}:{space.engine}:".encode()
+        self._prefix = f"{EMBEDDING_KEYS}{space.model}:{space.engine}:".encode()
         self._value_bytes = space.dimensions * 4
         self._values = values
         self._metrics = metrics

@@ -97,6 +97,7 @@ def assemble(
         archives=archives,
         jobs=kept.jobs,
         progress=kept.progress,
+        originals=bus.objects,
     )
     quality = QualityHandlers(database, Feedback(database), days, measures)
     return Parts(handlers, searching, ingestion, kept.removals, kept.jobs, quality, days)

@@ -1,8 +1,12 @@
 """Subject -> function."""
 
+import asyncio
+import hashlib
+
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
+    AddDocument,
     CancelDocument,
     Collection,
     CollectionList,
@@ -25,9 +29,11 @@ from parley_contracts.rag import (
     ReindexCollection,
     ReindexDocument,
     Search,
+    original_key,
 )
 from parley_contracts.replies import Done
 from parley_messaging import Service, queues
+from parley_messaging.bus import ObjectStore
 
 from parley_rag.archives import Archives
 from parley_rag.document_collections import Collections
@@ -40,6 +46,9 @@ from parley_rag.removals import Removals
 from parley_rag.searching import Searching
 
 _SEARCHES_AT_ONCE = 64
+# Each holds its document whole, twice.
+_ADDED_AT_ONCE = 2
+_ADDED_WAITING = 8
 
 
 class RagHandlers:
@@ -55,6 +64,7 @@ class RagHandlers:
         archives: Archives,
         jobs: Jobs,
         progress: Progress,
+        originals: ObjectStore,
     ) -> None:
         self._documents = documents
         self._collections = collections
@@ -63,10 +73,30 @@ class RagHandlers:
         self._archives = archives
         self._jobs = jobs
         self._progress = progress
+        self._originals = originals
 
     async def create_document(self, request: CreateDocument) -> DocumentCreated:
         document, needs_content = await self._documents.create(request)
         return DocumentCreated(document=document, needs_content=needs_content)
+
+    async def add_document(self, request: AddDocument) -> Document:
+        """Take a document and its content in one; a crash between the two is made up for by asking again."""
+        known_by = await asyncio.to_thread(hashlib.sha256, request.content)
+        wanted = CreateDocument(
+            owner_id=request.owner_id,
+            collection=request.collection,
+            name=request.name,
+            content_type=request.content_type,
+            size_bytes=len(request.content),
+            sha256=known_by.hexdigest(),
+            title=request.title,
+            source_url=request.source_url,
+        )
+        document, needs_content = await self._documents.create(wanted)
+        if needs_content:
+            await self._originals.put(original_key(request.owner_id, document.id), request.content)
+            await self._jobs.publish(request.owner_id, document.id)
+        return document
 
     async def read_document(self, request: ReadDocument) -> Document:
         return await self._documents.read(request.owner_id, request.document_id)
@@ -132,6 +162,13 @@ def bind(
     """Answer every subject of this service and take its jobs."""
     service.answer(subjects.RAG_SEARCH, Search, searching.search, concurrency=_SEARCHES_AT_ONCE)
     service.answer(subjects.RAG_CREATE_DOCUMENT, CreateDocument, handlers.create_document)
+    service.answer(
+        subjects.RAG_ADD_DOCUMENT,
+        AddDocument,
+        handlers.add_document,
+        concurrency=_ADDED_AT_ONCE,
+        waiting=_ADDED_WAITING,
+    )
     service.answer(subjects.RAG_READ_DOCUMENT, ReadDocument, handlers.read_document)
     service.answer(subjects.RAG_LIST_DOCUMENTS, ListDocuments, handlers.list_documents)
     service.answer(subjects.RAG_DELETE_DOCUMENT, DeleteDocument, handlers.delete_document)

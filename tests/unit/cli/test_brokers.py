@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from parley_cli.bus_secrets import OPERATOR, BusSecrets
 from parley_cli.exits import CliError
 from parley_cli.settings import CliSettings, read_settings
 from parley_cli.supervisor import brokers
@@ -29,10 +30,12 @@ def settings_for(data_dir: Path, **values: str) -> CliSettings:
     return read_settings({**kept, **values}, env_file=data_dir / "no.env")
 
 
-async def ask(port: int, request: bytes) -> bytes:
+async def ask(port: int, *requests: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    line = await reader.readline()
+    line = b""
+    for request in requests:
+        writer.write(request)
+        line = await reader.readline()
     writer.close()
     await writer.wait_closed()
     return line
@@ -50,13 +53,16 @@ async def test_nats_has_jetstream_and_redis_keeps_what_it_acknowledged_over_a_ki
     stack = await build_stack(settings_for(tmp_path / "data folder"), without=SERVICES)
     supervisor = supervisor_of([*stack.tiers[0]])
     nats, redis = supervisor.children
+    password = BusSecrets(tmp_path / "data folder" / "secrets").redis_password(OPERATOR)
+    operator = f"AUTH {OPERATOR} {password}\r\n".encode()
     async with running(supervisor):
         assert b'"jetstream":true' in await ask(nats.spec.port, b"")
         assert b'"max_payload":8388608' in await ask(nats.spec.port, b"")
-        assert await ask(redis.spec.port, b"SET kept yes\r\n") == b"+OK\r\n"
+        assert (await ask(redis.spec.port, b"SET kept yes\r\n")).startswith(b"-NOPERM")
+        assert await ask(redis.spec.port, operator, b"SET kept yes\r\n") == b"+OK\r\n"
         redis.signal(signal.SIGKILL)
         await eventually(lambda: redis.state.restarts == 1 and redis.state.status == "ready")
-        assert await ask(redis.spec.port, b"GET kept\r\n") == b"$3\r\n"
+        assert await ask(redis.spec.port, operator, b"GET kept\r\n") == b"$3\r\n"
         assert "redis.conf" in command_line(redis.state.pid or 0)
     assert [child.state.status for child in supervisor.children] == ["stopped", "stopped"]
 

@@ -10,10 +10,12 @@ from uuid import uuid4
 import pytest
 from nats.errors import OutboundBufferLimitError
 from parley_contracts import subjects
+from parley_contracts.bus_rights import SERVICES
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
 from parley_messaging import nats_bus, nats_jobs
 from parley_messaging.bus import JobOutcome, NotStoredError, QueuedJob
+from parley_messaging.nats_access import BusAccess
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.queues import WorkQueue, llm_jobs
 from parley_messaging.streams import TURN_PEN
@@ -97,6 +99,36 @@ async def test_streams_and_consumers_of_an_emptied_store_are_made_again(
         assert await bus.objects.get("document") == b"after"
         assert bus.reconnects == 1
     assert "streams are gone and are made anew" in caplog.text
+
+
+async def test_who_may_not_make_the_bucket_finds_it_there_again(server: Server, tmp_path: Path) -> None:
+    keeper, other = (
+        NatsBus(server.url, name=name, grace_s=1, access=BusAccess(rights=SERVICES[name]))
+        for name in ("gateway", "rag")
+    )
+    codes: set[ErrorCode] = set()
+    await keeper.connect()
+    await other.connect()
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(keeper.keep_streams())
+        await other.objects.put("document", b"before")
+        server.kill()
+        await until(lambda: not other.is_connected)
+        await asyncio.to_thread(shutil.rmtree, tmp_path)
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                try:
+                    await other.objects.put("document", b"after")
+                    break
+                except ParleyError as error:
+                    codes.add(error.code)
+                    await asyncio.sleep(0.05)
+        assert codes <= {ErrorCode.UNAVAILABLE}
+        assert await other.objects.get("document") == b"after"
+        keeping.cancel()
+    await other.close()
+    await keeper.close()
 
 
 async def test_a_store_that_is_still_there_is_left_as_it_is(

@@ -4,6 +4,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import (
+    MAX_ADDED_BYTES,
+    AddDocument,
     CreateCollection,
     CreateDocument,
     DeleteCollection,
@@ -43,6 +45,27 @@ async def test_the_same_content_elsewhere_is_another_document(library: Library) 
         (await library.create(TEXT, owner=OTHER)).document.id,
     }
     assert len(ids) == 3
+
+
+async def test_a_document_that_comes_whole_is_kept_and_ingested(library: Library) -> None:
+    request = AddDocument(owner_id=OWNER, name="a.txt", collection="shop", content=TEXT)
+    again = AddDocument.model_validate_json(request.model_dump_json())
+    assert again.content == TEXT
+    document = await library.parts.handlers.add_document(request)
+    assert await library.work() == [document.id]
+    found = await library.read(document.id)
+    assert (found.status, found.collection, found.size_bytes) == (DocumentStatus.READY, "shop", len(TEXT))
+    assert await library.bus.objects.get(f"{OWNER}/{document.id}") == TEXT
+    assert (await library.parts.handlers.add_document(again)).id == document.id
+    assert await library.work() == []
+
+
+def test_a_document_that_comes_whole_fits_into_a_message() -> None:
+    for size_bytes in (0, MAX_ADDED_BYTES + 1):
+        with pytest.raises(ValidationError):
+            AddDocument(owner_id=OWNER, name="a", content=b"x" * size_bytes)
+    largest = AddDocument(owner_id=OWNER, name="a", content=b"x" * MAX_ADDED_BYTES)
+    assert len(largest.model_dump_json()) < 8_000_000
 
 
 async def test_requests_at_once_make_one_document(library: Library) -> None:

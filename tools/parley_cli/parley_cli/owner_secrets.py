@@ -8,25 +8,11 @@ from pathlib import Path
 
 from parley_contracts.login_code import LOGIN_CODE_S, LOGIN_CODES_FOLDER, code_file
 
+from parley_cli.secret_files import create_once
+
 OWNER_KEY = "owner.key"
 TURN_KEY = "turn.key"
 KEY_PREFIX = "pk_"
-
-
-def _create_once(path: Path, text: str) -> None:
-    """Write a file unless it exists; another process sees all of it or nothing."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 def create_secrets(directory: Path) -> None:
@@ -37,7 +23,7 @@ def create_secrets(directory: Path) -> None:
     for name, text in new_texts.items():
         path = directory / name
         if not path.exists():
-            _create_once(path, text)
+            create_once(path, text)
 
 
 def require_readable(directory: Path) -> None:

@@ -27,6 +27,20 @@ class CliSettings:
     secrets_dir: Path = field(metadata={"help": "PARLEY_SECRETS_DIR: owner.key and turn.key."})
     port: int = field(default=8000, metadata={"help": "PARLEY_PORT: the public port."})
     nats_url: str | None = _text("NATS_URL: an external nats-server instead of one of our own.")
+    nats_nkey_dir: Path | None = field(
+        default=None,
+        metadata={"help": "NATS_NKEY_DIR: seeds of the services' users of an external nats-server."},
+    )
+    bus_cert_file: Path | None = field(
+        default=None,
+        metadata={"help": "PARLEY_BUS_CERT_FILE: certificate of our own brokers; unset, no TLS."},
+    )
+    bus_key_file: Path | None = field(
+        default=None, metadata={"help": "PARLEY_BUS_KEY_FILE: key of PARLEY_BUS_CERT_FILE."}
+    )
+    nats_ca_file: Path | None = field(
+        default=None, metadata={"help": "NATS_CA_FILE: by which the services know our own brokers."}
+    )
     redis_url: str | None = _text("REDIS_URL: an external redis-server instead of one of our own.")
     url: str | None = _text("PARLEY_URL: the stack that client commands talk to.")
     ca_file: Path | None = field(
@@ -72,6 +86,10 @@ def _number(values: Mapping[str, str], name: str, default: float) -> float:
         raise CliError(f"{name} is not a number: {values[name]!r}.", ExitCode.USAGE, code="usage") from None
 
 
+def _path(values: Mapping[str, str], name: str) -> Path | None:
+    return Path(values[name]).expanduser().absolute() if values.get(name) else None
+
+
 def read_settings(environment: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> CliSettings:
     """Return the settings; the environment wins over `.env`. Raises CliError for a value that cannot be."""
     from_file = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
@@ -92,6 +110,10 @@ def read_settings(environment: Mapping[str, str] | None = None, env_file: Path =
         secrets_dir=Path(secrets_dir).expanduser().absolute() if secrets_dir else data_dir / "secrets",
         port=port,
         nats_url=values.get("NATS_URL") or None,
+        nats_nkey_dir=_path(values, "NATS_NKEY_DIR"),
+        bus_cert_file=_path(values, "PARLEY_BUS_CERT_FILE"),
+        bus_key_file=_path(values, "PARLEY_BUS_KEY_FILE"),
+        nats_ca_file=_path(values, "NATS_CA_FILE"),
         redis_url=values.get("REDIS_URL") or None,
         url=values.get("PARLEY_URL") or None,
         ca_file=_file(values, "PARLEY_CA_FILE"),

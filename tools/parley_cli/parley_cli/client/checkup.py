@@ -13,10 +13,10 @@ from typing import Any, Literal
 from parley_cli.exits import path_refused
 from parley_cli.owner_secrets import read_owner_key
 from parley_cli.settings import CliSettings
+from parley_cli.supervisor.broker_access import NATS_PORT, REDIS_PORT
 from parley_cli.supervisor.brokers import find_program, how_to_install
 from parley_cli.supervisor.ports import is_free
 from parley_cli.supervisor.readiness import NatsGreeting, is_reachable, nats_greeting, shown_address
-from parley_cli.supervisor.stack import NATS_PORT, REDIS_PORT
 from parley_cli.supervisor.stack_state import is_supervised, read_state
 
 MINIMUM_PYTHON = (3, 11)

@@ -4,11 +4,15 @@ import os
 import shutil
 from pathlib import Path
 
+from parley_cli.bus_config import BrokerTls, nats_authorization, nats_tls, quoted, redis_tls, redis_users
+from parley_cli.bus_secrets import BusSecrets
 from parley_cli.exits import CliError
+from parley_cli.secret_files import replace_private
 
 # Debian keeps nats-server in /usr/sbin, which an ordinary user's PATH leaves out.
 EXTRA_PATH = ("/usr/local/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin")
 URL_SETTING = {"nats-server": "NATS_URL", "redis-server": "REDIS_URL"}
+AUTHORIZATION = "authorization.conf"
 BREW_NAMES = {"redis-server": "redis"}
 
 
@@ -39,12 +43,13 @@ def require_program(name: str) -> str:
     return path
 
 
-def _quoted(path: Path) -> str:
-    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def nats_argv(
+    data_dir: Path, port: int, users: BusSecrets | None = None, tls: BrokerTls | None = None
+) -> tuple[str, ...]:
+    """Write nats.conf and return the command line of a nats-server that keeps its streams in `data_dir`.
 
-
-def nats_argv(data_dir: Path, port: int) -> tuple[str, ...]:
-    """Write nats.conf and return the command line of a nats-server that keeps its streams in `data_dir`."""
+    Without `users` it takes everybody for everything.
+    """
     program = require_program("nats-server")
     folder = data_dir / "nats"
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,17 +63,32 @@ max_payload: 8MB
 max_pending: 128MB
 write_deadline: "10s"
 jetstream {{
-    store_dir: {_quoted(folder / "store")}
+    store_dir: {quoted(folder / "store")}
     max_memory_store: 256MB
 }}
 """
+    if tls is not None:
+        config += nats_tls(tls)
+    if users is not None:
+        config += f"include {AUTHORIZATION}\n"
+        write_authorization(data_dir, users)
     path = folder / "nats.conf"
     path.write_text(config, encoding="utf-8")
     return (program, "-c", str(path))
 
 
-def redis_argv(data_dir: Path, port: int) -> tuple[str, ...]:
-    """Write redis.conf and return the command line of a redis-server that keeps its data in `data_dir`."""
+def write_authorization(data_dir: Path, users: BusSecrets) -> None:
+    """Write who may do what on our own nats-server; one that runs reads it again on SIGHUP."""
+    replace_private(data_dir / "nats" / AUTHORIZATION, nats_authorization(users.public_keys()))
+
+
+def redis_argv(
+    data_dir: Path, port: int, users: BusSecrets | None = None, tls: BrokerTls | None = None
+) -> tuple[str, ...]:
+    """Write redis.conf and return the command line of a redis-server that keeps its data in `data_dir`.
+
+    Without `users` it takes everybody for everything.
+    """
     program = require_program("redis-server")
     folder = data_dir / "redis"
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,8 +96,8 @@ def redis_argv(data_dir: Path, port: int) -> tuple[str, ...]:
     # set-proc-title no: its command line stays ours, by which a leftover process is recognised.
     config = f"""# Written by `parley up`; changes here are lost.
 bind 127.0.0.1
-port {port}
-dir {_quoted(folder)}
+{redis_tls(tls, port) if tls else f"port {port}"}
+dir {quoted(folder)}
 appendonly yes
 appendfsync everysec
 save 3600 1 300 100 60 10000
@@ -86,6 +106,10 @@ maxmemory-policy volatile-lru
 daemonize no
 set-proc-title no
 """
+    if users is not None:
+        acl = folder / "users.acl"
+        replace_private(acl, redis_users(users.redis_hashes()))
+        config += f"aclfile {quoted(acl)}\n"
     path = folder / "redis.conf"
     path.write_text(config, encoding="utf-8")
     return (program, str(path))

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import ssl
 from enum import IntEnum
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from parley_cli.supervisor.process_spec import Probe
@@ -11,12 +13,14 @@ LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 2.0
 
 
-async def _said(host: str, port: int, request: bytes, *, is_whole: bool = False) -> bytes:
+async def _said(
+    host: str, port: int, request: bytes, *, is_whole: bool = False, tls: ssl.SSLContext | None = None
+) -> bytes:
     """Return the first line a server says, or all of it, or b"" when it says nothing."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=tls)
             writer.write(request)
             return await (reader.read(-1) if is_whole else reader.readline())
     except (OSError, TimeoutError, ValueError):
@@ -52,11 +56,12 @@ def nats_probe(port: int) -> Probe:
     return probe
 
 
-def redis_probe(port: int) -> Probe:
+def redis_probe(port: int, ca_file: Path | None = None) -> Probe:
     """Ready when the server answers PING; while it loads its files it answers an error."""
+    tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
 
     async def probe(_: str) -> bool:
-        return (await _said(LOOPBACK, port, b"PING\r\n")).startswith(b"+PONG")
+        return (await _said(LOOPBACK, port, b"PING\r\n", tls=tls)).startswith(b"+PONG")
 
     return probe
 

@@ -1,0 +1,240 @@
+"""What each service does on the bus, and so all that its credentials let it do.
+
+A new subject reaches nobody until it is listed here; tests walk the subjects and the services' code.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from parley_contracts import stream_names, subjects
+
+ANY = "*"
+OUTSIDE_PREFIX = "ext-"
+_OUTSIDE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+class Originals(StrEnum):
+    """What a service does with uploaded originals."""
+
+    GET = "get"
+    PUT = "put"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A consumer of a work queue; `consumer` may be `ANY`."""
+
+    stream: str
+    consumer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusRights:
+    """One user of the bus. Subjects may hold wildcards.
+
+    Attributes:
+        name: The user, and the queue group it answers in.
+        answers: Requests it answers in its queue group.
+        asks: Requests it sends.
+        publishes: Core messages it sends.
+        hears: Core messages it listens to, each process for itself.
+        stores: What it publishes into a stream that acknowledges it.
+        reads: Streams out of which it reads any message.
+        works: Work queues it takes jobs from.
+        looks_at: Work queues whose state it reads.
+        keeps: Streams it makes and changes; everybody else waits until they are there.
+        originals: What it does with uploaded originals.
+    """
+
+    name: str
+    answers: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    publishes: tuple[str, ...] = ()
+    hears: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    works: tuple[Worker, ...] = ()
+    looks_at: tuple[Worker, ...] = ()
+    keeps: tuple[str, ...] = ()
+    originals: frozenset[Originals] = frozenset()
+
+    @property
+    def inbox_prefix(self) -> str:
+        """Under which its answers come; nobody else may listen there."""
+        return f"_INBOX_{self.name}"
+
+
+STREAM_OF = {
+    subjects.ALL_TURN_STARTS: stream_names.TURNS,
+    subjects.ALL_GENERATE: stream_names.LLM_JOBS,
+    subjects.RAG_INGEST: stream_names.INGEST,
+    subjects.ALL_PEN_SLOTS: stream_names.TURN_PEN,
+    subjects.ALL_CANCELS: stream_names.TURN_PEN,
+    subjects.ALL_TURN_EVENTS: stream_names.TURN_EVENTS,
+    subjects.ALL_CONVERSATION_EVENTS: stream_names.DOMAIN_EVENTS,
+}
+"""Which stream keeps what is stored on a subject."""
+
+_TURN_RUNNERS = Worker(stream_names.TURNS, stream_names.TURN_RUNNERS)
+_INGESTERS = Worker(stream_names.INGEST, stream_names.INGESTERS)
+_POOLS = Worker(stream_names.LLM_JOBS, ANY)
+
+_GATEWAY = BusRights(
+    name="gateway",
+    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS),
+    asks=(
+        subjects.ALL_HEALTH,
+        subjects.ALL_HOLDS,
+        subjects.LLM_MODELS,
+        subjects.NPU_EMBED,
+        subjects.BROWSER_READ,
+        subjects.MEMORY_STORE_USER_MESSAGE,
+        subjects.MEMORY_STORE_TURN,
+        subjects.MEMORY_READ_HISTORY,
+        subjects.MEMORY_READ_TURN,
+        subjects.MEMORY_LIST_CONVERSATIONS,
+        subjects.MEMORY_READ_CONVERSATION,
+        subjects.MEMORY_RENAME_CONVERSATION,
+        subjects.MEMORY_DELETE_CONVERSATION,
+        subjects.RAG_SEARCH,
+        subjects.RAG_CREATE_DOCUMENT,
+        subjects.RAG_READ_DOCUMENT,
+        subjects.RAG_CANCEL_DOCUMENT,
+        subjects.RAG_REINDEX_DOCUMENT,
+        subjects.RAG_LIST_DOCUMENTS,
+        subjects.RAG_DELETE_DOCUMENT,
+        subjects.RAG_READ_PASSAGE,
+        subjects.RAG_LIST_COLLECTIONS,
+        subjects.RAG_CREATE_COLLECTION,
+        subjects.RAG_DELETE_COLLECTION,
+        subjects.RAG_READ_COLLECTION,
+        subjects.RAG_REINDEX_COLLECTION,
+        subjects.RAG_RATE_CITATION,
+        subjects.RAG_LIST_FEEDBACK,
+        subjects.RAG_DELETE_FEEDBACK,
+        subjects.RAG_COUNT_CITATIONS,
+        subjects.RAG_READ_QUALITY,
+    ),
+    publishes=(subjects.ALL_TURN_QUEUES,),
+    hears=(
+        subjects.ALL_HOLDS,
+        subjects.ALL_CANCELS,
+        subjects.ALL_TURN_EVENTS,
+        subjects.ALL_TURN_QUEUES,
+        subjects.ALL_INGEST_EVENTS,
+    ),
+    stores=(
+        subjects.ALL_TURN_STARTS,
+        subjects.ALL_PEN_SLOTS,
+        subjects.ALL_CANCELS,
+        subjects.ALL_TURN_EVENTS,
+        subjects.ALL_GENERATE,
+        subjects.RAG_INGEST,
+    ),
+    reads=(stream_names.TURNS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    works=(_TURN_RUNNERS,),
+    looks_at=(_POOLS,),
+    keeps=(*dict.fromkeys(STREAM_OF.values()), f"OBJ_{stream_names.ORIGINALS}"),
+    originals=frozenset({Originals.GET, Originals.PUT}),
+)
+
+_LLM = BusRights(
+    name="llm",
+    answers=(subjects.service_health("llm"), subjects.LLM_MODELS),
+    asks=(subjects.ALL_HOLDS,),
+    hears=(subjects.ALL_HOLDS, subjects.ALL_CANCELS),
+    stores=(subjects.ALL_PEN_SLOTS, subjects.ALL_TURN_EVENTS),
+    reads=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    works=(_POOLS,),
+)
+
+_NPU = BusRights(
+    name="npu",
+    answers=(
+        subjects.service_health("npu"),
+        subjects.NPU_EMBED,
+        subjects.NPU_RECOGNISE,
+        subjects.NPU_RERANK,
+    ),
+)
+
+_RAG = BusRights(
+    name="rag",
+    answers=(
+        subjects.service_health("rag"),
+        subjects.RAG_SEARCH,
+        subjects.RAG_CREATE_DOCUMENT,
+        subjects.RAG_ADD_DOCUMENT,
+        subjects.RAG_READ_DOCUMENT,
+        subjects.RAG_CANCEL_DOCUMENT,
+        subjects.RAG_REINDEX_DOCUMENT,
+        subjects.RAG_LIST_DOCUMENTS,
+        subjects.RAG_DELETE_DOCUMENT,
+        subjects.RAG_READ_PASSAGE,
+        subjects.RAG_LIST_COLLECTIONS,
+        subjects.RAG_CREATE_COLLECTION,
+        subjects.RAG_DELETE_COLLECTION,
+        subjects.RAG_READ_COLLECTION,
+        subjects.RAG_REINDEX_COLLECTION,
+        subjects.RAG_RATE_CITATION,
+        subjects.RAG_LIST_FEEDBACK,
+        subjects.RAG_DELETE_FEEDBACK,
+        subjects.RAG_COUNT_CITATIONS,
+        subjects.RAG_READ_QUALITY,
+    ),
+    asks=(subjects.NPU_EMBED, subjects.NPU_RECOGNISE, subjects.NPU_RERANK),
+    publishes=(subjects.ALL_INGEST_EVENTS,),
+    stores=(subjects.RAG_INGEST,),
+    works=(_INGESTERS,),
+    originals=frozenset(Originals),
+)
+
+_MEMORY = BusRights(
+    name="memory",
+    answers=(
+        subjects.service_health("memory"),
+        subjects.MEMORY_STORE_USER_MESSAGE,
+        subjects.MEMORY_STORE_TURN,
+        subjects.MEMORY_READ_HISTORY,
+        subjects.MEMORY_READ_TURN,
+        subjects.MEMORY_LIST_CONVERSATIONS,
+        subjects.MEMORY_READ_CONVERSATION,
+        subjects.MEMORY_RENAME_CONVERSATION,
+        subjects.MEMORY_DELETE_CONVERSATION,
+    ),
+    stores=(subjects.ALL_CONVERSATION_EVENTS,),
+)
+
+_BROWSER = BusRights(
+    name="browser",
+    answers=(subjects.service_health("browser"), subjects.BROWSER_READ),
+)
+
+SERVICES = {one.name: one for one in (_GATEWAY, _LLM, _NPU, _RAG, _MEMORY, _BROWSER)}
+"""Every service of ours."""
+
+
+def outside_rights(name: str) -> BusRights:
+    """Return what another team's service may do: start turns, follow its own, have documents ingested.
+
+    It asks for all of it, and nothing that it publishes is answered by nats-server itself: a stream's
+    acknowledgement goes wherever the publisher says, to a subject that purges streams as well.
+
+    Raises:
+        ValueError: The name is no lower-case word of letters, digits and `-`.
+    """
+    if not _OUTSIDE_NAME.fullmatch(name):
+        raise ValueError(f"not a name for an outside service: {name!r}")
+    user = f"{OUTSIDE_PREFIX}{name}"
+    return BusRights(
+        name=user,
+        asks=(subjects.turn_submit(user), subjects.RAG_ADD_DOCUMENT),
+        hears=(subjects.turn_events_of(user), subjects.turn_queues_of(user)),
+    )
+
+
+def rights_of(name: str) -> BusRights:
+    """Return the rights of a service of ours, or of an outside service by its bare name."""
+    return SERVICES[name] if name in SERVICES else outside_rights(name)

@@ -1,0 +1,98 @@
+"""Who may use our own nats-server and redis-server: a seed or a password each, in private files."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, outside_rights
+from parley_contracts.redis_rights import REDIS_USERS
+
+from parley_cli.secret_files import create_once, replace_private
+
+OPERATOR = "operator"
+"""The user that may do anything, for whoever looks after the bus."""
+
+
+class BusSecrets:
+    """The folder `bus` of the secrets."""
+
+    def __init__(self, secrets_dir: Path) -> None:
+        self._nats = secrets_dir / "bus" / "nats"
+        self._redis = secrets_dir / "bus" / "redis"
+
+    def create(self) -> None:
+        """Make what is missing of the users' secrets."""
+        for folder in (self._nats, self._redis):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for user in (*SERVICES, OPERATOR):
+            self._create_user(user)
+        for user in (*REDIS_USERS, OPERATOR):
+            if not (path := self._password_file(user)).exists():
+                create_once(path, secrets.token_urlsafe(32))
+
+    @property
+    def folder(self) -> Path:
+        """Where the seeds of nats-server's users are."""
+        return self._nats
+
+    def nkey_file(self, user: str) -> Path:
+        """Return the file that holds a user's seed."""
+        return self._nats / f"{user}.nk"
+
+    def _public_file(self, user: str) -> Path:
+        return self._nats / f"{user}.pub"
+
+    def _create_user(self, user: str) -> None:
+        if self._public_file(user).exists() and self.nkey_file(user).exists():
+            return
+        # The library of the bus takes longer to import than all else of a start, and is needed once.
+        from parley_messaging.bus_keys import new_seed, public_key  # noqa: PLC0415 - see above
+
+        if not self.nkey_file(user).exists():
+            # A public key without its seed is of a user who was made anew by deleting the seed.
+            self._public_file(user).unlink(missing_ok=True)
+            create_once(self.nkey_file(user), new_seed())
+        seed = self.nkey_file(user).read_text(encoding="ascii")
+        replace_private(self._public_file(user), public_key(seed.strip()))
+
+    def public_keys(self) -> Mapping[str, str]:
+        """Return each user's public key: ours, the operator's, and those issued to outside services."""
+        outside = sorted(path.stem for path in self._nats.glob(f"{OUTSIDE_PREFIX}*.pub"))
+        return {
+            user: self._public_file(user).read_text(encoding="ascii").strip()
+            for user in (*SERVICES, OPERATOR, *outside)
+        }
+
+    def issue(self, name: str) -> str:
+        """Make a user for an outside service, unless it has one, and return the user's name.
+
+        Raises:
+            ValueError: The name cannot be one.
+        """
+        user = outside_rights(name).name
+        self._nats.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._create_user(user)
+        return user
+
+    def revoke(self, name: str) -> bool:
+        """Forget an outside service's user; False when there was none."""
+        user = outside_rights(name).name
+        was_there = self._public_file(user).exists()
+        self._public_file(user).unlink(missing_ok=True)
+        self.nkey_file(user).unlink(missing_ok=True)
+        return was_there
+
+    def _password_file(self, user: str) -> Path:
+        return self._redis / f"{user}.password"
+
+    def redis_password(self, user: str) -> str:
+        """Return a user's password for Redis."""
+        return self._password_file(user).read_text(encoding="ascii").strip()
+
+    def redis_hashes(self) -> Mapping[str, str]:
+        """Return what redis-server keeps of each user's password."""
+        return {
+            user: hashlib.sha256(self.redis_password(user).encode()).hexdigest()
+            for user in (*REDIS_USERS, OPERATOR)
+        }

@@ -1,0 +1,123 @@
+"""Commands `bus config`, `bus issue` and `bus revoke`: who may do what on the bus."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from parley_contracts import subjects
+from parley_contracts.bus_permissions import permissions_of
+from parley_contracts.bus_rights import SERVICES, outside_rights
+
+from parley_cli.bus_config import BrokerTls, nats_authorization, nats_tls, redis_users
+from parley_cli.bus_secrets import BusSecrets
+from parley_cli.commands.options import AsJson
+from parley_cli.exits import EXIT_CODES_HELP, CliError, ExitCode
+from parley_cli.output import Output, command
+from parley_cli.settings import CliSettings, read_settings
+from parley_cli.supervisor.brokers import AUTHORIZATION, write_authorization
+from parley_cli.supervisor.processes import identity
+from parley_cli.supervisor.stack_state import is_supervised, read_state
+
+bus = typer.Typer(help="Who may do what on the bus.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The outside service: lower-case letters, digits and -.")]
+
+
+@bus.command("config", epilog=EXIT_CODES_HELP)
+@command
+def config(
+    *,
+    redis: Annotated[bool, typer.Option("--redis", help="Redis's ACL file instead.")] = False,
+    tls: Annotated[bool, typer.Option("--tls", help="With the block that wants TLS.")] = False,
+    cert: Annotated[Path, typer.Option(help="The server's certificate, as the server finds it.")] = Path(
+        "server-cert.pem"
+    ),
+    key: Annotated[Path, typer.Option(help="Its key.")] = Path("server-key.pem"),
+    ca: Annotated[Path | None, typer.Option(help="Clients need certificates that these have signed.")] = None,
+) -> None:
+    """Print what a nats-server of your own includes, so that each service may do what it must.
+
+    It names the users by their public keys; their seeds stay in the secrets folder, bus/nats.
+    """
+    users = BusSecrets(read_settings().secrets_dir)
+    users.create()
+    if redis:
+        typer.echo(redis_users(users.redis_hashes()), nl=False)
+        return
+    if tls:
+        files = BrokerTls(cert_file=cert, key_file=key, ca_file=ca or cert, wants_client_cert=ca is not None)
+        typer.echo(nats_tls(files), nl=False)
+    typer.echo(nats_authorization(users.public_keys()), nl=False)
+
+
+@bus.command("issue", epilog=EXIT_CODES_HELP)
+@command
+def issue(name: Name, as_json: AsJson = False) -> None:
+    """Let another team's service start turns, follow them and have documents ingested."""
+    settings = read_settings()
+    users = BusSecrets(settings.secrets_dir)
+    with_name = _checked(name)
+    users.create()
+    user = users.issue(with_name)
+    rights = outside_rights(with_name)
+    allowed = permissions_of(rights, SERVICES.values())
+    found: dict[str, Any] = {
+        "user": user,
+        "nkey_file": str(users.nkey_file(user)),
+        "inbox_prefix": rights.inbox_prefix,
+        "asks_for_turns_on": subjects.turn_submit(user),
+        "publish": allowed.publish,
+        "subscribe": allowed.subscribe,
+        "is_known_to_the_bus": _tell_bus(settings, users),
+    }
+    output = Output(is_json=as_json)
+    output.data(found)
+    output.show(f"User {user}: its seed is in {found['nkey_file']}. Give it to that service and nobody else.")
+    output.show(f"It connects with inbox prefix {rights.inbox_prefix}, and may publish and hear:")
+    for subject in (*allowed.publish, *allowed.subscribe):
+        output.show(f"  {subject}")
+    if not found["is_known_to_the_bus"]:
+        output.show(
+            "The bus learns of it at the next `parley up`; your own nats-server by `parley bus config`."
+        )
+
+
+@bus.command("revoke", epilog=EXIT_CODES_HELP)
+@command
+def revoke(name: Name, as_json: AsJson = False) -> None:
+    """Take an outside service's credentials back; it is disconnected at once."""
+    settings = read_settings()
+    users = BusSecrets(settings.secrets_dir)
+    if not users.revoke(_checked(name)):
+        raise CliError(f"There is no user of the name {name!r}.", code="not_found")
+    is_known = _tell_bus(settings, users)
+    output = Output(is_json=as_json)
+    output.data({"revoked": True, "is_known_to_the_bus": is_known})
+    output.show("It may connect no more." if is_known else "It may connect no more after the next start.")
+
+
+def _checked(name: str) -> str:
+    try:
+        outside_rights(name)
+    except ValueError as error:
+        raise CliError(f"That is {error}.", ExitCode.USAGE, code="usage") from None
+    return name
+
+
+def _tell_bus(settings: CliSettings, users: BusSecrets) -> bool:
+    """Have our own nats-server read its users again; False when none runs here that has any."""
+    if not (settings.data_dir / "nats" / AUTHORIZATION).exists():
+        return False
+    # One that is just being started reads it, too.
+    write_authorization(settings.data_dir, users)
+    state = read_state(settings.run_dir)
+    if state is None or not is_supervised(settings.run_dir):
+        return False
+    for process in state.processes:
+        # It may have ended since, and its number may be another process's: SIGHUP ends most of them.
+        if process.name == "nats" and process.pid and identity(process.pid) == process.identity:
+            os.kill(process.pid, signal.SIGHUP)
+            return True
+    return False
