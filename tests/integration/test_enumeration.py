@@ -67,7 +67,7 @@ IN_BODIES = {
 async def names(running_stack: Stack) -> dict[str, tuple[str, str]]:
     """Return for each kind of object the name of a stranger's, and one of the same length that never was."""
     await running_stack.mend()
-    bus = NatsBus(running_stack.nats_url, name="test", grace_s=2)
+    bus = NatsBus(running_stack.nats_url, name="test", grace_s=2, access=running_stack.operator_access)
     await bus.connect()
     ids = OwnedIds(bytes.fromhex((running_stack.folder / "secrets" / "turn.key").read_text()))
     conversation_id = ids.new_conversation_id(STRANGER)
