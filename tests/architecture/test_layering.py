@@ -81,7 +81,7 @@ def test_an_import_that_goes_up_or_sideways_is_found(path: str, line: str) -> No
         ),
         (STORAGE, "import sqlalchemy\nfrom parley_contracts.errors import ParleyError"),
         (SERVICE, "from parley_storage import Database"),
-        (IDENTITY, "import jwt\nfrom parley_contracts.accounts import AccessClaims"),
+        (IDENTITY, "import jwt\nfrom parley_contracts.credentials import AccessClaims"),
         (SERVICE, "from parley_identity import AccessTokenVerifier"),
         (COMMAND, "import typer\nfrom parley_contracts import subjects\nfrom parley_messaging import Bus"),
         (MAKER, "import onnx\nfrom parley_npu.graph import write_graph\nfrom parley_models import rknn_file"),

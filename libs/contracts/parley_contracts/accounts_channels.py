@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from parley_contracts import accounts, subjects
+from parley_contracts import accounts, credentials, subjects
 from parley_contracts.channel import Channel, ChannelKind, request_channel
 from parley_contracts.replies import Done
 
@@ -79,26 +79,28 @@ _LINKS = (
 )
 
 _KEYS = (
-    _request(subjects.ACCOUNTS_CREATE_KEY, accounts.CreateKey, accounts.KeyCreated, "Make an API key."),
-    _request(subjects.ACCOUNTS_LIST_KEYS, accounts.ListKeys, accounts.KeyList, "A user's API keys."),
-    _request(subjects.ACCOUNTS_REVOKE_KEY, accounts.RevokeKey, Done, "Refuse an API key from now on."),
-    _request(subjects.ACCOUNTS_CHECK_KEY, accounts.CheckKey, accounts.KeyPrincipal, "Whose API key is this?"),
+    _request(subjects.ACCOUNTS_CREATE_KEY, credentials.CreateKey, credentials.KeyCreated, "Make an API key."),
+    _request(subjects.ACCOUNTS_LIST_KEYS, credentials.ListKeys, credentials.KeyList, "A user's API keys."),
+    _request(subjects.ACCOUNTS_REVOKE_KEY, credentials.RevokeKey, Done, "Refuse an API key from now on."),
+    _request(
+        subjects.ACCOUNTS_CHECK_KEY, credentials.CheckKey, credentials.KeyPrincipal, "Whose API key is this?"
+    ),
     _request(
         subjects.ACCOUNTS_PUBLISHED_KEYS,
-        accounts.ReadPublishedKeys,
-        accounts.PublishedKeys,
+        credentials.ReadPublishedKeys,
+        credentials.PublishedKeys,
         "The public keys that verify access tokens.",
     ),
     _request(
         subjects.ACCOUNTS_ROTATE_SIGNING_KEY,
-        accounts.RotateSigningKey,
-        accounts.PublishedKeys,
+        credentials.RotateSigningKey,
+        credentials.PublishedKeys,
         "Sign access tokens by the next key.",
     ),
     _request(
         subjects.ACCOUNTS_READ_REVOCATIONS,
-        accounts.ReadRevocations,
-        accounts.RevocationList,
+        credentials.ReadRevocations,
+        credentials.RevocationList,
         "What is refused since a time.",
     ),
 )
@@ -108,7 +110,7 @@ _EVENTS = (
         subjects.ACCOUNTS_REVOKED,
         ChannelKind.EVENT,
         "DOMAIN_EVENTS",
-        (accounts.AccountsRevoked,),
+        (credentials.AccountsRevoked,),
         "accounts",
         "every gateway",
         "A session, a user's tokens or an API key is refused from now on; published at least once.",
@@ -117,7 +119,7 @@ _EVENTS = (
         subjects.ACCOUNTS_KEYS_CHANGED,
         ChannelKind.EVENT,
         "DOMAIN_EVENTS",
-        (accounts.SigningKeysChanged,),
+        (credentials.SigningKeysChanged,),
         "accounts",
         "every gateway",
         "The keys that verify access tokens are others now; published at least once.",

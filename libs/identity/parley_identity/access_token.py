@@ -5,7 +5,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from parley_contracts.accounts import AUDIENCE, AccessClaims, PublishedKeys
+from parley_contracts.credentials import AUDIENCE, AccessClaims, PublishedKeys
 from parley_contracts.errors import ErrorCode, ParleyError
 from pydantic import ValidationError
 

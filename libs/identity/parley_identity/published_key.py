@@ -4,7 +4,7 @@ import base64
 import binascii
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from parley_contracts.accounts import PublishedKey
+from parley_contracts.credentials import PublishedKey
 
 
 def published(kid: str, key: Ed25519PublicKey) -> PublishedKey:

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from parley_contracts.accounts import AccessClaims, PublishedKeys
+from parley_contracts.credentials import AccessClaims, PublishedKeys
 from parley_contracts.errors import ErrorCode
 from parley_contracts.policy import Role
 from parley_identity import (
