@@ -90,7 +90,7 @@ class SessionTokens(WireModel):
     """A session's access token and refresh token."""
 
     type: Literal["session_tokens"] = "session_tokens"
-    access_token: Opaque
+    access_token: str = Field(repr=False)
     access_expires_at_ms: int
     refresh_token: Opaque
     refresh_expires_at_ms: int

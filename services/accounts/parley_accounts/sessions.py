@@ -124,8 +124,9 @@ class Sessions:
                 sessions.c.ended_at_ms.is_(None),
                 sessions.c.expires_at_ms > self._clock(),
             )
-            rows = connection.execute(query.order_by(sessions.c.last_used_at_ms.desc(), sessions.c.id)).all()
-            return SessionList(sessions=tuple(Session.model_validate(row._asdict()) for row in rows))
+            ordered = query.order_by(sessions.c.last_used_at_ms.desc(), sessions.c.id)
+            rows = connection.execute(ordered).mappings().all()
+            return SessionList(sessions=tuple(Session.model_validate(dict(row)) for row in rows))
 
         return await self._database.read(read)
 
@@ -195,7 +196,7 @@ class Sessions:
     def _use_again(
         self, connection: Connection, user: UserRow, shown: UserRow, token: str, now_ms: int
     ) -> Tokens:
-        """Answer a token that was used: by the same successor if its answer was lost, else by the end of all."""
+        """Answer a used token: by the same successor if its answer was lost, else by the end of all."""
         is_within_grace = now_ms - shown.used_at_ms <= self._limits.grace_s * 1000
         successor = open_by(token, shown.successor) if is_within_grace and shown.successor else None
         if successor is not None:
