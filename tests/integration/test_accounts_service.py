@@ -95,7 +95,9 @@ async def stopped(process: asyncio.subprocess.Process) -> int:
         return await process.wait()
 
 
-async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(tmp_path: Path, nats_url: str) -> None:
+async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
+    tmp_path: Path, nats_url: str
+) -> None:
     secrets = tmp_path / "data" / "secrets"
     create_secrets(secrets)
     owner_key = read_owner_key(secrets) or ""

@@ -102,6 +102,11 @@ class AccessClaims(WireModel):
     nbf: float
     exp: float
 
+    @property
+    def issued_at_ms(self) -> int:
+        """When it was issued, as revocations tell time."""
+        return round(self.iat * 1000)
+
 
 class PublishedKey(WireModel):
     """A public key as a JWK (RFC 8037)."""
@@ -144,8 +149,8 @@ class RotateSigningKey(PrincipalRequest):
 class RevokedKind(StrEnum):
     """What a revocation names.
 
-    session: access tokens with this `sid`. user: access tokens of this user issued up to `at_ms`, and what is
-    remembered of the user's API keys. key: an API key.
+    session: access tokens with this `sid`. user: access tokens of this user whose `issued_at_ms` is at most
+    `at_ms`, and what is remembered of the user's API keys. key: an API key.
     """
 
     SESSION = "session"

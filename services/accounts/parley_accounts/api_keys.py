@@ -110,7 +110,9 @@ class ApiKeys:
         """Return who a key stands for; `unauthenticated` when it is nobody's any more."""
         # One that names no id can only be the one that `parley up` made.
         key_id = api_key_id(request.key) or OWNER_KEY_ID
-        query = select(api_keys, users.c.role, users.c.state).join(users).where(api_keys.c.id == key_id)
+        of_user = api_keys.join(users)
+        query = select(api_keys, users.c.role, users.c.state).select_from(of_user)
+        query = query.where(api_keys.c.id == key_id)
         row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         now_ms = self._clock()
         is_known = (
@@ -183,8 +185,8 @@ class ApiKeys:
 def _require_may_revoke(connection: Connection, request: PrincipalRequest, user_id: str | None) -> None:
     """Raise unless a user's keys are for who asks to revoke; another's key looks like a missing one."""
     not_found = ParleyError(ErrorCode.NOT_FOUND, "There is no such key.", field="key_id")
+    require_actor(connection, request, Permission.KEYS_WRITE)
     if user_id is None:
-        require_actor(connection, request, Permission.KEYS_WRITE)
         raise not_found
     try:
         actor, user = require_target(

@@ -167,8 +167,10 @@ class Links:
                 others=Permission.USERS_WRITE,
                 locks=True,
             )
-            if actor.id != user.id:
-                actor.require_may_manage(Role(user.role))
+            if actor.id == user.id:
+                # Else a stolen access token would be enough to take an account over.
+                raise ParleyError(ErrorCode.FORBIDDEN, "One's own password is changed by the present one.")
+            actor.require_may_manage(Role(user.role))
             self._void_resets(connection, user.id)
             of_reset = {"user_id": user.id, "created_by": actor.id}
             return self._make(connection, LinkKind.PASSWORD_RESET, self._reset_ms, **of_reset)

@@ -145,17 +145,15 @@ async def test_use_is_noted_at_most_once_a_minute(accounts: Accounts) -> None:
         return connection.engine
 
     event.listen(await accounts.database.read(engine_of), "before_cursor_execute", note)
-    event.listen(await accounts.database.write(engine_of), "before_cursor_execute", note)
     for _ in range(20):
         await check(accounts, made.key)
     first = (await listed(accounts, ada)).keys[0].last_used_at_ms
     assert first is not None
-    assert len(set(written)) == 1
-    once = len(written)
+    assert len(written) == 1
     accounts.clock.advance(59)
     await check(accounts, made.key)
     assert (await listed(accounts, ada)).keys[0].last_used_at_ms == first
-    assert len(written) == once
+    assert len(written) == 1
     accounts.clock.advance(2)
     await asyncio.gather(*(check(accounts, made.key) for _ in range(10)))
     second = (await listed(accounts, ada)).keys[0].last_used_at_ms
@@ -167,7 +165,9 @@ async def test_another_users_key_is_not_found(accounts: Accounts) -> None:
     ada, bob = await accounts.user("ada"), await accounts.user("bob")
     made = await make(accounts, ada)
     told = {
-        (await accounts.refusal(subjects.ACCOUNTS_REVOKE_KEY, RevokeKey(**as_user(bob), key_id=key_id))).body()
+        (
+            await accounts.refusal(subjects.ACCOUNTS_REVOKE_KEY, RevokeKey(**as_user(bob), key_id=key_id))
+        ).body()
         for key_id in (made.described.id, "never-was", "owner")
     }
     assert {one.code for one in told} == {ErrorCode.NOT_FOUND}

@@ -51,7 +51,7 @@ def test_a_key_is_made_once_for_its_user_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "00", "zz" * 32, "00" * 33])
 def test_a_file_that_holds_no_key_is_said_to_and_left_alone(tmp_path: Path, text: str) -> None:
     (tmp_path / "kek.key").write_text(text)
-    with pytest.raises(ValueError, match="kek.key holds no key"):
+    with pytest.raises(ValueError, match="holds no key"):
         read_or_make_key(tmp_path)
     assert (tmp_path / "kek.key").read_text() == text
 

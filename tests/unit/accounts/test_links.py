@@ -115,7 +115,11 @@ async def test_what_somebody_offered_is_void_when_he_may_offer_it_no_more(
 
 async def test_an_invitation_gives_no_role_that_its_maker_may_not_give(accounts: Accounts) -> None:
     admin, ada = await accounts.user("admin", Role.ADMIN), await accounts.user("ada")
-    for asking, role in ((as_user(admin), Role.ADMIN), (as_user(admin), Role.OWNER), (as_user(ada), Role.GUEST)):
+    for asking, role in (
+        (as_user(admin), Role.ADMIN),
+        (as_user(admin), Role.OWNER),
+        (as_user(ada), Role.GUEST),
+    ):
         request = CreateInvitation(**asking, new_role=role)
         assert await accounts.refusal_code(INVITE, request) is ErrorCode.FORBIDDEN
 
@@ -164,9 +168,9 @@ async def test_a_link_of_one_kind_is_none_of_the_other(accounts: Accounts) -> No
     assert await accounts.ask(ACCEPT, accepting(invitation, "other"), User)
 
 
-async def test_an_admin_resets_nobody_above_him(accounts: Accounts) -> None:
+async def test_an_admin_resets_neither_himself_nor_anybody_above(accounts: Accounts) -> None:
     admin, peer = await accounts.user("admin", Role.ADMIN), await accounts.user("peer", Role.ADMIN)
-    for user_id in (LOCAL_OWNER, peer.id):
+    for user_id in (LOCAL_OWNER, peer.id, admin.id):
         request = CreatePasswordReset(**as_user(admin), user_id=user_id)
         assert await accounts.refusal_code(CREATE_RESET, request) is ErrorCode.FORBIDDEN
     ada = await accounts.user("ada")

@@ -1,4 +1,4 @@
-"""The table of roles and permissions: every permission is somebody's, explained, and nothing is lost on the way up."""
+"""The table of roles and permissions: everything is explained, and nothing is lost on the way up."""
 
 from itertools import pairwise
 

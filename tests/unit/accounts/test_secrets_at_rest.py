@@ -9,12 +9,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from parley_accounts.envelope import Envelope
-from parley_accounts.tables import metadata, signing_keys
+from parley_accounts.tables import STORE, metadata, signing_keys
 from parley_contracts import subjects
 from parley_contracts.accounts import CreateInvitation, CreatePasswordReset, LinkCreated, SessionTokens, User
 from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.policy import Role
-from sqlalchemy import URL, Connection, select
+from sqlalchemy import Connection, select
 
 from tests.unit.accounts.accounts_rig import (
     KEK,
@@ -81,10 +81,8 @@ async def test_no_row_holds_a_secret(accounts: Accounts) -> None:
     assert b"$argon2id$" in kept
 
 
-async def test_the_files_grepped_hold_no_secret(url: URL, tmp_path: Path, database_url: str | None) -> None:
-    if database_url is not None:
-        return  # The files are the server's; `test_no_row_holds_a_secret` reads what they hold.
-    async with open_accounts(url) as accounts:
+async def test_the_files_grepped_hold_no_secret(tmp_path: Path) -> None:
+    async with open_accounts(STORE.url(None, tmp_path)) as accounts:
         secrets = await used_secrets(accounts)
         # Also while the log of writes has not been merged.
         assert await asyncio.to_thread(grepped, tmp_path, secrets) == []

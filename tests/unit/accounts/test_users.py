@@ -1,9 +1,11 @@
 """Users have names of their own, and are made and changed by those who may."""
 
 import asyncio
+from itertools import product
 from typing import Any
 
 import pytest
+from parley_accounts.login_names import normal_email, normal_name
 from parley_contracts import subjects
 from parley_contracts.accounts import (
     LOCAL_OWNER,
@@ -17,9 +19,8 @@ from parley_contracts.accounts import (
 )
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role, may_manage
-from sqlalchemy import URL
 
-from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user, open_accounts
+from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
 
 CREATE, CHANGE, READ = (
     subjects.ACCOUNTS_CREATE_USER,
@@ -61,10 +62,10 @@ async def test_users_made_at_once_do_not_share_a_name(accounts: Accounts) -> Non
     assert {one.code for one in ended if isinstance(one, ParleyError)} == {ErrorCode.CONFLICT}
 
 
-@pytest.mark.parametrize("name", ["a b", "ada@home", ".ada", "ada-", "", "ad\u0430", "a" * 64 + "b", "a\x00b", "\u202eada"])
+@pytest.mark.parametrize(
+    "name", ["a b", "ada@home", ".ada", "ada-", "", "ad\u0430", "a" * 64 + "b", "a\x00b", "\u202eada"]
+)
 def test_what_is_no_name_is_refused(name: str) -> None:
-    from parley_accounts.login_names import normal_name  # noqa: PLC0415 - next to what it is about
-
     with pytest.raises(ParleyError) as refused:
         normal_name(name)
     assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_REQUEST, "name")
@@ -74,19 +75,15 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     "email", ["ada", "@b", "a@", "a@b@c", "a b@c", "a@b..c", "a@" + "b" * 254, "a\x00@b.c", "a@b.c\n.d"]
 )
 def test_what_is_no_address_is_refused(email: str) -> None:
-    from parley_accounts.login_names import normal_email  # noqa: PLC0415 - next to what it is about
-
     with pytest.raises(ParleyError) as refused:
         normal_email(email)
     assert (refused.value.code, refused.value.field) == (ErrorCode.INVALID_REQUEST, "email")
 
 
-@pytest.mark.parametrize("role", Role)
-@pytest.mark.parametrize("given", Role)
-async def test_only_lower_roles_are_given_except_by_owners(url: URL, role: Role, given: Role) -> None:
-    async with open_accounts(url) as accounts:
-        maker = await accounts.user("maker", role)
-        request = CreateUser(**as_user(maker), name="new", new_role=given)
+async def test_only_lower_roles_are_given_except_by_owners(accounts: Accounts) -> None:
+    makers = {role: await accounts.user(f"maker-{role}", role) for role in Role}
+    for role, given in product(Role, Role):
+        request = CreateUser(**as_user(makers[role]), name=f"{role}-{given}", new_role=given)
         if role in {Role.ADMIN, Role.OWNER} and may_manage(role, given):
             assert (await accounts.ask(CREATE, request, User)).role is given
         else:
