@@ -26,7 +26,7 @@ from parley_contracts.accounts import (
 from parley_contracts.credentials import (
     AccountsRevoked,
     CheckKey,
-    KeyPrincipal,
+    KnownPrincipal,
     PublishedKeys,
     ReadPublishedKeys,
     ReadRevocations,
@@ -112,8 +112,8 @@ async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
         by_key = await bus.request(
             subjects.ACCOUNTS_LOG_IN_WITH_KEY, LogInWithKey(key=owner_key), SessionTokens, timeout_s=20
         )
-        checked = await bus.request(subjects.ACCOUNTS_CHECK_KEY, CheckKey(key=owner_key), KeyPrincipal)
-        assert (by_key.user.id, checked.owner_id) == (LOCAL_OWNER, LOCAL_OWNER)
+        checked = await bus.request(subjects.ACCOUNTS_CHECK_KEY, CheckKey(key=owner_key), KnownPrincipal)
+        assert (by_key.user.id, checked.user_id) == (LOCAL_OWNER, LOCAL_OWNER)
 
         create = CreateUser(**OWNER, name="ada", new_role=Role.MEMBER, password=PASSWORD)
         ada = await bus.request(subjects.ACCOUNTS_CREATE_USER, create, User, timeout_s=20)

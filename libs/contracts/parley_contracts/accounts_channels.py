@@ -83,7 +83,16 @@ _KEYS = (
     _request(subjects.ACCOUNTS_LIST_KEYS, credentials.ListKeys, credentials.KeyList, "A user's API keys."),
     _request(subjects.ACCOUNTS_REVOKE_KEY, credentials.RevokeKey, Done, "Refuse an API key from now on."),
     _request(
-        subjects.ACCOUNTS_CHECK_KEY, credentials.CheckKey, credentials.KeyPrincipal, "Whose API key is this?"
+        subjects.ACCOUNTS_CHECK_KEY,
+        credentials.CheckKey,
+        credentials.KnownPrincipal,
+        "Whose API key is this?",
+    ),
+    _request(
+        subjects.ACCOUNTS_CHECK_SESSION,
+        credentials.CheckSession,
+        credentials.KnownPrincipal,
+        "Whose session is this?",
     ),
     _request(
         subjects.ACCOUNTS_PUBLISHED_KEYS,

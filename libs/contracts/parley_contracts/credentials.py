@@ -73,16 +73,26 @@ class CheckKey(WireModel):
     key: Opaque
 
 
-class KeyPrincipal(WireModel):
-    """Who a key stands for, and what it may be used for."""
+class CheckSession(WireModel):
+    """Request: whose session is this? `unauthenticated` when it has ended or never was.
 
-    type: Literal["key_principal"] = "key_principal"
-    key_id: str
+    A session's id proves nothing: only who has proven that it was told to the browser that shows it may ask.
+    """
+
+    type: Literal["check_session"] = "check_session"
+    session_id: str = Field(min_length=1, max_length=64)
+
+
+class KnownPrincipal(WireModel):
+    """Who a key or a session stands for, and what it may be used for."""
+
+    type: Literal["known_principal"] = "known_principal"
     user_id: str
-    owner_id: str
     role: Role
-    scopes: tuple[Permission, ...] | None
-    expires_at_ms: int | None
+    scopes: tuple[Permission, ...] | None = Field(description="None is all that the role may.")
+    key_id: str | None = None
+    session_id: str | None = None
+    expires_at_ms: int | None = None
 
 
 # -- access tokens ------------------------------------------------------------------------------------
@@ -93,8 +103,7 @@ class AccessClaims(WireModel):
 
     iss: str = Field(description="The installation.")
     aud: Literal["parley"]
-    sub: str = Field(description="The user.")
-    owner_id: str = Field(description="Whose data it is for.")
+    sub: str = Field(description="The user, whose data it is for.")
     role: Role
     sid: str = Field(description="The session.")
     jti: str
@@ -172,21 +181,21 @@ class ReadRevocations(WireModel):
     """Request: what has been revoked since a time and has not expired, the oldest first.
 
     Clocks of instances differ, and a revocation is seen when it is committed: ask with some seconds to spare.
+    The next page begins after the last of this one: at its time, and after its id.
     """
 
     type: Literal["read_revocations"] = "read_revocations"
     since_ms: UnixMs = 0
+    after_id: str = Field(default="", max_length=64)
     limit: int = Field(default=1000, ge=1, le=4000)
-    cursor: str | None = Field(default=None, max_length=200)
 
 
 class RevocationList(WireModel):
-    """A page of revocations; `next_cursor` is None on the last."""
+    """A page of revocations; one that has fewer than were asked for is the last."""
 
     type: Literal["revocation_list"] = "revocation_list"
     revocations: tuple[Revocation, ...]
     read_at_ms: int
-    next_cursor: str | None = None
 
 
 class AccountsRevoked(WireModel):

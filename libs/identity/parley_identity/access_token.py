@@ -32,6 +32,7 @@ class TokenFault(StrEnum):
     WRONG_AUDIENCE = "wrong_audience"
     WRONG_ISSUER = "wrong_issuer"
     BAD_CLAIMS = "bad_claims"
+    REVOKED = "revoked"
 
 
 class RefusedTokenError(ParleyError):

@@ -1,5 +1,6 @@
 """Starts the accounts service: `python -m parley_accounts`."""
 
+from parley_identity import open_board
 from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
@@ -35,19 +36,22 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
             waiting=settings.accounts_hashes_waiting,
         )
     )
+    board = await service.enter(open_board(settings.redis_url, settings.revocations_redis_url))
     parts = await prepared_parts(
         settings,
         database,
         passwords,
         Envelope(kek),
         bus=service.bus,
+        board=board,
         registry=service.metrics,
         owner_key=read_owner_key(folder),
     )
     bind(service, parts)
     service.spawn(parts.outbox.run)
     grace_s = settings.accounts_refresh_grace_s
-    service.spawn(Sweep(database, every_s=settings.accounts_sweep_s, grace_s=grace_s).run)
+    sweep = Sweep(database, parts.revocations, every_s=settings.accounts_sweep_s, grace_s=grace_s)
+    service.spawn(sweep.run)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from parley_contracts.credentials import (
     CreateKey,
     KeyCreated,
     KeyList,
-    KeyPrincipal,
+    KnownPrincipal,
     ListKeys,
     RevokedKind,
     RevokeKey,
@@ -106,7 +106,7 @@ class ApiKeys:
 
         await self._database.write(revoke)
 
-    async def check(self, request: CheckKey) -> KeyPrincipal:
+    async def check(self, request: CheckKey) -> KnownPrincipal:
         """Return who a key stands for; `unauthenticated` when it is nobody's any more."""
         # One that names no id can only be the one that `parley up` made.
         key_id = api_key_id(request.key) or OWNER_KEY_ID
@@ -127,10 +127,9 @@ class ApiKeys:
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "The API key is not valid.")
         if row.last_used_at_ms is None or now_ms - row.last_used_at_ms >= NOTED_EVERY_MS:
             await self._note_use(row.id, now_ms)
-        return KeyPrincipal(
+        return KnownPrincipal(
             key_id=row.id,
             user_id=row.user_id,
-            owner_id=row.user_id,
             role=Role(row.role),
             scopes=_scopes(row),
             expires_at_ms=row.expires_at_ms,

@@ -1,5 +1,6 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
+from parley_identity import RevocationBoard
 from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
@@ -38,6 +39,7 @@ async def prepared_parts(
     envelope: Envelope,
     *,
     bus: EventBus,
+    board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
     clock: Clock = unix_ms,
@@ -45,7 +47,7 @@ async def prepared_parts(
     """Return the parts over migrated tables, with what the first start makes."""
     access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
     metrics = AccountsMetrics(registry)
-    revocations = Revocations(database, access_token_s=access_token_s, clock=clock)
+    revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     signing_keys = SigningKeys(
         database,
@@ -84,5 +86,5 @@ async def prepared_parts(
         keys=keys,
         signing_keys=signing_keys,
         revocations=revocations,
-        outbox=Outbox(database, bus, sweep_s=settings.accounts_sweep_s),
+        outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
     )

@@ -77,6 +77,7 @@ def _bind_entering(service: Service, parts: AccountsParts) -> None:
     service.answer(
         subjects.ACCOUNTS_REFRESH_SESSION, accounts.RefreshSession, _telling(outbox, sessions.refresh)
     )
+    service.answer(subjects.ACCOUNTS_CHECK_SESSION, credentials.CheckSession, sessions.check)
     service.answer(subjects.ACCOUNTS_LIST_SESSIONS, accounts.ListSessions, sessions.list)
     service.answer(subjects.ACCOUNTS_END_SESSION, accounts.EndSession, _telling(outbox, _done(sessions.end)))
     service.answer(

@@ -1,13 +1,14 @@
-"""Tells the bus of changes, at least once: events wait in the table that the change itself wrote them to."""
+"""Tells gateways of changes, at least once: events wait in the table that the change itself wrote them to."""
 
 import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 from parley_contracts import subjects
-from parley_contracts.credentials import AccountsRevoked, SigningKeysChanged
+from parley_contracts.credentials import AccountsRevoked, Revocation, SigningKeysChanged
 from parley_contracts.model import WireModel
 from parley_storage import Database
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -46,7 +47,8 @@ class EventBus(Protocol):
 class Outbox:
     """Publishes waiting events when woken, at start, and every `sweep_s` for those of a dead process.
 
-    Two processes may publish the same event; its message id lets the bus drop the second.
+    Two processes may publish the same event; its message id lets the bus drop the second. What is refused
+    is posted before it is published.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Outbox:
         database: Database,
         bus: EventBus,
         *,
+        post: Callable[[Collection[Revocation]], Awaitable[None]] | None = None,
         sweep_s: float = 30.0,
         first_retry_s: float = 0.1,
         last_retry_s: float = 15.0,
     ) -> None:
         self._database = database
         self._bus = bus
+        self._post = post
         self._sweep_s = sweep_s
         self._first_retry_s = first_retry_s
         self._last_retry_s = last_retry_s
@@ -87,11 +91,13 @@ class Outbox:
     async def drain(self) -> None:
         """Publish what waits, oldest first; raises what the bus or the database raises."""
         while waiting := await self._database.read(lambda connection: connection.execute(_OLDEST).all()):
+            events = [_KINDS[row.type][1].model_validate_json(row.body) for row in waiting]
+            if self._post is not None:
+                await self._post([one.revocation for one in events if isinstance(one, AccountsRevoked)])
             published: list[str] = []
             try:
-                for row in waiting:
-                    subject, kind = _KINDS[row.type]
-                    event = kind.model_validate_json(row.body)
+                for row, event in zip(waiting, events, strict=True):
+                    subject, _ = _KINDS[row.type]
                     await self._bus.publish_event(subject, event, message_id=f"{row.id}:accounts")
                     published.append(row.id)
             finally:

@@ -1,7 +1,9 @@
 """What is refused from now on: a row that expires, and an event that tells the gateways within a moment."""
 
-import base64
-import binascii
+import logging
+from collections.abc import Collection
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from parley_contracts.credentials import (
@@ -11,13 +13,16 @@ from parley_contracts.credentials import (
     RevocationList,
     RevokedKind,
 )
-from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.errors import ParleyError
+from parley_identity import RevocationBoard
 from parley_storage import Database
-from sqlalchemy import Connection, insert, select, tuple_
+from sqlalchemy import Connection, Select, insert, select, tuple_
 
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.outbox import add_event
 from parley_accounts.tables import revocations
+
+log = logging.getLogger("parley.accounts")
 
 SPARE_MS = 60_000
 """How much longer than the longest access token a revocation is kept: clocks differ, caches linger."""
@@ -26,8 +31,16 @@ SPARE_MS = 60_000
 class Revocations:
     """Writes what is revoked, in the transaction of what revokes it, and reads what has been."""
 
-    def __init__(self, database: Database, *, access_token_s: int, clock: Clock = unix_ms) -> None:
+    def __init__(
+        self,
+        database: Database,
+        board: RevocationBoard | None = None,
+        *,
+        access_token_s: int,
+        clock: Clock = unix_ms,
+    ) -> None:
         self._database = database
+        self._board = board
         self._lasts_ms = access_token_s * 1000 + SPARE_MS
         self._clock = clock
 
@@ -47,42 +60,29 @@ class Revocations:
     async def read(self, request: ReadRevocations) -> RevocationList:
         """Return a page of those since a time that have not expired."""
         now_ms = self._clock()
-        query = (
-            select(revocations)
-            .where(revocations.c.at_ms >= request.since_ms, revocations.c.expires_at_ms > now_ms)
-            .order_by(revocations.c.at_ms, revocations.c.id)
-            .limit(request.limit + 1)
-        )
-        if request.cursor is not None:
-            query = query.where(tuple_(revocations.c.at_ms, revocations.c.id) > _decoded(request.cursor))
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        page = rows[: request.limit]
-        return RevocationList(
-            revocations=tuple(
-                Revocation(
-                    id=row.id,
-                    kind=RevokedKind(row.kind),
-                    revoked_id=row.revoked_id,
-                    at_ms=row.at_ms,
-                    expires_at_ms=row.expires_at_ms,
-                )
-                for row in page
-            ),
-            read_at_ms=now_ms,
-            next_cursor=_encoded(page[-1].at_ms, page[-1].id) if len(rows) > len(page) else None,
-        )
+        place = tuple_(revocations.c.at_ms, revocations.c.id)
+        query = self._standing(now_ms).where(place > (request.since_ms, request.after_id))
+        found = await self._database.read(partial(_read, query=query.limit(request.limit)))
+        return RevocationList(revocations=found, read_at_ms=now_ms)
+
+    async def post(self, revoked: Collection[Revocation]) -> None:
+        """Have gateways see it in Redis; while that is away, they ask."""
+        if self._board is None:
+            return
+        try:
+            await self._board.post(revoked, self._clock())
+        except ParleyError as error:
+            log.warning("revocations could not be posted", extra={"reason": error.message})
+
+    async def post_all(self) -> None:
+        """Post everything that stands: Redis may have been away, or have lost it."""
+        await self.post(await self._database.read(partial(_read, query=self._standing(self._clock()))))
+
+    def _standing(self, now_ms: int) -> Select[Any]:
+        query = select(revocations).where(revocations.c.expires_at_ms > now_ms)
+        return query.order_by(revocations.c.at_ms, revocations.c.id)
 
 
-def _encoded(at_ms: int, row_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{at_ms}.{row_id}".encode()).decode()
-
-
-def _decoded(cursor: str) -> tuple[int, str]:
-    try:
-        at_ms, _, row_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(".")
-        if len(at_ms) > 15:
-            raise ValueError("no time has as many digits")
-        return int(at_ms), row_id
-    except (ValueError, binascii.Error) as error:
-        message = "cursor is none that a list has returned."
-        raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="cursor") from error
+def _read(connection: Connection, query: Select[Any]) -> tuple[Revocation, ...]:
+    rows = connection.execute(query).mappings()
+    return tuple(Revocation.model_validate(dict(row)) for row in rows)

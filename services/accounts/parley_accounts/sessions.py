@@ -1,6 +1,7 @@
 """Sessions and their tokens: opened, refreshed by tokens of one use each, and ended."""
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -16,7 +17,7 @@ from parley_contracts.accounts import (
     SessionTokens,
     UserState,
 )
-from parley_contracts.credentials import AUDIENCE, AccessClaims
+from parley_contracts.credentials import AUDIENCE, AccessClaims, CheckSession, KnownPrincipal
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role
 from parley_identity import sign_access_token
@@ -31,9 +32,11 @@ from parley_accounts.opaque_secrets import REFRESH_PREFIX, hashed, new_secret, o
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_session, end_sessions_of_user
 from parley_accounts.signing_keys import SigningKeys
-from parley_accounts.tables import refresh_tokens, sessions
+from parley_accounts.tables import refresh_tokens, sessions, users
 
 _DAY_MS = 86_400_000
+_NOTED_EVERY_MS = 60_000
+"""How often at most it is noted that a session is used without its refresh token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,34 @@ class Sessions:
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has ended; log in again.")
         return tokens
 
+    async def check(self, request: CheckSession) -> KnownPrincipal:
+        """Return whose an open session is; `unauthenticated` when it is not open."""
+        of_user = select(sessions, users.c.role, users.c.state).select_from(sessions.join(users))
+        query = of_user.where(sessions.c.id == request.session_id)
+        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+        now_ms = self._clock()
+        if (
+            row is None
+            or row.ended_at_ms is not None
+            or row.state != UserState.ACTIVE
+            or min(row.expires_at_ms, row.last_used_at_ms + self._unused_ms) <= now_ms
+        ):
+            raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has ended; log in again.")
+        if now_ms - row.last_used_at_ms >= _NOTED_EVERY_MS:
+            used = update(sessions).where(sessions.c.id == row.id, sessions.c.last_used_at_ms < now_ms)
+            # A session is good also while nothing can be written.
+            with suppress(ParleyError):
+                await self._database.write(
+                    lambda connection: connection.execute(used.values(last_used_at_ms=now_ms))
+                )
+        return KnownPrincipal(
+            user_id=row.user_id,
+            role=Role(row.role),
+            scopes=None,
+            session_id=row.id,
+            expires_at_ms=row.expires_at_ms,
+        )
+
     async def list(self, request: ListSessions) -> SessionList:
         """Return the sessions of a user that are open."""
 
@@ -161,6 +192,10 @@ class Sessions:
 
         await self._database.write(end)
 
+    @property
+    def _unused_ms(self) -> int:
+        return round(self._limits.refresh_days * _DAY_MS)
+
     def _refresh(self, connection: Connection, token: str) -> Tokens:
         refused: Tokens = (Refreshed.REFUSED, None)
         token_hash = hashed(token)
@@ -212,7 +247,7 @@ class Sessions:
         self, connection: Connection, session_id: str, session_expires_at_ms: int, now_ms: int
     ) -> tuple[str, int]:
         token = new_secret(REFRESH_PREFIX)
-        until_ms = min(session_expires_at_ms, now_ms + round(self._limits.refresh_days * _DAY_MS))
+        until_ms = min(session_expires_at_ms, now_ms + self._unused_ms)
         row = {"token_hash": hashed(token), "session_id": session_id, "expires_at_ms": until_ms}
         connection.execute(insert(refresh_tokens).values(**row))
         return token, until_ms
@@ -234,7 +269,6 @@ class Sessions:
             iss=read_issuer(connection),
             aud=AUDIENCE,
             sub=user.id,
-            owner_id=user.id,
             role=Role(user.role),
             sid=session_id,
             jti=uuid4().hex,

@@ -20,6 +20,9 @@ class AccountsSettings(ServiceSettings):
         default=None,
         description="The key-encryption key, 64 hex digits; unset is kek.key in the secrets, which is made.",
     )
+    revocations_redis_url: str | None = Field(
+        default=None, description="Where gateways see what is refused; unset is a database of REDIS_URL."
+    )
     accounts_pool_size: int = Field(default=4, ge=2, le=64, description="Database connections kept open.")
     accounts_pool_wait_s: float = Field(
         default=5.0, gt=0, description="How long a request waits for a connection before `overloaded`."

@@ -28,7 +28,8 @@ from parley_accounts.tables import signing_keys
 CURRENT, NEXT = "current", "next"
 
 
-def _purpose(kid: str) -> str:
+def purpose_of(kid: str) -> str:
+    """Return what the private part of a key is sealed for."""
     return f"signing key {kid}"
 
 
@@ -62,7 +63,7 @@ class SigningKeys:
         row = connection.execute(query).one()
         opened = self._opened
         if opened is None or opened[0] != row.kid:
-            raw = self._envelope.open(row.private_key, purpose=_purpose(row.kid))
+            raw = self._envelope.open(row.private_key, purpose=purpose_of(row.kid))
             opened = self._opened = (row.kid, Ed25519PrivateKey.from_private_bytes(raw))
         return opened
 
@@ -108,7 +109,7 @@ class SigningKeys:
             "kid": kid,
             "place": place,
             "public_key": published(kid, key.public_key()).x,
-            "private_key": self._envelope.seal(key.private_bytes_raw(), purpose=_purpose(kid)),
+            "private_key": self._envelope.seal(key.private_bytes_raw(), purpose=purpose_of(kid)),
             "created_at_ms": self._clock(),
         }
         into = self._database.insert(signing_keys).values(**row)

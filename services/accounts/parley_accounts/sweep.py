@@ -1,4 +1,4 @@
-"""Forgets what has expired: tokens, sessions, links, revocations, and keys that verify nothing any more."""
+"""Forgets what has expired, and has the board in Redis say again what is refused."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from parley_storage import Database
 from sqlalchemy import Connection, Delete, Update, delete, or_, update
 
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.revocations import Revocations
 from parley_accounts.tables import api_keys, links, refresh_tokens, revocations, sessions, signing_keys
 
 log = logging.getLogger("parley.accounts")
@@ -36,8 +37,17 @@ def _statements(now_ms: int, grace_ms: int) -> tuple[Delete | Update, ...]:
 class Sweep:
     """Sweeps every `every_s`, one short transaction for each table."""
 
-    def __init__(self, database: Database, *, every_s: float, grace_s: float, clock: Clock = unix_ms) -> None:
+    def __init__(
+        self,
+        database: Database,
+        revocations: Revocations,
+        *,
+        every_s: float,
+        grace_s: float,
+        clock: Clock = unix_ms,
+    ) -> None:
         self._database = database
+        self._revocations = revocations
         self._every_s = every_s
         self._grace_ms = round(grace_s * 1000)
         self._clock = clock
@@ -59,3 +69,4 @@ class Sweep:
                 connection.execute(statement)
 
             await self._database.write(work)
+        await self._revocations.post_all()

@@ -13,10 +13,12 @@ from parley_gateway import (
     embeddings_api,
     feedback_api,
     health_api,
+    keys_api,
     openai_api,
     pages,
     search_api,
     session_api,
+    users_api,
 )
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
@@ -63,6 +65,8 @@ def create_app(edge: Edge) -> FastAPI:
         embeddings_api,
         health_api,
         session_api,
+        users_api,
+        keys_api,
         conversations_api,
         collections_api,
         documents_api,

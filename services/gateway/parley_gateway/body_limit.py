@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_gateway.http_errors import error_response
-from parley_gateway.identity import Doorkeeper
+from parley_gateway.identity import IDENTIFIED, Doorkeeper
+from parley_gateway.route_permissions import OPEN_AUTH
 
 JSON_BYTES = 4 * 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
 UPLOAD_PATH = "/api/documents"
-LOGIN_PATH = "/api/auth/session"
 KEYED_PATHS = ("/api/", "/v1/")
 
 
@@ -36,7 +36,7 @@ class BodyLimit:
             return
         request = Request(scope)
         try:
-            self._identify(request)
+            await self._identify(request)
         except ParleyError as error:
             await error_response(request, error.body())(scope, receive, send)
             return
@@ -48,10 +48,10 @@ class BodyLimit:
             return
         await self._app(scope, _counted(receive, limit), send)
 
-    def _identify(self, request: Request) -> None:
+    async def _identify(self, request: Request) -> None:
         path = request.url.path
-        if path != LOGIN_PATH and path.startswith(KEYED_PATHS):
-            self._doorkeeper.identify(request.method, request.headers)
+        if path.startswith(KEYED_PATHS) and (request.method, path) not in OPEN_AUTH:
+            request.scope[IDENTIFIED] = await self._doorkeeper.identify(request.method, request.headers)
 
 
 def _counted(receive: Receive, limit: int) -> Receive:

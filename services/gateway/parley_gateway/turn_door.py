@@ -7,6 +7,7 @@ from uuid import uuid4
 from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.policy import Permission
 from parley_contracts.turn_events import encode_event
 from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnRef
 from parley_messaging import Bus, NotStoredError
@@ -90,13 +91,14 @@ class TurnDoor:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
         Raises:
-            ParleyError: `not_found`, `model_not_found`, `conflict` for a repeat that asks for something else,
-                `overloaded`, or `unavailable` when the turn is not accepted.
+            ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
+                something else, `overloaded`, or `unavailable` when the turn is not accepted.
         """
         if self.is_closed:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
+        frame = _permitted(principal, frame)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
         is_named = frame.turn_id is not None
@@ -301,6 +303,17 @@ class TurnDoor:
 
 def _no_such_turn() -> ParleyError:
     return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
+
+
+def _permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
+    """Return what is asked, without one's documents when they are not asked for and may not be read."""
+    if frame.web:
+        principal.require(Permission.WEB_USE)
+    if frame.collections:
+        principal.require(Permission.DOCUMENTS_READ)
+    if frame.collections is None and not principal.may(Permission.DOCUMENTS_READ):
+        return frame.model_copy(update={"collections": ()})
+    return frame
 
 
 def _bare(command: StartTurn) -> str:

@@ -158,12 +158,14 @@ async def open_accounts(
             passwords,
             Envelope(kek),
             bus=bus,
+            board=None,
             registry=service.metrics,
             owner_key=owner_key,
             clock=moved,
         )
         bind(service, parts)
-        sweep = Sweep(database, every_s=3600, grace_s=settings.accounts_refresh_grace_s, clock=moved)
+        grace_s = settings.accounts_refresh_grace_s
+        sweep = Sweep(database, parts.revocations, every_s=3600, grace_s=grace_s, clock=moved)
         accounts = Accounts(bus, database, parts, moved, service.metrics, sweep, settings)
 
         async def hear(delivery: Delivery) -> None:

@@ -1,5 +1,7 @@
 """The tables of accounts are made and unmade by migrations, and are those that queries see."""
 
+from pathlib import Path
+
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -7,7 +9,7 @@ from alembic.script import ScriptDirectory
 from parley_accounts.tables import STORE, metadata
 from parley_storage import migrate, open_database
 from parley_storage.migration import alembic_config
-from sqlalchemy import URL, Connection, inspect
+from sqlalchemy import Connection, inspect
 
 from tests.unit.accounts.accounts_rig import Accounts
 
@@ -29,8 +31,8 @@ def take_down(connection: Connection) -> None:
     assert table_names(connection) == {STORE.version_table}
 
 
-async def test_migrations_go_up_down_and_up_again(url: URL) -> None:
-    async with open_database(STORE, url) as database:
+async def test_migrations_go_up_down_and_up_again(database_url: str | None, tmp_path: Path) -> None:
+    async with open_database(STORE, STORE.url(database_url, tmp_path)) as database:
         await migrate(database)
         await database.write(take_down)
         await migrate(database)

@@ -14,7 +14,7 @@ import pytest
 from parley_cli.supervisor.processes import identity
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-SERVICES = ("gateway", "llm", "npu", "rag", "memory", "browser")
+SERVICES = ("gateway", "llm", "npu", "rag", "memory", "accounts", "browser")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -22,8 +22,18 @@ from parley_cli.supervisor.readiness import (
 
 GATEWAY = "gateway"
 # Intake first, then those who write answers, then those whom answers need, then what carries it all.
-STOP_RANKS = {GATEWAY: 0, "llm": 1, "rag": 2, "browser": 2, "memory": 3, "npu": 3, "redis": 4, "nats": 5}
-SERVICES = ("gateway", "llm", "npu", "rag", "memory", "browser")
+STOP_RANKS = {
+    GATEWAY: 0,
+    "llm": 1,
+    "rag": 2,
+    "browser": 2,
+    "memory": 3,
+    "npu": 3,
+    "accounts": 3,
+    "redis": 4,
+    "nats": 5,
+}
+SERVICES = ("gateway", "llm", "npu", "rag", "memory", "accounts", "browser")
 NATS_PORT = 4222
 REDIS_PORT = 6379
 
