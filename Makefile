@@ -4,14 +4,14 @@ SHELL := /bin/bash
 # uv may stand in .venv-tools when the system's Python lets nobody install (see tools/install.sh).
 UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --version >/dev/null 2>&1 && echo $$uv && break; done)
 RUN = $(UV) run --no-sync
-# Half of the tests wait for processes: a second worker runs the other half meanwhile.
-PYTEST = $(RUN) pytest -n 2
+# Most of the time tests wait for processes: three workers keep two cores busy.
+PYTEST = $(RUN) pytest -n 3
 SERVICES := gateway llm npu rag memory accounts browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach
 ARGS ?=
 
-.PHONY: help install up down dev test chaos soak check lint format types bench lock schemas
+.PHONY: help install up down dev test chaos soak manuals check lint format types bench lock schemas
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +32,13 @@ test: install ## run the tests
 	$(PYTEST) $(ARGS)
 
 chaos: install ## kill every process under load, at full size
-	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m "chaos and not soak" -s $(ARGS)
+	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m "chaos and not soak" --timeout 1800 -s $(ARGS)
 
 soak: install ## moderate load for ten minutes: nothing may grow
-	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m soak -s $(ARGS)
+	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m soak --timeout 1800 -s $(ARGS)
+
+manuals: install ## twenty questions on manuals of Debian packages: the right file and page
+	PARLEY_MANUALS=full $(RUN) pytest tests/integration/manuals -s $(ARGS)
 
 check: install lint types ## what CI runs: lint, types, requirements, tests
 	$(RUN) python tools/requirements_fresh.py

@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -23,6 +24,9 @@ from parley_storage import migrate, open_database
 from sqlalchemy import URL
 
 from tests.postgres import empty_database, running_postgres, server_folder
+
+# Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)

@@ -1,6 +1,7 @@
 """One stack for all tests of this folder: starting one takes longer than most of them."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ import pytest_asyncio
 from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
 from tests.fakes.openai_server import OpenAiFake, open_openai_fake
 from tests.integration.library import Library, ingest_library
-from tests.integration.paced import MODELS
+from tests.integration.paced import MODELS, QUICK
 from tests.integration.stack import Stack, open_stack
+from tests.integration.waiting import eventually
 
 EXTRACTIVE_DELTA_MS = "8"
+GATEWAYS = 2
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -46,16 +49,27 @@ async def running_stack(
         "PARLEY_BROWSER_ALLOW_HOSTS": ollama.url.removeprefix("http://"),
     }
     async with open_stack(
-        tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=2, environment=environment
+        tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=GATEWAYS, environment=environment
     ) as stack:
         yield stack
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stack(running_stack: Stack) -> Stack:
-    """The stack, whole again after a test that failed while it had stopped a part of it."""
+    """The stack, whole again after a test that failed while it had stopped a part of it.
+
+    Its upstream answers only while tests of this folder run: it may have counted as away.
+    """
     await running_stack.mend()
+    for gateway in range(GATEWAYS):
+        await eventually(partial(_lists_the_upstream, running_stack, gateway))
     return running_stack
+
+
+async def _lists_the_upstream(stack: Stack, gateway: int) -> bool:
+    async with stack.http(gateway) as client:
+        listed = (await client.get("/v1/models")).raise_for_status().json()["data"]
+    return f"ollama/{QUICK}" in {model["id"] for model in listed}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,6 +1,7 @@
 """The questions with what is right for each, and the packages whose documents they are asked of."""
 
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,12 @@ class QuestionSet:
 
     packages: tuple[Package, ...]
     questions: tuple[Question, ...]
+
+    def without(self, names: Collection[str]) -> "QuestionSet":
+        """Return the set without packages of these names and the questions about them."""
+        kept = tuple(package for package in self.packages if package.name not in names)
+        files = {file for package in kept for _, file in package.documents}
+        return QuestionSet(kept, tuple(question for question in self.questions if question.file in files))
 
 
 def read_questions() -> QuestionSet:

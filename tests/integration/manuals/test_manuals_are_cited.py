@@ -13,17 +13,28 @@ from tests.conftest import free_port
 from tests.integration.library import upload
 from tests.integration.manuals import debian_packages
 from tests.integration.manuals.citation_report import Outcome, outcome_of, table
-from tests.integration.manuals.question_set import Question, read_questions
+from tests.integration.manuals.question_set import Question, QuestionSet, read_questions
 from tests.integration.stack import Stack, open_stack
 from tests.integration.waiting import eventually
 
-pytestmark = [pytest.mark.stack, pytest.mark.nats, pytest.mark.redis, pytest.mark.model]
+pytestmark = [
+    *(pytest.mark.stack, pytest.mark.nats, pytest.mark.redis, pytest.mark.model),
+    pytest.mark.timeout(900),
+]
 
-LEAST_RIGHT = 17
+RIGHT_SHARE = 0.85
+LONG_PACKAGES = ("developers-reference", "debian-policy")
+IS_FULL = os.environ.get("PARLEY_MANUALS") == "full"
 SERVICES = ("llm", "npu", "rag", "memory")
 INGESTION_S = 600.0
 POLL_S = 0.5
 """Between looks at a document; quicker ones would take from the processor that embeds."""
+
+
+def asked_of() -> QuestionSet:
+    """Return the questions of this run: without the two longest packages where it is to be small."""
+    found = read_questions()
+    return found if IS_FULL else found.without(LONG_PACKAGES)
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +44,13 @@ def manuals() -> dict[str, bytes]:
     if reason:
         pytest.skip(reason)
     kept = os.environ.get("PARLEY_TEST_MANUALS_DIR") or Path(tempfile.gettempdir(), "parley-test-manuals")
-    return debian_packages.documents_of(read_questions().packages, Path(kept))
+    return debian_packages.documents_of(asked_of().packages, Path(kept))
 
 
 async def test_questions_on_manuals_cite_the_right_file_and_page(
     manuals: Mapping[str, bytes], tmp_path: Path, model_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    questions = read_questions().questions
+    questions = asked_of().questions
     # Reading in is most of the time: let it have both cores.
     nobody = {"OLLAMA_HOST": f"http://127.0.0.1:{free_port()}", "PARLEY_NPU_THREADS": "2"}
     async with open_stack(tmp_path, model_dir=model_dir, services=SERVICES, environment=nobody) as stack:
@@ -47,8 +58,8 @@ async def test_questions_on_manuals_cite_the_right_file_and_page(
         outcomes = [await _asked(stack, question) for question in questions]
     with capsys.disabled():
         print(f"\n{table(outcomes)}")  # noqa: T201 - the table is what a reader of the run wants
-    assert len(questions) == 20
-    assert sum(outcome.is_right for outcome in outcomes) >= LEAST_RIGHT, table(outcomes)
+    assert len(questions) == (20 if IS_FULL else 13)
+    assert sum(outcome.is_right for outcome in outcomes) >= RIGHT_SHARE * len(questions), table(outcomes)
 
 
 async def _ingest(stack: Stack, manuals: Mapping[str, bytes]) -> None:

@@ -1,5 +1,6 @@
 """Which backend computes a batch, what happens when it fails, and when it may come back."""
 
+import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -72,8 +73,8 @@ async def chain_of(
     async with chain.running():
 
         async def have_been_tried() -> bool:
-            untried = chain._untried  # pyright: ignore[reportPrivateUsage] - nobody else asks for it
-            return all(isinstance(link.backend, Hanging) for link in untried)
+            links = chain._links  # pyright: ignore[reportPrivateUsage] - nobody else asks for it
+            return all(link.is_tried.is_set() or isinstance(link.backend, Hanging) for link in links)
 
         await eventually(have_been_tried, within_s=10)
         yield chain
@@ -112,6 +113,21 @@ async def test_a_failed_batch_is_computed_by_the_next_in_the_same_request(fault:
         assert await computed_by(chain) == {"second"}
 
     assert len(first.batches) == 1, "a lost backend is not asked again"
+
+
+async def test_what_only_a_backend_that_is_still_being_opened_can_compute_waits_for_it() -> None:
+    first, second = Scripted("first"), Hanging("second")
+    async with chain_of(first, second) as chain:
+        first.fault = OSError("gone")
+        waiting = asyncio.ensure_future(computed_by(chain))
+
+        async def has_failed() -> bool:
+            return bool(first.batches)
+
+        await eventually(has_failed, within_s=10)
+        assert not waiting.done()
+        second.gate.set()
+        assert await waiting == {"second"}
 
 
 async def test_wrong_vectors_in_a_batch_are_never_given_out_when_they_are_no_vectors() -> None:

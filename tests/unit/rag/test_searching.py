@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.rag import CreateCollection, Language, Search, SearchMode, SearchResults
+from sqlalchemy import Engine, event
 
 from tests.fakes.embedding import ENGINE, HashEmbedder
 from tests.unit.rag.library import OTHER, OWNER, Library
@@ -224,3 +226,29 @@ async def test_the_limit_holds(library: Library) -> None:
     for number in range(6):
         await library.upload(f"Pump number {number} is painted.".encode(), f"{number}.txt")
     assert len(await library.search("pump", limit=3)) == 3
+
+
+@pytest.mark.parametrize("database_url", [None])
+async def test_a_search_reads_only_the_passages_that_it_may_show(library: Library) -> None:
+    for number in range(20):
+        await library.upload(f"Oil pump {number}.".encode(), f"{number}.md")
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
+        if "rag_chunks" in sql:
+            asked.append((sql, values))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert await library.search("pump")
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    async with library.database.reading() as session:
+        connection = await session.connection()
+        plans = [
+            [row.detail for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
+            for sql, values in asked
+        ]
+    assert plans
+    for plan in plans:
+        assert any("rag_chunks" in step and "(id=?)" in step for step in plan), plan

@@ -34,7 +34,7 @@ class Computed:
     """Vectors in the order of the batch, and which backend each is from."""
 
     vectors: Vectors
-    backends: Sequence[str]
+    backends: list[str]
 
 
 class Link:
@@ -48,6 +48,7 @@ class Link:
         # Opened, proven and closed by one thread, so that no closing runs into an opening.
         self.thread = ThreadPoolExecutor(1, f"{backend.name}-proof")
         self.lost = asyncio.Event()
+        self.is_tried = asyncio.Event()
         self.lose("not tried yet")
 
     @property
@@ -83,7 +84,6 @@ class BackendChain:
         self._metrics = metrics
         self._links = [Link(backend, cool_down_s) for backend in backends]
         self._threads = ThreadPoolExecutor(threads, "embedding-lane")
-        self._untried = set(self._links)
         self._has_begun = asyncio.Event()
         for link in self._links:
             metrics.watch(link.backend.name, lambda link=link: float(link.is_proven))
@@ -106,19 +106,17 @@ class BackendChain:
 
     async def infer(self, batch: Sequence[CutText]) -> Computed:
         """Compute a batch; ParleyError `unavailable` when no proven backend manages to."""
-        vectors = np.empty((len(batch), self.space.dimensions), np.float32)
-        names = [""] * len(batch)
-        left = list(range(len(batch)))
+        computed = Computed(np.empty((len(batch), self.space.dimensions), np.float32), [""] * len(batch))
+        late = [link for link in self._links if not link.is_tried.is_set()]
         for link in self._links:
-            rows = [row for row in left if link.is_proven and link.backend.takes(batch[row])]
-            if rows and (found := await self._ask(link, [batch[row] for row in rows])) is not None:
-                vectors[rows] = found
-                for row in rows:
-                    names[row] = link.backend.name
-                left = [row for row in left if not names[row]]
-        if left:
+            await self._fill(computed, batch, link)
+        for link in late:  # a service that has just begun may still be proving what is needed
+            if not all(computed.backends):
+                await link.is_tried.wait()
+                await self._fill(computed, batch, link)
+        if not all(computed.backends):
             raise ParleyError(ErrorCode.UNAVAILABLE, "Nothing can compute embeddings at the moment.")
-        return Computed(vectors, names)
+        return computed
 
     def check(self) -> None:
         """Raise when no backend may serve."""
@@ -134,6 +132,18 @@ class BackendChain:
                 "a backend did not close", extra={"backend": link.backend.name, "reason": error.message}
             )
         link.thread.shutdown(wait=False)
+
+    async def _fill(self, computed: Computed, batch: Sequence[CutText], link: Link) -> None:
+        """Have a backend compute what is still missing and what it takes."""
+        rows = [
+            row
+            for row, name in enumerate(computed.backends)
+            if not name and link.is_proven and link.backend.takes(batch[row])
+        ]
+        if rows and (found := await self._ask(link, [batch[row] for row in rows])) is not None:
+            computed.vectors[rows] = found
+            for row in rows:
+                computed.backends[row] = link.backend.name
 
     async def _ask(self, link: Link, batch: Sequence[CutText]) -> Vectors | None:
         """Return the vectors of a batch; None when the backend failed, and is lost, or is not asked now."""
@@ -154,8 +164,8 @@ class BackendChain:
         while True:
             await link.lost.wait()
             is_proven = await self._prove(link)
-            self._untried.discard(link)
-            if is_proven or not self._untried:
+            link.is_tried.set()
+            if is_proven or all(link.is_tried.is_set() for link in self._links):
                 self._has_begun.set()
             if not is_proven:
                 await asyncio.sleep(POLL_S)
