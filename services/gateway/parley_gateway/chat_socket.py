@@ -206,7 +206,7 @@ def _turn_id_of(text: str | bytes) -> str | None:
     """Return the turn that a frame which is refused is about, as far as it says so."""
     try:
         found: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     turn_id = found.get("turn_id") if isinstance(found, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType] - a client's JSON
     return turn_id[:MAX_TURN_ID_CHARS] if isinstance(turn_id, str) else None
