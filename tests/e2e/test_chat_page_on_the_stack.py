@@ -260,7 +260,7 @@ async def test_a_file_that_was_added_can_be_asked_about(page: Page) -> None:
 async def test_what_no_document_answers_is_said_so_without_sources(page: Page) -> None:
     await ask(page, "How much does a giraffe weigh?")
     await wait_for_end(page)
-    await expect(page.locator(".prose")).to_contain_text("I found nothing about that")
+    await expect(page.locator(".prose")).to_contain_text("I have nothing to quote about that")
     await expect(page.get_by_test_id("source")).to_have_count(0)
 
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from parley_contracts import invalid_fields
 from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
 from parley_messaging.error_boundary import described
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -114,9 +115,11 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     if isinstance(error, RequestValidationError) and error.errors():
         first = error.errors()[0]
         # The first part is where the value came from: body, query or path.
-        field = ".".join(str(part) for part in first["loc"][1:]) or None
+        field = invalid_fields.place(first, without_first=True)
         is_json_fault = first["type"] == "json_invalid"
-        message = "The body is not JSON." if is_json_fault else f"{field or 'body'}: {first['msg']}"
+        message = (
+            "The body is not JSON." if is_json_fault else f"{field or 'body'}: {invalid_fields.saying(first)}"
+        )
         field = None if is_json_fault else field
     return error_response(request, ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body())
 
