@@ -5,7 +5,7 @@ from typing import Self
 from fastapi import APIRouter
 from parley_contracts.accounts import SessionTokens
 from parley_contracts.policy import Permission, effective
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -18,6 +18,8 @@ router = APIRouter(prefix="/api", tags=["session"])
 
 class Login(BaseModel):
     """A key, from the link that `parley up` prints or from `parley token`; or a login and its password."""
+
+    model_config = ConfigDict(extra="forbid")
 
     key: str | None = Field(default=None, min_length=1, max_length=500)
     login: str | None = Field(default=None, min_length=1, max_length=320)
