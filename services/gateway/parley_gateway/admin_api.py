@@ -25,7 +25,7 @@ from parley_contracts.accounts import (
 from parley_contracts.credentials import PublishedKeys, RotateSigningKey
 from parley_contracts.policy import MEANINGS, PERMISSIONS, Permission, Role, may_manage
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -38,6 +38,8 @@ PASSWORD_S = 20.0
 class NewUser(BaseModel):
     """A user to be; without a password he sets one by a reset link."""
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str = Field(min_length=1, max_length=64)
     email: str | None = Field(default=None, max_length=254)
     display_name: str = Field(default="", max_length=100)
@@ -48,6 +50,8 @@ class NewUser(BaseModel):
 class UserChange(BaseModel):
     """What is to be another; what is left out stays."""
 
+    model_config = ConfigDict(extra="forbid")
+
     display_name: str | None = Field(default=None, min_length=1, max_length=100)
     role: Role | None = None
     state: UserState | None = None
@@ -56,12 +60,16 @@ class UserChange(BaseModel):
 class NewInvitation(BaseModel):
     """What somebody is invited as."""
 
+    model_config = ConfigDict(extra="forbid")
+
     role: Role = Role.MEMBER
     email: str | None = Field(default=None, max_length=254)
 
 
 class Rotation(BaseModel):
     """Whether the old key is refused at once."""
+
+    model_config = ConfigDict(extra="forbid")
 
     is_compromised: bool = False
 

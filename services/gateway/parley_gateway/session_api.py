@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from parley_contracts.accounts import SessionTokens
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, effective
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -24,6 +24,8 @@ PROOFS = ({"key"}, {"code"}, {"login", "password"})
 
 class Login(BaseModel):
     """The code of a link that `parley up` prints, good once; a key, from `parley token`; or a password."""
+
+    model_config = ConfigDict(extra="forbid")
 
     key: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_CHARS)
     code: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_CHARS)
