@@ -59,6 +59,7 @@ async def open_edge(
     bus: MemoryBus,
     folder: Path,
     prover: Prover | None = None,
+    /,
     *,
     base_url: str = "http://gateway",
     **settings: object,
