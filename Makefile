@@ -6,7 +6,7 @@ UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --ve
 RUN = $(UV) run --no-sync
 # Most of the time tests wait for processes: three workers keep two cores busy.
 PYTEST = $(RUN) pytest -n 3
-SERVICES := gateway llm npu rag memory browser
+SERVICES := gateway llm npu rag memory accounts browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach
 ARGS ?=

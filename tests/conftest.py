@@ -14,11 +14,14 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
+from parley_accounts.tables import STORE as ACCOUNTS
 from parley_messaging.bus import Bus
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.nats_bus import NatsBus
 from parley_npu.fetch import fetch
 from parley_npu.model_files import ModelFiles
+from parley_storage import migrate, open_database
+from sqlalchemy import URL
 
 from tests.postgres import empty_database, running_postgres, server_folder
 
@@ -88,6 +91,27 @@ def database_url(request: pytest.FixtureRequest) -> Generator[str | None]:
         return
     with empty_database(request.getfixturevalue("postgres_url")) as url:
         yield url
+
+
+async def _make_accounts_tables(url: URL) -> None:
+    async with open_database(ACCOUNTS, url) as database:
+        await migrate(database)
+
+
+@pytest.fixture(scope="session")
+def accounts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the empty tables of accounts, to be copied: migrating takes longer than a test."""
+    folder = tmp_path_factory.mktemp("accounts")
+    asyncio.run(_make_accounts_tables(ACCOUNTS.url(None, folder)))
+    return folder / "accounts.sqlite"
+
+
+@pytest.fixture(scope="session")
+def accounts_server(postgres_url: str) -> Generator[str]:
+    """The address of a PostgreSQL database with the tables of accounts, to be emptied."""
+    with empty_database(postgres_url) as address:
+        asyncio.run(_make_accounts_tables(ACCOUNTS.url(address, Path())))
+        yield address
 
 
 @pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.nats)])

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "parley-"
-IMAGES = ("gateway", "llm", "npu", "rag", "memory", "browser")
+IMAGES = ("gateway", "llm", "npu", "rag", "memory", "accounts", "browser")
 
 Pins = dict[str, set[Version]]
 

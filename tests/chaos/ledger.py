@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.turn_events import GenerationFinished
-from parley_gateway.identity import LOCAL_OWNER
 from parley_gateway.ids import OwnedIds
 
 from tests.chaos.turn_record import TurnRecord

@@ -196,6 +196,8 @@ def _environment(folder: Path, secrets_dir: Path, model_dir: Path, access: Broke
         "PARLEY_SECRETS_DIR": str(secrets_dir),
         "PARLEY_NPU_MODEL_DIR": str(model_dir),
         "PARLEY_HOST": LOOPBACK,
+        "PARLEY_ACCOUNTS_HASH_MEMORY_KIB": "8",
+        "PARLEY_ACCOUNTS_HASH_PASSES": "1",
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -229,13 +231,14 @@ async def open_stack(
         folder: Holds data, secrets and logs.
         model_dir: A directory that holds the embedding model.
         gateways: How many gateway processes there are, named `gateway-0` and on.
-        services: What runs besides; their names are those of their packages.
+        services: What runs besides accounts; their names are those of their packages.
         environment: Further settings for every service.
         nats_url: A bus that runs already; unset is a nats-server of the stack's own.
         is_nats_locked: Whether that bus knows the users whose seeds are among the stack's secrets.
         own: Further settings of single services, by their names.
         tls: Certificates of the stack's own brokers; unset, they take plain connections.
     """
+    services = (*services, "accounts")
     edges = [f"gateway-{index}" for index in range(gateways)]
     probes = [health_of(name) for name in (*services, *edges)]
     ports = {name: free_port() for name in (*BROKERS, MONITOR, *edges, *probes)}

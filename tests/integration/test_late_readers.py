@@ -8,9 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 from parley_contracts import subjects
+from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.turn_events import LAST_SEQ
 from parley_contracts.turns import PenClaim
-from parley_gateway.identity import LOCAL_OWNER, Secrets
+from parley_gateway.identity import Secrets
 from parley_gateway.ids import OwnedIds
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.pen import Pen

@@ -10,10 +10,11 @@ from typing import Any
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ListModels, ModelList
+from parley_contracts.policy import Role
 from parley_contracts.subjects import LLM_MODELS
 from parley_contracts.turns import PenClaim, PenRole, TurnRef
-from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
+from parley_gateway.principal import Principal
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_parts import TurnParts
 from parley_llm.catalogue import Catalogue
@@ -33,7 +34,7 @@ from tests.protocol.turn_record import pen_records
 from tests.protocol.viewer import Viewer
 from tests.protocol.virtual_time import Process, current_process
 
-OWNER = Principal("owner-1")
+OWNER = Principal("owner-1", Role.OWNER)
 IDS = OwnedIds(b"secret")
 AT_ONCE = ("c",)
 """Turns with nothing to gather: their runner writes nothing before a worker does."""

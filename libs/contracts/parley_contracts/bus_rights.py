@@ -74,8 +74,38 @@ STREAM_OF = {
     subjects.ALL_CANCELS: stream_names.TURN_PEN,
     subjects.ALL_TURN_EVENTS: stream_names.TURN_EVENTS,
     subjects.ALL_CONVERSATION_EVENTS: stream_names.DOMAIN_EVENTS,
+    subjects.ACCOUNTS_REVOKED: stream_names.DOMAIN_EVENTS,
+    subjects.ACCOUNTS_KEYS_CHANGED: stream_names.DOMAIN_EVENTS,
 }
 """Which stream keeps what is stored on a subject."""
+
+_OF_ACCOUNTS = (
+    subjects.ACCOUNTS_LOG_IN,
+    subjects.ACCOUNTS_LOG_IN_WITH_KEY,
+    subjects.ACCOUNTS_REFRESH_SESSION,
+    subjects.ACCOUNTS_LIST_SESSIONS,
+    subjects.ACCOUNTS_END_SESSION,
+    subjects.ACCOUNTS_END_SESSIONS,
+    subjects.ACCOUNTS_CREATE_USER,
+    subjects.ACCOUNTS_READ_USER,
+    subjects.ACCOUNTS_LIST_USERS,
+    subjects.ACCOUNTS_CHANGE_USER,
+    subjects.ACCOUNTS_CHANGE_PASSWORD,
+    subjects.ACCOUNTS_CREATE_INVITATION,
+    subjects.ACCOUNTS_LIST_INVITATIONS,
+    subjects.ACCOUNTS_REVOKE_INVITATION,
+    subjects.ACCOUNTS_ACCEPT_INVITATION,
+    subjects.ACCOUNTS_CREATE_PASSWORD_RESET,
+    subjects.ACCOUNTS_RESET_PASSWORD,
+    subjects.ACCOUNTS_CREATE_KEY,
+    subjects.ACCOUNTS_LIST_KEYS,
+    subjects.ACCOUNTS_REVOKE_KEY,
+    subjects.ACCOUNTS_CHECK_KEY,
+    subjects.ACCOUNTS_CHECK_SESSION,
+    subjects.ACCOUNTS_PUBLISHED_KEYS,
+    subjects.ACCOUNTS_ROTATE_SIGNING_KEY,
+    subjects.ACCOUNTS_READ_REVOCATIONS,
+)
 
 _TURN_RUNNERS = Worker(stream_names.TURNS, stream_names.TURN_RUNNERS)
 _INGESTERS = Worker(stream_names.INGEST, stream_names.INGESTERS)
@@ -90,6 +120,7 @@ _GATEWAY = BusRights(
         subjects.LLM_MODELS,
         subjects.NPU_EMBED,
         subjects.BROWSER_READ,
+        *_OF_ACCOUNTS,
         subjects.MEMORY_STORE_USER_MESSAGE,
         subjects.MEMORY_STORE_TURN,
         subjects.MEMORY_READ_HISTORY,
@@ -124,6 +155,8 @@ _GATEWAY = BusRights(
         subjects.ALL_TURN_EVENTS,
         subjects.ALL_TURN_QUEUES,
         subjects.ALL_INGEST_EVENTS,
+        subjects.ACCOUNTS_REVOKED,
+        subjects.ACCOUNTS_KEYS_CHANGED,
     ),
     stores=(
         subjects.ALL_TURN_STARTS,
@@ -207,12 +240,18 @@ _MEMORY = BusRights(
     stores=(subjects.ALL_CONVERSATION_EVENTS,),
 )
 
+_ACCOUNTS = BusRights(
+    name="accounts",
+    answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
+    stores=(subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED),
+)
+
 _BROWSER = BusRights(
     name="browser",
     answers=(subjects.service_health("browser"), subjects.BROWSER_READ),
 )
 
-SERVICES = {one.name: one for one in (_GATEWAY, _LLM, _NPU, _RAG, _MEMORY, _BROWSER)}
+SERVICES = {one.name: one for one in (_GATEWAY, _LLM, _NPU, _RAG, _MEMORY, _ACCOUNTS, _BROWSER)}
 """Every service of ours."""
 
 

@@ -16,6 +16,7 @@ from parley_contracts import (
     turn_events,
     turns,
 )
+from parley_contracts.accounts_channels import ACCOUNTS_CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
 from parley_contracts.replies import Done
@@ -305,6 +306,7 @@ CHANNELS: tuple[Channel, ...] = (
     *LLM_CHANNELS,
     *RAG_CHANNELS,
     *MEMORY_CHANNELS,
+    *ACCOUNTS_CHANNELS,
     *OTHER_CHANNELS,
 )
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+REVOCATION_KEYS = "rev:"
+"""What the keys of what is refused begin with."""
+
 EMBEDDING_KEYS = "emb:"
 """What the key of a remembered vector begins with."""
 
@@ -13,15 +16,24 @@ class RedisRights:
     Attributes:
         name: The user: the service's name.
         commands: What it may send.
-        keys: Patterns of the keys it may read and write.
+        keys: Patterns of the keys it may read and write; no two users share one.
+        reads: Patterns of the keys of others that it may read.
     """
 
     name: str
     commands: tuple[str, ...]
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
 
+
+_POST = ("multi", "exec", "zadd", "zremrangebyscore", "set")
 
 REDIS_USERS = {
-    one.name: one for one in (RedisRights("npu", ("ping", "select", "mget", "set"), (f"{EMBEDDING_KEYS}*",)),)
+    one.name: one
+    for one in (
+        RedisRights("npu", ("ping", "select", "mget", "set"), keys=(f"{EMBEDDING_KEYS}*",)),
+        RedisRights("accounts", ("ping", "select", *_POST), keys=(f"{REVOCATION_KEYS}*",)),
+        RedisRights("gateway", ("ping", "select", "get", "zrange"), reads=(f"{REVOCATION_KEYS}*",)),
+    )
 }
 """Every service that uses Redis."""

@@ -1,11 +1,13 @@
 """The gateway: `python -m parley_gateway`."""
 
+from parley_identity import open_board
 from parley_messaging import Service, run_service
 from parley_messaging.probes import serving
 
 from parley_gateway.app import create_app
 from parley_gateway.edge import Edge
 from parley_gateway.handlers import Submissions, bind
+from parley_gateway.identities import Identities
 from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
 from parley_gateway.login_codes import LoginCodes
@@ -33,7 +35,14 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
         service.spawn(endless)
     bind(service, turns.runner, Submissions(turns.door), slots=settings.gateway_runner_slots)
     sockets = Sockets()
+    board = await service.enter(open_board(settings.redis_url, settings.revocations_redis_url))
+    identities = Identities(service.bus, board)
+    identities.revoked.on_revoked(sockets.expel)
+    await identities.start()
+    for endless in identities.endless:
+        service.spawn(endless)
     doorkeeper = Doorkeeper(
+        identities,
         secrets,
         session_s=settings.gateway_session_days * 86_400,
         origins=Origins(read_origins(settings.gateway_origins)),

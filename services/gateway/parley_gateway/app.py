@@ -6,12 +6,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    admin_api,
+    auth_api,
     collections_api,
     conversations_api,
     documents_api,
     embeddings_api,
     feedback_api,
     health_api,
+    keys_api,
     openai_api,
     pages,
     probes_api,
@@ -54,6 +57,9 @@ def create_app(edge: Edge) -> FastAPI:
         embeddings_api,
         health_api,
         session_api,
+        auth_api,
+        admin_api,
+        keys_api,
         conversations_api,
         collections_api,
         documents_api,

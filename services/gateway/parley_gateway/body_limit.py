@@ -7,19 +7,20 @@ A body has two clocks as well: one that pauses or trickles is cut off.
 import asyncio
 
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.route_policy import ENTRANCES
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_gateway.http_errors import error_response
 from parley_gateway.identity import SAFE_METHODS, Doorkeeper, scheme_of
+from parley_gateway.principal import IDENTIFIED
 
 JSON_BYTES = 4 * 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
 UPLOAD_PATH = "/api/documents"
-LOGIN = ("POST", "/api/auth/session")
 KEYED_PATHS = ("/api/", "/v1/")
 
 
@@ -39,7 +40,7 @@ class BodyLimit:
         request = Request(scope)
         limit = self._max_upload_bytes if scope["path"] == UPLOAD_PATH else JSON_BYTES
         try:
-            self._identify(request)
+            await self._identify(request)
             _check_size(request, limit)
             _check_type(request)
         except ParleyError as error:
@@ -47,10 +48,11 @@ class BodyLimit:
             return
         await self._app(scope, _counted(receive, limit), send)
 
-    def _identify(self, request: Request) -> None:
-        path = request.scope["path"]
-        if path.startswith(KEYED_PATHS) and (request.method, path) != LOGIN:
-            self._doorkeeper.identify(request.method, request.headers, scheme_of(request.scope))
+    async def _identify(self, request: Request) -> None:
+        method, path, headers = request.method, request.scope["path"], request.headers
+        if path.startswith(KEYED_PATHS) and (method, path) not in ENTRANCES:
+            scheme = scheme_of(request.scope)
+            request.scope[IDENTIFIED] = await self._doorkeeper.identify(method, headers, scheme)
 
 
 def _check_size(request: Request, limit: int) -> None:

@@ -26,8 +26,8 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from parley_gateway.frame_protocol import FRAMES
-from parley_gateway.identity import Principal
 from parley_gateway.outbox import FrameWriter, Lane, Outbox, SlowSocketError
+from parley_gateway.principal import Principal
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 from parley_gateway.turn_stopper import TurnStopper
 
@@ -35,8 +35,13 @@ log = logging.getLogger("parley.gateway")
 
 TRY_AGAIN_LATER = 1013
 SERVICE_RESTART = 1012
+POLICY_VIOLATION = 1008
 MAX_TURNS_A_SOCKET = 64
 CLOSE_S = 5.0
+
+
+class ExpelledError(Exception):
+    """What the client came in by was revoked."""
 
 
 class ChatSocket:
@@ -52,12 +57,13 @@ class ChatSocket:
         outbox_bytes: int,
     ) -> None:
         self._socket = socket
-        self._principal = principal
+        self.principal = principal
         self._door = door
         self._stopper = stopper
         self._writer: FrameWriter = socket.scope["extensions"][FRAMES]
         self._outbox = Outbox(self._writer, outbox_bytes)
         self._watches: dict[str, TurnWatch] = {}
+        self._is_expelled = asyncio.Event()
 
     @property
     def turns_open(self) -> int:
@@ -70,13 +76,16 @@ class ChatSocket:
         try:
             async with asyncio.TaskGroup() as tasks:
                 receiving = tasks.create_task(self._receive())
-                sending = tasks.create_task(self._outbox.overflow())
+                others = [tasks.create_task(self._outbox.overflow()), tasks.create_task(self._expulsion())]
                 await receiving
-                sending.cancel()
+                for other in others:
+                    other.cancel()
         except* (WebSocketDisconnect, RuntimeError):
             log.debug("socket closed while it was written to")
         except* SlowSocketError:
             await self._close(TRY_AGAIN_LATER, "too slow; reconnect and resume")
+        except* ExpelledError:
+            await self._close(POLICY_VIOLATION, "what you came in by was revoked; log in again")
         finally:
             for watch in self._watches.values():
                 await self._door.release(watch)
@@ -84,6 +93,14 @@ class ChatSocket:
     async def close(self) -> None:
         """Close the socket because the gateway stops; the client resumes elsewhere."""
         await self._close(SERVICE_RESTART, "restarting; reconnect and resume")
+
+    def expel(self) -> None:
+        """Have the socket closed because its client may be here no longer."""
+        self._is_expelled.set()
+
+    async def _expulsion(self) -> None:
+        await self._is_expelled.wait()
+        raise ExpelledError
 
     async def _close(self, code: int, reason: str) -> None:
         # The client may have left in the same moment; one that reads nothing never makes room for a reason.
@@ -111,7 +128,7 @@ class ChatSocket:
                 case StartTurnFrame():
                     await self._start(frame)
                 case CancelTurnFrame():
-                    self._stopper.see_to(await self._door.cancel(self._principal, frame.turn_id))
+                    self._stopper.see_to(await self._door.cancel(self.principal, frame.turn_id))
                     self._reply(CancelAccepted(turn_id=frame.turn_id))
                 case ResumeTurnFrame():
                     await self._resume(frame)
@@ -128,7 +145,7 @@ class ChatSocket:
     async def _start(self, frame: StartTurnFrame) -> None:
         await self._make_room()
         relay = _TurnRelay(self._outbox)
-        accepted = await self._door.start(self._principal, frame, relay.take)
+        accepted = await self._door.start(self.principal, frame, relay.take)
         await self._watch(accepted.ref.client_turn_id, accepted.watch)
         self._accept(accepted, relay)
         await self._door.hear_positions(accepted, self._outbox.put)
@@ -142,7 +159,7 @@ class ChatSocket:
             await self._door.release(earlier)
         await self._make_room()
         relay = _TurnRelay(self._outbox)
-        found = await self._door.resume(self._principal, frame.turn_id, frame.after_seq, relay.take)
+        found = await self._door.resume(self.principal, frame.turn_id, frame.after_seq, relay.take)
         await self._watch(frame.turn_id, found.watch)
         self._accept(found, relay)
         await self._door.hear_positions(found, self._outbox.put)

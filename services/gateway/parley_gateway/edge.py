@@ -1,4 +1,4 @@
-"""What the routes of the edge share: who asks, and the bus."""
+"""What the routes of the edge share: who asks, whether he may, and the bus."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,9 +7,11 @@ from fastapi import Depends
 from parley_messaging import Bus, Service
 from starlette.requests import HTTPConnection
 
-from parley_gateway.identity import Doorkeeper, Principal, scheme_of
+from parley_gateway.identity import Doorkeeper, scheme_of
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.models import Models
+from parley_gateway.principal import IDENTIFIED, Principal
+from parley_gateway.route_permissions import needs_of
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_door import TurnDoor
@@ -38,10 +40,14 @@ def _edge(connection: HTTPConnection) -> Edge:
     return connection.app.state.edge
 
 
-def _principal(connection: HTTPConnection) -> Principal:
-    # A WebSocket handshake is a GET that browsers send across origins with our cookie.
-    method = connection.scope.get("method", "POST")
-    return _edge(connection).doorkeeper.identify(method, connection.headers, scheme_of(connection.scope))
+async def _principal(connection: HTTPConnection) -> Principal:
+    principal = connection.scope.get(IDENTIFIED)
+    if principal is None:
+        # A WebSocket handshake is a GET that browsers send across origins with our cookie.
+        method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
+        principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
+    principal.require(*needs_of(connection.scope))
+    return principal
 
 
 CurrentEdge = Annotated[Edge, Depends(_edge)]

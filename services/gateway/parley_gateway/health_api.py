@@ -12,7 +12,7 @@ from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 
 router = APIRouter(prefix="/v1", tags=["health"])
 
-SERVICES = ("llm", "npu", "rag", "memory", "browser")
+SERVICES = ("accounts", "llm", "npu", "rag", "memory", "browser")
 ASK_S = 2.5
 
 

@@ -4,19 +4,18 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_gateway.origins import Origins
+from parley_gateway.principal import Principal, Prover
 
 SESSION_COOKIE = "parley_session"
 SECURE_SESSION_COOKIE = "__Host-parley_session"
 """Over TLS: browsers take one of that name only for this very host, and from nobody without TLS."""
 
-LOCAL_OWNER = "local-owner"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SECURE_SCHEMES = frozenset({"https", "wss"})
 
@@ -34,13 +33,6 @@ def is_secure(scheme: str) -> bool:
 def session_cookie(scheme: str) -> str:
     """Return the name of the session's cookie."""
     return SECURE_SESSION_COOKIE if is_secure(scheme) else SESSION_COOKIE
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks."""
-
-    owner_id: str
 
 
 class Secrets:
@@ -63,53 +55,50 @@ class Secrets:
 class Doorkeeper:
     """Tells who a request is from, or refuses it."""
 
-    def __init__(self, secrets: Secrets, *, session_s: int, origins: Origins | None = None) -> None:
-        self._owner_key_hash = hashlib.sha256(secrets.owner_key.encode()).digest()
+    def __init__(
+        self, prover: Prover, secrets: Secrets, *, session_s: int, origins: Origins | None = None
+    ) -> None:
+        self._prover = prover
+        self.owner_key = secrets.owner_key
         self._cookie_key = hmac.new(secrets.turn_key, b"session", hashlib.sha256).digest()
         self.session_s = session_s
         self.origins = origins or Origins()
 
-    def identify(self, method: str, headers: Mapping[str, str], scheme: str = "http") -> Principal:
+    async def identify(self, method: str, headers: Mapping[str, str], scheme: str = "http") -> Principal:
         """Return who sends a request with these headers over `scheme`.
 
         Raises:
-            ParleyError: `unauthenticated` without a valid key or session; `forbidden` when a page of
-                another origin has the browser send it.
+            ParleyError: `unauthenticated` without a valid key, access token or session; `forbidden` when a
+                page of another origin has the browser send it; `unavailable` when nobody can tell.
         """
         kind, _, key = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and key:
-            principal = self.identify_key(key.strip())
+            principal = await self._prover.of_bearer(key.strip())
             if method not in SAFE_METHODS:
                 self.origins.check_key(scheme, headers)
             return principal
-        principal = self._identify_cookie(headers.get("cookie", ""), session_cookie(scheme))
+        session_id = self._session_of(headers.get("cookie", ""), session_cookie(scheme))
+        principal = await self._prover.of_session(session_id)
         if method not in SAFE_METHODS:
             self.origins.check_cookie(scheme, headers)
         return principal
 
-    def identify_key(self, key: str) -> Principal:
-        """Return whose API key it is, in constant time."""
-        found = hashlib.sha256(key.encode()).digest()
-        if not hmac.compare_digest(found, self._owner_key_hash):
-            raise ParleyError(ErrorCode.UNAUTHENTICATED, "The API key is not valid.")
-        return Principal(LOCAL_OWNER)
-
-    def new_session(self, principal: Principal) -> str:
-        """Return the value of a session cookie."""
+    def new_session(self, session_id: str) -> str:
+        """Return the value of the cookie that stands for a session of accounts."""
         expires = str(int(time.time()) + self.session_s)
-        return f"{principal.owner_id}.{expires}.{self._sign(principal.owner_id, expires)}"
+        return f"{session_id}.{expires}.{self._sign(session_id, expires)}"
 
-    def _sign(self, owner_id: str, expires: str) -> str:
-        return hmac.new(self._cookie_key, f"{owner_id}.{expires}".encode(), hashlib.sha256).hexdigest()
+    def _sign(self, session_id: str, expires: str) -> str:
+        return hmac.new(self._cookie_key, f"{session_id}.{expires}".encode(), hashlib.sha256).hexdigest()
 
-    def _identify_cookie(self, header: str, name: str) -> Principal:
+    def _session_of(self, header: str, name: str) -> str:
         value = _cookie(header, name)
-        owner_id, expires, signature = value.rsplit(".", 2) if value.count(".") >= 2 else ("", "", "")
-        if not hmac.compare_digest(signature.encode(), self._sign(owner_id, expires).encode()):
+        session_id, expires, signature = value.rsplit(".", 2) if value.count(".") >= 2 else ("", "", "")
+        if not hmac.compare_digest(signature.encode(), self._sign(session_id, expires).encode()):
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "Send an API key: `Authorization: Bearer <key>`.")
         if not expires.isdecimal() or int(expires) < time.time():
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has expired; log in again.")
-        return Principal(owner_id)
+        return session_id
 
 
 def _cookie(header: str, name: str) -> str:

@@ -46,7 +46,7 @@ def _page(name: str, policy: str = PAGE_POLICY) -> Response:
 async def chat_page(request: Request, edge: CurrentEdge) -> Response:
     """Return the chat page, or lead who is not logged in to the log-in page."""
     try:
-        edge.doorkeeper.identify(request.method, request.headers, scheme_of(request.scope))
+        await edge.doorkeeper.identify(request.method, request.headers, scheme_of(request.scope))
     except ParleyError:
         return RedirectResponse("/login", 303)
     return _page("chat.html")
@@ -56,6 +56,12 @@ async def chat_page(request: Request, edge: CurrentEdge) -> Response:
 async def login_page() -> Response:
     """Return the page that logs a browser in."""
     return _page("login.html")
+
+
+@router.get("/link")
+async def link_page() -> Response:
+    """Return the page that takes an invitation, or a link that sets a password."""
+    return _page("link.html")
 
 
 @router.get("/docs")

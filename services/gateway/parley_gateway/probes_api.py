@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from parley_gateway.edge import CurrentEdge
 from parley_gateway.identity import scheme_of
 from parley_gateway.networks import Networks
+from parley_gateway.route_permissions import needs_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,8 +33,10 @@ async def read_readyz(edge: CurrentEdge) -> Response:
 
 @router.get("/metrics")
 async def read_metrics(request: Request, edge: CurrentEdge) -> Response:
-    """Return this process's metrics to who has a key, and to the networks of the setting without one."""
+    """Return this process's metrics to who may see the services, and to the networks of the setting."""
     address = request.client.host if request.client else ""
     if address not in Networks(edge.settings.gateway_metrics_networks):
-        edge.doorkeeper.identify(request.method, request.headers, scheme_of(request.scope))
+        scheme = scheme_of(request.scope)
+        principal = await edge.doorkeeper.identify(request.method, request.headers, scheme)
+        principal.require(*needs_of(request.scope))
     return exposition(edge.service.metrics)

@@ -1,46 +1,62 @@
-"""Logging a browser in with a key or the code of a login link, and out."""
+"""Logging a browser in with a key, the code of a login link or a password, and out."""
 
 import asyncio
 from typing import Self
 
 from fastapi import APIRouter
+from parley_contracts.accounts import SessionTokens
 from parley_contracts.errors import ErrorCode, ParleyError
-from pydantic import BaseModel, Field, model_validator
+from parley_contracts.policy import Permission, effective
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from parley_gateway.auth_api import end_own_session, open_by_key, open_by_password
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
-from parley_gateway.identity import LOCAL_OWNER, Principal, is_secure, scheme_of, session_cookie
+from parley_gateway.identity import is_secure, scheme_of, session_cookie
 
 router = APIRouter(prefix="/api", tags=["session"])
 
 
 MAX_KEY_CHARS = 500
+PROOFS = ({"key"}, {"code"}, {"login", "password"})
 
 
 class Login(BaseModel):
-    """The code of a link that `parley up` prints, good once, or a key, from `parley token`."""
+    """The code of a link that `parley up` prints, good once; a key, from `parley token`; or a password."""
+
+    model_config = ConfigDict(extra="forbid")
 
     key: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_CHARS)
     code: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_CHARS)
+    login: str | None = Field(default=None, min_length=1, max_length=320)
+    password: str | None = Field(default=None, min_length=1, max_length=1024)
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:
-        if (self.key is None) == (self.code is None):
-            raise ValueError("either key or code is needed")
+        if {name for name, value in self if value is not None} not in PROOFS:
+            raise ValueError("either key, or code, or login and password are needed")
         return self
+
+
+class Identity(BaseModel):
+    """Who you are, and what you may do."""
+
+    owner_id: str
+    role: str
+    permissions: list[Permission]
 
 
 @router.post("/auth/session")
 async def log_in(login: Login, request: Request, edge: CurrentEdge) -> Response:
-    """Exchange a key or a code for an HttpOnly session cookie."""
+    """Exchange a key, a code, or a login and its password, for an HttpOnly session cookie."""
     # A foreign page must not log a browser in as somebody else.
     edge.doorkeeper.origins.check_key(scheme_of(request.scope), request.headers)
-    principal = await _identify(login, edge)
-    response = JSONResponse({"owner_id": principal.owner_id})
+    opened = await _open(login, request, edge)
+    response = JSONResponse({"owner_id": opened.user.id})
     response.set_cookie(
         session_cookie(scheme_of(request.scope)),
-        edge.doorkeeper.new_session(principal),
+        edge.doorkeeper.new_session(opened.session_id),
         max_age=edge.doorkeeper.session_s,
         httponly=True,
         samesite="strict",
@@ -49,17 +65,21 @@ async def log_in(login: Login, request: Request, edge: CurrentEdge) -> Response:
     return response
 
 
-async def _identify(login: Login, edge: Edge) -> Principal:
+async def _open(login: Login, request: Request, edge: Edge) -> SessionTokens:
+    if login.key is not None:
+        return await open_by_key(login.key.strip(), request, edge)
     if login.code is None:
-        return edge.doorkeeper.identify_key((login.key or "").strip())
+        return await open_by_password(login.login or "", login.password or "", request, edge)
     if not await asyncio.to_thread(edge.login_codes.take, login.code):
         raise ParleyError(ErrorCode.UNAUTHENTICATED, "The link was used already, or it is too old.")
-    return Principal(LOCAL_OWNER)
+    # Who could write the code could read the owner's key as well.
+    return await open_by_key(edge.doorkeeper.owner_key, request, edge)
 
 
 @router.delete("/auth/session")
-async def log_out(principal: CurrentPrincipal, request: Request) -> Response:
-    """Forget the session cookie."""
+async def log_out(principal: CurrentPrincipal, request: Request, edge: CurrentEdge) -> Response:
+    """End the session, and have the browser forget its cookie."""
+    await end_own_session(principal, edge)
     response = JSONResponse({"owner_id": principal.owner_id})
     scheme = scheme_of(request.scope)
     response.delete_cookie(session_cookie(scheme), secure=is_secure(scheme), httponly=True, samesite="strict")
@@ -67,6 +87,7 @@ async def log_out(principal: CurrentPrincipal, request: Request) -> Response:
 
 
 @router.get("/users/me")
-async def read_me(principal: CurrentPrincipal) -> dict[str, str]:
-    """Return who you are."""
-    return {"owner_id": principal.owner_id}
+async def read_identity(principal: CurrentPrincipal) -> Identity:
+    """Return who you are, and what you may do with what you have shown."""
+    permissions = sorted(effective(principal.role, principal.scopes))
+    return Identity(owner_id=principal.owner_id, role=principal.role, permissions=permissions)

@@ -95,6 +95,9 @@ class GatewaySettings(ServiceSettings):
     gateway_search_s: float = Field(default=1.0, gt=0, description="Budget for searching documents.")
     gateway_web_s: float = Field(default=20.0, gt=0, description="Budget for reading web pages.")
     gateway_passages: int = Field(default=8, ge=1, le=50, description="Passages given to the model.")
+    revocations_redis_url: str | None = Field(
+        default=None, description="Where accounts posts what is refused; unset is a database of REDIS_URL."
+    )
     gateway_session_days: int = Field(default=30, ge=1, description="How long a browser stays logged in.")
 
     @field_validator("gateway_origins")

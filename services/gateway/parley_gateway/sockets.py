@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from parley_contracts.credentials import Revocation
 from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_gateway.chat_socket import ChatSocket
@@ -32,6 +33,12 @@ class Sockets:
             yield
         finally:
             self._open.discard(socket)
+
+    def expel(self, revocation: Revocation) -> None:
+        """Close the sockets of those whom a revocation is about."""
+        for socket in self._open:
+            if socket.principal.is_concerned(revocation):
+                socket.expel()
 
     @contextmanager
     def streaming(self) -> Generator[None]:

@@ -7,6 +7,7 @@ from uuid import uuid4
 from parley_contracts import headers, subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.policy import Permission
 from parley_contracts.turn_events import encode_event
 from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnRef
 from parley_messaging import Bus, NotStoredError
@@ -18,10 +19,10 @@ from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 
 from parley_gateway.admission import Admission
 from parley_gateway.ended_turns import EndedTurns
-from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
+from parley_gateway.principal import Principal
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
 from parley_gateway.waiting_turns import WaitingTurns
 
@@ -90,10 +91,10 @@ class TurnDoor:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
         Raises:
-            ParleyError: `not_found`, `model_not_found`, `conflict` for a repeat that asks for something else,
-                `overloaded`, or `unavailable` when the turn is not accepted.
+            ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
+                something else, `overloaded`, or `unavailable` when the turn is not accepted.
         """
-        self._let_in(frame)
+        frame = self._let_in(principal, frame)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
         is_named = frame.turn_id is not None
@@ -119,7 +120,7 @@ class TurnDoor:
         Raises:
             ParleyError: As `start` does.
         """
-        self._let_in(frame)
+        frame = self._let_in(principal, frame)
         ref = self._ref(principal, frame.turn_id or uuid4().hex).model_copy(update={"home": home})
         command = self._command(principal, ref, frame, history=None, is_stored=True)
         self._admission.check(self._models.known_pool(frame.model))
@@ -136,11 +137,13 @@ class TurnDoor:
             raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
         return command.model_copy(update={"turn": ref.model_copy(update={"home": found.home})})
 
-    def _let_in(self, frame: StartTurnFrame) -> None:
+    def _let_in(self, principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
+        """Return what is asked, as far as it may be."""
         if self.is_closed:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
+        return _permitted(principal, frame)
 
     async def _with_model(self, command: StartTurn) -> StartTurn:
         """Return the command with its model as it is there now: the runner goes by it.
@@ -333,6 +336,17 @@ class TurnDoor:
 
 def _no_such_turn() -> ParleyError:
     return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
+
+
+def _permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
+    """Return what is asked, without one's documents when they are not asked for and may not be read."""
+    if frame.web:
+        principal.require(Permission.WEB_USE)
+    if frame.collections:
+        principal.require(Permission.DOCUMENTS_READ)
+    if frame.collections is None and not principal.may(Permission.DOCUMENTS_READ):
+        return frame.model_copy(update={"collections": ()})
+    return frame
 
 
 def _bare(command: StartTurn) -> str:

@@ -130,7 +130,7 @@ async def test_intake_stops_first_and_the_bus_last(tmp_path: Path, free_port: Ca
     stack = await build_stack(settings, gateways=2)
     rank = {spec.name: spec.stop_rank for tier in stack.tiers for spec in tier}
     assert rank["gateway"] == rank["gateway-2"] < rank["llm"] < rank["rag"] == rank["browser"]
-    assert rank["browser"] < rank["memory"] == rank["npu"] < rank["redis"] < rank["nats"]
+    assert rank["browser"] < rank["memory"] == rank["npu"] == rank["accounts"] < rank["redis"] < rank["nats"]
 
 
 async def test_an_unknown_service_to_leave_out_is_wrong_usage(tmp_path: Path) -> None:

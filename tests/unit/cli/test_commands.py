@@ -14,7 +14,7 @@ import pytest
 from parley_cli.supervisor.processes import identity
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-SERVICES = ("gateway", "llm", "npu", "rag", "memory", "browser")
+SERVICES = ("gateway", "llm", "npu", "rag", "memory", "accounts", "browser")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -112,10 +112,10 @@ def test_services_survive_their_supervisor_and_the_next_start_replaces_them(run:
     assert all(identity(pid) for pid in left.values())
     status = run("status")
     assert status.returncode == 3
-    assert "The supervisor is gone, but 8 of its processes still run" in status.stderr
+    assert "The supervisor is gone, but 9 of its processes still run" in status.stderr
     again = run("up", "--detach", "--no-sample-docs")
     assert again.returncode == 0, again.stderr
-    assert "Stopping 8 processes" in again.stderr
+    assert "Stopping 9 processes" in again.stderr
     assert not any(identity(pid) for pid in left.values())
     assert processes(run)["nats"]["port"] == state["processes"][0]["port"]
 

@@ -9,10 +9,11 @@ import httpx
 from fastapi import FastAPI
 from parley_gateway.app import create_app
 from parley_gateway.edge import Edge
-from parley_gateway.identity import LOCAL_OWNER, Doorkeeper, Secrets
+from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.origins import Origins, read_origins
+from parley_gateway.principal import Prover
 from parley_gateway.server import EdgeServer, connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
@@ -21,17 +22,25 @@ from parley_messaging import Service
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.probes import serving
 
+from tests.unit.gateway.known_keys import OWNER, KnownKeys, answer_logins
+
 KEY = "pk_right"
-OWNER_ID = LOCAL_OWNER
+SESSION_ID = "session-1"
+OWNER_ID = OWNER.owner_id
 IDS = OwnedIds(b"secret")
 
 
-def make_edge(bus: MemoryBus, settings: GatewaySettings) -> tuple[Edge, FastAPI]:
+def make_edge(
+    bus: MemoryBus, settings: GatewaySettings, prover: Prover | None = None
+) -> tuple[Edge, FastAPI]:
     """Return the parts of a gateway whose bus is not started yet, and its application."""
     service = Service("gateway", settings, bus)
     turns = TurnParts(bus, home="gateway-1", ids=IDS, settings=settings)
     origins = Origins(read_origins(settings.gateway_origins))
-    doorkeeper = Doorkeeper(Secrets(KEY, b"\x01" * 32), session_s=60, origins=origins)
+    known = prover or KnownKeys({KEY: OWNER}, {SESSION_ID: OWNER})
+    if prover is None:
+        answer_logins(bus, KEY, SESSION_ID)
+    doorkeeper = Doorkeeper(known, Secrets(KEY, b"\x01" * 32), session_s=60, origins=origins)
     edge = Edge(
         service,
         settings,
@@ -47,10 +56,16 @@ def make_edge(bus: MemoryBus, settings: GatewaySettings) -> tuple[Edge, FastAPI]
 
 @asynccontextmanager
 async def open_edge(
-    bus: MemoryBus, folder: Path, *, base_url: str = "http://gateway", **settings: object
+    bus: MemoryBus,
+    folder: Path,
+    prover: Prover | None = None,
+    /,
+    *,
+    base_url: str = "http://gateway",
+    **settings: object,
 ) -> AsyncGenerator[httpx.AsyncClient]:
     """Yield a client of the edge, with the owner's key."""
-    _, app = make_edge(bus, GatewaySettings.model_validate({"data_dir": folder, **settings}))
+    _, app = make_edge(bus, GatewaySettings.model_validate({"data_dir": folder, **settings}), prover)
     await bus.start()
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
@@ -66,6 +81,15 @@ async def until(holds: Callable[[], bool], *, within_s: float = 10.0) -> None:
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - a server tells nobody
             await asyncio.sleep(0.01)
+
+
+async def until_refused(
+    client: httpx.AsyncClient, headers: dict[str, str], *, within_s: float = 10.0
+) -> None:
+    """Return as soon as a client with these headers is nobody any more; TimeoutError after `within_s`."""
+    async with asyncio.timeout(within_s):
+        while (await client.get("/api/users/me", headers=headers)).status_code != 401:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

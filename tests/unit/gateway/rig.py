@@ -20,11 +20,12 @@ from parley_contracts.memory import (
     StoreUserMessage,
 )
 from parley_contracts.npu import Embed, Embeddings
+from parley_contracts.policy import Role
 from parley_contracts.rag import Search, SearchResults
 from parley_contracts.turn_events import LOG_EVENT, TERMINAL_TYPES, TurnEvent, frame_type
 from parley_contracts.turns import ChatMessage, PenRole, Seal, TokenUsage
-from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
+from parley_gateway.principal import Principal
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_door import AcceptedTurn
 from parley_gateway.turn_parts import TurnParts
@@ -40,7 +41,7 @@ from parley_messaging.stops import Stops
 from parley_messaging.turn_writer import TurnWriters
 from parley_messaging.work_loop import WorkLoop
 
-OWNER = Principal("owner-1")
+OWNER = Principal("owner-1", Role.OWNER)
 WAIT_S = 10.0
 PIECES = ("The pen ", "passes on ", "[1].")
 ANSWER = "".join(PIECES)

@@ -15,8 +15,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.unit.gateway.known_keys import OWNER, KnownKeys
+
 KEY = {"authorization": "Bearer pk_right"}
-DOORKEEPER = Doorkeeper(Secrets("pk_right", b"\x01" * 32), session_s=60)
+DOORKEEPER = Doorkeeper(KnownKeys({"pk_right": OWNER}), Secrets("pk_right", b"\x01" * 32), session_s=60)
 
 
 async def reading_app(scope: Scope, receive: Receive, send: Send) -> None:

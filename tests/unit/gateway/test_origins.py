@@ -5,11 +5,16 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_gateway.identity import SECURE_SESSION_COOKIE, SESSION_COOKIE, Doorkeeper, Secrets
 from parley_gateway.origins import Origins, read_origins, whole_origin
 
+from tests.unit.gateway.known_keys import OWNER, KnownKeys
+
 ALLOWED = "https://app.example.org"
 DOORKEEPER = Doorkeeper(
-    Secrets("pk_right", b"\x01" * 32), session_s=86_400, origins=Origins(read_origins(ALLOWED))
+    KnownKeys({"pk_right": OWNER}, {"session-1": OWNER}),
+    Secrets("pk_right", b"\x01" * 32),
+    session_s=86_400,
+    origins=Origins(read_origins(ALLOWED)),
 )
-SESSION = DOORKEEPER.new_session(DOORKEEPER.identify_key("pk_right"))
+SESSION = DOORKEEPER.new_session("session-1")
 KEY = {"authorization": "Bearer pk_right"}
 HOST = "127.0.0.1:8000"
 FOREIGN = [
@@ -36,9 +41,9 @@ FOREIGN = [
 ]
 
 
-def refusal(method: str, headers: dict[str, str], scheme: str = "http") -> ErrorCode | None:
+async def refusal(method: str, headers: dict[str, str], scheme: str = "http") -> ErrorCode | None:
     try:
-        DOORKEEPER.identify(method, headers, scheme)
+        await DOORKEEPER.identify(method, headers, scheme)
     except ParleyError as error:
         return error.code
     return None
@@ -52,11 +57,11 @@ def cookie(scheme: str = "http") -> dict[str, str]:
 @pytest.mark.parametrize("origin", FOREIGN)
 @pytest.mark.parametrize("scheme", ["http", "ws"])
 @pytest.mark.parametrize("credentials", [cookie(), KEY], ids=["cookie", "key"])
-def test_another_origin_is_refused_with_a_cookie_and_with_a_key(
+async def test_another_origin_is_refused_with_a_cookie_and_with_a_key(
     origin: str, scheme: str, credentials: dict[str, str]
 ) -> None:
     headers = {**credentials, "host": HOST, "origin": origin}
-    assert refusal("POST", headers, scheme) is ErrorCode.FORBIDDEN
+    assert await refusal("POST", headers, scheme) is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize(
@@ -73,32 +78,34 @@ def test_another_origin_is_refused_with_a_cookie_and_with_a_key(
         ("https", "[2001:db8::1]", "https://[2001:DB8::1]"),
     ],
 )
-def test_a_page_of_our_own_origin_may_send_however_it_is_written(scheme: str, host: str, origin: str) -> None:
+async def test_a_page_of_our_own_origin_may_send_however_it_is_written(
+    scheme: str, host: str, origin: str
+) -> None:
     for credentials in (cookie(scheme), KEY):
-        assert refusal("POST", {**credentials, "host": host, "origin": origin}, scheme) is None
+        assert await refusal("POST", {**credentials, "host": host, "origin": origin}, scheme) is None
 
 
-def test_a_cookie_needs_an_origin_and_a_key_does_not() -> None:
-    assert refusal("POST", {**cookie(), "host": HOST}) is ErrorCode.FORBIDDEN
-    assert refusal("POST", {**KEY, "host": HOST}) is None
+async def test_a_cookie_needs_an_origin_and_a_key_does_not() -> None:
+    assert await refusal("POST", {**cookie(), "host": HOST}) is ErrorCode.FORBIDDEN
+    assert await refusal("POST", {**KEY, "host": HOST}) is None
 
 
-def test_an_allowed_origin_may_send_keys_and_never_our_cookie() -> None:
+async def test_an_allowed_origin_may_send_keys_and_never_our_cookie() -> None:
     asked = {"host": HOST, "origin": ALLOWED}
-    assert refusal("POST", {**KEY, **asked}) is None
-    assert refusal("POST", {**cookie(), **asked}) is ErrorCode.FORBIDDEN
+    assert await refusal("POST", {**KEY, **asked}) is None
+    assert await refusal("POST", {**cookie(), **asked}) is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_what_a_browser_says_is_another_site_is_believed(site: str) -> None:
-    assert refusal("POST", {**KEY, "host": HOST, "sec-fetch-site": site}) is ErrorCode.FORBIDDEN
+async def test_what_a_browser_says_is_another_site_is_believed(site: str) -> None:
+    assert await refusal("POST", {**KEY, "host": HOST, "sec-fetch-site": site}) is ErrorCode.FORBIDDEN
 
 
-def test_over_tls_only_the_cookie_that_is_bound_to_the_host_counts() -> None:
+async def test_over_tls_only_the_cookie_that_is_bound_to_the_host_counts() -> None:
     own = {"host": "example.org", "origin": "https://example.org"}
     planted = {"cookie": f"{SESSION_COOKIE}={SESSION}"}
-    assert refusal("POST", {**planted, **own}, "https") is ErrorCode.UNAUTHENTICATED
-    assert refusal("POST", {**cookie("https"), **own}, "https") is None
+    assert await refusal("POST", {**planted, **own}, "https") is ErrorCode.UNAUTHENTICATED
+    assert await refusal("POST", {**cookie("https"), **own}, "https") is None
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def redis_users(hashes: Mapping[str, str]) -> str:
         if rights is None:
             lines.append(f"user {user} on #{digest} ~* &* +@all")
             continue
-        keys = " ".join(f"~{pattern}" for pattern in rights.keys)
+        keys = " ".join([*(f"~{one}" for one in rights.keys), *(f"%R~{one}" for one in rights.reads)])
         commands = " ".join(f"+{command}" for command in rights.commands)
         lines.append(f"user {user} on #{digest} {keys} resetchannels -@all {commands}")
     return "\n".join([*lines, ""])

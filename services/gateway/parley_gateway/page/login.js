@@ -1,10 +1,11 @@
-/** Trades the code in a link's fragment, good once, or an access key that is pasted for a session cookie. */
+/** Trades the code in a link's fragment, good once, a pasted access key or a password for a session cookie. */
 
 import { rememberReturn, takeReturnAddress } from "./api.js";
 
 const status = document.getElementById("login-status");
 const form = document.getElementById("login-form");
 const field = document.getElementById("login-key");
+const nameField = document.getElementById("login-name");
 
 /** Returns the code in the address and removes it there, so that it stays out of history and screenshots. */
 function takeCodeFromAddress() {
@@ -39,6 +40,8 @@ async function logIn(proof, refusal) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  const login = nameField.value.trim();
+  if (login) return logIn({ login, password: field.value }, "The name or the password is not right.");
   const key = field.value.trim();
   if (key) logIn({ key }, "This key is not known here. Paste one that is.");
 });

@@ -16,6 +16,7 @@ PREFERRED = {
     "rag": 18003,
     "memory": 18004,
     "browser": 18005,
+    "accounts": 18006,
 }
 FIRST_OTHER = 18020
 ATTEMPTS = 500

@@ -17,8 +17,18 @@ from parley_cli.supervisor.readiness import http_probe, nats_probe, redis_probe
 
 GATEWAY = "gateway"
 # Intake first, then those who write answers, then those whom answers need, then what carries it all.
-STOP_RANKS = {GATEWAY: 0, "llm": 1, "rag": 2, "browser": 2, "memory": 3, "npu": 3, "redis": 4, "nats": 5}
-SERVICES = ("gateway", "llm", "npu", "rag", "memory", "browser")
+STOP_RANKS = {
+    GATEWAY: 0,
+    "llm": 1,
+    "rag": 2,
+    "browser": 2,
+    "memory": 3,
+    "npu": 3,
+    "accounts": 3,
+    "redis": 4,
+    "nats": 5,
+}
+SERVICES = ("gateway", "llm", "npu", "rag", "memory", "accounts", "browser")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""The accounts service: users, their sessions, keys and links."""

@@ -1,0 +1,90 @@
+"""Puts the parts of the accounts service together; the same for the process and for its tests."""
+
+from parley_identity import RevocationBoard
+from parley_storage import Database
+from prometheus_client import CollectorRegistry
+
+from parley_accounts.api_keys import ApiKeys
+from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.entrance import Entrance
+from parley_accounts.envelope import Envelope
+from parley_accounts.handlers import AccountsParts
+from parley_accounts.installation import Installation
+from parley_accounts.links import Links
+from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.outbox import EventBus, Outbox
+from parley_accounts.passwords import Passwords
+from parley_accounts.revocations import Revocations
+from parley_accounts.sessions import SessionLimits, Sessions
+from parley_accounts.settings import AccountsSettings
+from parley_accounts.signing_keys import SigningKeys
+from parley_accounts.user_directory import UserDirectory
+
+
+def session_limits(settings: AccountsSettings) -> SessionLimits:
+    """Return how long things last, and how many there are."""
+    return SessionLimits(
+        access_token_s=settings.accounts_access_token_s,
+        refresh_days=settings.accounts_refresh_days,
+        session_days=settings.accounts_session_days,
+        grace_s=settings.accounts_refresh_grace_s,
+        per_user=settings.accounts_sessions_per_user,
+    )
+
+
+async def prepared_parts(
+    settings: AccountsSettings,
+    database: Database,
+    passwords: Passwords,
+    envelope: Envelope,
+    *,
+    bus: EventBus,
+    board: RevocationBoard | None,
+    registry: CollectorRegistry,
+    owner_key: str | None,
+    clock: Clock = unix_ms,
+) -> AccountsParts:
+    """Return the parts over migrated tables, with what the first start makes."""
+    access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
+    metrics = AccountsMetrics(registry)
+    revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
+    await Installation(database, revocations, clock=clock).prepare(owner_key)
+    signing_keys = SigningKeys(
+        database,
+        envelope,
+        access_token_s=access_token_s,
+        published_ahead_s=settings.accounts_next_key_s,
+        clock=clock,
+    )
+    await signing_keys.prepare()
+    sessions = Sessions(
+        database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
+    )
+    keys = ApiKeys(database, revocations, metrics, clock=clock)
+    return AccountsParts(
+        entrance=Entrance(
+            database,
+            passwords,
+            sessions,
+            keys=keys,
+            revocations=revocations,
+            metrics=metrics,
+            password_chars=chars,
+            clock=clock,
+        ),
+        sessions=sessions,
+        users=UserDirectory(database, passwords, revocations, password_chars=chars, clock=clock),
+        links=Links(
+            database,
+            passwords,
+            revocations,
+            password_chars=chars,
+            invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
+            reset_ms=round(settings.accounts_reset_minutes * 60_000),
+            clock=clock,
+        ),
+        keys=keys,
+        signing_keys=signing_keys,
+        revocations=revocations,
+        outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
+    )

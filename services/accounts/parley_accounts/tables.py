@@ -1,0 +1,148 @@
+"""The tables as queries see them; `migrations/` makes them. No column holds a key, a password or a token."""
+
+from pathlib import Path
+
+from parley_storage import StorableText, Store
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, Table
+
+metadata = MetaData()
+
+
+def _of_user() -> ForeignKey:
+    return ForeignKey("accounts_users.id", ondelete="CASCADE")
+
+
+installation = Table(
+    "accounts_installation",
+    metadata,
+    Column("name", StorableText, primary_key=True),
+    Column("value", StorableText, nullable=False),
+)
+
+users = Table(
+    "accounts_users",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("name", StorableText, nullable=False),
+    Column("email", StorableText),
+    Column("display_name", StorableText, nullable=False),
+    Column("role", StorableText, nullable=False),
+    Column("state", StorableText, nullable=False),
+    # As argon2 encodes it, with parameters and salt.
+    Column("password_hash", StorableText),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("last_login_at_ms", BigInteger),
+    Index("accounts_users_name", "name", unique=True),
+    Index("accounts_users_email", "email", unique=True),
+)
+
+sessions = Table(
+    "accounts_sessions",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("user_id", StorableText, _of_user(), nullable=False),
+    # The API key that opened it; it ends with the key.
+    Column("key_id", StorableText),
+    Column("client", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("last_used_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger),
+    Index("accounts_sessions_of_user", "user_id", "last_used_at_ms"),
+    Index("accounts_sessions_expiry", "expires_at_ms"),
+)
+
+refresh_tokens = Table(
+    "accounts_refresh_tokens",
+    metadata,
+    Column("token_hash", StorableText, primary_key=True),
+    Column(
+        "session_id",
+        StorableText,
+        ForeignKey("accounts_sessions.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Column("used_at_ms", BigInteger),
+    # The next token, sealed by this one: only who holds this one can read it.
+    Column("successor", StorableText),
+    Index("accounts_refresh_tokens_of_session", "session_id"),
+    Index("accounts_refresh_tokens_use", "used_at_ms"),
+)
+
+api_keys = Table(
+    "accounts_api_keys",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("user_id", StorableText, _of_user(), nullable=False),
+    Column("name", StorableText, nullable=False),
+    Column("key_hash", StorableText, nullable=False),
+    # Words with spaces between them; none is no limit.
+    Column("scopes", StorableText),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("last_used_at_ms", BigInteger),
+    Column("revoked_at_ms", BigInteger),
+    Index("accounts_api_keys_of_user", "user_id", "created_at_ms"),
+)
+
+signing_keys = Table(
+    "accounts_signing_keys",
+    metadata,
+    Column("kid", StorableText, primary_key=True),
+    # `current` or `next`, of which there is one each; none for a key that signs no more.
+    Column("place", StorableText),
+    Column("public_key", StorableText, nullable=False),
+    # Sealed by the key-encryption key; gone when the key signs no more.
+    Column("private_key", StorableText),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("published_until_ms", BigInteger),
+    Index("accounts_signing_keys_place", "place", unique=True),
+)
+
+links = Table(
+    "accounts_links",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("kind", StorableText, nullable=False),
+    Column("token_hash", StorableText, nullable=False),
+    # Of invitations: the role of the user to be, and the only address that may be used.
+    Column("role", StorableText),
+    Column("email", StorableText),
+    # Of password resets: whose.
+    Column("user_id", StorableText, _of_user()),
+    Column("created_by", StorableText, _of_user(), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("accounts_links_token", "token_hash", unique=True),
+    Index("accounts_links_newest", "kind", "created_at_ms"),
+)
+
+revocations = Table(
+    "accounts_revocations",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("kind", StorableText, nullable=False),
+    Column("revoked_id", StorableText, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("accounts_revocations_oldest", "at_ms", "id"),
+)
+
+outbox = Table(
+    "accounts_outbox",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("type", StorableText, nullable=False),
+    Column("body", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Index("accounts_outbox_oldest", "created_at_ms", "id"),
+)
+
+STORE = Store(
+    "accounts",
+    "account store",
+    metadata,
+    head="0001",
+    revisions=Path(__file__).parent / "migrations" / "versions",
+)

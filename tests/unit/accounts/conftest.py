@@ -1,0 +1,34 @@
+"""Every test of accounts runs over SQLite and over a real PostgreSQL server, in tables that are made once."""
+
+import shutil
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import psycopg
+import pytest
+from parley_accounts.tables import STORE, metadata
+from sqlalchemy import URL
+
+from tests.unit.accounts.accounts_rig import Accounts, open_accounts
+
+EMPTY = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
+    """The address of a database with empty tables."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("accounts_file")
+        shutil.copy(template, tmp_path)
+        return STORE.url(None, tmp_path)
+    address: str = request.getfixturevalue("accounts_server")
+    with psycopg.connect(address, autocommit=True) as server:
+        server.execute(EMPTY.encode())
+    return STORE.url(address, tmp_path)
+
+
+@pytest.fixture
+async def accounts(url: URL) -> AsyncGenerator[Accounts]:
+    """An accounts service over an empty database."""
+    async with open_accounts(url) as opened:
+        yield opened

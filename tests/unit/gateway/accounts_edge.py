@@ -1,0 +1,65 @@
+"""A gateway's identities beside a real accounts service, on one memory bus."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from parley_accounts.tables import STORE
+from parley_contracts.credentials import Revocation
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_gateway.identities import Identities
+from parley_messaging.memory_bus import MemoryBus
+
+from tests.unit.accounts.accounts_rig import Accounts, open_accounts
+
+
+class ScriptedBoard:
+    """A board in this process; it is away when a test says so."""
+
+    def __init__(self) -> None:
+        self.posted: tuple[Revocation, ...] = ()
+        self.is_away = False
+
+    async def version(self) -> bytes:
+        self._check()
+        return str(len(self.posted)).encode()
+
+    async def read(self) -> tuple[Revocation, ...]:
+        self._check()
+        return self.posted
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "Redis is away.")
+
+
+@dataclass(frozen=True)
+class Entered:
+    accounts: Accounts
+    identities: Identities
+    board: ScriptedBoard
+
+
+@asynccontextmanager
+async def open_identities(
+    folder: Path, tables: Path, bus: MemoryBus | None = None
+) -> AsyncGenerator[Entered]:
+    """Run a gateway's identities and an accounts service, whose outbox runs too, until the body ends.
+
+    `tables` is a file with the empty tables of accounts.
+    """
+    shutil.copy(tables, folder)
+    async with open_accounts(STORE.url(None, folder), bus=bus) as accounts:
+        board = ScriptedBoard()
+        identities = Identities(accounts.bus, board)
+        await identities.start()
+        tasks = [asyncio.create_task(run()) for run in (*identities.endless, accounts.parts.outbox.run)]
+        try:
+            yield Entered(accounts, identities, board)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
