@@ -23,6 +23,7 @@ class Standing(StrEnum):
 
 _TURNS: dict[str, P | Standing] = {
     subjects.ALL_TURN_STARTS: P.TURNS_WRITE,
+    subjects.ALL_SUBMITS: P.TURNS_WRITE,
     subjects.ALL_CANCELS: P.TURNS_WRITE,
     subjects.ALL_GENERATE: P.TURNS_WRITE,
     subjects.ALL_PEN_SLOTS: Standing.TOLD,
@@ -52,6 +53,7 @@ _RAG: dict[str, P | Standing] = {
     subjects.RAG_READ_COLLECTION: P.DOCUMENTS_READ,
     subjects.RAG_READ_QUALITY: P.DOCUMENTS_READ,
     subjects.RAG_CREATE_DOCUMENT: P.DOCUMENTS_WRITE,
+    subjects.RAG_ADD_DOCUMENT: P.DOCUMENTS_WRITE,
     subjects.RAG_INGEST: P.DOCUMENTS_WRITE,
     subjects.RAG_CANCEL_DOCUMENT: P.DOCUMENTS_WRITE,
     subjects.RAG_REINDEX_DOCUMENT: P.DOCUMENTS_WRITE,

@@ -26,6 +26,7 @@ from parley_cli.supervisor.stack import build_stack
 from parley_cli.supervisor.stack_state import ProcessState, StackState, SupervisorLock, write_state
 from parley_contracts import subjects
 from parley_contracts.bus_rights import SERVICES, BusRights, outside_rights
+from parley_contracts.redis_rights import REDIS_USERS
 from parley_messaging.bus_keys import public_key
 from parley_messaging.nats_access import BusAccess
 from parley_messaging.nats_bus import NatsBus
@@ -85,7 +86,7 @@ async def test_no_seed_and_no_password_stands_in_a_configuration_or_a_command_li
     settings = settings_for(tmp_path / "data", PARLEY_PORT=str(free_port()))
     stack = await build_stack(settings)
     users = BusSecrets(settings.secrets_dir)
-    hidden = [*seeds_of(users), *(users.redis_password(user) for user in ("npu", OPERATOR))]
+    hidden = [*seeds_of(users), *(users.redis_password(user) for user in (*REDIS_USERS, OPERATOR))]
     specs = [spec for tier in stack.tiers for spec in tier]
     told = [" ".join(spec.argv) for spec in specs] + [stack.nats_url, stack.redis_url]
     told += [path.read_text() for path in (tmp_path / "data").rglob("*.conf")]
@@ -95,7 +96,7 @@ async def test_no_seed_and_no_password_stands_in_a_configuration_or_a_command_li
     environments = {spec.name: dict(spec.environment) for spec in specs}
     for service in STARTED:
         assert environments[service]["NATS_NKEY_FILE"] == str(users.nkey_file(service))
-        assert ("REDIS_URL" in environments[service]) == (service == "npu")
+        assert ("REDIS_URL" in environments[service]) == (service in REDIS_USERS)
 
 
 @pytest.mark.nats
