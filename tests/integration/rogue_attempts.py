@@ -123,4 +123,3 @@ def beyond(messages: Iterable[Message], rights: BusRights) -> Iterator[Message]:
 def speaking(rights: BusRights) -> Iterator[Message]:
     """Return a message on each subject of the catalogue that a user may not send on."""
     yield from beyond(((channel.pattern.replace("*", "1"), b"{}") for channel in CHANNELS), rights)
-    yield f"{subjects.PREFIX}.accounts.read_user", b"{}"
