@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends
 from parley_messaging import Bus, Service
+from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
 
 from parley_gateway.identity import IDENTIFIED, Doorkeeper, Principal
@@ -44,6 +45,8 @@ async def _principal(connection: HTTPConnection) -> Principal:
         method = connection.scope.get("method", "POST")
         principal = await _edge(connection).doorkeeper.identify(method, connection.headers)
     principal.require(*needs_of(connection.scope))
+    # What the request or the socket asks of others from here on, it asks for him.
+    act_for(principal.acting)
     return principal
 
 

@@ -58,8 +58,3 @@ class GatewaySettings(ServiceSettings):
         default=None, description="Where accounts posts what is refused; unset is a database of REDIS_URL."
     )
     gateway_session_days: int = Field(default=30, ge=1, description="How long a browser stays logged in.")
-
-    @property
-    def secrets_path(self) -> Path:
-        """Where the keys are."""
-        return self.secrets_dir or self.data_dir / "secrets"
