@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,11 +55,11 @@ class PublicFile(WireModel):
 def create_claims_keys(folder: Path) -> None:
     """Make what is missing: a key for each service that signs, and the file to verify by.
 
-    Signing keys that stand there are kept; the file to verify by is written before a new one is.
+    What stands there is kept. Processes that do this at the same moment agree on one of each.
     """
     for signer, name in KEY_FILES.items():
         if not (folder / name).exists():
-            rotate_claims_key(folder, signer)
+            _write(folder / name, _new_key(signer).model_dump_json(), is_only=True)
     signing = [read_signing_file(folder / name) for name in KEY_FILES.values()]
     known = {key.kid for key in _standing(folder)}
     if missing := [one for one in signing if one.kid not in known]:
@@ -73,7 +74,7 @@ def rotate_claims_key(folder: Path, signer: str, *, is_compromised: bool = False
     """
     if signer not in KEY_FILES:
         raise ValueError(f"{signer} signs no claims: {', '.join(KEY_FILES)} do")
-    new = SigningFile(signer=signer, kid=secrets.token_hex(8), seed=secrets.token_hex(32))
+    new = _new_key(signer)
     until_s = time.time() + OVERLAP_S
     kept: list[VerifyingKey] = []
     for key in _standing(folder):
@@ -86,7 +87,11 @@ def rotate_claims_key(folder: Path, signer: str, *, is_compromised: bool = False
     if is_compromised:
         kept = [key for key in kept if key.signer != signer]
     _write_public(folder, (*kept, _verifying(new)))
-    _replace(folder / KEY_FILES[signer], new.model_dump_json())
+    _write(folder / KEY_FILES[signer], new.model_dump_json())
+
+
+def _new_key(signer: str) -> SigningFile:
+    return SigningFile(signer=signer, kid=secrets.token_hex(8), seed=secrets.token_hex(32))
 
 
 def read_signing_file(path: Path) -> SigningFile:
@@ -116,11 +121,14 @@ def _verifying(key: SigningFile) -> VerifyingKey:
 
 
 def _write_public(folder: Path, keys: tuple[VerifyingKey, ...]) -> None:
-    _replace(folder / PUBLIC_FILE, PublicFile(keys=keys).model_dump_json())
+    _write(folder / PUBLIC_FILE, PublicFile(keys=keys).model_dump_json())
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a private file in one step: who reads it sees the old one or the new one, whole."""
+def _write(path: Path, text: str, *, is_only: bool = False) -> None:
+    """Write a private file in one step: who reads it sees the old one or the new one, whole.
+
+    `is_only` leaves one that is there already as it is.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -128,6 +136,10 @@ def _replace(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        if is_only:
+            with suppress(FileExistsError):
+                os.link(draft, path)
+        else:
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

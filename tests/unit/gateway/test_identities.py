@@ -213,7 +213,9 @@ async def test_what_was_missed_while_the_bus_was_away_is_asked_for_when_it_is_ba
     await until_refused(lambda: entered.identities.of_bearer(tokens.access_token))
 
 
-async def test_a_token_is_not_taken_before_it_is_known_what_was_revoked(tmp_path: Path, accounts_file: Path) -> None:
+async def test_a_token_is_not_taken_before_it_is_known_what_was_revoked(
+    tmp_path: Path, accounts_file: Path
+) -> None:
     async with open_identities(tmp_path, accounts_file) as entered:
         tokens = await entered.accounts.log_in_with_key()
         entered.board.is_away = True
