@@ -52,7 +52,7 @@ def test_every_subject_that_names_an_owner_says_what_it_needs() -> None:
 def test_a_subject_that_is_not_listed_is_refused_to_everybody(keys: "Keys") -> None:
     request = OwnedRequest(owner_id="ada")
     owner = keys.gateway.sign(Acting("ada", Role.OWNER), "rag")
-    fault = keys.fault("parley.v1.rag.new_one", request, owner)
+    fault = keys.fault(f"{subjects.PREFIX}.rag.new_one", request, owner)
     assert fault == (ClaimsFault.NOT_PERMITTED, ErrorCode.FORBIDDEN)
 
 

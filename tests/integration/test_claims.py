@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -80,7 +81,7 @@ async def has_messages(client: httpx.AsyncClient, conversation_id: str, count: i
 
 def attempts_at(conversation_id: str, document_id: str) -> dict[str, OwnedRequest]:
     """Return what the rogue would like to be answered, in the owner's name."""
-    owner = {"owner_id": LOCAL_OWNER}
+    owner: dict[str, Any] = {"owner_id": LOCAL_OWNER}
     return {
         subjects.MEMORY_LIST_CONVERSATIONS: ListConversations.model_validate(owner),
         subjects.MEMORY_READ_CONVERSATION: ReadConversation(**owner, conversation_id=conversation_id),

@@ -17,9 +17,11 @@ from parley_contracts.claims import (
     ClaimsFault,
     ClaimsKeys,
     ClaimsMode,
+    PrincipalKind,
     RefusedClaimsError,
 )
 from parley_contracts.credentials import PublishedKey
+from parley_contracts.policy import Permission, Role
 from pydantic import ValidationError
 
 from parley_identity.claims_files import (
@@ -101,6 +103,23 @@ def open_claims(service: str, settings: ClaimsSettings) -> ClaimsKeys:
         return ClaimsKeys(None, verifier)
     key_path = settings.claims_key_file or folder / KEY_FILES[SIGNERS[service]]
     return ClaimsKeys(Signer(key_path) if _is_usable(key_path, settings) else None, verifier)
+
+
+def issue_claims(
+    folder: Path, owner_id: str, scopes: tuple[Permission, ...], good_for: tuple[str, ...], *, days: float
+) -> str:
+    """Return claims for another team's service, which sends them as they are with what it asks.
+
+    Args:
+        folder: Holds the gateways' key.
+        owner_id: In whose name it asks.
+        scopes: What it may do there, of what a member may.
+        good_for: Subjects as the catalogue writes them, and no others.
+        days: How long; a rotation of the key ends them two days later, whatever is left.
+    """
+    acting = Acting(owner_id, Role.MEMBER, scopes, PrincipalKind.SERVICE)
+    signer = Signer(folder / KEY_FILES["gateway"])
+    return signer.sign_lasting(acting, good_for, lasts_s=days * 86_400)
 
 
 def _is_usable(path: Path, settings: ClaimsSettings) -> bool:

@@ -11,8 +11,10 @@ from parley_gateway.handlers import bind
 from parley_gateway.identities import Identities
 from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
-from parley_gateway.metrics import export
-from parley_gateway.server import create_server
+from parley_gateway.login_codes import LoginCodes
+from parley_gateway.metrics import export, export_connections
+from parley_gateway.origins import Origins, read_origins
+from parley_gateway.server import connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_parts import TurnParts
@@ -40,9 +42,20 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await identities.start()
     for endless in identities.endless:
         service.spawn(endless)
-    doorkeeper = Doorkeeper(identities, secrets, session_s=settings.gateway_session_days * 86_400)
-    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets)
-    await service.enter(serving(create_server(create_app(edge), settings)))
+    doorkeeper = Doorkeeper(
+        identities,
+        secrets,
+        session_s=settings.gateway_session_days * 86_400,
+        origins=Origins(read_origins(settings.gateway_origins)),
+    )
+    codes = LoginCodes(settings.secrets_path)
+    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes)
+    guard = connection_guard(settings)
+    export_connections(service, guard.connections)
+    certificate = read_certificate(settings)
+    if certificate:
+        service.spawn(certificate.watch)
+    await service.enter(serving(create_server(create_app(edge), settings, guard, certificate)))
 
     async def let_turns_end() -> None:
         turns.door.is_closed = True

@@ -14,7 +14,7 @@ from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.policy import Permission, Role
 from parley_contracts.rag import IngestDocument, Search, SearchResults
 from parley_identity import create_claims_keys
-from parley_identity.bus_claims import Signer
+from parley_identity.bus_claims import Signer, issue_claims
 from parley_messaging import Service, ServiceSettings
 from parley_messaging.acting import acting_for, current_acting, system_of
 from parley_messaging.bus import Bus
@@ -192,6 +192,20 @@ async def test_a_request_to_accounts_may_not_say_more_of_who_asks_than_its_claim
     await create(scoped, owner_id=LOCAL_OWNER, role="admin", scopes=["users:write"])
     with pytest.raises(ParleyError, match="Nobody vouches"):
         await create(scoped, owner_id=LOCAL_OWNER, role="admin")
+
+
+async def test_another_teams_service_asks_what_its_claims_were_issued_for_and_nothing_else(
+    place: Place,
+) -> None:
+    scopes = (Permission.CONVERSATIONS_READ, Permission.DOCUMENTS_READ)
+    issued = issue_claims(place.folder, "ada", scopes, (subjects.RAG_SEARCH,), days=90)
+    await place.search(issued)
+    assert place.asked == [Acting("ada", Role.MEMBER, scopes, PrincipalKind.SERVICE)]
+    assert await place.refusal(issued) == (*NOBODY, ClaimsFault.OTHER_SUBJECT)
+    over = issue_claims(place.folder, "ada", scopes, (subjects.MEMORY_READ_CONVERSATION,), days=-1)
+    assert await place.refusal(over) == (*NOBODY, ClaimsFault.EXPIRED)
+    of_eva = issue_claims(place.folder, "eva", scopes, (subjects.MEMORY_READ_CONVERSATION,), days=1)
+    assert await place.refusal(of_eva) == (*NOBODY, ClaimsFault.OTHER_OWNER)
 
 
 async def test_who_only_observes_answers_and_counts(folder: Path) -> None:
