@@ -63,7 +63,7 @@ def _fault(owner: str, top: str) -> str | None:
         return None if is_known else "messaging, storage and identity import nothing of ours but contracts"
     if owner == "tools" or owner in TOOLS_MAKE_FOR:
         made_for = TOOLS_MAKE_FOR.get(owner)
-        allowed = {owner, made_for} if made_for else {CONTRACTS, MESSAGING, "parley_cli"}
+        allowed = {owner, made_for} if made_for else {CONTRACTS, MESSAGING, IDENTITY, "parley_cli"}
         return "tools never import services" if is_ours and top not in allowed else None
     if is_ours and top not in {CONTRACTS, MESSAGING, STORAGE, IDENTITY, owner}:
         return "services import what is in libs, never each other"

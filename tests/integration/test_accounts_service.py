@@ -24,6 +24,7 @@ from parley_contracts.accounts import (
     SessionTokens,
     User,
 )
+from parley_contracts.claims import Acting
 from parley_contracts.credentials import (
     AccountsRevoked,
     CheckKey,
@@ -38,9 +39,11 @@ from parley_contracts.health import HealthQuestion, ServiceHealth
 from parley_contracts.policy import Role
 from parley_contracts.replies import Done
 from parley_identity import AccessTokenVerifier
+from parley_messaging.acting import acting_for
 from parley_messaging.bus import Delivery
 from parley_messaging.nats_bus import NatsBus
 
+from tests.claims import gateways_desk
 from tests.integration.waiting import eventually
 
 pytestmark = pytest.mark.nats
@@ -72,8 +75,8 @@ async def running(folder: Path, nats_url: str) -> AsyncGenerator[asyncio.subproc
 
 
 @asynccontextmanager
-async def asker(nats_url: str) -> AsyncGenerator[NatsBus]:
-    bus = NatsBus(nats_url, name="gateway", grace_s=2)
+async def asker(nats_url: str, secrets: Path) -> AsyncGenerator[NatsBus]:
+    bus = NatsBus(nats_url, name="gateway", grace_s=2, claims=gateways_desk(secrets))
     await bus.connect()
     await bus.start()
     try:
@@ -107,7 +110,7 @@ async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
     async def hear(delivery: Delivery) -> None:
         heard.put_nowait(AccountsRevoked.model_validate_json(delivery.data).revocation.revoked_id)
 
-    async with asker(nats_url) as bus, running(tmp_path, nats_url) as process:
+    async with asker(nats_url, secrets) as bus, running(tmp_path, nats_url) as process:
         await eventually(lambda: is_ready(bus), within_s=WAIT_S)
         await bus.subscribe(subjects.ACCOUNTS_REVOKED, hear)
         by_key = await bus.request(
@@ -117,21 +120,23 @@ async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
         assert (by_key.user.id, checked.user_id) == (LOCAL_OWNER, LOCAL_OWNER)
 
         create = CreateUser(**OWNER, name="ada", new_role=Role.MEMBER, password=PASSWORD)
-        ada = await bus.request(subjects.ACCOUNTS_CREATE_USER, create, User, timeout_s=20)
+        with acting_for(Acting(LOCAL_OWNER, Role.OWNER)):
+            ada = await bus.request(subjects.ACCOUNTS_CREATE_USER, create, User, timeout_s=20)
         login = LogIn(login="ada", password=PASSWORD)
         tokens = await bus.request(subjects.ACCOUNTS_LOG_IN, login, SessionTokens, timeout_s=20)
         keys = await bus.request(subjects.ACCOUNTS_PUBLISHED_KEYS, ReadPublishedKeys(), PublishedKeys)
         assert AccessTokenVerifier(keys).verify(tokens.access_token).sub == ada.id
 
         everywhere = EndSessions(owner_id=ada.id, role=ada.role)
-        await bus.request(subjects.ACCOUNTS_END_SESSIONS, everywhere, Done)
+        with acting_for(Acting(ada.id, ada.role)):
+            await bus.request(subjects.ACCOUNTS_END_SESSIONS, everywhere, Done)
         async with asyncio.timeout(10):
             assert await heard.get() == ada.id
         found = await bus.request(subjects.ACCOUNTS_READ_REVOCATIONS, ReadRevocations(), RevocationList)
         assert [one.revoked_id for one in found.revocations] == [ada.id]
         assert await stopped(process) == 0
 
-    async with asker(nats_url) as bus, running(tmp_path, nats_url) as process:
+    async with asker(nats_url, secrets) as bus, running(tmp_path, nats_url) as process:
         await eventually(lambda: is_ready(bus), within_s=WAIT_S)
         again = RefreshSession(refresh_token=by_key.refresh_token)
         following = await bus.request(subjects.ACCOUNTS_REFRESH_SESSION, again, SessionTokens)

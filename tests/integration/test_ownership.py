@@ -6,12 +6,16 @@ from hashlib import sha256
 import pytest
 import pytest_asyncio
 from parley_contracts import subjects
+from parley_contracts.claims import Acting
 from parley_contracts.memory import Stored, StoreUserMessage
+from parley_contracts.policy import Role
 from parley_contracts.rag import CreateDocument, DocumentCreated
 from parley_contracts.turns import TurnRef
 from parley_gateway.ids import OwnedIds
+from parley_messaging.acting import acting_for
 from parley_messaging.nats_bus import NatsBus
 
+from tests.claims import gateways_desk
 from tests.integration.stack import Stack
 from tests.stack_marks import STACK
 
@@ -23,8 +27,9 @@ NOBODYS = "00000000-0000-4000-8000-000000000000"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def bus_of_services(stack: Stack) -> AsyncGenerator[NatsBus]:
-    """A place among the services, who say in each request whom they ask for."""
-    bus = NatsBus(stack.nats_url, name="test", grace_s=2, access=stack.operator_access)
+    """A place among the gateways, who say in each request whom they ask for, and vouch for it."""
+    desk = gateways_desk(stack.folder / "secrets")
+    bus = NatsBus(stack.nats_url, name="test", grace_s=2, access=stack.operator_access, claims=desk)
     await bus.connect()
     yield bus
     await bus.close()
@@ -43,7 +48,8 @@ async def strange_conversation(bus: NatsBus, ids: OwnedIds) -> str:
     request = StoreUserMessage(
         owner_id=STRANGER, turn=turn, conversation_id=conversation_id, text="A secret.", created_at_ms=1
     )
-    await bus.request(subjects.MEMORY_STORE_USER_MESSAGE, request, Stored)
+    with acting_for(Acting(STRANGER)):
+        await bus.request(subjects.MEMORY_STORE_USER_MESSAGE, request, Stored)
     return conversation_id
 
 
@@ -51,7 +57,8 @@ async def strange_document(bus: NatsBus) -> str:
     request = CreateDocument(
         owner_id=STRANGER, name="secret.txt", size_bytes=1, sha256=sha256(b"x").hexdigest()
     )
-    created = await bus.request(subjects.RAG_CREATE_DOCUMENT, request, DocumentCreated)
+    with acting_for(Acting(STRANGER, Role.MEMBER)):
+        created = await bus.request(subjects.RAG_CREATE_DOCUMENT, request, DocumentCreated)
     return created.document.id
 
 

@@ -23,6 +23,7 @@ from parley_messaging.bus import (
     StoredMessage,
     Subscription,
 )
+from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, WireReply, read_reply
 from parley_messaging.memory_bus import MemoryBus, MemoryObjects
 from parley_messaging.message_headers import outgoing
@@ -98,6 +99,7 @@ class ProcessBus:
     refusals = 0
 
     def __init__(self, network: Network, process: Process, on_death: Callable[[], None]) -> None:
+        self.claims = ClaimsDesk()
         self.process = process
         self.operations = 0
         self.has_met_fault = False

@@ -23,3 +23,6 @@ SERVICE_ERROR = "Nats-Service-Error"
 
 SERVICE_ERROR_CODE = "Nats-Service-Error-Code"
 """On error replies: an HTTP-like number (NATS ADR-32)."""
+
+CLAIMS = "Parley-Claims"
+"""For whom the message is sent, signed: a compact JWS (`claims.BusClaims`)."""

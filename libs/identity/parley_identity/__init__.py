@@ -1,4 +1,4 @@
-"""Access tokens, written by accounts and verified by published keys alone, and what is refused of them."""
+"""Access tokens and claims on the bus, written by those who hold a key and verified by public ones alone."""
 
 from parley_identity.access_token import (
     AccessTokenVerifier,
@@ -6,16 +6,18 @@ from parley_identity.access_token import (
     TokenFault,
     sign_access_token,
 )
+from parley_identity.bus_claims import open_claims
+from parley_identity.claims_files import create_claims_keys, rotate_claims_key
 from parley_identity.published_key import public_key, published
-from parley_identity.revocation_board import RevocationBoard, open_board
 
 __all__ = [
     "AccessTokenVerifier",
     "RefusedTokenError",
-    "RevocationBoard",
     "TokenFault",
-    "open_board",
+    "create_claims_keys",
+    "open_claims",
     "public_key",
     "published",
+    "rotate_claims_key",
     "sign_access_token",
 ]

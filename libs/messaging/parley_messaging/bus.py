@@ -7,6 +7,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from parley_contracts.model import WireModel
 
+from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.queues import WorkQueue
 
 Reply = TypeVar("Reply", bound=WireModel)
@@ -177,6 +178,11 @@ class Bus(Protocol):
         ...
 
     @property
+    def claims(self) -> ClaimsDesk:
+        """What messages are sent claims by, and by which those that come are checked."""
+        ...
+
+    @property
     def is_connected(self) -> bool:
         """Whether messages flow now."""
         ...
@@ -221,6 +227,7 @@ class Bus(Protocol):
     ) -> None:
         """Answer requests on `subject` from `start` on; one member of `group` gets each.
 
+        Those that name an owner are refused unless their claims hold.
         At most `concurrency` run at once and `waiting` wait; more are refused with `overloaded`.
         """
         ...

@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from parley_contracts import headers, invalid_fields
+from parley_contracts.claims import Acting
 from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 from pydantic import ValidationError
 
+from parley_messaging.acting import acting_for
 from parley_messaging.bus import Handler, Reply, Request
 from parley_messaging.message_headers import incoming, now_ms
 from parley_messaging.trace_context import working_in
 
 log = logging.getLogger("parley.messaging")
+
+Check = Callable[[WireModel, Mapping[str, str]], Acting | None]
+"""Tells for whom a request is made, by its headers, or raises the ParleyError that it is refused with."""
 
 NO_DEADLINE_S = 60.0
 """The budget of a request whose sender named none."""
@@ -95,12 +100,14 @@ class Answering(Generic[Request]):
         concurrency: int,
         waiting: int,
         max_reply_bytes: Callable[[], int],
+        check: Check | None = None,
     ) -> None:
         self._max_reply_bytes = max_reply_bytes
         self._request_type = request_type
         self._handler = handler
         self._slots = asyncio.Semaphore(concurrency)
         self._room = concurrency + waiting
+        self._check = check
 
     async def answer(self, data: bytes, found_headers: Mapping[str, str], subject: str = "") -> WireReply:
         """Return the reply to a request; never raises but for cancellation."""
@@ -110,7 +117,7 @@ class Answering(Generic[Request]):
                 return error_reply(ParleyError(ErrorCode.OVERLOADED, "The service is overloaded.").body())
             self._room -= 1
             try:
-                reply = (await self._run(data, context.deadline_ms)).model_dump_json().encode()
+                reply = (await self._run(data, found_headers, context.deadline_ms)).model_dump_json().encode()
                 if len(reply) > self._max_reply_bytes():
                     raise ParleyError(ErrorCode.TOO_LARGE, "The answer is larger than a message may be.")
                 return WireReply(reply)
@@ -122,7 +129,11 @@ class Answering(Generic[Request]):
             finally:
                 self._room += 1
 
-    async def _run(self, data: bytes, deadline_ms: int | None) -> WireModel:
+    async def _run(self, data: bytes, found_headers: Mapping[str, str], deadline_ms: int | None) -> WireModel:
         left_s = NO_DEADLINE_S if deadline_ms is None else max(0.0, (deadline_ms - now_ms()) / 1000)
         async with asyncio.timeout(left_s), self._slots:
-            return await self._handler(self._request_type.model_validate_json(data))
+            request = self._request_type.model_validate_json(data)
+            if self._check is None:
+                return await self._handler(request)
+            with acting_for(self._check(request, found_headers)):
+                return await self._handler(request)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from parley_messaging.bus import (
     StoreAck,
     StoredMessage,
 )
+from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
 from parley_messaging.message_headers import outgoing
@@ -186,7 +188,8 @@ class MemoryBus:
 
     max_payload_bytes = 8 * 1024 * 1024
 
-    def __init__(self) -> None:
+    def __init__(self, claims: ClaimsDesk | None = None) -> None:
+        self.claims = claims or ClaimsDesk()
         self.objects = MemoryObjects()
         self.is_connected = True
         self.reconnects = 0
@@ -233,6 +236,7 @@ class MemoryBus:
             concurrency=concurrency,
             waiting=waiting,
             max_reply_bytes=lambda: self.max_payload_bytes,
+            check=partial(self.claims.check, subject),
         )
 
     async def start(self) -> None:
@@ -256,7 +260,8 @@ class MemoryBus:
         self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
     ) -> Reply:
         """Ask whoever answers `subject` in this process, or a core subscriber to it."""
-        data, headers = request.model_dump_json().encode(), outgoing(timeout_s)
+        data = request.model_dump_json().encode()
+        headers = outgoing(timeout_s, self.claims.of_request(subject, request))
         if len(data) > self.max_payload_bytes:
             raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.")
         try:

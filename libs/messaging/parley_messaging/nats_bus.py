@@ -8,6 +8,7 @@ import json
 import logging
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
@@ -33,6 +34,7 @@ from parley_messaging.bus import (
     StoredMessage,
 )
 from parley_messaging.bus_refusals import Refusals
+from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing
 from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
@@ -69,10 +71,12 @@ class NatsBus:
         grace_s: float = 20.0,
         start_timeout_s: float = START_TIMEOUT_S,
         access: BusAccess = OPEN,
+        claims: ClaimsDesk | None = None,
     ) -> None:
         self.url = url
         self._access = access
         self._refusals = Refusals()
+        self.claims = claims or ClaimsDesk()
         self._start_timeout_s = start_timeout_s
         self._is_closing = False
         self._is_closed = asyncio.Event()
@@ -263,6 +267,7 @@ class NatsBus:
             concurrency=concurrency,
             waiting=waiting,
             max_reply_bytes=lambda: self.max_payload_bytes,
+            check=partial(self.claims.check, subject),
         )
         self._requests.answer(subject, group, concurrency + waiting, answering.answer)
 
@@ -270,7 +275,8 @@ class NatsBus:
         self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
     ) -> Reply:
         """Ask and wait for the answer."""
-        data, headers = request.model_dump_json().encode(), outgoing(timeout_s)
+        data = request.model_dump_json().encode()
+        headers = outgoing(timeout_s, self.claims.of_request(subject, request))
         try:
             reply: Msg = await self.connection.request(subject, data, timeout=timeout_s, headers=headers)
         except NoRespondersError:

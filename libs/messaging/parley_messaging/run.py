@@ -12,8 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
 import uvloop
+from parley_contracts.claims import ClaimsKeys
 from pydantic import ValidationError
 
+from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.logs import configure_logs
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.probes import probe_server, serving
@@ -25,6 +27,8 @@ log = logging.getLogger("parley.messaging")
 Settings = TypeVar("Settings", bound=ServiceSettings)
 Compose = Callable[[Service, Settings], Awaitable[None]]
 
+OpenClaims = Callable[[str, ServiceSettings], ClaimsKeys]
+
 CANCEL_AGAIN_S = 0.5
 """How long a task may take to end that has been cancelled, before it is cancelled once more."""
 
@@ -32,8 +36,21 @@ LAST_STEPS_S = 5.0
 """After the grace time: how long closing may take before the process exits all the same."""
 
 
-def run_service(name: str, settings_type: type[Settings], compose: Compose[Settings]) -> None:
-    """Run the service `name` until SIGTERM or SIGINT; a second signal exits at once."""
+def run_service(
+    name: str,
+    settings_type: type[Settings],
+    compose: Compose[Settings],
+    *,
+    claims: OpenClaims | None = None,
+) -> None:
+    """Run the service `name` until SIGTERM or SIGINT; a second signal exits at once.
+
+    Args:
+        name: The service.
+        settings_type: Its settings.
+        compose: Puts it together.
+        claims: Opens the keys of claims; None for a service that answers nothing that names an owner.
+    """
     parser = argparse.ArgumentParser(prog=f"parley_{name}", description=f"The {name} service of Parley.")
     parser.add_argument("--check", action="store_true", help="read the settings, say what is wrong, exit")
     parser.add_argument("--version", action="version", version=package_version(name))
@@ -49,7 +66,8 @@ def run_service(name: str, settings_type: type[Settings], compose: Compose[Setti
         return
     configure_logs(name, settings.instance, settings.log_level, shows_content=settings.log_content)
     try:
-        uvloop.run(_serve(name, settings, compose))
+        keys = claims(name, settings) if claims else None
+        uvloop.run(_serve(name, settings, compose, ClaimsDesk(keys, settings.claims)))
     except Exception as error:
         cause = _only_cause(error)
         # What the environment lacks: a server that is away, a port that is taken, a file that is missing.
@@ -65,7 +83,7 @@ def _only_cause(error: Exception) -> Exception:
     return _only_cause(held[0]) if len(held) == 1 else error
 
 
-async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> None:
+async def _serve(name: str, settings: Settings, compose: Compose[Settings], claims: ClaimsDesk) -> None:
     stop = StopSignal()
     bus = NatsBus(
         settings.nats_url,
@@ -74,6 +92,7 @@ async def _serve(name: str, settings: Settings, compose: Compose[Settings]) -> N
         grace_s=settings.grace_s,
         start_timeout_s=settings.bus_start_s,
         access=settings.bus_access(name),
+        claims=claims,
     )
     service = Service(name, settings, bus)
     async with service.stack:

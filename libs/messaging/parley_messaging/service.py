@@ -8,11 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from parley_contracts import subjects
+from parley_contracts.claims import ClaimsFault, RefusedClaimsError
 from parley_contracts.health import HealthQuestion, ServiceHealth
 from parley_contracts.model import WireModel
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from pydantic import ValidationError
 
+from parley_messaging.acting import acting_for
 from parley_messaging.bus import Bus, Handler, JobOutcome, QueuedJob, Request
 from parley_messaging.circuit import Circuits
 from parley_messaging.measures import Measures
@@ -77,6 +79,12 @@ class Service:
             "What the bus refused for want of a permission; the log names the subjects.",
             lambda: bus.refusals,
         )
+        measures.counter(
+            "parley_claims_refused",
+            "Messages whose claims did not hold, by the fault; with PARLEY_CLAIMS=observe they are let pass.",
+            lambda: bus.claims.refused,
+            label="fault",
+        )
         measures.gauge(
             "parley_jobs_running",
             "Jobs being worked on, by work queue.",
@@ -138,10 +146,16 @@ class Service:
         async def handle(job: QueuedJob) -> JobOutcome:
             try:
                 body = job_type.model_validate_json(job.data)
+                acting = self.bus.claims.check(job.subject, body, job.headers)
             except ValidationError:
                 log.exception("job cannot be read and is dropped", extra={"subject": job.subject})
                 return JobOutcome.DONE
-            await handler(body)
+            except RefusedClaimsError as error:
+                # By a key that is not known yet it may be one of ours; anything else is nobody's.
+                is_known = error.fault is not ClaimsFault.UNKNOWN_KEY
+                return JobOutcome.DONE if is_known else JobOutcome.RETRY
+            with acting_for(acting):
+                await handler(body)
             return JobOutcome.DONE
 
         self.work_raw(queue, handle, slots=slots)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from parley_contracts.bus_rights import rights_of
+from parley_contracts.claims import ClaimsMode
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -36,6 +37,21 @@ class ServiceSettings(BaseSettings):
     )
 
     data_dir: Path = Field(default=Path("data"), description="Holds everything that is kept.")
+    secrets_dir: Path | None = Field(
+        default=None, description="Holds keys; unset is `secrets` in the data folder."
+    )
+    claims: ClaimsMode = Field(
+        default=ClaimsMode.REQUIRE,
+        description="What becomes of messages that nobody vouches for: `require` refuses them, `observe` "
+        "counts and logs them, for the time of an upgrade.",
+    )
+    claims_key_file: Path | None = Field(
+        default=None, description="Key to sign claims by; unset is in the folder of the secrets."
+    )
+    claims_public_file: Path | None = Field(
+        default=None,
+        description="Keys to verify claims by; unset is claims.pub in the folder of the secrets.",
+    )
     instance: str = Field(
         default_factory=_instance, description="Unique name of this process: letters, digits, - and _."
     )
@@ -77,6 +93,11 @@ class ServiceSettings(BaseSettings):
             cert_file=self.nats_cert_file,
             key_file=self.nats_key_file,
         )
+
+    @property
+    def secrets_path(self) -> Path:
+        """Where the keys are."""
+        return self.secrets_dir or self.data_dir / "secrets"
 
     @property
     def ollama_url(self) -> str:

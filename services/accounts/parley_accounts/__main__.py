@@ -1,6 +1,7 @@
 """Starts the accounts service: `python -m parley_accounts`."""
 
-from parley_identity import open_board
+from parley_identity import open_claims
+from parley_identity.revocation_board import open_board
 from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
@@ -55,7 +56,7 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
 
 
 def main() -> None:
-    run_service("accounts", AccountsSettings, compose)
+    run_service("accounts", AccountsSettings, compose, claims=open_claims)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
-from parley_identity import RevocationBoard
+from parley_identity.revocation_board import RevocationBoard
 from parley_storage import Database
 from prometheus_client import CollectorRegistry
 

@@ -14,7 +14,7 @@ from parley_contracts.credentials import (
     RevokedKind,
 )
 from parley_contracts.errors import ParleyError
-from parley_identity import RevocationBoard
+from parley_identity.revocation_board import RevocationBoard
 from parley_storage import Database
 from sqlalchemy import Connection, Select, insert, select, tuple_
 

@@ -73,11 +73,6 @@ class AccountsSettings(ServiceSettings):
     )
 
     @property
-    def secrets_path(self) -> Path:
-        """Where the secrets are."""
-        return self.secrets_dir or self.data_dir / "secrets"
-
-    @property
     def hash_parameters(self) -> HashParameters:
         """How passwords are hashed from now on."""
         return HashParameters(

@@ -1,5 +1,6 @@
 """Composes the browser service: policy -> proxy -> Chromium -> reader."""
 
+from parley_identity import open_claims
 from parley_messaging import Service, run_service
 
 from parley_browser.chromium import open_chromium
@@ -34,7 +35,7 @@ async def compose(service: Service, settings: BrowserSettings) -> None:
 
 
 def main() -> None:
-    run_service("browser", BrowserSettings, compose)
+    run_service("browser", BrowserSettings, compose, claims=open_claims)
 
 
 if __name__ == "__main__":

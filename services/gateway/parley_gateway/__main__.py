@@ -1,6 +1,7 @@
 """The gateway: `python -m parley_gateway`."""
 
-from parley_identity import open_board
+from parley_identity import open_claims
+from parley_identity.revocation_board import open_board
 from parley_messaging import Service, run_service
 from parley_messaging.probes import serving
 
@@ -64,7 +65,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
 
 
 def main() -> None:
-    run_service("gateway", GatewaySettings, compose)
+    run_service("gateway", GatewaySettings, compose, claims=open_claims)
 
 
 if __name__ == "__main__":

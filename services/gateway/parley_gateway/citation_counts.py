@@ -13,6 +13,7 @@ from parley_contracts.feedback import MAX_COUNTED, CollectionCitations, CountCit
 from parley_contracts.replies import Done
 from parley_contracts.turns import Seal
 from parley_messaging import Bus
+from parley_messaging.acting import acting_for, system_of
 
 log = logging.getLogger("parley.gateway")
 
@@ -77,6 +78,7 @@ class CitationCounts:
 
     async def _send(self, request: CountCitations) -> None:
         try:
-            await self._bus.request(subjects.RAG_COUNT_CITATIONS, request, Done, timeout_s=SEND_S)
+            with acting_for(system_of(request.owner_id)):
+                await self._bus.request(subjects.RAG_COUNT_CITATIONS, request, Done, timeout_s=SEND_S)
         except ParleyError as error:
             log.info("counts of citations are lost", extra={"code": error.code})

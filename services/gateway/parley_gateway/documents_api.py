@@ -183,7 +183,7 @@ async def _ingest(edge: Edge, request: CreateDocument, data: bytes | BinaryIO) -
         key = original_key(request.owner_id, document_id)
         await edge.bus.objects.put(key, data)
         job = IngestDocument(owner_id=request.owner_id, document_id=document_id, object_key=key)
-        extra = {headers.CORRELATION_ID: document_id}
+        extra = {headers.CORRELATION_ID: document_id, **edge.bus.claims.of_job(subjects.RAG_INGEST)}
         try:
             await edge.bus.store(
                 subjects.RAG_INGEST, job.model_dump_json().encode(), headers=outgoing(extra=extra)

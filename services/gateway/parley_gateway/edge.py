@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends
 from parley_messaging import Bus, Service
+from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
 
 from parley_gateway.identity import Doorkeeper, scheme_of
@@ -47,6 +48,8 @@ async def _principal(connection: HTTPConnection) -> Principal:
         method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
         principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
     principal.require(*needs_of(connection.scope))
+    # What the request or the socket asks of others from here on, it asks for him.
+    act_for(principal.acting)
     return principal
 
 

@@ -34,6 +34,7 @@ class PreparedJob:
     data: bytes
     turn: TurnRef
     last_seq: int
+    claims: dict[str, str]
 
 
 def is_at_once(command: StartTurn) -> bool:
@@ -93,7 +94,7 @@ class Preparation:
         subject = subjects.llm_generate(job.pool)
         while True:
             try:
-                ack = await self._bus.store(subject, job.data, headers=outgoing())
+                ack = await self._bus.store(subject, job.data, headers=outgoing(extra=job.claims))
                 break
             except QueueFullError:
                 await asyncio.sleep(FULL_PAUSE_S)
@@ -135,7 +136,7 @@ def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[Ch
         deadline_ms=command.deadline_ms,
         command=None if turn.epoch else command,
     )
-    return PreparedJob(model.pool, job.model_dump_json().encode(), command.turn, turn.last_seq)
+    return PreparedJob(model.pool, job.model_dump_json().encode(), command.turn, turn.last_seq, turn.claims)
 
 
 def _note_gathered(turn: RunningTurn, gathered: Gathered) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from parley_contracts.claims import Acting, PrincipalKind
 from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.policy import Permission, Role, effective, require
 
@@ -37,6 +38,12 @@ class Principal:
             RevokedKind.KEY: self.key_id,
         }
         return revocation.revoked_id == about[revocation.kind]
+
+    @property
+    def acting(self) -> Acting:
+        """For whom the gateway asks others."""
+        kind = PrincipalKind.USER if self.key_id is None else PrincipalKind.KEY
+        return Acting(self.owner_id, self.role, self.scopes, kind)
 
     @property
     def asking(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from parley_contracts.errors import ParleyError
 from parley_contracts.memory import Stored, StoreUserMessage
 from parley_contracts.turns import StartTurn
 from parley_messaging import Bus
+from parley_messaging.acting import acting_for, system_of
 from parley_messaging.circuit import Circuit
 
 log = logging.getLogger("parley.gateway")
@@ -63,7 +64,7 @@ class QuestionKeeper:
                 created_at_ms=command.accepted_at_ms,
             )
             try:
-                with self._storing.passing(STORE_S):
+                with acting_for(system_of(request.owner_id)), self._storing.passing(STORE_S):
                     await self._bus.request(
                         subjects.MEMORY_STORE_USER_MESSAGE, request, Stored, timeout_s=STORE_S
                     )

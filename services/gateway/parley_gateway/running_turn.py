@@ -19,6 +19,8 @@ class RunningTurn:
     degraded: set[str] = field(default_factory=set[str])
     timings: TurnTimings = field(default_factory=TurnTimings)
     text: str = ""
+    claims: dict[str, str] = field(default_factory=dict[str, str])
+    """The header with the turn's own claims, which its job carries on."""
 
     def since_ms(self) -> float:
         """Return the time since the turn was accepted, in milliseconds."""

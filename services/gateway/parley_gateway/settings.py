@@ -117,8 +117,3 @@ class GatewaySettings(ServiceSettings):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: set both or none")
         return self
-
-    @property
-    def secrets_path(self) -> Path:
-        """Where the keys are."""
-        return self.secrets_dir or self.data_dir / "secrets"

@@ -5,12 +5,14 @@ from functools import partial
 from uuid import uuid4
 
 from parley_contracts import headers, subjects
+from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission
 from parley_contracts.turn_events import encode_event
 from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnRef
 from parley_messaging import Bus, NotStoredError
+from parley_messaging.acting import acting_for, current_acting
 from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
 from parley_messaging.message_headers import now_ms, outgoing
 from parley_messaging.queues import TURNS
@@ -156,7 +158,8 @@ class TurnDoor:
 
     async def _begin(self, command: StartTurn, sink: Sink, *, is_named: bool) -> AcceptedTurn:
         ref = command.turn
-        watch = self._watches.open_new(ref.turn_id, sink, partial(self._ending_of, ref))
+        ending = partial(self._ending_of, ref, current_acting())
+        watch = self._watches.open_new(ref.turn_id, sink, ending)
         # What a lagging replica does not tell of now, the watch finds when no events come.
         watch.expects_log = is_named
         try:
@@ -230,7 +233,7 @@ class TurnDoor:
         body = command.model_dump_json().encode()
         if len(body) > self._bus.max_payload_bytes // PEN_SHARE:
             raise ParleyError(ErrorCode.TOO_LARGE, "The question and its history are too long.", field="text")
-        extra = {headers.TURN: _bare(command), "Nats-Msg-Id": turn_id}
+        extra = {headers.TURN: _bare(command), "Nats-Msg-Id": turn_id, **self._bus.claims.of_turn(turn_id)}
         with working_in(correlated(turn_id)):
             try:
                 ack = await self._bus.store(
@@ -271,7 +274,7 @@ class TurnDoor:
         return frame.conversation_id
 
     async def _join(self, ref: TurnRef, found: FoundTurn, after_seq: int, sink: Sink) -> AcceptedTurn:
-        ending = partial(self._ending_of, ref)
+        ending = partial(self._ending_of, ref, current_acting())
         watch = await self._watches.open(found.home, ref.turn_id, after_seq, sink, ending)
         self._admission.watch(watch)
         return AcceptedTurn(ref, found.conversation_id, watch, found.accepted_at_ms, is_repeat=True)
@@ -281,9 +284,13 @@ class TurnDoor:
         home, turn_id = subjects.parse_turn_events(turn.watch.subject)
         await self._positions.hear(home, turn_id, turn.watch, sink)
 
-    async def _ending_of(self, ref: TurnRef) -> bytes | None:
-        """Return the frame that stands in place of a turn's log; None while the turn has not ended."""
-        sync = await self._ended.find(ref)
+    async def _ending_of(self, ref: TurnRef, acting: Acting | None) -> bytes | None:
+        """Return the frame that stands in place of a turn's log; None while the turn has not ended.
+
+        It is asked for by whatever watches the turn, for whoever watches it.
+        """
+        with acting_for(acting):
+            sync = await self._ended.find(ref)
         return None if sync is None else encode_event(sync)
 
     async def resume(

@@ -27,6 +27,7 @@ from parley_contracts.turns import (
     TurnTimings,
 )
 from parley_messaging import Bus
+from parley_messaging.acting import acting_for, system_of
 from parley_messaging.circuit import Circuit
 from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen, new_nonce
@@ -136,10 +137,11 @@ class TurnEnding:
             return "off"
         request = StoreTurn(owner_id=seal.turn.owner_id, seal=seal)
         try:
-            with self._storing.passing(STORE_BUDGET_S):
+            with acting_for(system_of(request.owner_id)), self._storing.passing(STORE_BUDGET_S):
                 await self._bus.request(subjects.MEMORY_STORE_TURN, request, Stored, timeout_s=STORE_BUDGET_S)
         except ParleyError as error:
-            if not error.retryable:
+            # Forbidden is what a service says that does not know our key yet: the answer is worth waiting.
+            if not error.retryable and error.code is not ErrorCode.FORBIDDEN:
                 # Its conversation was deleted while the turn ran, say: there is nothing to keep it in.
                 log.warning("turn cannot be stored", extra={"code": error.code})
                 return "off"

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 
-from parley_contracts import headers
+from parley_contracts import headers, subjects
+from parley_contracts.claims import Acting, ClaimsFault, RefusedClaimsError
 from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
 from parley_contracts.turn_events import GenerationFinished
 from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
 from parley_messaging import Bus, JobOutcome, QueuedJob
+from parley_messaging.acting import acting_for
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.stops import Stops
@@ -69,6 +71,14 @@ class TurnRunner:
         except ValidationError:
             log.exception("turn cannot be read")
             return await self._end_unreadable(delivery)
+        try:
+            acting = self._acting(turn, delivery)
+        except RefusedClaimsError as error:
+            return await self._refuse(turn, error)
+        with acting_for(acting):
+            return await self._run(turn, delivery)
+
+    async def _run(self, turn: RunningTurn, delivery: QueuedJob) -> JobOutcome:
         turn_id = turn.command.turn.turn_id
         with self._stops.following(turn_id), self._holds.hold(turn_id):
             begins_at_once = is_at_once(turn.command)
@@ -85,6 +95,28 @@ class TurnRunner:
             if not begins_at_once and await self._holds.is_held_by_another(turn_id):
                 return JobOutcome.LEAVE
             return _settled(await self._go_on(turn))
+
+    def _acting(self, turn: RunningTurn, delivery: QueuedJob) -> Acting | None:
+        """Return for whom a turn is run; RefusedClaimsError when nobody vouches for its command.
+
+        Where no claims are checked it is run for its owner as a guest: the door has asked for more.
+        """
+        ref = turn.command.turn
+        acting = self._bus.claims.check_turn(
+            subjects.ALL_TURN_STARTS, ref.owner_id, ref.turn_id, delivery.headers
+        )
+        if text := delivery.headers.get(headers.CLAIMS):
+            turn.claims = {headers.CLAIMS: text}
+        return acting or Acting(ref.owner_id)
+
+    async def _refuse(self, turn: RunningTurn, error: RefusedClaimsError) -> JobOutcome:
+        """End a turn that nobody vouches for, in nobody's conversation; one that there was stays as it is."""
+        if error.fault is ClaimsFault.UNKNOWN_KEY and turn.left_s > 0:
+            return JobOutcome.RETRY
+        if await self._pen.read(turn.command.turn.turn_id, 1) is not None:
+            return JobOutcome.DONE
+        turn.command = turn.command.model_copy(update={"is_stored": False})
+        return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:
         """Fail a turn whose command cannot be read, from what its header says."""

@@ -2,6 +2,7 @@
 
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import PenRole
+from parley_identity import open_claims
 from parley_messaging import Service, run_service
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen
@@ -42,7 +43,7 @@ async def compose(service: Service, settings: LlmSettings) -> None:
 
 
 def main() -> None:
-    run_service("llm", LlmSettings, compose)
+    run_service("llm", LlmSettings, compose, claims=open_claims)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from parley_contracts import subjects
+from parley_contracts.claims import ClaimsFault, RefusedClaimsError
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import PenClaim, PenRole
 from parley_messaging import Bus, JobOutcome, QueuedJob
@@ -63,6 +64,14 @@ class GenerationWorker:
             log.exception("generate job cannot be read", extra={"is_dropped": is_dropped})
             # A newer worker may be able to.
             return JobOutcome.DONE if is_dropped else JobOutcome.RETRY
+        try:
+            self._bus.claims.check_turn(
+                subjects.ALL_GENERATE, job.turn.owner_id, job.turn.turn_id, delivery.headers
+            )
+        except RefusedClaimsError as error:
+            # By a key that is not known yet it may be one of ours; anything else is nobody's.
+            is_known = error.fault is not ClaimsFault.UNKNOWN_KEY or job.deadline_ms < now_ms()
+            return JobOutcome.DONE if is_known else JobOutcome.RETRY
         generation = self._new_generation(job)
         with self._stops.following(job.turn.turn_id), self._holds.hold(job.turn.turn_id):
             async with asyncio.TaskGroup() as tasks:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from parley_identity import open_claims
 from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
@@ -39,7 +40,7 @@ async def compose(service: Service, settings: MemorySettings) -> None:
 
 
 def main() -> None:
-    run_service("memory", MemorySettings, compose)
+    run_service("memory", MemorySettings, compose, claims=open_claims)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The rag service: documents in, passages out."""
 
+from parley_identity import open_claims
 from parley_messaging import Service, run_service
 
 from parley_rag.assembly import assemble
@@ -32,7 +33,7 @@ async def compose(service: Service, settings: RagSettings) -> None:
 
 def main() -> None:
     """Run until told to stop."""
-    run_service("rag", RagSettings, compose)
+    run_service("rag", RagSettings, compose, claims=open_claims)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from parley_contracts import headers, subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import Document, DocumentStatus, IngestDocument, original_key
 from parley_messaging import Bus, NotStoredError, queues
+from parley_messaging.acting import acting_for, system_of
 from parley_messaging.message_headers import outgoing
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
@@ -39,7 +40,9 @@ class Jobs:
         """Queue the job of a document; ParleyError `unavailable` when the queue does not take it."""
         key = original_key(owner_id, document_id)
         job = IngestDocument(owner_id=owner_id, document_id=document_id, object_key=key)
-        extra = {headers.CORRELATION_ID: document_id}
+        with acting_for(system_of(owner_id)):
+            vouched = self._bus.claims.of_job(subjects.RAG_INGEST)
+        extra = {headers.CORRELATION_ID: document_id, **vouched}
         try:
             await self._bus.store(
                 subjects.RAG_INGEST, job.model_dump_json().encode(), headers=outgoing(extra=extra)

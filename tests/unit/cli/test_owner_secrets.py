@@ -8,6 +8,7 @@ from pathlib import Path
 
 from parley_cli.owner_secrets import create_secrets, login_link, new_login_code, read_owner_key
 from parley_contracts.login_code import LOGIN_CODES_FOLDER, code_file
+from parley_identity.claims_files import read_public_file, read_signing_file
 
 
 def mode(path: Path) -> int:
@@ -42,7 +43,11 @@ def test_starts_at_the_same_moment_agree_on_one_key_and_leave_no_drafts(tmp_path
     with ThreadPoolExecutor(16) as pool:
         keys = set(pool.map(create_and_read, range(64)))
     assert len(keys) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["owner.key", "turn.key"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["claims-rag.key", "claims.key", "claims.pub", "owner.key", "turn.key"]
+    public = read_public_file(tmp_path / "claims.pub")
+    signing = [read_signing_file(tmp_path / name) for name in ("claims.key", "claims-rag.key")]
+    assert {key.kid for key in public.keys} == {key.kid for key in signing}
 
 
 def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:

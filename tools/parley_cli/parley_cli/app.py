@@ -31,6 +31,7 @@ MODULE_OF = {
     "doctor": "doctor",
     "vectors": "vectors",
     "bus": "bus",
+    "claims": "claims",
     "reset": "stack",
 }
 

@@ -12,6 +12,7 @@ from parley_cli.secret_files import create_once
 
 OWNER_KEY = "owner.key"
 TURN_KEY = "turn.key"
+CLAIMS_FILES = ("claims.key", "claims-rag.key", "claims.pub")
 KEY_PREFIX = "pk_"
 
 
@@ -24,11 +25,16 @@ def create_secrets(directory: Path) -> None:
         path = directory / name
         if not path.exists():
             create_once(path, text)
+    if not all((directory / name).exists() for name in CLAIMS_FILES):
+        # The library of keys takes longer to import than all else of a start, and is needed once.
+        from parley_identity.claims_files import create_claims_keys  # noqa: PLC0415 - see above
+
+        create_claims_keys(directory)
 
 
 def require_readable(directory: Path) -> None:
     """Read every secret once. Raises the OSError that a service would meet later."""
-    for name in (OWNER_KEY, TURN_KEY):
+    for name in (OWNER_KEY, TURN_KEY, *CLAIMS_FILES):
         (directory / name).read_bytes()
 
 
