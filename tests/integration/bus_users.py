@@ -13,10 +13,17 @@ from typing import Any
 import httpx
 from parley_cli.bus_secrets import OPERATOR
 from parley_cli.supervisor.brokers import write_authorization
+from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, STREAM_OF, BusRights, outside_rights
+from parley_contracts.claims import Acting
+from parley_contracts.policy import Role
+from parley_contracts.subject_permissions import OUTSIDE_SCOPES, OUTSIDE_SUBJECTS
+from parley_identity.bus_claims import issue_claims
+from parley_messaging.acting import acting_for
 from parley_messaging.inboxes import PREFIX
 from parley_messaging.nats_bus import NatsBus
 
+from tests.claims import gateways_desk
 from tests.integration.rogue import Rogue, open_rogue
 from tests.integration.stack import Stack
 from tests.integration.waiting import eventually
@@ -51,8 +58,10 @@ async def _config_loaded_at(stack: Stack) -> str:
 
 
 async def issued(stack: Stack, name: str) -> Path:
-    """Issue credentials to an outside service, and return its seed once the bus knows it."""
+    """Issue credentials and claims to an outside service, and return its seed once the bus knows it."""
     user = stack.access.users.issue(name)
+    claims = issue_claims(stack.folder / "secrets", LOCAL_OWNER, OUTSIDE_SCOPES, OUTSIDE_SUBJECTS, days=1)
+    stack.access.users.claims_file(user).write_text(claims)
     await tell_bus(stack)
     return seed_of(stack, user)
 
@@ -70,10 +79,12 @@ async def rogue_as(stack: Stack, user: str) -> AsyncGenerator[Rogue]:
 @asynccontextmanager
 async def operating(stack: Stack) -> AsyncGenerator[NatsBus]:
     """Connect as the user who may do anything, while the body runs."""
-    bus = NatsBus(stack.nats_url, name="operator", grace_s=2, access=stack.operator_access)
+    desk = gateways_desk(stack.folder / "secrets")
+    bus = NatsBus(stack.nats_url, name="operator", grace_s=2, access=stack.operator_access, claims=desk)
     await bus.connect()
     try:
-        yield bus
+        with acting_for(Acting(LOCAL_OWNER, Role.OWNER)):
+            yield bus
     finally:
         await bus.close()
 

@@ -9,10 +9,15 @@ from uuid import uuid4
 import pytest
 from parley_contracts import subjects
 from parley_contracts.bus_rights import outside_rights
+from parley_contracts.claims import Acting, ClaimsKeys
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import AddDocument, Document, ReadDocument
 from parley_contracts.submissions import SubmitTurn, TurnSubmitted
 from parley_contracts.turn_events import TurnCompleted, known_event
+from parley_identity.bus_claims import IssuedClaims
+from parley_messaging.acting import acting_for
 from parley_messaging.bus import Delivery
+from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.nats_access import BusAccess
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.streams import TURN_EVENTS
@@ -33,13 +38,15 @@ OWNER = "local-owner"
 
 
 @asynccontextmanager
-async def outside_bus(stack: Stack) -> AsyncGenerator[NatsBus]:
+async def outside_bus(stack: Stack, owner: str = OWNER) -> AsyncGenerator[NatsBus]:
     """Connect with issued credentials, while the body runs."""
     access = BusAccess(rights=RIGHTS, nkey_file=await issued(stack, NAME))
-    bus = NatsBus(stack.nats_url, name="shop-1", grace_s=2, access=access)
+    claims = ClaimsDesk(ClaimsKeys(IssuedClaims(stack.access.users.claims_file(RIGHTS.name)), None))
+    bus = NatsBus(stack.nats_url, name="shop-1", grace_s=2, access=access, claims=claims)
     await bus.connect()
     try:
-        yield bus
+        with acting_for(Acting(owner)):
+            yield bus
     finally:
         await bus.close()
 
@@ -91,6 +98,21 @@ async def test_it_adds_a_document(stack: Stack) -> None:
 
         await eventually(is_ready, within_s=60)
         assert await operator.objects.get(f"{OWNER}/{document_id}") == content
+
+
+async def test_it_asks_in_nobodys_name_but_its_owners(stack: Stack) -> None:
+    async with outside_bus(stack, "somebody-else") as bus:
+        question = SubmitTurn(owner_id="somebody-else", text="Mine?", collections=())
+        document = AddDocument(
+            owner_id="somebody-else", name="a.txt", content_type="text/plain", content=b"a"
+        )
+        for subject, request, reply in (
+            (subjects.turn_submit(RIGHTS.name), question, TurnSubmitted),
+            (subjects.RAG_ADD_DOCUMENT, document, Document),
+        ):
+            with pytest.raises(ParleyError) as caught:
+                await bus.request(subject, request, reply, timeout_s=10)
+            assert caught.value.code is ErrorCode.FORBIDDEN
 
 
 async def is_answered_in_inboxes_only(rogue: Rogue) -> None:

@@ -7,54 +7,16 @@ from parley_contracts import subjects as s
 from parley_contracts.claims import BusClaims, ClaimsFault, PrincipalKind, RefusedClaimsError
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission as P
+from parley_contracts.subject_policy import OF_OTHERS, SUBJECTS
+
+# A turn is read to rate its citations as well.
+_OR_ELSE = {s.MEMORY_READ_TURN: P.FEEDBACK_WRITE, **OF_OTHERS}
+_OF_SERVICES_ONLY = frozenset({s.RAG_COUNT_CITATIONS})
 
 NEEDS: dict[str, tuple[P, ...]] = {
-    s.ALL_TURN_STARTS: (P.TURNS_WRITE,),
-    s.ALL_GENERATE: (P.TURNS_WRITE,),
-    s.RAG_INGEST: (P.DOCUMENTS_WRITE,),
-    s.MEMORY_STORE_USER_MESSAGE: (P.TURNS_WRITE,),
-    s.MEMORY_STORE_TURN: (P.TURNS_WRITE,),
-    s.MEMORY_READ_HISTORY: (P.TURNS_WRITE,),
-    s.MEMORY_READ_TURN: (P.TURNS_WRITE, P.FEEDBACK_WRITE),
-    s.MEMORY_LIST_CONVERSATIONS: (P.CONVERSATIONS_READ,),
-    s.MEMORY_READ_CONVERSATION: (P.CONVERSATIONS_READ,),
-    s.MEMORY_RENAME_CONVERSATION: (P.CONVERSATIONS_WRITE,),
-    s.MEMORY_DELETE_CONVERSATION: (P.CONVERSATIONS_WRITE,),
-    s.RAG_SEARCH: (P.DOCUMENTS_READ,),
-    s.RAG_READ_DOCUMENT: (P.DOCUMENTS_READ,),
-    s.RAG_LIST_DOCUMENTS: (P.DOCUMENTS_READ,),
-    s.RAG_READ_PASSAGE: (P.DOCUMENTS_READ,),
-    s.RAG_LIST_COLLECTIONS: (P.DOCUMENTS_READ,),
-    s.RAG_READ_COLLECTION: (P.DOCUMENTS_READ,),
-    s.RAG_READ_QUALITY: (P.DOCUMENTS_READ,),
-    s.RAG_CREATE_DOCUMENT: (P.DOCUMENTS_WRITE,),
-    s.RAG_CANCEL_DOCUMENT: (P.DOCUMENTS_WRITE,),
-    s.RAG_REINDEX_DOCUMENT: (P.DOCUMENTS_WRITE,),
-    s.RAG_DELETE_DOCUMENT: (P.DOCUMENTS_WRITE,),
-    s.RAG_CREATE_COLLECTION: (P.DOCUMENTS_WRITE,),
-    s.RAG_REINDEX_COLLECTION: (P.DOCUMENTS_WRITE,),
-    s.RAG_DELETE_COLLECTION: (P.DOCUMENTS_WRITE,),
-    s.RAG_RATE_CITATION: (P.FEEDBACK_WRITE,),
-    s.RAG_LIST_FEEDBACK: (P.FEEDBACK_WRITE,),
-    s.RAG_DELETE_FEEDBACK: (P.FEEDBACK_WRITE,),
-    s.RAG_COUNT_CITATIONS: (),
-    s.BROWSER_READ: (P.WEB_USE,),
-    s.ACCOUNTS_LIST_SESSIONS: (P.ACCOUNT_READ, P.USERS_READ),
-    s.ACCOUNTS_END_SESSION: (P.ACCOUNT_WRITE, P.USERS_WRITE),
-    s.ACCOUNTS_END_SESSIONS: (P.ACCOUNT_WRITE, P.USERS_WRITE),
-    s.ACCOUNTS_CREATE_USER: (P.USERS_WRITE,),
-    s.ACCOUNTS_READ_USER: (P.ACCOUNT_READ, P.USERS_READ),
-    s.ACCOUNTS_LIST_USERS: (P.USERS_READ,),
-    s.ACCOUNTS_CHANGE_USER: (P.ACCOUNT_WRITE, P.USERS_WRITE),
-    s.ACCOUNTS_CHANGE_PASSWORD: (P.ACCOUNT_WRITE,),
-    s.ACCOUNTS_CREATE_INVITATION: (P.USERS_WRITE,),
-    s.ACCOUNTS_LIST_INVITATIONS: (P.USERS_READ,),
-    s.ACCOUNTS_REVOKE_INVITATION: (P.USERS_WRITE,),
-    s.ACCOUNTS_CREATE_PASSWORD_RESET: (P.USERS_WRITE,),
-    s.ACCOUNTS_CREATE_KEY: (P.KEYS_WRITE,),
-    s.ACCOUNTS_LIST_KEYS: (P.KEYS_READ, P.USERS_READ),
-    s.ACCOUNTS_REVOKE_KEY: (P.KEYS_WRITE, P.USERS_WRITE),
-    s.ACCOUNTS_ROTATE_SIGNING_KEY: (P.SIGNING_KEYS_WRITE,),
+    subject: () if subject in _OF_SERVICES_ONLY else (need, _OR_ELSE.get(subject, need))
+    for subject, need in SUBJECTS.items()
+    if isinstance(need, P)
 }
 """One of these is enough here; what is needed for other people's, accounts looks at. Empty: only services."""
 
@@ -67,6 +29,10 @@ HIDDEN: dict[str, ParleyError] = {
 
 TURN_SUBJECTS = (s.ALL_TURN_STARTS, s.ALL_GENERATE)
 """What a turn's own claims are good for: its command and its generate job carry them."""
+
+OUTSIDE_SUBJECTS = (s.ALL_SUBMITS, s.RAG_ADD_DOCUMENT)
+OUTSIDE_SCOPES = (P.TURNS_WRITE, P.DOCUMENTS_READ, P.DOCUMENTS_WRITE, P.WEB_USE)
+"""What the claims of another team's service are good for, and what it may have done by them."""
 
 VOUCHERS = frozenset({"gateway"})
 """Whose key says who somebody is: that of gateways, which accounts holds too."""

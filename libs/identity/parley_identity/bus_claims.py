@@ -122,6 +122,23 @@ def issue_claims(
     return signer.sign_lasting(acting, good_for, lasts_s=days * 86_400)
 
 
+class IssuedClaims:
+    """What another team's service sends claims by: those that it was issued, as they are."""
+
+    def __init__(self, path: Path) -> None:
+        self._text = path.read_text(encoding="ascii").strip()
+
+    def sign(self, acting: Acting, area: str) -> str:
+        """Return the claims; whom and what they are good for was settled when they were issued."""
+        del acting, area
+        return self._text
+
+    def sign_lasting(self, acting: Acting, good_for: tuple[str, ...]) -> str:
+        """Return the claims, which are good for nothing that is stored."""
+        del acting, good_for
+        return self._text
+
+
 def _is_usable(path: Path, settings: ClaimsSettings) -> bool:
     return settings.claims is ClaimsMode.REQUIRE or path.exists()
 

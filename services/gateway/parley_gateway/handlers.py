@@ -1,19 +1,19 @@
 """What the gateway works on and answers on the bus: turns off the TURNS queue, and who asks for one."""
 
 from parley_contracts import subjects
+from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
-from parley_contracts.policy import Permission, Role
+from parley_contracts.policy import Role
+from parley_contracts.subject_permissions import OUTSIDE_SCOPES
 from parley_contracts.submissions import SubmitTurn, TurnSubmitted
 from parley_messaging import Service
+from parley_messaging.acting import current_acting
 from parley_messaging.queues import TURNS
 from parley_messaging.trace_context import current
 
 from parley_gateway.principal import Principal
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_runner import TurnRunner
-
-_SCOPES = (Permission.TURNS_WRITE, Permission.DOCUMENTS_READ, Permission.WEB_USE)
-"""What an outside service may have done for whoever it names."""
 
 
 class Submissions:
@@ -36,7 +36,8 @@ class Submissions:
             model=request.model,
             params=request.params,
         )
-        principal = Principal(request.owner_id, Role.MEMBER, _SCOPES)
+        acting = current_acting() or Acting(request.owner_id, Role.MEMBER, OUTSIDE_SCOPES)
+        principal = Principal(acting.owner_id, acting.role, acting.scopes)
         command = await self._door.submit(principal, frame, home)
         return TurnSubmitted(turn=command.turn, conversation_id=command.conversation_id)
 

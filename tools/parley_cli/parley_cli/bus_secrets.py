@@ -40,6 +40,10 @@ class BusSecrets:
         """Return the file that holds a user's seed."""
         return self._nats / f"{user}.nk"
 
+    def claims_file(self, user: str) -> Path:
+        """Return the file that holds the claims of an outside service."""
+        return self._nats / f"{user}.claims"
+
     def _public_file(self, user: str) -> Path:
         return self._nats / f"{user}.pub"
 
@@ -81,6 +85,7 @@ class BusSecrets:
         was_there = self._public_file(user).exists()
         self._public_file(user).unlink(missing_ok=True)
         self.nkey_file(user).unlink(missing_ok=True)
+        self.claims_file(user).unlink(missing_ok=True)
         return was_there
 
     def _password_file(self, user: str) -> Path:

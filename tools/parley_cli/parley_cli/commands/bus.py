@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from parley_contracts import subjects
+from parley_contracts import headers, subjects
+from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.bus_permissions import permissions_of
 from parley_contracts.bus_rights import SERVICES, outside_rights
+from parley_contracts.subject_permissions import OUTSIDE_SCOPES, OUTSIDE_SUBJECTS
 
 from parley_cli.bus_config import BrokerTls, nats_authorization, nats_tls, redis_users
 from parley_cli.bus_secrets import BusSecrets
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import EXIT_CODES_HELP, CliError, ExitCode
 from parley_cli.output import Output, command
+from parley_cli.secret_files import replace_private
 from parley_cli.settings import CliSettings, read_settings
 from parley_cli.supervisor.brokers import AUTHORIZATION, write_authorization
 from parley_cli.supervisor.processes import identity
@@ -54,18 +57,29 @@ def config(
 
 @bus.command("issue", epilog=EXIT_CODES_HELP)
 @command
-def issue(name: Name, as_json: AsJson = False) -> None:
-    """Let another team's service start turns, follow them and have documents ingested."""
+def issue(
+    name: Name,
+    owner: Annotated[str, typer.Option(help="The id of the user in whose name it asks.")] = LOCAL_OWNER,
+    days: Annotated[int, typer.Option(min=1, max=366, help="How long its claims are good.")] = 90,
+    as_json: AsJson = False,
+) -> None:
+    """Let another team's service start turns, follow them and have documents ingested.
+
+    Issued again, it keeps its user and gets new claims.
+    """
     settings = read_settings()
     users = BusSecrets(settings.secrets_dir)
     with_name = _checked(name)
     users.create()
     user = users.issue(with_name)
+    _vouch(settings.secrets_dir, users.claims_file(user), owner, days)
     rights = outside_rights(with_name)
     allowed = permissions_of(rights, SERVICES.values())
     found: dict[str, Any] = {
         "user": user,
         "nkey_file": str(users.nkey_file(user)),
+        "claims_file": str(users.claims_file(user)),
+        "owner_id": owner,
         "inbox_prefix": rights.inbox_prefix,
         "asks_for_turns_on": subjects.turn_submit(user),
         "publish": allowed.publish,
@@ -75,6 +89,7 @@ def issue(name: Name, as_json: AsJson = False) -> None:
     output = Output(is_json=as_json)
     output.data(found)
     output.show(f"User {user}: its seed is in {found['nkey_file']}. Give it to that service and nobody else.")
+    output.show(f"It sends the text of {found['claims_file']} as the header {headers.CLAIMS}, for {owner}.")
     output.show(f"It connects with inbox prefix {rights.inbox_prefix}, and may publish and hear:")
     for subject in (*allowed.publish, *allowed.subscribe):
         output.show(f"  {subject}")
@@ -96,6 +111,16 @@ def revoke(name: Name, as_json: AsJson = False) -> None:
     output = Output(is_json=as_json)
     output.data({"revoked": True, "is_known_to_the_bus": is_known})
     output.show("It may connect no more." if is_known else "It may connect no more after the next start.")
+
+
+def _vouch(secrets_dir: Path, claims_file: Path, owner_id: str, days: int) -> None:
+    # Other commands do without the library of keys, which takes long to import.
+    from parley_identity.bus_claims import issue_claims  # noqa: PLC0415 - see above
+    from parley_identity.claims_files import create_claims_keys  # noqa: PLC0415 - see above
+
+    create_claims_keys(secrets_dir)
+    claims = issue_claims(secrets_dir, owner_id, OUTSIDE_SCOPES, OUTSIDE_SUBJECTS, days=days)
+    replace_private(claims_file, claims)
 
 
 def _checked(name: str) -> str:
