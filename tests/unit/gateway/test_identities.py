@@ -23,7 +23,7 @@ from parley_contracts.credentials import (
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
-from parley_gateway import access_tokens, known_principals
+from parley_gateway import access_tokens
 from parley_gateway import revoked as revoked_module
 from parley_gateway.known_principals import KnownPrincipals
 from parley_gateway.principal import Principal
@@ -121,7 +121,7 @@ async def test_everybody_is_known_while_accounts_is_away_as_long_as_that_may_be(
     assert [await ask() for ask in shown] == before
     assert await refusal(entered.identities.of_bearer("pk_never_seen")) is ErrorCode.UNAVAILABLE
     now_s = time.monotonic()
-    monkeypatch.setattr(known_principals.time, "monotonic", lambda: now_s + 61)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s + 61)
     assert await shown[1]() == before[1]
     assert [await refusal(shown[place]()) for place in (0, 2)] == [ErrorCode.UNAVAILABLE] * 2
 
