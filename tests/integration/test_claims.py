@@ -130,7 +130,7 @@ async def test_a_rogue_reads_searches_and_deletes_nothing_of_the_owner(
         assert await has_messages(client, conversation_id, 2)
         found = (await client.post("/api/search", json={"query": "whale oil"})).json()["results"]
         assert "whale oil" in found[0]["text"]
-        users = (await client.get("/api/users")).json()["users"]
+        users = (await client.get("/api/admin/users")).json()["users"]
         assert [user["name"] for user in users if user["name"] == "rogue"] == []
         counted = (await client.get(stack.metrics_url("memory"))).text
         for fault in ("missing", "unknown_key", "other_owner", "other_subject"):

@@ -12,13 +12,17 @@ import httpx
 import pytest
 import pytest_asyncio
 from parley_contracts import subjects
+from parley_contracts.claims import Acting
 from parley_contracts.feedback import CitationFeedback, RateCitation, Verdict
 from parley_contracts.memory import Stored, StoreUserMessage
+from parley_contracts.policy import Role
 from parley_contracts.rag import Collection, CreateCollection, CreateDocument, DocumentCreated
 from parley_contracts.turns import TurnRef
 from parley_gateway.ids import OwnedIds
+from parley_messaging.acting import acting_for
 from parley_messaging.nats_bus import NatsBus
 
+from tests.claims import gateways_desk
 from tests.integration.stack import Stack
 from tests.stack_marks import STACK
 
@@ -69,32 +73,39 @@ IN_BODIES = {
 async def names(running_stack: Stack) -> dict[str, tuple[str, str]]:
     """Return for each kind of object the name of a stranger's, and one of the same length that never was."""
     await running_stack.mend()
-    bus = NatsBus(running_stack.nats_url, name="test", grace_s=2, access=running_stack.operator_access)
+    desk = gateways_desk(running_stack.folder / "secrets")
+    access = running_stack.operator_access
+    bus = NatsBus(running_stack.nats_url, name="test", grace_s=2, access=access, claims=desk)
     await bus.connect()
     ids = OwnedIds(bytes.fromhex((running_stack.folder / "secrets" / "turn.key").read_text()))
-    conversation_id = ids.new_conversation_id(STRANGER)
-    turn_id = ids.turn_id(STRANGER, "theirs")
-    turn = TurnRef(turn_id=turn_id, client_turn_id="theirs", owner_id=STRANGER, home="test")
-    asked = StoreUserMessage(
-        owner_id=STRANGER, turn=turn, conversation_id=conversation_id, text="A secret.", created_at_ms=1
-    )
-    await bus.request(subjects.MEMORY_STORE_USER_MESSAGE, asked, Stored)
-    made = CreateCollection(owner_id=STRANGER, name="theirs")
-    await bus.request(subjects.RAG_CREATE_COLLECTION, made, Collection)
-    document = CreateDocument(
-        owner_id=STRANGER, collection="theirs", name="s.txt", size_bytes=1, sha256=sha256(b"x").hexdigest()
-    )
-    created = await bus.request(subjects.RAG_CREATE_DOCUMENT, document, DocumentCreated)
-    rated = RateCitation(
-        owner_id=STRANGER,
-        turn_id="theirs",
-        n=1,
-        document_id=created.document.id,
-        start=0,
-        end=1,
-        verdict=Verdict.UP,
-    )
-    await bus.request(subjects.RAG_RATE_CITATION, rated, CitationFeedback)
+    with acting_for(Acting(STRANGER, Role.MEMBER)):
+        conversation_id = ids.new_conversation_id(STRANGER)
+        turn_id = ids.turn_id(STRANGER, "theirs")
+        turn = TurnRef(turn_id=turn_id, client_turn_id="theirs", owner_id=STRANGER, home="test")
+        asked = StoreUserMessage(
+            owner_id=STRANGER, turn=turn, conversation_id=conversation_id, text="A secret.", created_at_ms=1
+        )
+        await bus.request(subjects.MEMORY_STORE_USER_MESSAGE, asked, Stored)
+        made = CreateCollection(owner_id=STRANGER, name="theirs")
+        await bus.request(subjects.RAG_CREATE_COLLECTION, made, Collection)
+        document = CreateDocument(
+            owner_id=STRANGER,
+            collection="theirs",
+            name="s.txt",
+            size_bytes=1,
+            sha256=sha256(b"x").hexdigest(),
+        )
+        created = await bus.request(subjects.RAG_CREATE_DOCUMENT, document, DocumentCreated)
+        rated = RateCitation(
+            owner_id=STRANGER,
+            turn_id="theirs",
+            n=1,
+            document_id=created.document.id,
+            start=0,
+            end=1,
+            verdict=Verdict.UP,
+        )
+        await bus.request(subjects.RAG_RATE_CITATION, rated, CitationFeedback)
     await bus.close()
     return {
         "conversation": (conversation_id, conversation_id[::-1]),
