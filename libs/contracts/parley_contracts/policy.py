@@ -39,6 +39,8 @@ class Permission(StrEnum):
     ACCOUNT_WRITE = "account:write"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
+    BOTS_READ = "bots:read"
+    BOTS_WRITE = "bots:write"
     SERVICES_READ = "services:read"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
@@ -59,6 +61,8 @@ MEANINGS: dict[Permission, str] = {
     Permission.ACCOUNT_WRITE: "Change one's own name and password, and end one's own sessions.",
     Permission.KEYS_READ: "List one's own API keys.",
     Permission.KEYS_WRITE: "Make and revoke one's own API keys.",
+    Permission.BOTS_READ: "List and read one's own bots and their versions.",
+    Permission.BOTS_WRITE: "Make, change and delete one's own bots, which answer the public for one.",
     Permission.SERVICES_READ: "See the state of the services.",
     Permission.USERS_READ: "List and read other people's accounts, sessions, keys and invitations.",
     Permission.USERS_WRITE: "Invite, disable and reset users of a lower role; change their role; revoke "
@@ -84,6 +88,8 @@ _MEMBER = _GUEST | {
     Permission.WEB_USE,
     Permission.KEYS_READ,
     Permission.KEYS_WRITE,
+    Permission.BOTS_READ,
+    Permission.BOTS_WRITE,
 }
 _ADMIN = _MEMBER | {Permission.SERVICES_READ, Permission.USERS_READ, Permission.USERS_WRITE}
 

@@ -229,11 +229,21 @@ ACCOUNTS_CHECK_SESSION = f"{PREFIX}.accounts.check_session"
 ACCOUNTS_PUBLISHED_KEYS = f"{PREFIX}.accounts.published_keys"
 ACCOUNTS_ROTATE_SIGNING_KEY = f"{PREFIX}.accounts.rotate_signing_key"
 ACCOUNTS_READ_REVOCATIONS = f"{PREFIX}.accounts.read_revocations"
+ACCOUNTS_CREATE_BOT = f"{PREFIX}.accounts.create_bot"
+ACCOUNTS_READ_BOT = f"{PREFIX}.accounts.read_bot"
+ACCOUNTS_LIST_BOTS = f"{PREFIX}.accounts.list_bots"
+ACCOUNTS_CHANGE_BOT = f"{PREFIX}.accounts.change_bot"
+ACCOUNTS_DELETE_BOT = f"{PREFIX}.accounts.delete_bot"
+ACCOUNTS_LIST_BOT_VERSIONS = f"{PREFIX}.accounts.list_bot_versions"
+ACCOUNTS_READ_BOT_VERSION = f"{PREFIX}.accounts.read_bot_version"
+ACCOUNTS_RESTORE_BOT_VERSION = f"{PREFIX}.accounts.restore_bot_version"
+ACCOUNTS_READ_PUBLIC_BOT = f"{PREFIX}.accounts.read_public_bot"
 
 # -- domain events ----------------------------------------------------------------------------------
 
 ACCOUNTS_REVOKED = f"{PREFIX}.accounts.revoked"
 ACCOUNTS_KEYS_CHANGED = f"{PREFIX}.accounts.keys_changed"
+BOT_CHANGED = f"{PREFIX}.bot.changed"
 CONVERSATION_TURN_COMPLETED = f"{PREFIX}.conversation.turn_completed"
 ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
 

@@ -5,6 +5,9 @@ from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.bot_handlers import BotParts
+from parley_accounts.bot_versions import BotVersions
+from parley_accounts.bots import Bots
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
 from parley_accounts.envelope import Envelope
@@ -87,4 +90,5 @@ async def prepared_parts(
         signing_keys=signing_keys,
         revocations=revocations,
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
+        bots=BotParts(Bots(database, clock=clock), BotVersions(database, clock=clock)),
     )
