@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from parley_cli.owner_secrets import create_secrets
 from parley_cli.supervisor.brokers import nats_argv
-from parley_gateway.identity import LOCAL_OWNER, Secrets
+from parley_contracts.accounts import LOCAL_OWNER
+from parley_gateway.identity import Secrets
 from parley_gateway.ids import OwnedIds
 
 from benchmarks import relay_floor
@@ -97,6 +98,8 @@ async def open_relay_rig(
         nats = await run("nats-server", nats_argv(folder / "data", nats_port), nats_port)
         publisher = await run("publisher", module("relay_publisher", "--nats-url", nats_url), None)
         clients = await run("clients", module("relay_clients"), None)
+        accounts = (module("relay_floor")[0], "-m", "parley_accounts")
+        await run("accounts", accounts, health := free_port(), PARLEY_HEALTH_PORT=str(health))
         port = free_port()
         arguments = ("--nats-url", nats_url, "--port", str(port), "--ws", ws)
         floor = await run("floor", module("relay_floor", *arguments), port)

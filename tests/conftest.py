@@ -100,7 +100,7 @@ async def _make_accounts_tables(url: URL) -> None:
 
 @pytest.fixture(scope="session")
 def accounts_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the empty tables of accounts, to be copied: a migration takes longer than most tests."""
+    """A SQLite file with the empty tables of accounts, to be copied: migrating takes longer than a test."""
     folder = tmp_path_factory.mktemp("accounts")
     asyncio.run(_make_accounts_tables(ACCOUNTS.url(None, folder)))
     return folder / "accounts.sqlite"

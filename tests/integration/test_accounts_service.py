@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from parley_cli.owner_secrets import create_secrets, read_owner_key
@@ -45,7 +46,7 @@ from tests.integration.waiting import eventually
 pytestmark = pytest.mark.nats
 
 WAIT_S = 60.0
-OWNER = {"owner_id": LOCAL_OWNER, "role": Role.OWNER}
+OWNER: dict[str, Any] = {"owner_id": LOCAL_OWNER, "role": Role.OWNER}
 PASSWORD = "correct horse battery"
 
 

@@ -13,8 +13,8 @@ from parley_contracts.llm import GenerateJob, ListModels, ModelList
 from parley_contracts.policy import Role
 from parley_contracts.subjects import LLM_MODELS
 from parley_contracts.turns import PenClaim, PenRole, TurnRef
-from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
+from parley_gateway.principal import Principal
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_parts import TurnParts
 from parley_llm.catalogue import Catalogue

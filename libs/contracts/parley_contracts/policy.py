@@ -1,7 +1,8 @@
 """Who may do what: four roles, named permissions, and the one table between them.
 
 A permission says what a role may do to what is its own; whose something is, the service that keeps it
-checks. Permissions that reach other people's accounts say so.
+checks. Permissions that reach other people's accounts say so. `route_policy` and `subject_policy` list what
+each route and each subject needs.
 """
 
 from collections.abc import Collection

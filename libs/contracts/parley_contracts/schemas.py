@@ -117,10 +117,6 @@ def _messages(types: Iterable[type[BaseModel]]) -> Schema:
     return {one.__name__: _ref("components", "messages", one.__name__) for one in types}
 
 
-def _messages_of(channel: str, types: Iterable[type[BaseModel]]) -> list[dict[str, str]]:
-    return [_ref("channels", channel, "messages", one.__name__) for one in types]
-
-
 def _reply_name(channel: Channel) -> str:
     return f"{channel.name}_reply"
 
@@ -156,29 +152,26 @@ def _channels() -> Schema:
     return found
 
 
-def _operation(action: str, channel: str, summary: str, types: Iterable[type[BaseModel]]) -> Schema:
-    return {
-        "action": action,
-        "channel": _ref("channels", channel),
-        "summary": summary,
-        "messages": _messages_of(channel, types),
-    }
+def _operation(action: str, channel: str, summary: str) -> Schema:
+    """Return an operation on all messages of a channel: one that names none is on all of them."""
+    return {"action": action, "channel": _ref("channels", channel), "summary": summary}
+
+
+def _socket_operation(action: str, types: Iterable[type[BaseModel]]) -> Schema:
+    messages = [_ref("channels", "socket", "messages", one.__name__) for one in types]
+    return {**_operation(action, "socket", "By the gateway."), "messages": messages}
 
 
 def _operations() -> Schema:
     found: Schema = {}
     for channel in CHANNELS:
         for action, who in (("send", channel.sender), ("receive", channel.receiver)):
-            operation = _operation(action, channel.name, f"By {who}.", channel.messages)
+            operation = _operation(action, channel.name, f"By {who}.")
             if channel.replies:
-                reply = _reply_name(channel)
-                operation["reply"] = {
-                    "channel": _ref("channels", reply),
-                    "messages": _messages_of(reply, channel.replies),
-                }
+                operation["reply"] = {"channel": _ref("channels", _reply_name(channel))}
             found[f"{action}_{channel.name}"] = operation
-    found["receive_socket"] = _operation("receive", "socket", "By the gateway.", SOCKET.from_client)
-    found["send_socket"] = _operation("send", "socket", "By the gateway.", SOCKET.to_client)
+    found["receive_socket"] = _socket_operation("receive", SOCKET.from_client)
+    found["send_socket"] = _socket_operation("send", SOCKET.to_client)
     return found
 
 

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
+from typing import Any
 
 from parley_contracts.credentials import Revocation
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -50,7 +51,7 @@ class RevocationBoard:
     async def read(self) -> tuple[Revocation, ...]:
         """Return everything that stands there."""
         async with _within():
-            found = await self._redis.zrange(REVOKED_KEY, 0, -1)
+            found: list[Any] = await self._redis.zrange(REVOKED_KEY, 0, -1)  # pyright: ignore[reportUnknownMemberType] - its options have no type
             try:
                 return tuple(Revocation.model_validate_json(text) for text in found)
             except ValidationError as error:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import TERMINAL_TYPES, Sync, TurnEvent, frame_type, known_event
 
-from parley_gateway.identity import Principal
+from parley_gateway.principal import Principal
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 
 END_S = 30.0

@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    admin_api,
+    auth_api,
     collections_api,
     conversations_api,
     documents_api,
@@ -18,7 +20,6 @@ from parley_gateway import (
     pages,
     search_api,
     session_api,
-    users_api,
 )
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
@@ -65,7 +66,8 @@ def create_app(edge: Edge) -> FastAPI:
         embeddings_api,
         health_api,
         session_api,
-        users_api,
+        auth_api,
+        admin_api,
         keys_api,
         conversations_api,
         collections_api,

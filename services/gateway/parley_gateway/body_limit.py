@@ -6,13 +6,14 @@ A body has two clocks as well: one that pauses or trickles is cut off.
 import asyncio
 
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.route_policy import ENTRANCES
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_gateway.http_errors import error_response
-from parley_gateway.identity import IDENTIFIED, Doorkeeper
-from parley_gateway.route_permissions import OPEN_AUTH
+from parley_gateway.identity import Doorkeeper
+from parley_gateway.principal import IDENTIFIED
 
 JSON_BYTES = 4 * 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
@@ -50,7 +51,7 @@ class BodyLimit:
 
     async def _identify(self, request: Request) -> None:
         path = request.url.path
-        if path.startswith(KEYED_PATHS) and (request.method, path) not in OPEN_AUTH:
+        if path.startswith(KEYED_PATHS) and (request.method, path) not in ENTRANCES:
             request.scope[IDENTIFIED] = await self._doorkeeper.identify(request.method, request.headers)
 
 

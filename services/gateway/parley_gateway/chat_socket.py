@@ -25,8 +25,8 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from parley_gateway.frame_protocol import FRAMES
-from parley_gateway.identity import Principal
 from parley_gateway.outbox import FrameWriter, Lane, Outbox, SlowSocketError
+from parley_gateway.principal import Principal
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 from parley_gateway.turn_stopper import TurnStopper
 

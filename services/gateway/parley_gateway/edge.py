@@ -7,8 +7,9 @@ from fastapi import Depends
 from parley_messaging import Bus, Service
 from starlette.requests import HTTPConnection
 
-from parley_gateway.identity import IDENTIFIED, Doorkeeper, Principal
+from parley_gateway.identity import Doorkeeper
 from parley_gateway.models import Models
+from parley_gateway.principal import IDENTIFIED, Principal
 from parley_gateway.route_permissions import needs_of
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets

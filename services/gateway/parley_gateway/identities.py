@@ -9,8 +9,8 @@ from parley_identity import RefusedTokenError, TokenFault
 from parley_messaging import Bus
 
 from parley_gateway.access_tokens import AccessTokens
-from parley_gateway.identity import Principal
 from parley_gateway.known_principals import KnownPrincipals
+from parley_gateway.principal import Principal
 from parley_gateway.revocation_watch import Board, RevocationWatch
 from parley_gateway.revoked import Revoked
 

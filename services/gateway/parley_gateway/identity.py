@@ -4,67 +4,16 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.policy import Permission, Role, effective, require
+
+from parley_gateway.principal import Principal, Prover
 
 SESSION_COOKIE = "parley_session"
-IDENTIFIED = "parley.principal"
-"""Where the scope of a request keeps who sends it, once that is known."""
-
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks, and what he may do: all that his role may, as far as the scopes of the key he shows go."""
-
-    owner_id: str
-    role: Role = Role.GUEST
-    scopes: tuple[Permission, ...] | None = None
-    session_id: str | None = None
-    key_id: str | None = None
-
-    def require(self, *permissions: Permission) -> None:
-        """Raise ParleyError `forbidden` unless he has all of these."""
-        for permission in permissions:
-            require(self.role, permission, self.scopes)
-
-    def may(self, permission: Permission) -> bool:
-        """Return whether he has a permission."""
-        return permission in effective(self.role, self.scopes)
-
-    def is_concerned(self, revocation: Revocation) -> bool:
-        """Return whether a revocation is about what he came in by."""
-        about = {
-            RevokedKind.USER: self.owner_id,
-            RevokedKind.SESSION: self.session_id,
-            RevokedKind.KEY: self.key_id,
-        }
-        return revocation.revoked_id == about[revocation.kind]
-
-    @property
-    def asking(self) -> dict[str, Any]:
-        """The fields by which accounts is told who asks."""
-        return {"owner_id": self.owner_id, "role": self.role, "scopes": self.scopes}
-
-
-class Prover(Protocol):
-    """Tells whose a key, an access token or a session is."""
-
-    async def of_bearer(self, text: str) -> Principal:
-        """Return whose key or access token it is; ParleyError `unauthenticated` when it is nobody's."""
-        ...
-
-    async def of_session(self, session_id: str) -> Principal:
-        """Return whose session it is; ParleyError `unauthenticated` when it has ended."""
-        ...
 
 
 class Secrets:

@@ -12,7 +12,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.message_headers import now_ms
 
-from parley_gateway.identity import Principal
+from parley_gateway.principal import Principal
 from parley_gateway.revoked import Revoked
 
 REMEMBERED_S = 60.0

@@ -11,7 +11,7 @@ from parley_gateway.answer_reader import AnswerReader
 from parley_gateway.completion import Completion
 from parley_gateway.completion_request import CompletionRequest
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
-from parley_gateway.identity import Principal
+from parley_gateway.principal import Principal
 from parley_gateway.turn_door import AcceptedTurn
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])

@@ -46,7 +46,7 @@ class RevocationWatch:
         self._version: bytes | None = None
         self._asked_ms: int | None = None
         self._is_behind = True
-        self._has_redis = True
+        self._has_redis: bool = True
         self._woken = asyncio.Event()
         self.is_informed = False
 

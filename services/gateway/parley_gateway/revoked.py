@@ -12,7 +12,7 @@ OnRevoked = Callable[[Revocation], None]
 
 
 class Revoked:
-    """Sessions and users whose access tokens are refused. Bounded by what is revoked in a token's lifetime."""
+    """Sessions and users whose access tokens are refused; bounded by what is revoked in a token's life."""
 
     def __init__(self) -> None:
         self._known: dict[str, Revocation] = {}

@@ -19,10 +19,10 @@ from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 
 from parley_gateway.admission import Admission
 from parley_gateway.ended_turns import EndedTurns
-from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
+from parley_gateway.principal import Principal
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
 from parley_gateway.waiting_turns import WaitingTurns
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from parley_accounts.composition import prepared_parts
@@ -46,7 +46,7 @@ from sqlalchemy import URL
 KEK = bytes(range(32))
 OWNER_KEY = "pk_the-key-that-was-made-at-the-first-start"
 PASSWORD = "correct horse battery"
-OWNER = {"owner_id": LOCAL_OWNER, "role": Role.OWNER}
+OWNER: dict[str, Any] = {"owner_id": LOCAL_OWNER, "role": Role.OWNER}
 
 Reply = TypeVar("Reply", bound=WireModel)
 
@@ -62,6 +62,14 @@ class MovedClock:
 
     def advance(self, seconds: float) -> None:
         self.ahead_ms += round(seconds * 1000)
+
+
+class Told(NamedTuple):
+    """What somebody hears who is refused."""
+
+    code: ErrorCode
+    message: str
+    field: str | None
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,10 @@ class Accounts:
         with pytest.raises(ParleyError) as told:
             await self.ask(subject, request, WireModel)
         return told.value
+
+    async def told(self, subject: str, request: WireModel) -> Told:
+        error = await self.refusal(subject, request)
+        return Told(error.code, error.message, error.field)
 
     async def refusal_code(self, subject: str, request: WireModel) -> ErrorCode:
         return (await self.refusal(subject, request)).code
@@ -138,10 +150,11 @@ async def open_accounts(
     owner_key: str | None = OWNER_KEY,
     kek: bytes = KEK,
     clock: Callable[[], MovedClock] = MovedClock,
+    bus: MemoryBus | None = None,
     **changed: Any,
 ) -> AsyncGenerator[Accounts]:
     """Run a service over a database; several may share one."""
-    settings, moved, bus = settings_of(**changed), clock(), MemoryBus()
+    settings, moved, bus = settings_of(**changed), clock(), bus or MemoryBus()
     service = Service("accounts", settings, bus)
     async with (
         open_database(STORE, url) as database,

@@ -88,7 +88,7 @@ async def test_every_key_that_is_not_right_is_refused_in_the_same_words(accounts
         "\x00",
         OWNER_KEY + " ",
     )
-    told = {(await accounts.refusal(CHECK, CheckKey(key=key))).body() for key in wrong}
+    told = {await accounts.told(CHECK, CheckKey(key=key)) for key in wrong}
     assert {one.code for one in told} == {ErrorCode.UNAUTHENTICATED}
     assert len(told) == 1
     assert await check(accounts, made.key)
@@ -165,9 +165,7 @@ async def test_another_users_key_is_not_found(accounts: Accounts) -> None:
     ada, bob = await accounts.user("ada"), await accounts.user("bob")
     made = await make(accounts, ada)
     told = {
-        (
-            await accounts.refusal(subjects.ACCOUNTS_REVOKE_KEY, RevokeKey(**as_user(bob), key_id=key_id))
-        ).body()
+        await accounts.told(subjects.ACCOUNTS_REVOKE_KEY, RevokeKey(**as_user(bob), key_id=key_id))
         for key_id in (made.described.id, "never-was", "owner")
     }
     assert {one.code for one in told} == {ErrorCode.NOT_FOUND}

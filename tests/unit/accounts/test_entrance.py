@@ -84,7 +84,7 @@ async def test_every_refusal_is_the_same_and_costs_one_hash_of_the_same_kind(
 
     monkeypatch.setattr(argon2.PasswordHasher, "verify", verify)
     told = {
-        (await accounts.refusal(LOG_IN, LogIn(login=login, password=password))).body()
+        await accounts.told(LOG_IN, LogIn(login=login, password=password))
         for login, password in (
             ("ada", "wrong password"),
             ("nobody", PASSWORD),

@@ -27,6 +27,11 @@ CREATE, CHANGE, READ = (
     subjects.ACCOUNTS_CHANGE_USER,
     subjects.ACCOUNTS_READ_USER,
 )
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"state": UserState.DISABLED},
+    {"new_role": Role.GUEST},
+    {"display_name": "x"},
+)
 
 
 async def change(accounts: Accounts, asking: dict[str, Any], **fields: Any) -> User:
@@ -50,7 +55,7 @@ async def test_names_and_addresses_are_kept_in_one_form(accounts: Accounts) -> N
         {"name": "other", "email": "\uff41da@example.org"},
     ],
 )
-async def test_no_two_users_share_a_name_or_an_address(accounts: Accounts, fields: dict[str, str]) -> None:
+async def test_no_two_users_share_a_name_or_an_address(accounts: Accounts, fields: dict[str, Any]) -> None:
     await accounts.user("ada", email="ada@example.org")
     request = CreateUser(**OWNER, new_role=Role.MEMBER, password=PASSWORD, **fields)
     assert await accounts.refusal_code(CREATE, request) is ErrorCode.CONFLICT
@@ -102,7 +107,7 @@ async def test_a_claimed_role_counts_no_more_than_the_one_that_is_kept(accounts:
 
 
 async def test_scopes_limit_also_an_owner(accounts: Accounts) -> None:
-    scoped = {**OWNER, "scopes": (Permission.USERS_READ,)}
+    scoped: dict[str, Any] = {**OWNER, "scopes": (Permission.USERS_READ,)}
     request = CreateUser(**scoped, name="new", new_role=Role.GUEST)
     assert await accounts.refusal_code(CREATE, request) is ErrorCode.FORBIDDEN
     assert await accounts.ask(subjects.ACCOUNTS_LIST_USERS, ListUsers(**scoped), UserList)
@@ -115,7 +120,7 @@ async def test_an_admin_changes_members_and_guests_and_nobody_above(accounts: Ac
 
     assert (await change(accounts, asking, user_id=ada.id, new_role=Role.GUEST)).role is Role.GUEST
     for user_id in (peer.id, LOCAL_OWNER):
-        for fields in ({"state": UserState.DISABLED}, {"new_role": Role.GUEST}, {"display_name": "x"}):
+        for fields in CHANGES:
             request = ChangeUser(**asking, user_id=user_id, **fields)
             assert await accounts.refusal_code(CHANGE, request) is ErrorCode.FORBIDDEN
     promote = ChangeUser(**asking, user_id=ada.id, new_role=Role.ADMIN)
@@ -125,7 +130,7 @@ async def test_an_admin_changes_members_and_guests_and_nobody_above(accounts: Ac
 async def test_nobody_changes_his_own_role_or_state(accounts: Accounts) -> None:
     ada = await accounts.user("ada")
     for asking in (OWNER, as_user(ada)):
-        for fields in ({"state": UserState.DISABLED}, {"new_role": Role.GUEST}):
+        for fields in CHANGES[:2]:
             request = ChangeUser(**asking, **fields)
             assert await accounts.refusal_code(CHANGE, request) is ErrorCode.FORBIDDEN
     assert (await change(accounts, as_user(ada), display_name="Ada L")).display_name == "Ada L"
@@ -146,7 +151,7 @@ async def test_owners_who_demote_each_other_leave_one(accounts: Accounts) -> Non
 async def test_another_user_is_not_found_by_who_may_not_look(accounts: Accounts) -> None:
     ada, bob = await accounts.user("ada"), await accounts.user("bob")
     told = {
-        (await accounts.refusal(subject, request(**as_user(bob), user_id=user_id))).body()
+        await accounts.told(subject, request(**as_user(bob), user_id=user_id))
         for user_id in (ada.id, "never was", "nul\x00", LOCAL_OWNER)
         for subject, request in ((READ, ReadUser), (CHANGE, ChangeUser))
     }

@@ -11,6 +11,7 @@ from parley_accounts.tables import STORE
 from parley_contracts.credentials import Revocation
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_gateway.identities import Identities
+from parley_messaging.memory_bus import MemoryBus
 
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
 
@@ -43,13 +44,15 @@ class Entered:
 
 
 @asynccontextmanager
-async def open_identities(folder: Path, tables: Path) -> AsyncGenerator[Entered]:
+async def open_identities(
+    folder: Path, tables: Path, bus: MemoryBus | None = None
+) -> AsyncGenerator[Entered]:
     """Run a gateway's identities and an accounts service, whose outbox runs too, until the body ends.
 
     `tables` is a file with the empty tables of accounts.
     """
     shutil.copy(tables, folder)
-    async with open_accounts(STORE.url(None, folder)) as accounts:
+    async with open_accounts(STORE.url(None, folder), bus=bus) as accounts:
         board = ScriptedBoard()
         identities = Identities(accounts.bus, board)
         await identities.start()

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 from parley_gateway.app import create_app
 from parley_gateway.edge import Edge
-from parley_gateway.identity import Doorkeeper, Prover, Secrets
+from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
+from parley_gateway.principal import Prover
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_parts import TurnParts
@@ -48,3 +49,12 @@ async def until(holds: Callable[[], bool], *, within_s: float = 10.0) -> None:
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - a server tells nobody
             await asyncio.sleep(0.01)
+
+
+async def until_refused(
+    client: httpx.AsyncClient, headers: dict[str, str], *, within_s: float = 10.0
+) -> None:
+    """Return as soon as a client with these headers is nobody any more; TimeoutError after `within_s`."""
+    async with asyncio.timeout(within_s):
+        while (await client.get("/api/users/me", headers=headers)).status_code != 401:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.005)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
-from parley_gateway.identity import Principal
+from parley_gateway.principal import Principal
 
 OWNER = Principal(LOCAL_OWNER, Role.OWNER)
 

@@ -24,8 +24,8 @@ from parley_contracts.policy import Role
 from parley_contracts.rag import Search, SearchResults
 from parley_contracts.turn_events import LOG_EVENT, TERMINAL_TYPES, TurnEvent, frame_type
 from parley_contracts.turns import ChatMessage, PenRole, Seal, TokenUsage
-from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
+from parley_gateway.principal import Principal
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_door import AcceptedTurn
 from parley_gateway.turn_parts import TurnParts

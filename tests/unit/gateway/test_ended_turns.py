@@ -11,7 +11,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import LAST_SEQ, TERMINAL_TYPES, frame_type
 from parley_contracts.turns import StartTurn, TurnOutcome
 from parley_gateway import ended_turns
-from parley_gateway.identity import Principal
+from parley_gateway.principal import Principal
 from parley_gateway.turn_door import AcceptedTurn
 from parley_gateway.turn_ending import new_seal
 from parley_messaging.bus import Bus

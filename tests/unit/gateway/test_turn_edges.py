@@ -14,9 +14,9 @@ from parley_contracts.llm import ListModels, ModelInfo, ModelList
 from parley_contracts.memory import Stored, StoreTurn
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted, TurnFailed
 from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
-from parley_gateway.identity import Principal
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import FRESH_S, USABLE_S, Models
+from parley_gateway.principal import Principal
 from parley_gateway.turn_ending import Sealing, new_seal
 from parley_messaging.bus import Bus, NotStoredError, StoreAck
 from parley_messaging.memory_bus import MemoryBus

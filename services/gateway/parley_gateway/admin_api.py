@@ -1,4 +1,4 @@
-"""Users, invitations and signing keys, for those who look after them; `me` stands for who asks."""
+"""Users, roles, invitations and signing keys, for those who look after them."""
 
 from typing import Annotated
 
@@ -23,17 +23,16 @@ from parley_contracts.accounts import (
     UserState,
 )
 from parley_contracts.credentials import PublishedKeys, RotateSigningKey
-from parley_contracts.policy import Role
+from parley_contracts.policy import MEANINGS, PERMISSIONS, Permission, Role, may_manage
 from parley_contracts.replies import Done
 from pydantic import BaseModel, Field
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
-router = APIRouter(prefix="/api", tags=["users"])
+router = APIRouter(prefix="/api/admin", tags=["admin"])
 
 ASK_S = 5.0
 PASSWORD_S = 20.0
-ME = "me"
 
 
 class NewUser(BaseModel):
@@ -67,8 +66,31 @@ class Rotation(BaseModel):
     is_compromised: bool = False
 
 
-def _named(user_id: str) -> str | None:
-    return None if user_id == ME else user_id
+class DescribedRole(BaseModel):
+    """A role: what it may do, and whether it is yours to give."""
+
+    role: Role
+    permissions: list[Permission]
+    may_give: bool
+
+
+class RoleList(BaseModel):
+    """The roles, the least first, and what each permission means."""
+
+    roles: list[DescribedRole]
+    permissions: dict[Permission, str]
+
+
+@router.get("/roles")
+async def list_roles(principal: CurrentPrincipal) -> RoleList:
+    """List the roles and what each may do."""
+    roles = [
+        DescribedRole(
+            role=role, permissions=sorted(PERMISSIONS[role]), may_give=may_manage(principal.role, role)
+        )
+        for role in Role
+    ]
+    return RoleList(roles=roles, permissions=MEANINGS)
 
 
 @router.get("/users")
@@ -100,7 +122,7 @@ async def create_user(body: NewUser, edge: CurrentEdge, principal: CurrentPrinci
 @router.get("/users/{user_id}")
 async def read_user(user_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> User:
     """Return a user."""
-    asked = ReadUser(**principal.asking, user_id=_named(user_id))
+    asked = ReadUser(**principal.asking, user_id=user_id)
     return await edge.bus.request(subjects.ACCOUNTS_READ_USER, asked, User, timeout_s=ASK_S)
 
 
@@ -109,7 +131,7 @@ async def change_user(user_id: str, body: UserChange, edge: CurrentEdge, princip
     """Change a user; a lost role or state takes effect at once."""
     asked = ChangeUser(
         **principal.asking,
-        user_id=_named(user_id),
+        user_id=user_id,
         display_name=body.display_name,
         new_role=body.role,
         state=body.state,
@@ -120,21 +142,21 @@ async def change_user(user_id: str, body: UserChange, edge: CurrentEdge, princip
 @router.get("/users/{user_id}/sessions")
 async def list_sessions(user_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> SessionList:
     """List a user's open sessions."""
-    asked = ListSessions(**principal.asking, user_id=_named(user_id))
+    asked = ListSessions(**principal.asking, user_id=user_id)
     return await edge.bus.request(subjects.ACCOUNTS_LIST_SESSIONS, asked, SessionList, timeout_s=ASK_S)
 
 
 @router.delete("/users/{user_id}/sessions")
 async def end_sessions(user_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> Done:
     """Log a user out everywhere."""
-    asked = EndSessions(**principal.asking, user_id=_named(user_id))
+    asked = EndSessions(**principal.asking, user_id=user_id)
     return await edge.bus.request(subjects.ACCOUNTS_END_SESSIONS, asked, Done, timeout_s=ASK_S)
 
 
 @router.post("/users/{user_id}/reset", status_code=201)
 async def create_reset(user_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> LinkCreated:
     """Make a token by which another user sets a new password."""
-    asked = CreatePasswordReset(**principal.asking, user_id=_named(user_id) or principal.owner_id)
+    asked = CreatePasswordReset(**principal.asking, user_id=user_id)
     return await edge.bus.request(
         subjects.ACCOUNTS_CREATE_PASSWORD_RESET, asked, LinkCreated, timeout_s=ASK_S
     )
@@ -163,7 +185,7 @@ async def revoke_invitation(invitation_id: str, edge: CurrentEdge, principal: Cu
     return await edge.bus.request(subjects.ACCOUNTS_REVOKE_INVITATION, asked, Done, timeout_s=ASK_S)
 
 
-@router.post("/admin/signing-keys/rotate")
+@router.post("/signing-keys/rotate")
 async def rotate_signing_key(body: Rotation, edge: CurrentEdge, principal: CurrentPrincipal) -> PublishedKeys:
     """Have access tokens signed by the next key from now on."""
     asked = RotateSigningKey(**principal.asking, is_compromised=body.is_compromised)

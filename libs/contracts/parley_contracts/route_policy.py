@@ -1,0 +1,81 @@
+"""Which permissions each route of the gateway needs. A route that stands nowhere here lets nobody in."""
+
+from parley_contracts.policy import Permission as P
+
+Route = tuple[str, str]
+"""A method and a path as the gateway declares it; `WEBSOCKET` for the socket."""
+
+ENTRANCES: frozenset[Route] = frozenset(
+    {
+        ("POST", "/api/auth/session"),
+        ("POST", "/api/auth/login"),
+        ("POST", "/api/auth/refresh"),
+        ("POST", "/api/auth/invitation"),
+        ("POST", "/api/auth/reset"),
+    }
+)
+"""By which people come in: the body is the proof."""
+
+OPEN_ROUTES: frozenset[Route] = ENTRANCES | {
+    ("GET", path)
+    for path in ("/", "/login", "/link", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
+}
+"""Pages, which hold nothing of anybody's, and probes."""
+
+ROUTES: dict[Route, tuple[P, ...]] = {
+    ("WEBSOCKET", "/ws"): (P.TURNS_WRITE,),
+    ("POST", "/v1/chat/completions"): (P.TURNS_WRITE,),
+    ("GET", "/v1/models"): (P.MODELS_READ,),
+    ("GET", "/v1/models/{model_id:path}"): (P.MODELS_READ,),
+    ("POST", "/v1/embeddings"): (P.EMBEDDINGS_USE,),
+    ("GET", "/v1/health"): (P.SERVICES_READ,),
+    ("GET", "/api/conversations"): (P.CONVERSATIONS_READ,),
+    ("GET", "/api/conversations/{conversation_id}"): (P.CONVERSATIONS_READ,),
+    ("PATCH", "/api/conversations/{conversation_id}"): (P.CONVERSATIONS_WRITE,),
+    ("DELETE", "/api/conversations/{conversation_id}"): (P.CONVERSATIONS_WRITE,),
+    ("POST", "/api/search"): (P.DOCUMENTS_READ,),
+    ("GET", "/api/collections"): (P.DOCUMENTS_READ,),
+    ("GET", "/api/collections/{name}"): (P.DOCUMENTS_READ,),
+    ("GET", "/api/collections/{name}/quality"): (P.DOCUMENTS_READ,),
+    ("POST", "/api/collections"): (P.DOCUMENTS_WRITE,),
+    ("POST", "/api/collections/{name}/reindex"): (P.DOCUMENTS_WRITE,),
+    ("DELETE", "/api/collections/{name}"): (P.DOCUMENTS_WRITE,),
+    ("GET", "/api/documents"): (P.DOCUMENTS_READ,),
+    ("GET", "/api/documents/{document_id}"): (P.DOCUMENTS_READ,),
+    ("GET", "/api/documents/{document_id}/events"): (P.DOCUMENTS_READ,),
+    ("GET", "/api/documents/{document_id}/original"): (P.DOCUMENTS_READ,),
+    ("GET", "/api/documents/{document_id}/passage"): (P.DOCUMENTS_READ,),
+    ("POST", "/api/documents"): (P.DOCUMENTS_WRITE,),
+    ("POST", "/api/documents/url"): (P.DOCUMENTS_WRITE, P.WEB_USE),
+    ("POST", "/api/documents/{document_id}/cancel"): (P.DOCUMENTS_WRITE,),
+    ("POST", "/api/documents/{document_id}/reindex"): (P.DOCUMENTS_WRITE,),
+    ("DELETE", "/api/documents/{document_id}"): (P.DOCUMENTS_WRITE,),
+    ("GET", "/api/feedback"): (P.FEEDBACK_WRITE,),
+    ("POST", "/api/feedback"): (P.FEEDBACK_WRITE, P.TURNS_WRITE),
+    ("DELETE", "/api/feedback/{turn_id}/{n}"): (P.FEEDBACK_WRITE,),
+    ("DELETE", "/api/auth/session"): (P.ACCOUNT_WRITE,),
+    ("POST", "/api/auth/logout"): (P.ACCOUNT_WRITE,),
+    ("POST", "/api/auth/password"): (P.ACCOUNT_WRITE,),
+    ("GET", "/api/auth/me"): (P.ACCOUNT_READ,),
+    ("PATCH", "/api/auth/me"): (P.ACCOUNT_WRITE,),
+    ("GET", "/api/auth/sessions"): (P.ACCOUNT_READ,),
+    ("DELETE", "/api/auth/sessions"): (P.ACCOUNT_WRITE,),
+    ("DELETE", "/api/auth/sessions/{session_id}"): (P.ACCOUNT_WRITE,),
+    ("GET", "/api/users/me"): (),
+    ("GET", "/api/keys"): (P.KEYS_READ,),
+    ("POST", "/api/keys"): (P.KEYS_WRITE,),
+    ("DELETE", "/api/keys/{key_id}"): (P.KEYS_WRITE,),
+    ("GET", "/api/admin/roles"): (P.USERS_READ,),
+    ("GET", "/api/admin/users"): (P.USERS_READ,),
+    ("POST", "/api/admin/users"): (P.USERS_WRITE,),
+    ("GET", "/api/admin/users/{user_id}"): (P.USERS_READ,),
+    ("PATCH", "/api/admin/users/{user_id}"): (P.USERS_WRITE,),
+    ("GET", "/api/admin/users/{user_id}/sessions"): (P.USERS_READ,),
+    ("DELETE", "/api/admin/users/{user_id}/sessions"): (P.USERS_WRITE,),
+    ("POST", "/api/admin/users/{user_id}/reset"): (P.USERS_WRITE,),
+    ("GET", "/api/admin/invitations"): (P.USERS_READ,),
+    ("POST", "/api/admin/invitations"): (P.USERS_WRITE,),
+    ("DELETE", "/api/admin/invitations/{invitation_id}"): (P.USERS_WRITE,),
+    ("POST", "/api/admin/signing-keys/rotate"): (P.SIGNING_KEYS_WRITE,),
+}
+"""What who asks must have, all of it. Whose an object is, the service that keeps it checks."""

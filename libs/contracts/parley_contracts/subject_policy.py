@@ -1,0 +1,122 @@
+"""Which permission each subject needs of whom its message names, and which need none, and why.
+
+Every channel of the catalogue stands here. Accounts asks for what is listed for its own subjects; for the
+others the gateway does, whose routes need at least what the subjects behind them need.
+"""
+
+from enum import StrEnum
+
+from parley_contracts import subjects
+from parley_contracts.policy import Permission as P
+
+
+class Standing(StrEnum):
+    """Why a subject needs no permission of a user's."""
+
+    PROOF = "proof"
+    """The message is itself the proof of who asks: a password, a key, a token."""
+    SERVICES = "services"
+    """Services among themselves; what is answered is the same for everybody."""
+    TOLD = "told"
+    """An event or a claim, written by the service that owns what it is about."""
+
+
+_TURNS: dict[str, P | Standing] = {
+    subjects.ALL_TURN_STARTS: P.TURNS_WRITE,
+    subjects.ALL_CANCELS: P.TURNS_WRITE,
+    subjects.ALL_GENERATE: P.TURNS_WRITE,
+    subjects.ALL_PEN_SLOTS: Standing.TOLD,
+    subjects.ALL_TURN_EVENTS: Standing.TOLD,
+    subjects.ALL_TURN_QUEUES: Standing.TOLD,
+    subjects.ALL_HOLDS: Standing.SERVICES,
+}
+
+_MEMORY: dict[str, P | Standing] = {
+    subjects.MEMORY_STORE_USER_MESSAGE: P.TURNS_WRITE,
+    subjects.MEMORY_STORE_TURN: P.TURNS_WRITE,
+    subjects.MEMORY_READ_HISTORY: P.TURNS_WRITE,
+    subjects.MEMORY_READ_TURN: P.TURNS_WRITE,
+    subjects.MEMORY_LIST_CONVERSATIONS: P.CONVERSATIONS_READ,
+    subjects.MEMORY_READ_CONVERSATION: P.CONVERSATIONS_READ,
+    subjects.MEMORY_RENAME_CONVERSATION: P.CONVERSATIONS_WRITE,
+    subjects.MEMORY_DELETE_CONVERSATION: P.CONVERSATIONS_WRITE,
+    subjects.CONVERSATION_TURN_COMPLETED: Standing.TOLD,
+}
+
+_RAG: dict[str, P | Standing] = {
+    subjects.RAG_SEARCH: P.DOCUMENTS_READ,
+    subjects.RAG_READ_DOCUMENT: P.DOCUMENTS_READ,
+    subjects.RAG_LIST_DOCUMENTS: P.DOCUMENTS_READ,
+    subjects.RAG_READ_PASSAGE: P.DOCUMENTS_READ,
+    subjects.RAG_LIST_COLLECTIONS: P.DOCUMENTS_READ,
+    subjects.RAG_READ_COLLECTION: P.DOCUMENTS_READ,
+    subjects.RAG_READ_QUALITY: P.DOCUMENTS_READ,
+    subjects.RAG_CREATE_DOCUMENT: P.DOCUMENTS_WRITE,
+    subjects.RAG_INGEST: P.DOCUMENTS_WRITE,
+    subjects.RAG_CANCEL_DOCUMENT: P.DOCUMENTS_WRITE,
+    subjects.RAG_REINDEX_DOCUMENT: P.DOCUMENTS_WRITE,
+    subjects.RAG_DELETE_DOCUMENT: P.DOCUMENTS_WRITE,
+    subjects.RAG_CREATE_COLLECTION: P.DOCUMENTS_WRITE,
+    subjects.RAG_REINDEX_COLLECTION: P.DOCUMENTS_WRITE,
+    subjects.RAG_DELETE_COLLECTION: P.DOCUMENTS_WRITE,
+    subjects.RAG_RATE_CITATION: P.FEEDBACK_WRITE,
+    subjects.RAG_LIST_FEEDBACK: P.FEEDBACK_WRITE,
+    subjects.RAG_DELETE_FEEDBACK: P.FEEDBACK_WRITE,
+    subjects.RAG_COUNT_CITATIONS: P.TURNS_WRITE,
+    subjects.ALL_INGEST_EVENTS: Standing.TOLD,
+}
+
+_ACCOUNTS: dict[str, P | Standing] = {
+    subjects.ACCOUNTS_LOG_IN: Standing.PROOF,
+    subjects.ACCOUNTS_LOG_IN_WITH_KEY: Standing.PROOF,
+    subjects.ACCOUNTS_REFRESH_SESSION: Standing.PROOF,
+    subjects.ACCOUNTS_ACCEPT_INVITATION: Standing.PROOF,
+    subjects.ACCOUNTS_RESET_PASSWORD: Standing.PROOF,
+    subjects.ACCOUNTS_CHECK_KEY: Standing.PROOF,
+    subjects.ACCOUNTS_CHECK_SESSION: Standing.SERVICES,
+    subjects.ACCOUNTS_PUBLISHED_KEYS: Standing.SERVICES,
+    subjects.ACCOUNTS_READ_REVOCATIONS: Standing.SERVICES,
+    subjects.ACCOUNTS_LIST_SESSIONS: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_END_SESSION: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_END_SESSIONS: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_READ_USER: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CHANGE_USER: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_CHANGE_PASSWORD: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_CREATE_USER: P.USERS_WRITE,
+    subjects.ACCOUNTS_LIST_USERS: P.USERS_READ,
+    subjects.ACCOUNTS_CREATE_INVITATION: P.USERS_WRITE,
+    subjects.ACCOUNTS_LIST_INVITATIONS: P.USERS_READ,
+    subjects.ACCOUNTS_REVOKE_INVITATION: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_PASSWORD_RESET: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_KEY: P.KEYS_WRITE,
+    subjects.ACCOUNTS_LIST_KEYS: P.KEYS_READ,
+    subjects.ACCOUNTS_REVOKE_KEY: P.KEYS_WRITE,
+    subjects.ACCOUNTS_ROTATE_SIGNING_KEY: P.SIGNING_KEYS_WRITE,
+    subjects.ACCOUNTS_REVOKED: Standing.TOLD,
+    subjects.ACCOUNTS_KEYS_CHANGED: Standing.TOLD,
+}
+"""For what is one's own; `OF_OTHERS` is what another's needs instead."""
+
+OF_OTHERS: dict[str, P] = {
+    subjects.ACCOUNTS_LIST_SESSIONS: P.USERS_READ,
+    subjects.ACCOUNTS_END_SESSIONS: P.USERS_WRITE,
+    subjects.ACCOUNTS_READ_USER: P.USERS_READ,
+    subjects.ACCOUNTS_CHANGE_USER: P.USERS_WRITE,
+    subjects.ACCOUNTS_LIST_KEYS: P.USERS_READ,
+    subjects.ACCOUNTS_REVOKE_KEY: P.USERS_WRITE,
+}
+"""What a subject needs where it is about another user; every other one is about one's own alone."""
+
+SUBJECTS: dict[str, P | Standing] = {
+    **_TURNS,
+    **_MEMORY,
+    **_RAG,
+    **_ACCOUNTS,
+    subjects.BROWSER_READ: P.WEB_USE,
+    subjects.LLM_MODELS: Standing.SERVICES,
+    subjects.NPU_EMBED: Standing.SERVICES,
+    subjects.NPU_RECOGNISE: Standing.SERVICES,
+    subjects.NPU_RERANK: Standing.SERVICES,
+    subjects.ALL_HEALTH: Standing.SERVICES,
+}
+"""By the pattern of the channel."""
