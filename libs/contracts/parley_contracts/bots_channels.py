@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from parley_contracts import bots, subjects
+from parley_contracts import bots, provider_keys, subjects
 from parley_contracts.channel import Channel, ChannelKind, request_channel
 from parley_contracts.replies import Done
 
@@ -31,6 +31,30 @@ BOTS_CHANNELS: tuple[Channel, ...] = (
         bots.RestoreBotVersion,
         bots.Bot,
         "Go back to a version.",
+    ),
+    _request(
+        subjects.ACCOUNTS_SET_PROVIDER_KEY,
+        provider_keys.SetProviderKey,
+        provider_keys.ProviderKey,
+        "The key of a bot at a provider of models.",
+    ),
+    _request(
+        subjects.ACCOUNTS_LIST_PROVIDER_KEYS,
+        provider_keys.ListProviderKeys,
+        provider_keys.ProviderKeyList,
+        "Which providers a bot has keys for.",
+    ),
+    _request(
+        subjects.ACCOUNTS_DELETE_PROVIDER_KEY,
+        provider_keys.DeleteProviderKey,
+        Done,
+        "Forget a provider's key.",
+    ),
+    _request(
+        subjects.ACCOUNTS_ROTATE_KEK,
+        provider_keys.RotateKek,
+        provider_keys.KekRotation,
+        "A step of a rotation of the key-encryption key.",
     ),
     _request(
         subjects.ACCOUNTS_READ_PUBLIC_BOT, bots.ReadPublicBot, bots.Bot, "A bot that a visitor has asked."

@@ -42,10 +42,12 @@ class Permission(StrEnum):
     KEYS_WRITE = "keys:write"
     BOTS_READ = "bots:read"
     BOTS_WRITE = "bots:write"
+    PROVIDER_KEYS_WRITE = "provider_keys:write"
     SERVICES_READ = "services:read"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
     SIGNING_KEYS_WRITE = "signing_keys:write"
+    KEK_ROTATE = "kek:rotate"
 
 
 MEANINGS: dict[Permission, str] = {
@@ -64,11 +66,13 @@ MEANINGS: dict[Permission, str] = {
     Permission.KEYS_WRITE: "Make and revoke one's own API keys.",
     Permission.BOTS_READ: "List and read one's own bots and their versions.",
     Permission.BOTS_WRITE: "Make, change and delete one's own bots, which answer the public for one.",
+    Permission.PROVIDER_KEYS_WRITE: "Set and forget the keys of one's own bots at providers of models.",
     Permission.SERVICES_READ: "See the state of the services.",
     Permission.USERS_READ: "List and read other people's accounts, sessions, keys and invitations.",
     Permission.USERS_WRITE: "Invite, disable and reset users of a lower role; change their role; revoke "
     "their sessions and keys.",
     Permission.SIGNING_KEYS_WRITE: "Rotate the keys that sign access tokens.",
+    Permission.KEK_ROTATE: "Rotate the key-encryption key.",
 }
 
 _GUEST = frozenset(
@@ -91,6 +95,7 @@ _MEMBER = _GUEST | {
     Permission.KEYS_WRITE,
     Permission.BOTS_READ,
     Permission.BOTS_WRITE,
+    Permission.PROVIDER_KEYS_WRITE,
 }
 _ADMIN = _MEMBER | {Permission.SERVICES_READ, Permission.USERS_READ, Permission.USERS_WRITE}
 

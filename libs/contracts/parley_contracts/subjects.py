@@ -237,6 +237,10 @@ ACCOUNTS_DELETE_BOT = f"{PREFIX}.accounts.delete_bot"
 ACCOUNTS_LIST_BOT_VERSIONS = f"{PREFIX}.accounts.list_bot_versions"
 ACCOUNTS_READ_BOT_VERSION = f"{PREFIX}.accounts.read_bot_version"
 ACCOUNTS_RESTORE_BOT_VERSION = f"{PREFIX}.accounts.restore_bot_version"
+ACCOUNTS_SET_PROVIDER_KEY = f"{PREFIX}.accounts.set_provider_key"
+ACCOUNTS_LIST_PROVIDER_KEYS = f"{PREFIX}.accounts.list_provider_keys"
+ACCOUNTS_DELETE_PROVIDER_KEY = f"{PREFIX}.accounts.delete_provider_key"
+ACCOUNTS_ROTATE_KEK = f"{PREFIX}.accounts.rotate_kek"
 ACCOUNTS_READ_PUBLIC_BOT = f"{PREFIX}.accounts.read_public_bot"
 
 # -- domain events ----------------------------------------------------------------------------------

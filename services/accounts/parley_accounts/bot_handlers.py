@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from parley_contracts import bots as asked
+from parley_contracts import provider_keys as about_keys
 from parley_contracts import subjects
 from parley_messaging import Service
 
@@ -10,6 +11,7 @@ from parley_accounts.answering import done, telling
 from parley_accounts.bot_versions import BotVersions
 from parley_accounts.bots import Bots
 from parley_accounts.outbox import Outbox
+from parley_accounts.provider_keys import ProviderKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class BotParts:
 
     bots: Bots
     versions: BotVersions
+    keys: ProviderKeys
 
 
 def bind_bots(service: Service, parts: BotParts, outbox: Outbox) -> None:
@@ -36,3 +39,7 @@ def bind_bots(service: Service, parts: BotParts, outbox: Outbox) -> None:
         asked.RestoreBotVersion,
         telling(outbox, versions.restore),
     )
+    keys = parts.keys
+    service.answer(subjects.ACCOUNTS_SET_PROVIDER_KEY, about_keys.SetProviderKey, keys.set)
+    service.answer(subjects.ACCOUNTS_LIST_PROVIDER_KEYS, about_keys.ListProviderKeys, keys.list)
+    service.answer(subjects.ACCOUNTS_DELETE_PROVIDER_KEY, about_keys.DeleteProviderKey, done(keys.delete))

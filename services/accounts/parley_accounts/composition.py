@@ -10,13 +10,15 @@ from parley_accounts.bot_versions import BotVersions
 from parley_accounts.bots import Bots
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
-from parley_accounts.envelope import Envelope
 from parley_accounts.handlers import AccountsParts
 from parley_accounts.installation import Installation
+from parley_accounts.kek_rotation import KekRotations
+from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.outbox import EventBus, Outbox
 from parley_accounts.passwords import Passwords
+from parley_accounts.provider_keys import ProviderKeys
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
@@ -39,7 +41,7 @@ async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
     passwords: Passwords,
-    envelope: Envelope,
+    ring: KeyRing,
     *,
     bus: EventBus,
     board: RevocationBoard | None,
@@ -52,9 +54,11 @@ async def prepared_parts(
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
+    rotations = KekRotations(database, ring)
+    await rotations.prepare()
     signing_keys = SigningKeys(
         database,
-        envelope,
+        ring,
         access_token_s=access_token_s,
         published_ahead_s=settings.accounts_next_key_s,
         clock=clock,
@@ -90,5 +94,10 @@ async def prepared_parts(
         signing_keys=signing_keys,
         revocations=revocations,
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
-        bots=BotParts(Bots(database, clock=clock), BotVersions(database, clock=clock)),
+        bots=BotParts(
+            Bots(database, clock=clock),
+            BotVersions(database, clock=clock),
+            ProviderKeys(database, ring, clock=clock),
+        ),
+        rotations=rotations,
     )

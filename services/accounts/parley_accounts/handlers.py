@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from parley_contracts import accounts, credentials, subjects
+from parley_contracts import accounts, credentials, provider_keys, subjects
 from parley_messaging import Service
 
 from parley_accounts.answering import done, telling
 from parley_accounts.api_keys import ApiKeys
 from parley_accounts.bot_handlers import BotParts, bind_bots
 from parley_accounts.entrance import Entrance
+from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.links import Links
 from parley_accounts.outbox import Outbox
 from parley_accounts.revocations import Revocations
@@ -30,6 +31,7 @@ class AccountsParts:
     revocations: Revocations
     outbox: Outbox
     bots: BotParts
+    rotations: KekRotations
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
@@ -102,3 +104,4 @@ def _bind_keys(service: Service, parts: AccountsParts) -> None:
         telling(outbox, signing_keys.rotate),
     )
     service.answer(subjects.ACCOUNTS_READ_REVOCATIONS, credentials.ReadRevocations, parts.revocations.read)
+    service.answer(subjects.ACCOUNTS_ROTATE_KEK, provider_keys.RotateKek, parts.rotations.rotate)

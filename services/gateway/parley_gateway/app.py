@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket
 from parley_gateway import (
     admin_api,
     auth_api,
+    bots_api,
     collections_api,
     conversations_api,
     documents_api,
@@ -69,6 +70,7 @@ def create_app(edge: Edge) -> FastAPI:
         auth_api,
         admin_api,
         keys_api,
+        bots_api,
         conversations_api,
         collections_api,
         documents_api,

@@ -30,6 +30,7 @@ MODULE_OF = {
     "events": "events",
     "doctor": "doctor",
     "vectors": "vectors",
+    "accounts": "accounts",
     "reset": "stack",
 }
 
