@@ -16,10 +16,22 @@ ENTRANCES: frozenset[Route] = frozenset(
 )
 """By which people come in: the body is the proof."""
 
-OPEN_ROUTES: frozenset[Route] = ENTRANCES | {
-    ("GET", path)
-    for path in ("/", "/login", "/link", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
-}
+SITE_ROUTES: frozenset[Route] = frozenset(
+    {
+        ("POST", "/api/chat/{bot_id}"),
+        ("DELETE", "/api/chat/{bot_id}/session/{session}"),
+    }
+)
+"""For visitors of pages that a bot allows, who are no users: origin and visitor's token are the proof."""
+
+OPEN_ROUTES: frozenset[Route] = (
+    ENTRANCES
+    | SITE_ROUTES
+    | {
+        ("GET", path)
+        for path in ("/", "/login", "/link", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
+    }
+)
 """Pages, which hold nothing of anybody's, and probes."""
 
 ROUTES: dict[Route, tuple[P, ...]] = {

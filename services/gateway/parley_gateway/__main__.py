@@ -13,6 +13,7 @@ from parley_gateway.ids import OwnedIds
 from parley_gateway.metrics import export
 from parley_gateway.server import create_server
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_parts import TurnParts
 
@@ -40,7 +41,12 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     for endless in identities.endless:
         service.spawn(endless)
     doorkeeper = Doorkeeper(identities, secrets, session_s=settings.gateway_session_days * 86_400)
-    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets)
+    visitor_s = settings.gateway_visitor_hours * 3600
+    sites = await Sites.open(
+        service.bus, secrets.turn_key, visitor_s=visitor_s, door=turns.door, models=turns.models
+    )
+    identities.revoked.on_revoked(sites.bots.forget_owner)
+    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, sites)
     await service.enter(serving(create_server(create_app(edge), settings)))
 
     async def let_turns_end() -> None:

@@ -21,11 +21,13 @@ from parley_gateway import (
     pages,
     search_api,
     session_api,
+    site_chat_api,
 )
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.http_errors import SECURITY_HEADERS, install_error_handlers
+from parley_gateway.site_door import SiteDoor
 
 
 class SecurityHeaders:
@@ -71,6 +73,7 @@ def create_app(edge: Edge) -> FastAPI:
         admin_api,
         keys_api,
         bots_api,
+        site_chat_api,
         conversations_api,
         collections_api,
         documents_api,
@@ -86,5 +89,7 @@ def create_app(edge: Edge) -> FastAPI:
     app.add_middleware(
         BodyLimit, doorkeeper=edge.doorkeeper, max_upload_bytes=edge.settings.gateway_max_upload_bytes
     )
+    # Before the body is asked for: which page asks which bot.
+    app.add_middleware(SiteDoor, bots=edge.sites.bots)
     app.add_middleware(SecurityHeaders)
     return app

@@ -14,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parley_gateway.http_errors import error_response
 from parley_gateway.identity import Doorkeeper
 from parley_gateway.principal import IDENTIFIED
+from parley_gateway.site_door import SITE_PATHS
 
 JSON_BYTES = 4 * 1024 * 1024
+SITE_BYTES = 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
@@ -41,7 +43,7 @@ class BodyLimit:
         except ParleyError as error:
             await error_response(request, error.body())(scope, receive, send)
             return
-        limit = self._max_upload_bytes if scope["path"] == UPLOAD_PATH else JSON_BYTES
+        limit = self._limit_of(scope["path"])
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
             fault = ParleyError(ErrorCode.TOO_LARGE, f"The body is larger than {limit} bytes.")
@@ -49,8 +51,15 @@ class BodyLimit:
             return
         await self._app(scope, _counted(receive, limit), send)
 
+    def _limit_of(self, path: str) -> int:
+        if path.startswith(SITE_PATHS):
+            return SITE_BYTES
+        return self._max_upload_bytes if path == UPLOAD_PATH else JSON_BYTES
+
     async def _identify(self, request: Request) -> None:
         path = request.url.path
+        if path.startswith(SITE_PATHS):
+            return  # `SiteDoor` has let him in
         if path.startswith(KEYED_PATHS) and (request.method, path) not in ENTRANCES:
             request.scope[IDENTIFIED] = await self._doorkeeper.identify(request.method, request.headers)
 

@@ -82,7 +82,7 @@ class Preparation:
             )
             room_chars = passages_chars(model.context_tokens, command.text, gathered.history)
             turn.citations = await self._context.assemble(
-                ref.owner_id, gathered.pages, gathered.passages, room_chars
+                command.documents_owner_id, gathered.pages, gathered.passages, room_chars
             )
             _note_gathered(turn, gathered)
             await self._write_context(turn, writer)
@@ -127,7 +127,13 @@ def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[Ch
         base_slot=turn.epoch,
         last_seq=turn.last_seq,
         model=model.id,
-        messages=assemble(command.text, history, turn.citations, is_searched=turn.is_searched),
+        messages=assemble(
+            command.text,
+            history,
+            turn.citations,
+            is_searched=turn.is_searched,
+            instructions=command.bot.prompt if command.bot else "",
+        ),
         question=command.text,
         citations=turn.citations,
         degraded=tuple(sorted(turn.degraded)),

@@ -9,7 +9,7 @@ from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnBot, TurnRef
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
 from parley_messaging.message_headers import now_ms, outgoing
@@ -87,6 +87,7 @@ class TurnDoor:
         *,
         history: tuple[ChatMessage, ...] | None = None,
         is_stored: bool = True,
+        bot: TurnBot | None = None,
     ) -> AcceptedTurn:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
@@ -98,9 +99,10 @@ class TurnDoor:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
-        frame = _permitted(principal, frame)
+        frame = _permitted(principal, frame) if bot is None else _as_visitors_may(frame)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
+        command = command.model_copy(update={"bot": bot})
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
@@ -316,7 +318,13 @@ def _permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
     return frame
 
 
+def _as_visitors_may(frame: StartTurnFrame) -> StartTurnFrame:
+    """Return what is asked of a bot: its own collections are searched, and nothing is fetched."""
+    return frame.model_copy(update={"collections": frame.collections or (), "web": False})
+
+
 def _bare(command: StartTurn) -> str:
     """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
-    kept = {"text": "-", "history": None, "collections": (), "is_stored": False}
+    bot = command.bot and command.bot.model_copy(update={"prompt": ""})
+    kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
     return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

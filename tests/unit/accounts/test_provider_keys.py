@@ -92,7 +92,7 @@ async def test_what_is_sealed_for_a_row_opens_in_no_other(accounts: Accounts) ->
 async def test_keys_of_anothers_bot_are_found_by_nobody(accounts: Accounts) -> None:
     ada = await accounts.user("ada")
     bot = await new_bot(accounts, as_user(ada))
-    of = {**OWNER, "bot_id": bot.id}
+    of: dict[str, Any] = {**OWNER, "bot_id": bot.id}
     for subject, request in (
         (subjects.ACCOUNTS_SET_PROVIDER_KEY, SetProviderKey(**of, provider="openai", key=KEY)),
         (subjects.ACCOUNTS_LIST_PROVIDER_KEYS, ListProviderKeys(**of)),

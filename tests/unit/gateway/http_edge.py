@@ -12,6 +12,7 @@ from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
 from parley_gateway.principal import Prover
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_parts import TurnParts
 from parley_messaging import Service
@@ -33,7 +34,8 @@ async def open_edge(
     service = Service("gateway", settings, bus)
     turns = TurnParts(bus, home="gateway-1", ids=IDS, settings=settings)
     doorkeeper = Doorkeeper(prover or KnownKeys({KEY: OWNER}), Secrets(KEY, b"\x01" * 32), session_s=60)
-    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, Sockets())
+    sites = await Sites.open(bus, b"\x01" * 32, visitor_s=60, door=turns.door, models=turns.models)
+    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, Sockets(), sites)
     await bus.start()
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(create_app(edge)),

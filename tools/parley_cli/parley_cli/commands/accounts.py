@@ -1,7 +1,6 @@
 """Command `accounts rotate-kek`: another key-encryption key, while everything runs."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import typer
 from parley_contracts.provider_keys import KekRotation
@@ -22,23 +21,17 @@ def _accounts() -> None:
     """Keep `rotate-kek` a word of its own, though it is the only one."""
 
 
-async def _steps() -> AsyncGenerator[KekRotation]:
-    async with Gateway(find_access(read_settings())) as gateway:
-        step = await gateway.rotate_kek(begins=True)
-        yield step
-        while not step.is_done:
-            step = await gateway.rotate_kek(begins=False)
-            yield step
-
-
 async def _rotate(output: Output) -> KekRotation:
-    resealed = 0
     is_shown = not output.is_json and output.remarks.is_terminal
-    with Progress(console=output.remarks, transient=True, disable=not is_shown) as bars:
-        bar = bars.add_task("sealing anew", total=None)
-        async for step in _steps():
-            resealed += step.resealed
-            bars.update(bar, completed=resealed, total=resealed + step.left)
+    async with Gateway(find_access(read_settings())) as gateway:
+        with Progress(console=output.remarks, transient=True, disable=not is_shown) as bars:
+            bar = bars.add_task("sealing anew", total=None)
+            step = await gateway.rotate_kek(begins=True)
+            resealed = step.resealed
+            while not step.is_done:
+                bars.update(bar, completed=resealed, total=resealed + step.left)
+                step = await gateway.rotate_kek(begins=False)
+                resealed += step.resealed
     return step.model_copy(update={"resealed": resealed})
 
 
