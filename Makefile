@@ -11,7 +11,7 @@ EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-works
 # Further words for the command behind a target: make up ARGS=--detach
 ARGS ?=
 
-.PHONY: help install up down dev test chaos soak manuals check lint format types bench lock schemas
+.PHONY: help install up down dev test chaos soak manuals fuzz check lint format types bench lock schemas
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,13 @@ soak: install ## moderate load for ten minutes: nothing may grow
 
 manuals: install ## twenty questions on manuals of Debian packages: the right file and page
 	PARLEY_MANUALS=full $(RUN) pytest tests/integration/manuals -s $(ARGS)
+
+# Cases of each kind; for each operation of the API a twelfth.
+FUZZ_CASES ?= 2400
+
+fuzz: install ## requests and WebSocket frames of every kind; says how many
+	PARLEY_FUZZ_CASES=$(FUZZ_CASES) $(RUN) pytest --timeout 3600 -s tests/unit/gateway/test_socket_fuzz.py \
+	    tests/unit/gateway/test_request_fuzz.py tests/integration/test_api_description.py $(ARGS)
 
 check: install lint types ## what CI runs: lint, types, requirements, tests
 	$(RUN) python tools/requirements_fresh.py

@@ -8,7 +8,7 @@ from parley_contracts.errors import ErrorCode
 from playwright.async_api import Browser, Page, expect
 
 from tests.e2e.asking import ask, cite
-from tests.fakes.gateway_page_server import KEY, StandInState
+from tests.fakes.gateway_page_server import CODE, StandInState
 from tests.fakes.gateway_page_turns import ScriptedTurn
 
 pytestmark = [pytest.mark.chromium, pytest.mark.asyncio(loop_scope="module")]
@@ -332,7 +332,7 @@ async def test_the_choice_of_model_and_collections_travels_with_the_question(
     assert (frame.model, frame.collections, frame.web) == ("ollama/qwen3:4b", ("parley-docs",), False)
 
 
-async def test_the_link_logs_in_and_leaves_no_key_in_the_address(
+async def test_the_link_logs_in_and_leaves_no_code_in_the_address(
     browser: Browser, address: str, state: StandInState
 ) -> None:
     state.requires_login = True
@@ -342,7 +342,7 @@ async def test_the_link_logs_in_and_leaves_no_key_in_the_address(
     await page.get_by_test_id("login-key").fill("wrong")
     await page.get_by_test_id("login-submit").click()
     await expect(page.get_by_role("status")).to_contain_text("not known")
-    await page.goto(f"{address}/login#key={KEY}")
+    await page.goto(f"{address}/login#code={CODE}")
     await expect(page.get_by_test_id("composer")).to_be_visible()
     assert page.url == f"{address}/#c=conv-7"
     await page.context.close()

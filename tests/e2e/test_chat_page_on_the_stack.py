@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from parley_cli.owner_secrets import login_link, new_login_code
 from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from tests.conftest import fetched_model
@@ -78,7 +79,8 @@ async def visitor(browser: Browser) -> AsyncGenerator[Page]:
 
 
 async def log_in(page: Page, stack: Stack, gateway: int = 0) -> None:
-    await page.goto(f"{stack.url(gateway)}/login#key={stack.owner_key}")
+    code = new_login_code(stack.folder / "secrets")
+    await page.goto(login_link(stack.url(gateway), code))
     await expect(page.get_by_test_id("empty")).to_be_visible()
 
 
@@ -258,7 +260,7 @@ async def test_a_file_that_was_added_can_be_asked_about(page: Page) -> None:
 async def test_what_no_document_answers_is_said_so_without_sources(page: Page) -> None:
     await ask(page, "How much does a giraffe weigh?")
     await wait_for_end(page)
-    await expect(page.locator(".prose")).to_contain_text("I found nothing about that")
+    await expect(page.locator(".prose")).to_contain_text("I have nothing to quote about that")
     await expect(page.get_by_test_id("source")).to_have_count(0)
 
 

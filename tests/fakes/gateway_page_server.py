@@ -33,6 +33,7 @@ from tests.fakes.gateway_page_turns import Script, ScriptedTurn
 
 PAGE = Path(__file__).parents[2] / "services/gateway/parley_gateway/page"
 KEY = "pk-local+key/with=signs"
+CODE = "a-code_of-a-link"
 COOKIE = "parley_session"
 SLOW_VERDICT_S = 0.5
 CSP = (
@@ -112,7 +113,7 @@ class StandInGateway:
         return FileResponse(path, headers=headers)
 
     async def log_in(self, request: Request) -> Response:
-        if (await request.json()).get("key") != KEY:
+        if await request.json() not in ({"key": KEY}, {"code": CODE}):
             return problem(ErrorCode.UNAUTHENTICATED, "This key is not known.")
         response = JSONResponse({})
         response.set_cookie(COOKIE, "yes", httponly=True, samesite="strict")

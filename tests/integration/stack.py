@@ -180,7 +180,7 @@ def _service(
     health_port = ports[health_of(name)]
     own = {"PARLEY_HEALTH_PORT": str(health_port), "PARLEY_PORT": str(ports.get(name, 0))}
     argv = (sys.executable, "-m", f"parley_{service}")
-    return StackProcess(name, argv, {**environment, **own}, folder, http_probe(ports.get(name, health_port)))
+    return StackProcess(name, argv, {**environment, **own}, folder, http_probe(health_port))
 
 
 @asynccontextmanager

@@ -152,7 +152,8 @@ class ListDocuments(OwnedRequest):
     """Request: documents, newest first; a filter that is None admits all."""
 
     type: Literal["list_documents"] = "list_documents"
-    collection: CollectionName | None = None
+    collection: CollectionName | None = Field(default=None, description="One, where `collections` is None.")
+    collections: tuple[CollectionName, ...] | None = None
     statuses: tuple[DocumentStatus, ...] | None = None
     content_types: tuple[str, ...] | None = Field(default=None, description="Media types.")
     name_part: str | None = Field(
@@ -251,9 +252,9 @@ class CollectionStatistics(WireModel):
     collection: Collection
     documents_by_status: dict[str, int] = Field(description="Status to how many documents have it.")
     documents_by_language: dict[str, int] = Field(
-        description="Language as documents declare it; those that declare none are under an empty one."
+        description="Language as documents declare it; those that declare none are under `und`."
     )
-    chunks: int = Field(description="Passages that were cut.")
+    chunks: int = Field(description="Passages that were cut of documents that are, or will be, ready.")
     chunks_done: int = Field(description="Of these, embedded and indexed.")
     size_bytes: int = Field(description="All originals.")
 

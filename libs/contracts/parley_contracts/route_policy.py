@@ -27,10 +27,7 @@ SITE_ROUTES: frozenset[Route] = frozenset(
 OPEN_ROUTES: frozenset[Route] = (
     ENTRANCES
     | SITE_ROUTES
-    | {
-        ("GET", path)
-        for path in ("/", "/login", "/link", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
-    }
+    | {("GET", path) for path in ("/", "/login", "/link", "/docs", "/openapi.json", "/livez", "/readyz")}
 )
 """Pages, which hold nothing of anybody's, and probes."""
 
@@ -41,6 +38,7 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("GET", "/v1/models/{model_id:path}"): (P.MODELS_READ,),
     ("POST", "/v1/embeddings"): (P.EMBEDDINGS_USE,),
     ("GET", "/v1/health"): (P.SERVICES_READ,),
+    ("GET", "/metrics"): (P.SERVICES_READ,),
     ("GET", "/api/conversations"): (P.CONVERSATIONS_READ,),
     ("GET", "/api/conversations/{conversation_id}"): (P.CONVERSATIONS_READ,),
     ("PATCH", "/api/conversations/{conversation_id}"): (P.CONVERSATIONS_WRITE,),

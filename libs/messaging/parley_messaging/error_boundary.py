@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic
 
-from parley_contracts import headers
+from parley_contracts import headers, invalid_fields
 from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 from pydantic import ValidationError
@@ -34,9 +34,10 @@ def described(error: BaseException) -> ErrorBody:
     if isinstance(error, ParleyError):
         return error.body()
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        return ParleyError(ErrorCode.INVALID_REQUEST, f"{name or 'body'}: {first['msg']}", field=name).body()
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = invalid_fields.place(first)
+        message = f"{field or 'body'}: {invalid_fields.saying(first)}"
+        return ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body()
     if isinstance(error, TimeoutError):
         return ParleyError(ErrorCode.TIMEOUT, "The request took longer than its caller waits.").body()
     return ParleyError(ErrorCode.INTERNAL, "Something went wrong inside the service.").body()

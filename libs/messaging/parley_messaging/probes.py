@@ -51,10 +51,15 @@ def probe_routes(health: HealthQuestion, metrics: CollectorRegistry) -> list[Rou
         found = await health()
         return JSONResponse(found.model_dump(mode="json"), status_code=200 if found.is_ready else 503)
 
-    async def exposition(_: Request) -> Response:
-        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+    async def all_metrics(_: Request) -> Response:
+        return exposition(metrics)
 
-    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", exposition)]
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", all_metrics)]
+
+
+def exposition(metrics: CollectorRegistry) -> Response:
+    """Return metrics as Prometheus reads them."""
+    return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
 
 
 def probe_server(routes: list[Route], host: str, port: int) -> EmbeddedServer:

@@ -6,10 +6,13 @@ from parley_contracts import bots as asked
 from parley_contracts import provider_keys as about_keys
 from parley_contracts import subjects
 from parley_messaging import Service
+from parley_storage import Database
 
 from parley_accounts.answering import done, telling
 from parley_accounts.bot_versions import BotVersions
 from parley_accounts.bots import Bots
+from parley_accounts.clock import Clock
+from parley_accounts.key_ring import KeyRing
 from parley_accounts.outbox import Outbox
 from parley_accounts.provider_keys import ProviderKeys
 
@@ -21,6 +24,15 @@ class BotParts:
     bots: Bots
     versions: BotVersions
     keys: ProviderKeys
+
+
+def bot_parts(database: Database, ring: KeyRing, clock: Clock) -> BotParts:
+    """Return them over a database."""
+    return BotParts(
+        Bots(database, clock=clock),
+        BotVersions(database, clock=clock),
+        ProviderKeys(database, ring, clock=clock),
+    )
 
 
 def bind_bots(service: Service, parts: BotParts, outbox: Outbox) -> None:

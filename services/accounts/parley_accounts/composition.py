@@ -5,9 +5,7 @@ from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
-from parley_accounts.bot_handlers import BotParts
-from parley_accounts.bot_versions import BotVersions
-from parley_accounts.bots import Bots
+from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
 from parley_accounts.handlers import AccountsParts
@@ -18,7 +16,6 @@ from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.outbox import EventBus, Outbox
 from parley_accounts.passwords import Passwords
-from parley_accounts.provider_keys import ProviderKeys
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
@@ -94,10 +91,6 @@ async def prepared_parts(
         signing_keys=signing_keys,
         revocations=revocations,
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
-        bots=BotParts(
-            Bots(database, clock=clock),
-            BotVersions(database, clock=clock),
-            ProviderKeys(database, ring, clock=clock),
-        ),
+        bots=bot_parts(database, ring, clock),
         rotations=rotations,
     )

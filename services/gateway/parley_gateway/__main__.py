@@ -10,8 +10,10 @@ from parley_gateway.handlers import bind
 from parley_gateway.identities import Identities
 from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
-from parley_gateway.metrics import export
-from parley_gateway.server import create_server
+from parley_gateway.login_codes import LoginCodes
+from parley_gateway.metrics import export, export_connections
+from parley_gateway.origins import Origins, read_origins
+from parley_gateway.server import connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
@@ -40,14 +42,25 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await identities.start()
     for endless in identities.endless:
         service.spawn(endless)
-    doorkeeper = Doorkeeper(identities, secrets, session_s=settings.gateway_session_days * 86_400)
-    visitor_s = settings.gateway_visitor_hours * 3600
-    sites = await Sites.open(
-        service.bus, secrets.turn_key, visitor_s=visitor_s, door=turns.door, models=turns.models
+    doorkeeper = Doorkeeper(
+        identities,
+        secrets,
+        session_s=settings.gateway_session_days * 86_400,
+        origins=Origins(read_origins(settings.gateway_origins)),
     )
+    codes = LoginCodes(settings.secrets_path)
+    sites = Sites.signed_by(
+        secrets.turn_key, service.bus, lasts_s=settings.gateway_visitor_hours * 3600, turns=turns
+    )
+    await sites.bots.start()
     identities.revoked.on_revoked(sites.bots.forget_owner)
-    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, sites)
-    await service.enter(serving(create_server(create_app(edge), settings)))
+    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites)
+    guard = connection_guard(settings)
+    export_connections(service, guard.connections)
+    certificate = read_certificate(settings)
+    if certificate:
+        service.spawn(certificate.watch)
+    await service.enter(serving(create_server(create_app(edge), settings, guard, certificate)))
 
     async def let_turns_end() -> None:
         turns.door.is_closed = True

@@ -30,7 +30,7 @@ class AccessTokens:
 
     async def start(self) -> None:
         """Begin to hear of other keys."""
-        await self._bus.subscribe(subjects.ACCOUNTS_KEYS_CHANGED, self._hear)
+        await self._bus.subscribe(subjects.ACCOUNTS_KEYS_CHANGED, self._hear, on_drop=self._wanted.set)
         self._bus.on_reconnect(self._wanted.set)
 
     async def run(self) -> None:

@@ -26,7 +26,7 @@ from parley_contracts.credentials import PublishedKeys, RotateSigningKey
 from parley_contracts.policy import MEANINGS, PERMISSIONS, Permission, Role, may_manage
 from parley_contracts.provider_keys import KekRotation, RotateKek
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -40,6 +40,8 @@ PASSWORD_S = 20.0
 class NewUser(BaseModel):
     """A user to be; without a password he sets one by a reset link."""
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str = Field(min_length=1, max_length=64)
     email: str | None = Field(default=None, max_length=254)
     display_name: str = Field(default="", max_length=100)
@@ -50,6 +52,8 @@ class NewUser(BaseModel):
 class UserChange(BaseModel):
     """What is to be another; what is left out stays."""
 
+    model_config = ConfigDict(extra="forbid")
+
     display_name: str | None = Field(default=None, min_length=1, max_length=100)
     role: Role | None = None
     state: UserState | None = None
@@ -58,12 +62,16 @@ class UserChange(BaseModel):
 class NewInvitation(BaseModel):
     """What somebody is invited as."""
 
+    model_config = ConfigDict(extra="forbid")
+
     role: Role = Role.MEMBER
     email: str | None = Field(default=None, max_length=254)
 
 
 class Rotation(BaseModel):
     """Whether the old key is refused at once."""
+
+    model_config = ConfigDict(extra="forbid")
 
     is_compromised: bool = False
 
@@ -196,6 +204,8 @@ async def rotate_signing_key(body: Rotation, edge: CurrentEdge, principal: Curre
 
 class KekStep(BaseModel):
     """A step of a rotation of the key-encryption key."""
+
+    model_config = ConfigDict(extra="forbid")
 
     begins: bool = Field(default=False, description="Begin a rotation, unless one is under way.")
     limit: int = Field(default=200, ge=1, le=1000, description="Secrets to seal anew in this step.")

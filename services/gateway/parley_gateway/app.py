@@ -2,8 +2,7 @@
 
 from fastapi import FastAPI
 from parley_messaging.service import package_version
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
@@ -19,6 +18,7 @@ from parley_gateway import (
     keys_api,
     openai_api,
     pages,
+    probes_api,
     search_api,
     session_api,
     site_chat_api,
@@ -26,23 +26,12 @@ from parley_gateway import (
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
-from parley_gateway.http_errors import SECURITY_HEADERS, install_error_handlers
+from parley_gateway.forwarded import ForwardedHeaders
+from parley_gateway.http_errors import ERROR_RESPONSES, REQUEST_ID, install_error_handlers
+from parley_gateway.networks import Networks
+from parley_gateway.request_shape import RequestShape
+from parley_gateway.security_headers import SecurityHeaders
 from parley_gateway.site_door import SiteDoor
-
-
-class SecurityHeaders:
-    """Adds the headers that every HTTP response carries."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(SECURITY_HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentPrincipal) -> None:
@@ -62,6 +51,7 @@ def create_app(edge: Edge) -> FastAPI:
         version=package_version("gateway"),
         docs_url=None,
         redoc_url=None,
+        responses=ERROR_RESPONSES,
     )
     app.state.edge = edge
     for module in (
@@ -80,16 +70,32 @@ def create_app(edge: Edge) -> FastAPI:
         search_api,
         feedback_api,
         pages,
+        probes_api,
     ):
         app.include_router(module.router)
-    app.router.routes.extend(edge.service.probe_routes())
     app.add_api_websocket_route("/ws", serve_socket)
     pages.mount_files(app)
     install_error_handlers(app)
     app.add_middleware(
         BodyLimit, doorkeeper=edge.doorkeeper, max_upload_bytes=edge.settings.gateway_max_upload_bytes
     )
-    # Before the body is asked for: which page asks which bot.
-    app.add_middleware(SiteDoor, bots=edge.sites.bots)
-    app.add_middleware(SecurityHeaders)
+    _guard(app, edge)
     return app
+
+
+def _guard(app: FastAPI, edge: Edge) -> None:
+    """Add what stands before the routes; what is added last sees a request first."""
+    if origins := edge.doorkeeper.origins.allowed:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            # Foreign pages send keys of their own; our cookie is for our pages alone.
+            allow_credentials=False,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
+            expose_headers=["Retry-After", REQUEST_ID],
+        )
+    app.add_middleware(SiteDoor, bots=edge.sites.bots)
+    app.add_middleware(RequestShape)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(ForwardedHeaders, trusted=Networks(edge.settings.gateway_trusted_proxies))

@@ -19,7 +19,7 @@ from parley_contracts.accounts import (
     User,
 )
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
@@ -35,6 +35,8 @@ PASSWORD_S = 20.0
 class PasswordLogin(BaseModel):
     """A name or an e-mail address, and its password."""
 
+    model_config = ConfigDict(extra="forbid")
+
     login: str = Field(min_length=1, max_length=320)
     password: str = Field(min_length=1, max_length=1024)
 
@@ -42,12 +44,45 @@ class PasswordLogin(BaseModel):
 class NewPassword(BaseModel):
     """The password you have, unless you have none yet, and the one to come."""
 
+    model_config = ConfigDict(extra="forbid")
+
     current_password: str | None = Field(default=None, min_length=1, max_length=1024)
     new_password: str = Field(min_length=1, max_length=1024)
 
 
+class RefreshToken(BaseModel):
+    """The refresh token of the last pair."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: str = Field(min_length=1, max_length=512)
+
+
+class NewAccount(BaseModel):
+    """The token of an invitation, and who you are to be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(min_length=1, max_length=512)
+    name: str = Field(min_length=1, max_length=64)
+    email: str | None = Field(default=None, max_length=254)
+    display_name: str = Field(default="", max_length=100)
+    password: str = Field(min_length=1, max_length=1024)
+
+
+class PasswordByLink(BaseModel):
+    """The token of a reset link, and the password to come."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(min_length=1, max_length=512)
+    password: str = Field(min_length=1, max_length=1024)
+
+
 class OwnChange(BaseModel):
     """What you are to be called."""
+
+    model_config = ConfigDict(extra="forbid")
 
     display_name: str = Field(min_length=1, max_length=100)
 
@@ -82,9 +117,10 @@ async def log_in(body: PasswordLogin, request: Request, edge: CurrentEdge) -> Se
 
 
 @router.post("/refresh")
-async def refresh(body: RefreshSession, edge: CurrentEdge) -> SessionTokens:
+async def refresh(body: RefreshToken, edge: CurrentEdge) -> SessionTokens:
     """Exchange a refresh token for the next pair. It is good once: a second use ends the session."""
-    return await edge.bus.request(subjects.ACCOUNTS_REFRESH_SESSION, body, SessionTokens, timeout_s=ASK_S)
+    asked = RefreshSession(refresh_token=body.refresh_token)
+    return await edge.bus.request(subjects.ACCOUNTS_REFRESH_SESSION, asked, SessionTokens, timeout_s=ASK_S)
 
 
 @router.post("/logout")
@@ -142,12 +178,14 @@ async def change_password(body: NewPassword, principal: CurrentPrincipal, edge: 
 
 
 @router.post("/invitation", status_code=201)
-async def accept_invitation(body: AcceptInvitation, edge: CurrentEdge) -> User:
+async def accept_invitation(body: NewAccount, edge: CurrentEdge) -> User:
     """Become a user by the token of an invitation."""
-    return await edge.bus.request(subjects.ACCOUNTS_ACCEPT_INVITATION, body, User, timeout_s=PASSWORD_S)
+    asked = AcceptInvitation(**body.model_dump())
+    return await edge.bus.request(subjects.ACCOUNTS_ACCEPT_INVITATION, asked, User, timeout_s=PASSWORD_S)
 
 
 @router.post("/reset")
-async def reset_password(body: ResetPassword, edge: CurrentEdge) -> Done:
+async def reset_password(body: PasswordByLink, edge: CurrentEdge) -> Done:
     """Set a new password by the token of a reset link; all sessions end."""
-    return await edge.bus.request(subjects.ACCOUNTS_RESET_PASSWORD, body, Done, timeout_s=PASSWORD_S)
+    asked = ResetPassword(token=body.token, password=body.password)
+    return await edge.bus.request(subjects.ACCOUNTS_RESET_PASSWORD, asked, Done, timeout_s=PASSWORD_S)

@@ -1,4 +1,5 @@
-"""Refuses request bodies before they are read: without a valid key, or larger than their route takes.
+"""Refuses request bodies before they are read: without a valid key, of another kind or larger than their
+route takes.
 
 A body has two clocks as well: one that pauses or trickles is cut off.
 """
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parley_gateway.http_errors import error_response
-from parley_gateway.identity import Doorkeeper
+from parley_gateway.identity import SAFE_METHODS, Doorkeeper, scheme_of
 from parley_gateway.principal import IDENTIFIED
 from parley_gateway.site_door import SITE_PATHS
 
@@ -26,7 +27,8 @@ KEYED_PATHS = ("/api/", "/v1/")
 
 
 class BodyLimit:
-    """Answers 401 to strangers, and 413 by the declared length or when a body without one grows too large."""
+    """Answers 401 to strangers, 415 to what is no JSON (for uploads: no form), and 413 by the declared length
+    or when a body without one grows too large."""
 
     def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper, max_upload_bytes: int) -> None:
         self._app = app
@@ -38,16 +40,13 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        limit = self._limit_of(scope["path"])
         try:
             await self._identify(request)
+            _check_size(request, limit)
+            _check_type(request)
         except ParleyError as error:
             await error_response(request, error.body())(scope, receive, send)
-            return
-        limit = self._limit_of(scope["path"])
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
-            fault = ParleyError(ErrorCode.TOO_LARGE, f"The body is larger than {limit} bytes.")
-            await error_response(request, fault.body())(scope, receive, send)
             return
         await self._app(scope, _counted(receive, limit), send)
 
@@ -57,11 +56,34 @@ class BodyLimit:
         return self._max_upload_bytes if path == UPLOAD_PATH else JSON_BYTES
 
     async def _identify(self, request: Request) -> None:
-        path = request.url.path
+        method, path, headers = request.method, request.scope["path"], request.headers
         if path.startswith(SITE_PATHS):
             return  # `SiteDoor` has let him in
-        if path.startswith(KEYED_PATHS) and (request.method, path) not in ENTRANCES:
-            request.scope[IDENTIFIED] = await self._doorkeeper.identify(request.method, request.headers)
+        if path.startswith(KEYED_PATHS) and (method, path) not in ENTRANCES:
+            scheme = scheme_of(request.scope)
+            request.scope[IDENTIFIED] = await self._doorkeeper.identify(method, headers, scheme)
+
+
+def _check_size(request: Request, limit: int) -> None:
+    """Raise `too_large` for a body that says that it is."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise ParleyError(ErrorCode.TOO_LARGE, f"The body is larger than {limit} bytes.")
+
+
+def _check_type(request: Request) -> None:
+    """Raise `unsupported_type` for a body that says it is something else than its route takes.
+
+    What forms of foreign pages can send without asking first is never JSON.
+    """
+    headers = request.headers
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if not has_body or request.method in SAFE_METHODS or not request.scope["path"].startswith(KEYED_PATHS):
+        return
+    found = headers.get("content-type", "").partition(";")[0].strip().lower()
+    wanted = "multipart/form-data" if request.scope["path"] == UPLOAD_PATH else "application/json"
+    if found != wanted:
+        raise ParleyError(ErrorCode.UNSUPPORTED_TYPE, f"The body must be of the type {wanted}.")
 
 
 def _counted(receive: Receive, limit: int) -> Receive:

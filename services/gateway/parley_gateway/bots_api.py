@@ -31,7 +31,7 @@ from parley_contracts.provider_keys import (
     SetProviderKey,
 )
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -43,21 +43,33 @@ Number = Annotated[Version, Path()]
 Provider = Annotated[ProviderName, Path()]
 
 
+class Settings(BotSettings):
+    """All settings of a bot as they are to be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class NewSettings(BaseModel):
     """All settings of a bot as they are to be, and the version that was seen."""
 
+    model_config = ConfigDict(extra="forbid")
+
     if_version: Version = Field(description="`conflict` when the bot is at another version by now.")
-    settings: BotSettings
+    settings: Settings
 
 
 class SeenVersion(BaseModel):
     """The version that was seen."""
+
+    model_config = ConfigDict(extra="forbid")
 
     if_version: Version = Field(description="`conflict` when the bot is at another version by now.")
 
 
 class NewProviderKey(BaseModel):
     """A key at a provider of models."""
+
+    model_config = ConfigDict(extra="forbid")
 
     key: ProviderSecret
 
@@ -75,7 +87,7 @@ async def list_bots(
 
 
 @router.post("", status_code=201)
-async def create_bot(body: BotSettings, edge: CurrentEdge, principal: CurrentPrincipal) -> Bot:
+async def create_bot(body: Settings, edge: CurrentEdge, principal: CurrentPrincipal) -> Bot:
     """Make a bot."""
     asked = CreateBot(**principal.asking, settings=body)
     return await edge.bus.request(subjects.ACCOUNTS_CREATE_BOT, asked, Bot, timeout_s=ASK_S)

@@ -6,6 +6,7 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from parley_contracts import invalid_fields
 from parley_contracts.client_frames import (
     CLIENT_FRAME,
     MAX_TURN_ID_CHARS,
@@ -206,7 +207,7 @@ def _turn_id_of(text: str | bytes) -> str | None:
     """Return the turn that a frame which is refused is about, as far as it says so."""
     try:
         found: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     turn_id = found.get("turn_id") if isinstance(found, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType] - a client's JSON
     return turn_id[:MAX_TURN_ID_CHARS] if isinstance(turn_id, str) else None
@@ -214,13 +215,13 @@ def _turn_id_of(text: str | bytes) -> str | None:
 
 def _frame_fault(error: ValidationError) -> ErrorBody:
     """Return what is wrong with a client's frame, naming the field."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     # The first part of the place is the frame type that the union chose.
-    field = ".".join(str(part) for part in first["loc"][1:]) or None
+    field = invalid_fields.place(first, without_first=True)
     if first["type"] == "json_invalid":
         message = "The frame is not JSON."
     elif first["type"].startswith("union_tag"):
         field, message = "type", "type: one of start_turn, cancel_turn, resume_turn and ping is expected."
     else:
-        message = f"{field or 'frame'}: {first['msg']}"
+        message = f"{field or 'frame'}: {invalid_fields.saying(first)}"
     return ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body()

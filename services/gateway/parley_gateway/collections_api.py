@@ -18,7 +18,7 @@ from parley_contracts.rag import (
     ReindexCollection,
 )
 from parley_contracts.replies import Done
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -30,6 +30,8 @@ CHANGE_S = 30.0
 
 class NewCollection(BaseModel):
     """A collection to make."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: CollectionName
     language: Language | None = None

@@ -13,7 +13,7 @@ from parley_contracts.memory import (
     RenameConversation,
 )
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -24,6 +24,8 @@ ASK_S = 5.0
 
 class NewTitle(BaseModel):
     """What a conversation is to be called."""
+
+    model_config = ConfigDict(extra="forbid")
 
     title: str = Field(min_length=1, max_length=200)
 

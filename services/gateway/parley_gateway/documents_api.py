@@ -11,6 +11,7 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from parley_contracts import headers, subjects
 from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.file_names import name_fault
 from parley_contracts.rag import (
     MAX_NAME_CHARS,
     CancelDocument,
@@ -32,7 +33,7 @@ from parley_contracts.rag import (
 from parley_contracts.replies import Done
 from parley_messaging import NotStoredError
 from parley_messaging.message_headers import outgoing
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from parley_gateway.dates import as_ms
@@ -58,14 +59,21 @@ class DocumentBody(BaseModel):
 class WebPage(BaseModel):
     """A page to read from the web."""
 
+    model_config = ConfigDict(extra="forbid")
+
     url: str = Field(min_length=1, max_length=MAX_URL_CHARS, pattern=r"^https?://")
     collection: CollectionName = "default"
 
 
 class DocumentFilter(BaseModel):
-    """Which documents to list; what is absent admits all. `status` and `type` may be there several times."""
+    """Which documents to list; what is absent admits all.
 
-    collection: CollectionName | None = None
+    `collection`, `status` and `type` may be there several times.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    collection: tuple[CollectionName, ...] | None = Field(default=None, max_length=100)
     status: tuple[DocumentStatus, ...] | None = None
     type: tuple[str, ...] | None = Field(default=None, max_length=100, description="Media types.")
     name: str | None = Field(
@@ -97,12 +105,23 @@ async def upload_document(
     request = CreateDocument(
         owner_id=principal.owner_id,
         collection=collection,
-        name=file.filename or "untitled",
+        name=_file_name(file.filename),
         content_type=_media_type(file.content_type),
         size_bytes=size,
         sha256=await asyncio.to_thread(_sha256, file.file),
     )
     return await _ingest(edge, request, file.file)
+
+
+def _file_name(declared: str | None) -> str:
+    """Return the name of an upload; one that no file may have is the file's fault."""
+    name = (declared or "").strip() or "untitled"
+    fault = name_fault(name)
+    if fault is None and len(name) > MAX_NAME_CHARS:
+        fault = f"Its name is longer than {MAX_NAME_CHARS} characters."
+    if fault is not None:
+        raise ParleyError(ErrorCode.INVALID_REQUEST, fault, field="file")
+    return name
 
 
 def _media_type(declared: str | None) -> str:
@@ -181,7 +200,7 @@ async def list_documents(
     """List your documents, newest first."""
     request = ListDocuments(
         owner_id=principal.owner_id,
-        collection=wanted.collection,
+        collections=wanted.collection,
         statuses=wanted.status,
         content_types=wanted.type,
         name_part=wanted.name,

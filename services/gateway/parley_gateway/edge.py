@@ -7,7 +7,8 @@ from fastapi import Depends
 from parley_messaging import Bus, Service
 from starlette.requests import HTTPConnection
 
-from parley_gateway.identity import Doorkeeper
+from parley_gateway.identity import Doorkeeper, scheme_of
+from parley_gateway.login_codes import LoginCodes
 from parley_gateway.models import Models
 from parley_gateway.principal import IDENTIFIED, Principal
 from parley_gateway.route_permissions import needs_of
@@ -29,6 +30,7 @@ class Edge:
     door: TurnDoor
     stopper: TurnStopper
     sockets: Sockets
+    login_codes: LoginCodes
     sites: Sites
 
     @property
@@ -44,8 +46,8 @@ async def _principal(connection: HTTPConnection) -> Principal:
     principal = connection.scope.get(IDENTIFIED)
     if principal is None:
         # A WebSocket handshake is a GET that browsers send across origins with our cookie.
-        method = connection.scope.get("method", "POST")
-        principal = await _edge(connection).doorkeeper.identify(method, connection.headers)
+        method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
+        principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
     principal.require(*needs_of(connection.scope))
     return principal
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import MAX_TEXTS, Embed, Embeddings
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -21,6 +21,8 @@ WINDOW_TOKENS = 256
 """The model's window: more of a text is not read, and not counted."""
 
 Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 100_000}
+_TEXTS = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_TEXTS}]}
 
 
 class EmbeddingRequest(BaseModel):
@@ -29,13 +31,14 @@ class EmbeddingRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     model: str
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    input: Annotated[
+        list[Text],
+        BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+        Field(min_length=1, max_length=MAX_TEXTS),
+        WithJsonSchema(_TEXTS),
+    ]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
 
 
 @router.post("/embeddings")
@@ -43,7 +46,9 @@ async def create_embeddings(
     body: EmbeddingRequest, edge: CurrentEdge, principal: CurrentPrincipal
 ) -> dict[str, Any]:
     """Return the vectors of texts, in their order."""
-    found = await edge.bus.request(subjects.NPU_EMBED, Embed(texts=body.texts), Embeddings, timeout_s=EMBED_S)
+    found = await edge.bus.request(
+        subjects.NPU_EMBED, Embed(texts=tuple(body.input)), Embeddings, timeout_s=EMBED_S
+    )
     if body.model != found.model:
         message = f"There is no embedding model {body.model!r}; there is {found.model!r}."
         raise ParleyError(ErrorCode.MODEL_NOT_FOUND, message, field="model")
@@ -52,7 +57,7 @@ async def create_embeddings(
         raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="dimensions")
     size = found.dimensions * FLOAT_BYTES
     rows = (found.vectors[at : at + size] for at in range(0, len(found.vectors), size))
-    tokens = sum(_count_tokens(text) for text in body.texts)
+    tokens = sum(_count_tokens(text) for text in body.input)
     return {
         "object": "list",
         "data": [

@@ -22,7 +22,7 @@ from parley_contracts.feedback import (
 from parley_contracts.memory import ReadTurn, StoredTurn
 from parley_contracts.rag import CollectionName
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -34,6 +34,8 @@ MAX_NUMBER = 10_000
 
 class NewVerdict(BaseModel):
     """What you think of a citation of one of your turns."""
+
+    model_config = ConfigDict(extra="forbid")
 
     turn_id: ClientTurnId
     n: int = Field(ge=1, le=MAX_NUMBER)

@@ -111,7 +111,7 @@ class Gathering:
             gathered.degraded.add(name)
             return None
         finally:
-            gathered.took_ms[name] = (time.monotonic() - began_s) * 1000
+            gathered.took_ms[name] = round((time.monotonic() - began_s) * 1000, 1)
 
     async def _read_history(self, command: StartTurn, gathered: Gathered, max_chars: int) -> None:
         request = ReadHistory(

@@ -6,12 +6,13 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from parley_contracts import invalid_fields
 from parley_contracts.errors import HTTP_STATUS, ErrorBody, ErrorCode, ParleyError
 from parley_messaging.error_boundary import described
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 
 log = logging.getLogger("parley.gateway")
@@ -23,8 +24,14 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 """What every HTTP response carries; that to a crash is made outside of the middleware that adds them."""
+
+NO_PAGE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""The content security policy of what is no page."""
 
 REQUEST_ID = "x-request-id"
 
@@ -45,6 +52,28 @@ _STATUS_CODES = {
 }
 
 
+class Fault(BaseModel):
+    """What went wrong. Paths under `/v1/` add OpenAI's `type` and `param`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    """The answer to whatever is refused or fails."""
+
+    error: Fault
+
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorAnswer, "description": "Refused."},
+    "5XX": {"model": ErrorAnswer, "description": "Failed, or not available now."},
+}
+"""Of every route, in the description of the API."""
+
+
 def openai_error(body: ErrorBody) -> dict[str, Any]:
     """Return an error in OpenAI's shape (https://platform.openai.com/docs/guides/error-codes)."""
     return {
@@ -57,15 +86,16 @@ def openai_error(body: ErrorBody) -> dict[str, Any]:
     }
 
 
-def error_response(request: Request, body: ErrorBody, status: int | None = None) -> JSONResponse:
+def error_response(request: HTTPConnection, body: ErrorBody, status: int | None = None) -> JSONResponse:
     """Return the response for an error, in the shape that the request's path speaks."""
+    path = request.scope["path"]
     request_id = request.headers.get(REQUEST_ID, "")[:64] or uuid4().hex
-    if request.url.path.startswith("/v1/") and request.url.path != "/v1/health":
+    if path.startswith("/v1/") and path != "/v1/health":
         content = openai_error(body)
     else:
         found = body.model_dump(mode="json", exclude_none=True)
         content = {"error": {**found, "request_id": request_id}}
-    headers = {REQUEST_ID: request_id, **SECURITY_HEADERS}
+    headers = {REQUEST_ID: request_id, "Content-Security-Policy": NO_PAGE_POLICY, **SECURITY_HEADERS}
     if body.code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE):
         headers["Retry-After"] = str(body.retry_after_s or RETRY_AFTER_S)
     if body.code is ErrorCode.UNAUTHENTICATED:
@@ -85,9 +115,11 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     if isinstance(error, RequestValidationError) and error.errors():
         first = error.errors()[0]
         # The first part is where the value came from: body, query or path.
-        field = ".".join(str(part) for part in first["loc"][1:]) or None
+        field = invalid_fields.place(first, without_first=True)
         is_json_fault = first["type"] == "json_invalid"
-        message = "The body is not JSON." if is_json_fault else f"{field or 'body'}: {first['msg']}"
+        message = (
+            "The body is not JSON." if is_json_fault else f"{field or 'body'}: {invalid_fields.saying(first)}"
+        )
         field = None if is_json_fault else field
     return error_response(request, ParleyError(ErrorCode.INVALID_REQUEST, message, field=field).body())
 
@@ -106,7 +138,7 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
 
 
 async def _on_anything(request: Request, error: Exception) -> JSONResponse:
-    log.error("request failed", exc_info=error, extra={"path": request.url.path})
+    log.error("request failed", exc_info=error, extra={"path": request.scope["path"]})
     return error_response(request, described(error))
 
 

@@ -1,19 +1,38 @@
-"""Who a request is from: a bearer key, or a browser's session cookie with an Origin check."""
+"""Who a request is from: a bearer key, or a browser's session cookie; no foreign page has had it sent."""
 
 import hashlib
 import hmac
 import time
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 from parley_contracts.errors import ErrorCode, ParleyError
 
+from parley_gateway.origins import Origins
 from parley_gateway.principal import Principal, Prover
 
 SESSION_COOKIE = "parley_session"
+SECURE_SESSION_COOKIE = "__Host-parley_session"
+"""Over TLS: browsers take one of that name only for this very host, and from nobody without TLS."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SECURE_SCHEMES = frozenset({"https", "wss"})
+
+
+def scheme_of(scope: Mapping[str, Any]) -> str:
+    """Return the scheme of a connection. Its URL is not asked: a client's `Host` may make it unreadable."""
+    return scope.get("scheme", "http")
+
+
+def is_secure(scheme: str) -> bool:
+    """Return whether a client speaks TLS, with us or with a proxy that we trust."""
+    return scheme in _SECURE_SCHEMES
+
+
+def session_cookie(scheme: str) -> str:
+    """Return the name of the session's cookie."""
+    return SECURE_SESSION_COOKIE if is_secure(scheme) else SESSION_COOKIE
 
 
 class Secrets:
@@ -36,25 +55,32 @@ class Secrets:
 class Doorkeeper:
     """Tells who a request is from, or refuses it."""
 
-    def __init__(self, prover: Prover, secrets: Secrets, *, session_s: int) -> None:
+    def __init__(
+        self, prover: Prover, secrets: Secrets, *, session_s: int, origins: Origins | None = None
+    ) -> None:
         self._prover = prover
+        self.owner_key = secrets.owner_key
         self._cookie_key = hmac.new(secrets.turn_key, b"session", hashlib.sha256).digest()
         self.session_s = session_s
+        self.origins = origins or Origins()
 
-    async def identify(self, method: str, headers: Mapping[str, str]) -> Principal:
-        """Return who sends a request with these headers.
+    async def identify(self, method: str, headers: Mapping[str, str], scheme: str = "http") -> Principal:
+        """Return who sends a request with these headers over `scheme`.
 
         Raises:
             ParleyError: `unauthenticated` without a valid key, access token or session; `forbidden` when a
-                browser sends the cookie from a page of another origin; `unavailable` when nobody can tell.
+                page of another origin has the browser send it; `unavailable` when nobody can tell.
         """
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and key:
-            return await self._prover.of_bearer(key.strip())
-        session_id = self._session_of(headers.get("cookie", ""))
+        kind, _, key = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and key:
+            principal = await self._prover.of_bearer(key.strip())
+            if method not in SAFE_METHODS:
+                self.origins.check_key(scheme, headers)
+            return principal
+        session_id = self._session_of(headers.get("cookie", ""), session_cookie(scheme))
         principal = await self._prover.of_session(session_id)
         if method not in SAFE_METHODS:
-            _check_origin(headers)
+            self.origins.check_cookie(scheme, headers)
         return principal
 
     def new_session(self, session_id: str) -> str:
@@ -65,14 +91,9 @@ class Doorkeeper:
     def _sign(self, session_id: str, expires: str) -> str:
         return hmac.new(self._cookie_key, f"{session_id}.{expires}".encode(), hashlib.sha256).hexdigest()
 
-    def _session_of(self, header: str) -> str:
-        try:
-            morsel = SimpleCookie(header).get(SESSION_COOKIE)
-        except CookieError:
-            morsel = None
-        session_id, expires, signature = (
-            morsel.value.rsplit(".", 2) if morsel and morsel.value.count(".") >= 2 else ("", "", "")
-        )
+    def _session_of(self, header: str, name: str) -> str:
+        value = _cookie(header, name)
+        session_id, expires, signature = value.rsplit(".", 2) if value.count(".") >= 2 else ("", "", "")
         if not hmac.compare_digest(signature.encode(), self._sign(session_id, expires).encode()):
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "Send an API key: `Authorization: Bearer <key>`.")
         if not expires.isdecimal() or int(expires) < time.time():
@@ -80,12 +101,7 @@ class Doorkeeper:
         return session_id
 
 
-def _check_origin(headers: Mapping[str, str]) -> None:
-    """Refuse what a page of another origin makes a browser send along with our cookie."""
-    host = headers.get("host", "")
-    try:
-        origin = urlsplit(headers.get("origin", "")).netloc
-    except ValueError:
-        origin = ""
-    if not host or origin != host:
-        raise ParleyError(ErrorCode.FORBIDDEN, "Requests from pages of other origins are refused.")
+def _cookie(header: str, name: str) -> str:
+    """Return a cookie's value, empty without one; what others have set for the same host may be anything."""
+    pairs = (part.partition("=") for part in header.split(";"))
+    return next((value.strip() for found, _, value in pairs if found.strip() == name), "")

@@ -6,7 +6,7 @@ from parley_contracts.credentials import CreateKey, KeyCreated, KeyList, ListKey
 from parley_contracts.model import UnixMs
 from parley_contracts.policy import Permission
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 
@@ -17,6 +17,8 @@ ASK_S = 5.0
 
 class NewKey(BaseModel):
     """A key to be: without scopes it may do all that you may."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100)
     scopes: tuple[Permission, ...] | None = Field(default=None, max_length=100)

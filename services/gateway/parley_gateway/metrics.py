@@ -2,6 +2,7 @@
 
 from parley_messaging import Service
 
+from parley_gateway.connections import Connections
 from parley_gateway.turn_parts import TurnParts
 
 
@@ -61,4 +62,15 @@ def export(service: Service, turns: TurnParts) -> None:
         "parley_turn_stops_sealed",
         "Stopped turns that nobody ended in time, so that the edge did.",
         lambda: turns.stopper.sealed,
+    )
+
+
+def export_connections(service: Service, connections: Connections) -> None:
+    """Export how many clients are connected, and how many were turned away."""
+    service.measures.gauge("parley_connections_open", "Connections of clients.", lambda: len(connections))
+    service.measures.counter(
+        "parley_connections_refused",
+        "Connections refused because there were too many, in all or of one host.",
+        lambda: connections.refused,
+        label="limit",
     )

@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from parley_gateway.edge import CurrentEdge
+from parley_gateway.identity import scheme_of
 
 PAGE_FOLDER = Path(str(files("parley_gateway"))) / "page"
 PAGE_POLICY = (
@@ -45,7 +46,7 @@ def _page(name: str, policy: str = PAGE_POLICY) -> Response:
 async def chat_page(request: Request, edge: CurrentEdge) -> Response:
     """Return the chat page, or lead who is not logged in to the log-in page."""
     try:
-        await edge.doorkeeper.identify(request.method, request.headers)
+        await edge.doorkeeper.identify(request.method, request.headers, scheme_of(request.scope))
     except ParleyError:
         return RedirectResponse("/login", 303)
     return _page("chat.html")

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
 from parley_contracts.rag import CollectionName, Search, SearchMode, SearchResults
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from parley_gateway.dates import as_ms
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
@@ -19,6 +19,8 @@ SEARCH_S = 5.0
 
 class SearchQuery(BaseModel):
     """A search; a filter that is absent admits everything of yours."""
+
+    model_config = ConfigDict(extra="forbid")
 
     query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
     collection: CollectionName | None = None

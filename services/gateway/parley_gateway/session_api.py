@@ -1,33 +1,41 @@
-"""Logging a browser in with a key or a password, and out."""
+"""Logging a browser in with a key, the code of a login link or a password, and out."""
 
+import asyncio
 from typing import Self
 
 from fastapi import APIRouter
 from parley_contracts.accounts import SessionTokens
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, effective
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from parley_gateway.auth_api import end_own_session, open_by_key, open_by_password
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
-from parley_gateway.identity import SESSION_COOKIE
+from parley_gateway.identity import is_secure, scheme_of, session_cookie
 
 router = APIRouter(prefix="/api", tags=["session"])
 
 
-class Login(BaseModel):
-    """A key, from the link that `parley up` prints or from `parley token`; or a login and its password."""
+MAX_KEY_CHARS = 500
+PROOFS = ({"key"}, {"code"}, {"login", "password"})
 
-    key: str | None = Field(default=None, min_length=1, max_length=500)
+
+class Login(BaseModel):
+    """The code of a link that `parley up` prints, good once; a key, from `parley token`; or a password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_CHARS)
+    code: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_CHARS)
     login: str | None = Field(default=None, min_length=1, max_length=320)
     password: str | None = Field(default=None, min_length=1, max_length=1024)
 
     @model_validator(mode="after")
     def _has_one(self) -> Self:
-        shown = tuple(one is not None for one in (self.key, self.login, self.password))
-        if shown not in {(True, False, False), (False, True, True)}:
-            raise ValueError("either key, or login and password are needed")
+        if {name for name, value in self if value is not None} not in PROOFS:
+            raise ValueError("either key, or code, or login and password are needed")
         return self
 
 
@@ -41,16 +49,18 @@ class Identity(BaseModel):
 
 @router.post("/auth/session")
 async def log_in(login: Login, request: Request, edge: CurrentEdge) -> Response:
-    """Exchange a key, or a login and its password, for an HttpOnly session cookie."""
+    """Exchange a key, a code, or a login and its password, for an HttpOnly session cookie."""
+    # A foreign page must not log a browser in as somebody else.
+    edge.doorkeeper.origins.check_key(scheme_of(request.scope), request.headers)
     opened = await _open(login, request, edge)
     response = JSONResponse({"owner_id": opened.user.id})
     response.set_cookie(
-        SESSION_COOKIE,
+        session_cookie(scheme_of(request.scope)),
         edge.doorkeeper.new_session(opened.session_id),
         max_age=edge.doorkeeper.session_s,
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=is_secure(scheme_of(request.scope)),
     )
     return response
 
@@ -58,15 +68,21 @@ async def log_in(login: Login, request: Request, edge: CurrentEdge) -> Response:
 async def _open(login: Login, request: Request, edge: Edge) -> SessionTokens:
     if login.key is not None:
         return await open_by_key(login.key.strip(), request, edge)
-    return await open_by_password(login.login or "", login.password or "", request, edge)
+    if login.code is None:
+        return await open_by_password(login.login or "", login.password or "", request, edge)
+    if not await asyncio.to_thread(edge.login_codes.take, login.code):
+        raise ParleyError(ErrorCode.UNAUTHENTICATED, "The link was used already, or it is too old.")
+    # Who could write the code could read the owner's key as well.
+    return await open_by_key(edge.doorkeeper.owner_key, request, edge)
 
 
 @router.delete("/auth/session")
-async def log_out(principal: CurrentPrincipal, edge: CurrentEdge) -> Response:
+async def log_out(principal: CurrentPrincipal, request: Request, edge: CurrentEdge) -> Response:
     """End the session, and have the browser forget its cookie."""
     await end_own_session(principal, edge)
     response = JSONResponse({"owner_id": principal.owner_id})
-    response.delete_cookie(SESSION_COOKIE)
+    scheme = scheme_of(request.scope)
+    response.delete_cookie(session_cookie(scheme), secure=is_secure(scheme), httponly=True, samesite="strict")
     return response
 
 

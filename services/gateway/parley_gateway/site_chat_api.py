@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header
 from parley_contracts.bots import MAX_QUESTION_CHARS
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.replies import Done
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -46,6 +46,8 @@ VisitorToken = Annotated[
 
 class Question(BaseModel):
     """What a visitor asks."""
+
+    model_config = ConfigDict(extra="forbid")
 
     text: str = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
     stream: bool = Field(default=False, description="Server-sent events, as it is written.")

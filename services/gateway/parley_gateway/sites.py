@@ -18,6 +18,7 @@ from parley_gateway.models import Models
 from parley_gateway.principal import Principal
 from parley_gateway.site_door import Site
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
+from parley_gateway.turn_parts import TurnParts
 from parley_gateway.visitor_tokens import Visitor, VisitorTokens
 
 DELETE_S = 5.0
@@ -41,13 +42,10 @@ class Sites:
         self._models = models
 
     @classmethod
-    async def open(
-        cls, bus: Bus, secret: bytes, *, visitor_s: int, door: TurnDoor, models: Models
-    ) -> "Sites":
-        """Return sites whose bots are told of from now on; visitors' tokens are signed by `secret`."""
-        bots = KnownBots(bus)
-        await bots.start()
-        return cls(bus, bots, VisitorTokens(secret, lasts_s=visitor_s), door=door, models=models)
+    def signed_by(cls, secret: bytes, bus: Bus, *, lasts_s: int, turns: TurnParts) -> "Sites":
+        """Return sites whose visitors' tokens are signed by `secret` and are good for `lasts_s`."""
+        tokens = VisitorTokens(secret, lasts_s=lasts_s)
+        return cls(bus, KnownBots(bus), tokens, door=turns.door, models=turns.models)
 
     def visitor(self, site: Site, token: str | None) -> Visitor:
         """Return who asks: by his token, or somebody new without one.

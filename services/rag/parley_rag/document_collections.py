@@ -11,7 +11,7 @@ from parley_contracts.rag import (
     Language,
     ListCollections,
 )
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, case, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +19,9 @@ from parley_rag.clock import now_ms
 from parley_rag.database import Database
 from parley_rag.removals import MOST_AT_ONCE, remove_some
 from parley_rag.tables import CollectionRow, DocumentRow, SearchDayRow
+
+UNDETERMINED = "und"
+"""The language of a document that declares none: ISO 639-2's code, a tag of BCP 47."""
 
 
 async def ensure_collection(
@@ -81,9 +84,10 @@ class Collections:
         inside = (DocumentRow.owner_id == owner_id, DocumentRow.collection == name)
         by_status = select(DocumentRow.status, func.count()).where(*inside).group_by(DocumentRow.status)
         by_language = select(DocumentRow.language, func.count()).where(*inside).group_by(DocumentRow.language)
+        is_kept = DocumentRow.status.not_in((DocumentStatus.FAILED, DocumentStatus.CANCELLED))
         sums = select(
-            func.coalesce(func.sum(DocumentRow.chunks), 0),
-            func.coalesce(func.sum(DocumentRow.chunks_done), 0),
+            func.coalesce(func.sum(case((is_kept, DocumentRow.chunks), else_=0)), 0),
+            func.coalesce(func.sum(case((is_kept, DocumentRow.chunks_done), else_=0)), 0),
             func.coalesce(func.sum(DocumentRow.size_bytes), 0),
         ).where(*inside)
         async with self._database.reading() as session:
@@ -91,7 +95,9 @@ class Collections:
             if not found:
                 raise no_such_collection()
             statuses = {row[0]: row[1] for row in (await session.execute(by_status)).all()}
-            languages = {tag or "": count for tag, count in (await session.execute(by_language)).all()}
+            languages = {
+                tag or UNDETERMINED: count for tag, count in (await session.execute(by_language)).all()
+            }
             chunks, chunks_done, size_bytes = (await session.execute(sums)).one()
         return CollectionStatistics(
             collection=found[0],

@@ -57,7 +57,9 @@ async def listed(session: AsyncSession, request: ListDocuments) -> DocumentList:
 def _admitted(request: ListDocuments) -> list[ColumnElement[bool]]:
     dated_ms = func.coalesce(DocumentRow.modified_at_ms, DocumentRow.written_at_ms, DocumentRow.created_at_ms)
     wanted: list[ColumnElement[bool]] = [DocumentRow.owner_id == request.owner_id]
-    if request.collection is not None:
+    if request.collections is not None:
+        wanted.append(DocumentRow.collection.in_(request.collections))
+    elif request.collection is not None:
         wanted.append(DocumentRow.collection == request.collection)
     if request.statuses is not None:
         wanted.append(DocumentRow.status.in_(request.statuses))

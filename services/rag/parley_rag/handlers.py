@@ -101,6 +101,8 @@ class RagHandlers:
         )
         if span is None:
             raise ParleyError(ErrorCode.CONFLICT, "The document has not been read yet.", field="document_id")
+        if request.start < request.end and not span.text:
+            raise ParleyError(ErrorCode.INVALID_REQUEST, "`start` lies behind the text's end.", field="start")
         return PassageText(
             document=document, before=span.before, text=span.text, after=span.after, page=span.page
         )

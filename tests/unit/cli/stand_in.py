@@ -1,6 +1,7 @@
 """A tiny service for the supervisor's tests: serves /readyz and notes its life in a journal.
 
-Usage: python stand_in.py --port N --journal FILE --name NAME [--crashes N] [--ignores-term] [--ready-after S]
+Usage: python stand_in.py --port N --journal FILE --name NAME
+       [--public-port N] [--crashes N] [--ignores-term] [--ready-after S]
 """
 
 import argparse
@@ -31,6 +32,7 @@ class Probe(BaseHTTPRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--public-port", type=int)
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--crashes", type=int, default=0)
@@ -48,6 +50,9 @@ def main() -> None:
         sys.stderr.write("the reason stands in the log\n")
         sys.exit(7)
     Probe.ready_at_s = time.monotonic() + options.ready_after
+    if options.public_port:
+        public = HTTPServer(("127.0.0.1", options.public_port), Probe)
+        threading.Thread(target=public.serve_forever, daemon=True).start()
     server = HTTPServer(("127.0.0.1", options.port), Probe)
 
     def on_term(number: int, frame: object) -> None:

@@ -107,6 +107,18 @@ async def test_each_gateway_gets_its_own_port_and_every_service_its_own_health_p
     assert len(health_ports) == len(SERVICES) + 1
 
 
+async def test_with_a_certificate_the_stack_is_found_by_https(
+    tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    port, files = free_port(), {"PARLEY_TLS_CERT": "chain.pem", "PARLEY_TLS_KEY": "chain.key"}
+    stack = await build_stack(settings_for(tmp_path / "data", PARLEY_PORT=str(port), **files))
+    assert stack.url == f"https://127.0.0.1:{port}"
+    assert {name: stack.environment[name] for name in files} == {
+        name: str(tmp_path / file) for name, file in files.items()
+    }
+
+
 async def test_intake_stops_first_and_the_bus_last(tmp_path: Path, free_port: Callable[[], int]) -> None:
     settings = settings_for(tmp_path / "data", PARLEY_PORT=str(free_port()))
     stack = await build_stack(settings, gateways=2)

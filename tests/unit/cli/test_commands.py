@@ -26,18 +26,18 @@ def stack_environment(tmp_path: Path, free_port: Callable[[], int]) -> dict[str,
         folder = packages / f"parley_{service}"
         folder.mkdir(parents=True)
         (folder / "__init__.py").touch()
-        port = "PARLEY_PORT" if service == "gateway" else "PARLEY_HEALTH_PORT"
+        public = ", '--public-port', os.environ['PARLEY_PORT']" if service == "gateway" else ""
         (folder / "__main__.py").write_text(
             "import os, runpy, sys\n"
-            f"sys.argv = ['x', '--port', os.environ['{port}'], '--name', '{service}',"
-            f" '--journal', {str(tmp_path / 'journal')!r}]\n"
+            f"sys.argv = ['x', '--port', os.environ['PARLEY_HEALTH_PORT'], '--name', '{service}',"
+            f" '--journal', {str(tmp_path / 'journal')!r}{public}]\n"
             f"runpy.run_path({str(STAND_IN)!r}, run_name='__main__')\n"
         )
     (packages / "parley_npu" / "fetch.py").touch()
     kept = {name: text for name, text in os.environ.items() if name not in ("NATS_URL", "REDIS_URL")}
     return {
         **kept,
-        "PYTHONPATH": str(packages),
+        "PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")]),
         "PARLEY_DATA_DIR": str(tmp_path / "data"),
         "PARLEY_PORT": str(free_port()),
         "COLUMNS": "200",
@@ -76,11 +76,13 @@ def test_a_detached_stack_comes_up_is_recognised_and_goes_down(run: Run, tmp_pat
     shown = json.loads(up.stdout)
     assert {row["status"] for row in shown["services"]} == {"ready"}
     key = (tmp_path / "data/secrets/owner.key").read_text()
-    assert shown["login"] == f"{shown['url']}/login#key={key}"
+    assert shown["login"].startswith(f"{shown['url']}/login#code=")
     again = run("up")
     assert again.returncode == 0
     assert "already running" in again.stdout
-    assert shown["login"] in again.stdout
+    assert f"{shown['url']}/login#code=" in again.stdout
+    assert shown["login"] not in again.stdout
+    assert key not in up.stdout + again.stdout
     down = run("down", "--json")
     assert json.loads(down.stdout) == {"stopped": True}
     assert all(identity(row["pid"]) is None for row in shown["services"])
@@ -110,10 +112,10 @@ def test_services_survive_their_supervisor_and_the_next_start_replaces_them(run:
     assert all(identity(pid) for pid in left.values())
     status = run("status")
     assert status.returncode == 3
-    assert "The supervisor is gone, but 8 of its processes still run" in status.stderr
+    assert "The supervisor is gone, but 9 of its processes still run" in status.stderr
     again = run("up", "--detach", "--no-sample-docs")
     assert again.returncode == 0, again.stderr
-    assert "Stopping 8 processes" in again.stderr
+    assert "Stopping 9 processes" in again.stderr
     assert not any(identity(pid) for pid in left.values())
     assert processes(run)["nats"]["port"] == state["processes"][0]["port"]
 

@@ -1,11 +1,13 @@
 """The local owner's secrets: once, private, and safe against two starts at the same moment."""
 
+import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from parley_cli.owner_secrets import create_secrets, login_link, read_owner_key
+from parley_cli.owner_secrets import create_secrets, login_link, new_login_code, read_owner_key
+from parley_contracts.login_code import LOGIN_CODES_FOLDER, code_file
 
 
 def mode(path: Path) -> int:
@@ -49,6 +51,22 @@ def test_a_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
     assert mode(tmp_path) == 0o700
 
 
-def test_the_login_link_carries_the_key_in_its_fragment_only() -> None:
-    link = login_link("http://127.0.0.1:8000", "pk_x")
-    assert link == "http://127.0.0.1:8000/login#key=pk_x"
+def test_the_login_link_carries_a_code_of_its_own_in_its_fragment_only(tmp_path: Path) -> None:
+    create_secrets(tmp_path)
+    codes = [new_login_code(tmp_path) for _ in range(2)]
+    link = login_link("http://127.0.0.1:8000", codes[0])
+    assert link == f"http://127.0.0.1:8000/login#code={codes[0]}"
+    assert codes[0] != codes[1]
+    files = list((tmp_path / LOGIN_CODES_FOLDER).iterdir())
+    assert {path.name for path in files} == {code_file(code) for code in codes}
+    assert mode(tmp_path / LOGIN_CODES_FOLDER) == 0o700
+    assert {mode(path) for path in files} == {0o600}
+    kept = {text for path in tmp_path.rglob("*") if path.is_file() for text in (path.name, path.read_text())}
+    assert not kept.intersection(codes)
+
+
+def test_codes_that_are_too_old_are_forgotten(tmp_path: Path) -> None:
+    old = tmp_path / LOGIN_CODES_FOLDER / code_file(new_login_code(tmp_path))
+    os.utime(old, (0, 0))
+    new_login_code(tmp_path)
+    assert not old.exists()

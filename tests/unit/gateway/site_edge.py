@@ -17,6 +17,7 @@ from parley_contracts.turns import PenRole
 from parley_gateway.app import create_app
 from parley_gateway.edge import Edge
 from parley_gateway.identity import Doorkeeper, Secrets
+from parley_gateway.login_codes import LoginCodes
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
@@ -156,12 +157,23 @@ async def open_site_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator[
         runner = WorkLoop(bus, TURNS, turns.runner.work, slots=8, pullers=1)
         coroutines = [*(endless() for endless in turns.endless), *running, runner.run()]
         endless = [tasks.create_task(one) for one in coroutines]
-        sites = await Sites.open(bus, SECRET, visitor_s=3600, door=turns.door, models=turns.models)
+        sites = Sites.signed_by(SECRET, bus, lasts_s=3600, turns=turns)
+        await sites.bots.start()
         identities = whole.entered.identities
         identities.revoked.on_revoked(sites.bots.forget_owner)
         doorkeeper = Doorkeeper(identities, Secrets("k", SECRET), session_s=60)
         service = Service("gateway", settings, bus)
-        edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, Sockets(), sites)
+        edge = Edge(
+            service,
+            settings,
+            doorkeeper,
+            turns.models,
+            turns.door,
+            turns.stopper,
+            Sockets(),
+            LoginCodes(settings.secrets_path),
+            sites,
+        )
         transport = httpx.ASGITransport(create_app(edge))
         async with httpx.AsyncClient(
             transport=transport, base_url="http://gateway", trust_env=False

@@ -129,6 +129,30 @@ async def test_a_browser_shows_one_proof(visitors: Visitors, proof: dict[str, st
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/auth/session"),
+        ("POST", "/api/auth/login"),
+        ("POST", "/api/auth/refresh"),
+        ("POST", "/api/auth/invitation"),
+        ("POST", "/api/auth/reset"),
+        ("POST", "/api/auth/password"),
+        ("PATCH", "/api/auth/me"),
+        ("POST", "/api/keys"),
+        ("POST", "/api/admin/users"),
+        ("PATCH", "/api/admin/users/local-owner"),
+        ("POST", "/api/admin/invitations"),
+        ("POST", "/api/admin/signing-keys/rotate"),
+    ],
+)
+async def test_what_a_body_may_not_hold_is_named_and_not_passed_over(
+    visitors: Visitors, method: str, path: str
+) -> None:
+    refused = await visitors.owner.request(method, path, json={"owner_id": "somebody", "scope": []})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+
+
 async def test_strangers_all_hear_the_same(visitors: Visitors) -> None:
     await visitors.invited("ada")
     answers = {

@@ -106,25 +106,63 @@ async def test_a_page_of_the_web_becomes_a_document_named_by_its_address(
 
 
 @pytest.mark.parametrize(
-    ("url", "status"), [("http://10.0.0.1/", 403), ("file:///etc/passwd", 400), ("", 400)]
+    ("url", "status", "said"),
+    [
+        ("http://10.0.0.1/", 403, ""),
+        ("file:///etc/passwd", 400, "url: has to begin with http:// or https://"),
+        ("", 400, "url: must not be empty"),
+    ],
 )
 async def test_an_address_that_is_not_read_is_refused_by_its_field(
-    client: httpx.AsyncClient, url: str, status: int
+    client: httpx.AsyncClient, url: str, status: int, said: str
 ) -> None:
     response = await client.post("/api/documents/url", json={"url": url})
-    assert (response.status_code, response.json()["error"]["field"]) == (status, "url")
+    error = response.json()["error"]
+    assert (response.status_code, error["field"]) == (status, "url")
+    assert error["message"] == said or not said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a\x1b[2Jb.txt", "Its name holds control characters."),
+        ("a\x7f.txt", "Its name holds control characters."),
+        ("gpj.\u202etxt", "Its name holds control characters."),
+        ("../../etc/passwd", "Its name leads out of its folder."),
+        ("/etc/passwd", "Its name is an absolute path."),
+        ("x" * 501, "Its name is longer than 500 characters."),
+    ],
+)
+async def test_an_upload_by_a_name_that_no_file_may_have_is_refused_with_its_reason(
+    client: httpx.AsyncClient, rag: Rag, name: str, said: str
+) -> None:
+    head = b'--B\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n\r\n' % name.encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=B"}
+    response = await client.post("/api/documents", content=head + b"abc\r\n--B--\r\n", headers=headers)
+    error = response.json()["error"]
+    assert (response.status_code, error["field"], error["message"]) == (400, "file", said)
+    assert not rag.asked
+
+
+async def test_a_collection_by_a_name_that_is_none_is_refused_in_words(client: httpx.AsyncClient) -> None:
+    response = await client.post("/api/collections", json={"name": "a/b"})
+    said = "name: may hold no slashes and no control characters"
+    assert response.json()["error"]["message"] == said
+    response = await client.post("/api/collections", json={"language": "german"})
+    assert response.json()["error"]["message"] == "name: is missing"
 
 
 async def test_filters_of_a_list_are_passed_on(client: httpx.AsyncClient, rag: Rag) -> None:
     query = (
-        "collection=default&status=ready&status=failed&type=text/html&name=pump&archive=a1"
+        "collection=a&collection=b&status=ready&status=failed&type=text/html&name=pump&archive=a1"
         "&dated_from=2020-03-02&dated_before=2020-03-02T01:00:00%2B01:00&limit=5&cursor=1.x"
     )
     assert (await client.get(f"/api/documents?{query}")).status_code == 200
     assert isinstance(rag.asked[-1], ListDocuments)
     assert rag.asked[-1].model_dump(mode="json", exclude={"type"}) == {
         "owner_id": OWNER_ID,
-        "collection": "default",
+        "collection": None,
+        "collections": ["a", "b"],
         "statuses": ["ready", "failed"],
         "content_types": ["text/html"],
         "name_part": "pump",
@@ -142,6 +180,7 @@ async def test_filters_of_a_list_are_passed_on(client: httpx.AsyncClient, rag: R
         ("/api/documents?status=done", "status.0"),
         ("/api/documents?dated_from=yesterday", "dated_from"),
         ("/api/documents?name=", "name"),
+        ("/api/documents?colection=a", "colection"),
         ("/api/collections?limit=0", "limit"),
     ],
 )
@@ -215,7 +254,13 @@ async def test_what_narrows_a_search_is_passed_on(client: httpx.AsyncClient, rag
         "max_per_document": 2,
         "limit": 3,
     }
-    for field, value in (("mode", "best"), ("max_per_document", 0), ("dated_from", "soon"), ("query", " ")):
+    for field, value in (
+        ("colection", "a"),
+        ("mode", "best"),
+        ("max_per_document", 0),
+        ("dated_from", "soon"),
+        ("query", " "),
+    ):
         refused = await client.post("/api/search", json={"query": "pump", field: value})
         assert (refused.status_code, refused.json()["error"]["field"]) == (400, field)
 

@@ -88,6 +88,8 @@ async def test_what_is_not_understood_is_refused_in_openais_shape(
     assert response.status_code == 400, response.text
     error = response.json()["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_request")
+    assert error["param"].split(".")[0] in asked
+    assert "str" not in error["param"].split(".")
 
 
 async def test_a_strangers_key_is_not_taken(http: httpx.AsyncClient) -> None:

@@ -14,6 +14,7 @@ from parley_contracts.credentials import (
     KeyCreated,
     KnownPrincipal,
     PublishedKeys,
+    ReadPublishedKeys,
     Revocation,
     RevokedKind,
     RevokeKey,
@@ -251,6 +252,26 @@ async def test_a_change_of_keys_that_was_missed_is_found_by_the_unknown_key(
     assert await is_refused(lambda: entered.identities.of_bearer(tokens.access_token))
     monkeypatch.setattr(access_tokens, "UNKNOWN_KEY_S", 0.0)
     assert (await entered.identities.of_bearer(tokens.access_token)).role is Role.OWNER
+
+
+async def test_keys_are_asked_for_again_when_an_event_may_have_been_dropped() -> None:
+    bus, asked = MemoryBus(), 0
+
+    async def publish(_: ReadPublishedKeys) -> PublishedKeys:
+        nonlocal asked
+        asked += 1
+        return PublishedKeys(issuer="parley:here", keys=())
+
+    bus.answer(subjects.ACCOUNTS_PUBLISHED_KEYS, ReadPublishedKeys, publish)
+    tokens = access_tokens.AccessTokens(bus)
+    await tokens.start()
+    running = asyncio.create_task(tokens.run())
+    await until(lambda: asked == 1)
+    bus.drop()
+    await until(lambda: asked == 2)
+    running.cancel()
+    await asyncio.wait([running])
+    await bus.close()
 
 
 class SlowAccounts:

@@ -54,3 +54,9 @@ async def test_a_session_cookie_reads_from_anywhere_and_writes_from_its_own_page
     assert await refusal("POST", {"cookie": cookie(), "host": "127.0.0.1:8000"}) is ErrorCode.FORBIDDEN
     assert await refusal("POST", {**own, "origin": "http://["}) is ErrorCode.FORBIDDEN
     assert await refusal("POST", {"cookie": cookie()}) is ErrorCode.FORBIDDEN
+
+
+@pytest.mark.parametrize("other", ['{"a":1}=b', "a=b,c d", 'q="\\\\', "=", "\xe9=\xe9", "parley_session2=x"])
+async def test_cookies_that_others_have_set_for_the_host_lock_nobody_out(other: str) -> None:
+    for header in (f"{other}; {cookie()}", f"{cookie()}; {other}", f"{other};{cookie()};{other}"):
+        assert await DOORKEEPER.identify("GET", {"cookie": header}) == OWNER

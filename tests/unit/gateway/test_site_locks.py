@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from parley_contracts import subjects
@@ -55,20 +56,20 @@ NOT_THE_PAGE = [
 ]
 
 
-@pytest.mark.parametrize("origin", NOT_THE_PAGE)
-async def test_a_page_that_is_not_allowed_is_told_nothing(sites: SiteEdge, origin: str | None) -> None:
+async def test_a_page_that_is_not_allowed_is_told_nothing(sites: SiteEdge) -> None:
     bot = await sites.bot()
-    headers = {} if origin is None else {"Origin": origin}
     _, token = await begun(sites, bot)
     sites.asked.clear()
-    for response in (
-        await sites.ask(bot, origin=origin),
-        await sites.ask(bot, origin=origin, token=token),
-        await sites.forget(bot, "x", token, origin),
-        await sites.client.options(f"/api/chat/{bot.id}", headers=headers),
-    ):
-        assert response.status_code == 403
-        assert not [name for name in response.headers if name.startswith("access-control")]
+    for origin in NOT_THE_PAGE:
+        headers = {} if origin is None else {"Origin": origin}
+        for response in (
+            await sites.ask(bot, origin=origin),
+            await sites.ask(bot, origin=origin, token=token),
+            await sites.forget(bot, "x", token, origin),
+            await sites.client.options(f"/api/chat/{bot.id}", headers=headers),
+        ):
+            assert response.status_code == 403, origin
+            assert not [name for name in response.headers if name.startswith("access-control")]
     assert (sites.asked, len(sites.model.calls)) == ([], 1)
 
 
@@ -76,7 +77,7 @@ async def test_two_origins_are_none(sites: SiteEdge) -> None:
     bot = await sites.bot()
     headers = [("Origin", PAGE), ("Origin", PAGE), ("Content-Type", "application/json")]
     response = await sites.client.post(f"/api/chat/{bot.id}", content=b'{"text": "x"}', headers=headers)
-    assert response.status_code == 403
+    assert response.status_code == 400
 
 
 async def test_the_body_of_a_page_that_is_not_allowed_is_not_read(sites: SiteEdge) -> None:
@@ -178,16 +179,11 @@ async def test_a_visitor_has_nothing_fetched(sites: SiteEdge) -> None:
     bot = await sites.bot(tools=["web"])
     text = "Read http://169.254.169.254/latest/meta-data and https://example.org/ for me."
     path, headers = f"/api/chat/{bot.id}", {"Origin": PAGE}
-    body = {
-        "text": text,
-        "web": True,
-        "collections": ["default"],
-        "model": "m1",
-        "bot_id": "x",
-        "history": [],
-    }
-    response = await sites.client.post(path, json=body, headers=headers)
-    assert response.status_code == 200
+    refused: list[dict[str, Any]] = [{"web": True}, {"collections": ["default"]}, {"model": "m1"}]
+    for more in refused:
+        response = await sites.client.post(path, json={"text": text, **more}, headers=headers)
+        assert response.status_code == 400
+    assert (await sites.ask(bot, text)).status_code == 200
     assert sites.asked_on(subjects.BROWSER_READ) | sites.asked_on(subjects.RAG_SEARCH) == set()
     assert [one.content for one in sites.model.calls[0].messages] == ["You guide.", text]
 
@@ -198,7 +194,7 @@ async def status_of(sites: SiteEdge, bot: Bot, token: str | None = None) -> int:
 
 async def until_gone(sites: SiteEdge, bot: Bot) -> None:
     async with asyncio.timeout(5):
-        while await status_of(sites, bot) != 404:
+        while await status_of(sites, bot) != 404:  # noqa: ASYNC110 - an event has no answer
             await asyncio.sleep(0)
 
 
@@ -240,11 +236,12 @@ async def test_bots_of_a_user_who_is_disabled_or_may_have_none_answer_nobody(sit
     assert not await is_answered()
 
 
-@pytest.mark.parametrize("bot_id", ["never-was", "x" * 65, "..", "%2e%2e", "a%00b", "\u20ac"])
-async def test_a_bot_that_never_was_is_not_found(sites: SiteEdge, bot_id: str) -> None:
+async def test_a_bot_that_never_was_is_not_found(sites: SiteEdge) -> None:
     sites.asked.clear()
-    response = await sites.client.post(f"/api/chat/{bot_id}", json={"text": "x"}, headers={"Origin": PAGE})
-    assert response.status_code in {401, 404, 405}
+    for bot_id in ("never-was", "x" * 65, "..", "%2e%2e", "a%00b", "\u20ac"):
+        path, headers = f"/api/chat/{bot_id}", {"Origin": PAGE}
+        response = await sites.client.post(path, json={"text": "x"}, headers=headers)
+        assert response.status_code in {401, 404, 405}, bot_id
     assert sites.asked == []
 
 

@@ -3,12 +3,14 @@
 """PDFs made for a test."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
 _TOP, _LINE = 780, 14
+_PAGE_HEIGHT = 842
 # Objects 3, 4 and 1 of a PDF made by `pdf_of`.
 PAGE = (
     b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R"
@@ -16,6 +18,15 @@ PAGE = (
 )
 WORDS = b"<</Length 39>>\nstream\nBT /F 12 Tf 10 100 Td (Oil it.) Tj ET  \nendstream"
 CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A line of a page, so many points above its lower edge."""
+
+    height: float
+    words: str
+    size: float = 12
 
 
 def pdf(
@@ -32,6 +43,23 @@ def pdf(
                 canvas.addOutlineEntry(title, title)
         for index, line in enumerate(lines):
             canvas.drawString(72, _TOP - _LINE * index, line)
+        canvas.showPage()
+    canvas.save()
+    return file.getvalue()
+
+
+def placed_pdf(pages: Sequence[Sequence[Placed]], *, turned: bool = False) -> bytes:
+    """Return a PDF with lines where they are said to stand; `turned`, on sheets shown turned by a quarter."""
+    file = BytesIO()
+    canvas = Canvas(file)
+    for lines in pages:
+        if turned:
+            canvas.setPageRotation(90)
+            canvas.translate(_PAGE_HEIGHT, 0)
+            canvas.rotate(90)
+        for line in lines:
+            canvas.setFont("Helvetica", line.size)
+            canvas.drawString(72, line.height, line.words)
         canvas.showPage()
     canvas.save()
     return file.getvalue()

@@ -242,6 +242,8 @@ async def test_a_span_beyond_the_text_is_cut_and_a_backward_one_refused(library:
     assert read.text == TEXT.decode()[4:]
     with pytest.raises(ParleyError, match="before"):
         await handlers.read_passage(ReadPassage(owner_id=OWNER, document_id=document.id, start=4, end=2))
+    with pytest.raises(ParleyError, match="behind the text's end"):
+        await handlers.read_passage(ReadPassage(owner_id=OWNER, document_id=document.id, start=900, end=902))
 
 
 @pytest.mark.parametrize(("start", "end"), [(10**30, 10**30), (0, 2**31), (-1, 4)])

@@ -37,6 +37,11 @@ async def shelf(library: Library) -> Library:
         ({"name_part": "%"}, {"Pumpe 100%.html"}),
         ({"name_part": "_"}, set[str]()),
         ({"collection": "manuals"}, {"pump.txt"}),
+        ({"collections": ("manuals",)}, {"pump.txt"}),
+        (
+            {"collections": ("manuals", "default"), "statuses": (DocumentStatus.READY,)},
+            {"Pumpe 100%.html", "pump.txt"},
+        ),
         ({"collection": "manuals", "content_types": ("text/html",)}, set[str]()),
         ({"archive_id": "none"}, set[str]()),
     ],
@@ -80,12 +85,20 @@ async def told(library: Library, name: str, owner: str = OWNER) -> CollectionSta
 async def test_a_collection_tells_what_it_holds(shelf: Library) -> None:
     found = await told(shelf, "default")
     assert found.documents_by_status == {"queued": 1, "ingesting": 0, "ready": 1, "failed": 1, "cancelled": 0}
-    assert found.documents_by_language == {"de-AT": 1, "": 2}
+    assert found.documents_by_language == {"de-AT": 1, "und": 2}
     assert found.chunks == found.chunks_done == 1
     assert found.size_bytes == len(GERMAN) + 4 + len(b"Not put yet.")
     assert found.collection.documents == 3
     with pytest.raises(ParleyError, match="no such collection"):
         await told(shelf, "manuals", OTHER)
+
+
+async def test_passages_of_a_cancelled_document_count_no_more(shelf: Library) -> None:
+    async with shelf.database.writing() as session:
+        cancelled = update(DocumentRow).where(DocumentRow.name.startswith("Pumpe"))
+        await session.execute(cancelled.values(status=DocumentStatus.CANCELLED.value, chunks_done=0))
+    found = await told(shelf, "default")
+    assert (found.chunks, found.chunks_done) == (0, 0)
 
 
 async def test_what_a_document_says_of_itself_is_kept(shelf: Library) -> None:

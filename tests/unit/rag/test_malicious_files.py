@@ -174,10 +174,10 @@ async def test_names_that_lead_elsewhere_or_hide_something_are_refused_one_by_on
     members = await reading.unpack(data, into)
     said = [(member.name[:20], member.error) for member in members]
     assert said == [
-        ("../../out.txt", "Its name leads out of the archive."),
+        ("../../out.txt", "Its name leads out of its folder."),
         ("/etc/out.txt", "Its name is an absolute path."),
         ("C:\\out.txt", "Its name is an absolute path."),
-        ("a\\..\\..\\out.txt", "Its name leads out of the archive."),
+        ("a\\..\\..\\out.txt", "Its name leads out of its folder."),
         ("tab\ufffdhere.txt", "Its name holds control characters."),
         ("right\ufffdleft.txt", "Its name holds control characters."),
         ("n" * 20, "Its name is longer than 300 characters."),
@@ -190,7 +190,7 @@ async def test_names_that_lead_elsewhere_or_hide_something_are_refused_one_by_on
         (".", "It has no name."),
         ("/", "Its name is an absolute path."),
         ("//", "Its name is an absolute path."),
-        ("..", "Its name leads out of the archive."),
+        ("..", "Its name leads out of its folder."),
     ]
     assert files_in(tmp_path) == files_in(into)
 
@@ -238,7 +238,7 @@ async def test_broken_nesting_of_an_e_mail_is_bounded(reading: Reading, tmp_path
     mail = mail_file("Words.", {"../../a\x01b.txt": GOOD, "in.zip": zipped({"../x": GOOD, "ok.txt": GOOD})})
     found = await reading.unpacked(mail, tmp_path, name="a.eml")
     assert GOOD.decode() in found.values()
-    assert found["in.zip/../x"] == "Its name leads out of the archive."
+    assert found["in.zip/../x"] == "Its name leads out of its folder."
     assert found["in.zip/ok.txt"] == GOOD.decode()
 
 

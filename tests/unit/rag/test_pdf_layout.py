@@ -1,7 +1,7 @@
 from parley_rag.chunking import ChunkSize, cut
 from parley_rag.load.extraction import Extraction
 from parley_rag.load.loaders import load
-from parley_rag.load.pdf_layout import PageText, without_running_lines
+from parley_rag.load.pdf_layout import PageText, Spot, without_line_hyphens
 
 from tests.unit.rag.papers import pdf
 
@@ -14,47 +14,6 @@ def headings_of(extraction: Extraction, words: str) -> tuple[str, ...]:
 
 def paragraphs_of(extraction: Extraction) -> list[str]:
     return [extraction.text[block.start : block.end] for block in extraction.blocks]
-
-
-def body(page: int) -> list[str]:
-    """Return lines that no other page has."""
-    word = "abcdefghijklmnop"[page]
-    return [f"{word} begins.", f"{word} goes on.", f"{word} ends."]
-
-
-def stripped(pages: list[list[str]]) -> list[tuple[str, ...]]:
-    return [page.lines for page in without_running_lines([PageText(tuple(lines)) for lines in pages])]
-
-
-def test_a_running_line_that_ends_in_another_number_than_the_page_is_dropped() -> None:
-    pages = [
-        ["The Reference, Release 12.18", f"Words of page {n}, so they are.", str(n)] for n in range(1, 9)
-    ]
-    assert stripped(pages) == [(f"Words of page {n}, so they are.",) for n in range(1, 9)]
-
-
-def test_running_lines_whose_words_change_by_chapter_are_dropped() -> None:
-    pages = [
-        [*body(n), f"Chapter {n // 3}: Title {n}" if n % 2 else f"{n} {n // 3}.4. Another title"]
-        for n in range(1, 13)
-    ]
-    assert stripped(pages) == [tuple(body(n)) for n in range(1, 13)]
-
-
-def test_words_outside_the_page_number_are_dropped_with_it() -> None:
-    names = ["Roots", "Roots", "Leaves", "Leaves", "Stems", "Stems", "Seeds", "Seeds"]
-    pages = [[f"On {name}", str(n), *body(n)] for n, name in enumerate(names)]
-    assert stripped(pages) == [tuple(body(n)) for n in range(8)]
-
-
-def test_a_page_that_holds_nothing_but_running_lines_is_empty() -> None:
-    pages = [[*body(n), f"Part {n // 4} {n}"] for n in range(1, 9)]
-    assert stripped([*pages, ["9 Part 2"]])[-1] == ()
-
-
-def test_last_lines_that_end_in_some_number_are_kept() -> None:
-    pages = [[*body(n), f"It costs {n * n + 40}"] for n in range(1, 9)]
-    assert stripped(pages) == [tuple(page) for page in pages]
 
 
 def test_numbered_titles_are_headings_of_a_pdf_without_an_outline() -> None:
@@ -110,3 +69,11 @@ def test_the_lines_of_an_outline_title_stay_apart_from_the_text_around() -> None
     assert title[0] in paragraphs_of(read)
     assert headings_of(read, "So, you read") == (title[0][4:],)
     assert headings_of(read, LONG) == ()
+
+
+def test_lines_joined_at_a_hyphen_stand_from_the_first_to_the_last_of_them() -> None:
+    spots = tuple(Spot(depth, depth, 842, 12, "Helvetica") for depth in (50.0, 64.0, 78.0, 92.0))
+    page = PageText.of("The man-\r\nual of pre-\r\ncise work\r\n  \r\nends.", (*spots[:3], None, spots[3]))
+    (joined,) = without_line_hyphens([page])
+    assert joined.lines == ("The manual of precise work", "ends.")
+    assert [(spot.first, spot.last) for spot in joined.spots] == [(50, 78), (92, 92)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import ssl
 from collections.abc import Generator
 from enum import IntEnum
 
@@ -57,6 +58,23 @@ def path_refused(error: OSError) -> CliError:
 def not_running(message: str = "Parley is not running here: start it with `make up`.") -> CliError:
     """Return the error of a command that needs a running stack."""
     return CliError(message, ExitCode.NOT_RUNNING, code="not_running")
+
+
+def tls_refused(url: str, error: BaseException) -> CliError | None:
+    """Return the error of a server that cannot be trusted; None when TLS was not the reason."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, ssl.SSLError):
+        seen = seen.__cause__ or seen.__context__
+    if seen is None:
+        return None
+    if isinstance(seen, ssl.SSLCertVerificationError):
+        reason = seen.verify_message.rstrip(".")
+        return CliError(
+            f"The certificate of {url} is refused: {reason}."
+            " Use the name that it is made for, or let PARLEY_CA_FILE name who has issued it.",
+            code="untrusted_certificate",
+        )
+    return CliError(f"{url} does not speak TLS as it should ({seen.reason}).", code="tls_failed")
 
 
 def nobody_answers(url: str) -> CliError:

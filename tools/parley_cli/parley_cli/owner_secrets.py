@@ -1,8 +1,12 @@
-"""The local owner's API key and the key that names turns: created once, readable by their user only."""
+"""The local owner's API key, the key that names turns, and codes of login links: for their user only."""
 
+import contextlib
 import os
 import secrets
+import time
 from pathlib import Path
+
+from parley_contracts.login_code import LOGIN_CODE_S, LOGIN_CODES_FOLDER, code_file
 
 OWNER_KEY = "owner.key"
 TURN_KEY = "turn.key"
@@ -50,6 +54,24 @@ def read_owner_key(directory: Path) -> str | None:
         return None
 
 
-def login_link(url: str, owner_key: str) -> str:
-    """Return the link that logs a browser in; the key is in the fragment, which browsers do not send."""
-    return f"{url}/login#key={owner_key}"
+def new_login_code(directory: Path) -> str:
+    """Return a code that logs a browser in as the local owner, once, within a quarter of an hour."""
+    folder = directory / LOGIN_CODES_FOLDER
+    folder.mkdir(exist_ok=True, mode=0o700)
+    _forget_old_codes(folder)
+    code = secrets.token_urlsafe(32)
+    os.close(os.open(folder / code_file(code), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return code
+
+
+def _forget_old_codes(folder: Path) -> None:
+    for path in folder.iterdir():
+        # A gateway may take one away meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - LOGIN_CODE_S:
+                path.unlink()
+
+
+def login_link(url: str, code: str) -> str:
+    """Return the link that logs a browser in; the code is in the fragment, which browsers do not send."""
+    return f"{url}/login#code={code}"

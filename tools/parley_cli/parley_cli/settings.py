@@ -29,6 +29,15 @@ class CliSettings:
     nats_url: str | None = _text("NATS_URL: an external nats-server instead of one of our own.")
     redis_url: str | None = _text("REDIS_URL: an external redis-server instead of one of our own.")
     url: str | None = _text("PARLEY_URL: the stack that client commands talk to.")
+    ca_file: Path | None = field(
+        default=None,
+        metadata={"help": "PARLEY_CA_FILE: certificates that client commands trust besides the system's."},
+    )
+    tls_cert: Path | None = field(
+        default=None,
+        metadata={"help": "PARLEY_TLS_CERT: the gateway's certificate; with it, TLS is spoken."},
+    )
+    tls_key: Path | None = field(default=None, metadata={"help": "PARLEY_TLS_KEY: the certificate's key."})
     api_key: str | None = _text("PARLEY_API_KEY: the key client commands use.")
     ready_timeout_s: float = field(
         default=120.0, metadata={"help": "PARLEY_READY_TIMEOUT_S: how long `up` waits for the services."}
@@ -51,6 +60,11 @@ class CliSettings:
         return self.data_dir / "logs"
 
 
+def _file(values: Mapping[str, str], name: str) -> Path | None:
+    text = values.get(name)
+    return Path(text).expanduser().absolute() if text else None
+
+
 def _number(values: Mapping[str, str], name: str, default: float) -> float:
     try:
         return float(values[name]) if values.get(name) else default
@@ -70,6 +84,8 @@ def read_settings(environment: Mapping[str, str] | None = None, env_file: Path =
     port = int(_number(values, "PARLEY_PORT", 8000))
     if not 1 <= port <= MAX_PORT:
         raise CliError(f"PARLEY_PORT must be between 1 and {MAX_PORT}, not {port}.", ExitCode.USAGE)
+    if bool(values.get("PARLEY_TLS_CERT")) != bool(values.get("PARLEY_TLS_KEY")):
+        raise CliError("PARLEY_TLS_CERT and PARLEY_TLS_KEY belong together: set both.", ExitCode.USAGE)
     secrets_dir = values.get("PARLEY_SECRETS_DIR")
     return CliSettings(
         data_dir=data_dir,
@@ -78,6 +94,9 @@ def read_settings(environment: Mapping[str, str] | None = None, env_file: Path =
         nats_url=values.get("NATS_URL") or None,
         redis_url=values.get("REDIS_URL") or None,
         url=values.get("PARLEY_URL") or None,
+        ca_file=_file(values, "PARLEY_CA_FILE"),
+        tls_cert=_file(values, "PARLEY_TLS_CERT"),
+        tls_key=_file(values, "PARLEY_TLS_KEY"),
         api_key=values.get("PARLEY_API_KEY") or None,
         ready_timeout_s=_number(values, "PARLEY_READY_TIMEOUT_S", 120.0),
         grace_s=_number(values, "PARLEY_GRACE_S", 30.0),

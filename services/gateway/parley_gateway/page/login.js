@@ -1,4 +1,4 @@
-/** Trades an access key, from the link's fragment or pasted, or a password for a session cookie. */
+/** Trades the code in a link's fragment, good once, a pasted access key or a password for a session cookie. */
 
 import { rememberReturn, takeReturnAddress } from "./api.js";
 
@@ -7,17 +7,12 @@ const form = document.getElementById("login-form");
 const field = document.getElementById("login-key");
 const nameField = document.getElementById("login-name");
 
-/** Returns the key in the address and removes it there, so that it stays out of history and screenshots. */
-function takeKeyFromAddress() {
-  const found = /^#key=(.+)$/.exec(location.hash);
+/** Returns the code in the address and removes it there, so that it stays out of history and screenshots. */
+function takeCodeFromAddress() {
+  const found = /^#code=([A-Za-z0-9_-]+)$/.exec(location.hash);
   if (location.hash.startsWith("#c=")) rememberReturn(location.hash);
   if (location.hash) history.replaceState(null, "", location.pathname);
-  if (!found) return null;
-  try {
-    return decodeURIComponent(found[1]);
-  } catch {
-    return found[1];
-  }
+  return found ? found[1] : null;
 }
 
 function showForm(words) {
@@ -26,36 +21,35 @@ function showForm(words) {
   field.focus();
 }
 
-async function logIn(key, login) {
+async function logIn(proof, refusal) {
   status.textContent = "Logging you in…";
   let response;
   try {
     response = await fetch("/api/auth/session", {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify(login ? { login, password: key } : { key }),
+      body: JSON.stringify(proof),
     });
   } catch {
     return showForm("Parley cannot be reached. Is it running?");
   }
   if (response.ok) return location.replace(takeReturnAddress());
-  if (response.status === 401) {
-    return showForm(login ? "The name or the password is not right." : "This key is not known here. Paste one that is.");
-  }
+  if (response.status === 401) return showForm(refusal);
   return showForm(`Logging in did not work (${response.status}). Try again in a moment.`);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const login = nameField.value.trim();
-  const key = login ? field.value : field.value.trim();
-  if (key) logIn(key, login);
+  if (login) return logIn({ login, password: field.value }, "The name or the password is not right.");
+  const key = field.value.trim();
+  if (key) logIn({ key }, "This key is not known here. Paste one that is.");
 });
 
 function begin() {
   const hasLeft = location.hash === "#out";
-  const key = takeKeyFromAddress();
-  if (key) logIn(key);
+  const code = takeCodeFromAddress();
+  if (code) logIn({ code }, "This link was used already, or it is too old: `parley status` prints a new one.");
   else if (form.hidden) showForm(hasLeft ? "You are logged out." : "Log in with your access key.");
 }
 

@@ -1,6 +1,5 @@
 """Opens ZIP-based files: entries that could fill disk or memory, or leave their folder, are refused."""
 
-import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -8,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from parley_contracts.file_names import CONTROL_CHARACTERS, name_fault
 
 from parley_rag.load.extraction import UnreadableDocument
 from parley_rag.load.limits import ReadLimits
@@ -22,8 +23,6 @@ _COMMENT_BYTES = 0xFFFF
 _LOCAL = struct.Struct("<4s5H3L2H")
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
 _FILE_TYPE, _REGULAR, _SYMLINK = 0o170000, 0o100000, 0o120000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_DRIVE = re.compile(r"[A-Za-z]:")
 MAX_NAME_CHARS = 300
 NAME_TOO_LONG = f"Its name is longer than {MAX_NAME_CHARS} characters."
 # What zipfile raises on a damaged archive, or on one that it cannot unpack (a RuntimeError as well).
@@ -115,14 +114,9 @@ def too_large(limit_bytes: int) -> str:
 
 def safe_name(name: str) -> str:
     """Return an entry's name as a relative path; RefusedEntry when it is none."""
-    if _CONTROL.search(name):
-        raise RefusedEntry("Its name holds control characters.")
-    path = name.replace("\\", "/")
-    if path.startswith("/") or _DRIVE.match(path):
-        raise RefusedEntry("Its name is an absolute path.")
-    parts = [part.strip() for part in path.split("/")]
-    if ".." in parts:
-        raise RefusedEntry("Its name leads out of the archive.")
+    if fault := name_fault(name):
+        raise RefusedEntry(fault)
+    parts = [part.strip() for part in name.replace("\\", "/").split("/")]
     clean = "/".join(part for part in parts if part not in {"", "."})
     if not clean:
         raise RefusedEntry("It has no name.")
@@ -133,7 +127,7 @@ def safe_name(name: str) -> str:
 
 def shown_name(name: str) -> str:
     """Return a name that can be shown whatever it holds."""
-    return _CONTROL.sub("\ufffd", name)[:MAX_NAME_CHARS].strip() or "\ufffd"
+    return CONTROL_CHARACTERS.sub("\ufffd", name)[:MAX_NAME_CHARS].strip() or "\ufffd"
 
 
 def _too_many(limit: int) -> str:

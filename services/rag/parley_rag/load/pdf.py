@@ -19,7 +19,7 @@ from parley_rag.load.extraction import (
     too_much_text,
 )
 from parley_rag.load.limits import ReadLimits
-from parley_rag.load.pdf_file import language, object_count, open_pdf, picture_share
+from parley_rag.load.pdf_file import language, line_spots, object_count, open_pdf, picture_share
 from parley_rag.load.pdf_headings import (
     MAX_HEADING_CHARS,
     OutlineEntry,
@@ -29,13 +29,14 @@ from parley_rag.load.pdf_headings import (
 )
 from parley_rag.load.pdf_layout import (
     PageText,
+    Spot,
     full_line_chars,
     is_listing,
     listed_title,
     paragraphs,
     without_line_hyphens,
-    without_running_lines,
 )
+from parley_rag.load.pdf_running import without_running_lines
 
 _MIN_CHARS_A_PAGE = 3
 _MAX_STAMP_CHARS = 80  # what scanners write on a page beside its picture
@@ -45,9 +46,10 @@ _MAX_OUTLINE_ENTRIES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """The text layer of a page, and whether the page is a picture."""
+    """The text layer of a page, where its lines stand, and whether the page is a picture."""
 
     text: str
+    spots: tuple[Spot | None, ...] = ()
     scanned: bool = False
 
 
@@ -57,11 +59,13 @@ def load_pdf(data: bytes, limits: ReadLimits, recognised: Mapping[int, str]) -> 
     try:
         layers = list(_pages(document, limits))
         scanned = tuple(number for number, page in enumerate(layers, start=1) if page.scanned)
-        texts = [
-            (recognised.get(number) if page.scanned else None) or page.text
+        read = [
+            PageText.of(recognised[number])
+            if page.scanned and recognised.get(number)
+            else PageText.of(page.text, page.spots)
             for number, page in enumerate(layers, start=1)
         ]
-        pages = [PageText.of(text) for text in without_line_hyphens(texts)]
+        pages = without_line_hyphens(read)
         still_scanned = tuple(number for number in scanned if number not in recognised)
         _refuse_scan(pages, scanned, still_scanned)
         built = _assemble(without_running_lines(pages), list(_outline(document)), document)
@@ -100,7 +104,8 @@ def _pages(document: PdfDocument, limits: ReadLimits) -> Iterator[_Page]:
         if chars_left < 0:
             raise UnreadableDocument(too_much_text(limits.text_chars))
         text = str(text_page.get_text_range())
-        yield _Page(text, _is_scanned(page, len(text.strip())))
+        spots = tuple(line_spots(page, text_page, text))
+        yield _Page(text, spots, _is_scanned(page, len(text.strip())))
         text_page.close()
         page.close()
 

@@ -3,16 +3,20 @@
 """A PDF as a file: opened within limits, what its pages draw, and pages as pictures."""
 
 import ctypes
+import re
 import struct
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from math import isfinite
 from typing import cast
 
 import pypdfium2
-from pypdfium2 import PdfBitmap, PdfDocument, PdfiumError, PdfPage, raw
+from pypdfium2 import PdfBitmap, PdfDocument, PdfiumError, PdfPage, PdfTextPage, raw
 
 from parley_rag.load.extraction import UnreadableDocument
+from parley_rag.load.pdf_layout import Spot
 
 _PASSWORD_ERRORS = ("password", "security")
 _DPI = 200
@@ -20,6 +24,10 @@ _POINTS_PER_INCH = 72
 _MAX_PIXELS = 20_000_000
 _MAX_OBJECTS_LOOKED_AT = 1_000
 _LANGUAGE_BYTES = 200
+_FONT_NAME_BYTES = 200
+_LINE_END = re.compile(r"(\r\n|\r|\n)")
+_SIDEWAYS = (90, 270)
+_MAX_PLACED_LINES = 1_000
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _GREY_8_BIT = (8, 0, 0, 0, 0)
 
@@ -58,6 +66,42 @@ def picture_share(page: object) -> float:
         if number >= _MAX_OBJECTS_LOOKED_AT:
             break
     return largest / (width * height) if width * height else 0.0
+
+
+def line_spots(page: PdfPage, text_page: PdfTextPage, text: str) -> Iterator[Spot | None]:
+    """Yield where each line of a page's text stands, as its first character does; None for empty lines.
+
+    Nothing for a page of more lines than a sheet of paper holds.
+    """
+    parts = _LINE_END.split(text)
+    if len(parts) > 2 * _MAX_PLACED_LINES:
+        return
+    sheet = (*page.get_bbox(), page.get_rotation())
+    at = 0
+    for number, part in enumerate(parts):
+        if number % 2 == 0:  # what stands between two line ends
+            words = part.lstrip()
+            begin = at + len(part) - len(words)
+            char = int(raw.FPDFText_GetCharIndexFromTextIndex(text_page, begin)) if words else -1
+            yield _spot(sheet, text_page, char) if char >= 0 else None
+        at += len(part)
+
+
+def _spot(sheet: tuple[float, float, float, float, int], text_page: PdfTextPage, char: int) -> Spot | None:
+    """Return where a character stands on a sheet of these sides and rotation; None when that is nowhere."""
+    left, bottom, right, top, turned = sheet
+    x, y, box = ctypes.c_double(), ctypes.c_double(), raw.FS_RECTF()
+    raw.FPDFText_GetCharOrigin(text_page, char, x, y)
+    raw.FPDFText_GetLooseCharBox(text_page, char, box)
+    font, flags = ctypes.create_string_buffer(_FONT_NAME_BYTES), ctypes.c_int()
+    raw.FPDFText_GetFontInfo(text_page, char, font, _FONT_NAME_BYTES, flags)
+    depth = {90: x.value - left, 180: y.value - bottom, 270: right - x.value}.get(turned, top - y.value)
+    is_sideways = turned in _SIDEWAYS
+    height = right - left if is_sideways else top - bottom
+    size = box.right - box.left if is_sideways else box.top - box.bottom
+    if not all(isfinite(measure) for measure in (depth, height, size)):
+        return None
+    return Spot(depth, depth, height, size, sys.intern(font.value.decode(errors="replace")))
 
 
 def language(document: PdfDocument) -> str:

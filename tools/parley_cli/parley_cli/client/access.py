@@ -1,6 +1,9 @@
 """Where the stack is and which key opens it."""
 
+import ssl
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from parley_cli.exits import CliError, not_running
@@ -15,11 +18,30 @@ class Access:
 
     url: str
     key: str = field(repr=False)
+    trusted: tuple[Path, ...] = ()
 
     @property
     def socket_url(self) -> str:
         """The chat socket's address."""
         return "ws" + self.url.removeprefix("http") + "/ws"
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext | None:
+        """How TLS is spoken there, None without it; CliError for a file that holds no certificates."""
+        if not self.url.startswith("https://"):
+            return None
+        context = ssl.create_default_context()
+        # A certificate that somebody has named is trusted without the one that issued it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        for path in self.trusted:
+            try:
+                context.load_verify_locations(path)
+            except OSError as error:
+                reason = error.strerror or "it holds no certificate"
+                raise CliError(
+                    f"The certificates in {path} cannot be read ({reason}).", code="usage"
+                ) from None
+        return context
 
     @property
     def headers(self) -> dict[str, str]:
@@ -55,7 +77,8 @@ def find_access(settings: CliSettings) -> Access:
         raise CliError(f"PARLEY_URL must begin with http:// or https://: {url!r}.", code="usage")
     if not _is_address(url):
         raise CliError(f"PARLEY_URL is no address: {url!r}.", code="usage")
-    return Access(url.rstrip("/"), find_key(settings))
+    trusted = tuple(path for path in (settings.ca_file, settings.tls_cert) if path is not None)
+    return Access(url.rstrip("/"), find_key(settings), trusted)
 
 
 def _is_address(url: str) -> bool:

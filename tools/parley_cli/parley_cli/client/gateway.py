@@ -14,7 +14,7 @@ from parley_contracts.rag import Collection, CollectionList, Document, DocumentL
 from pydantic import BaseModel, ValidationError
 
 from parley_cli.client.access import Access
-from parley_cli.exits import CliError, ExitCode, nobody_answers
+from parley_cli.exits import CliError, ExitCode, nobody_answers, tls_refused
 
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 RETRIES = 6
@@ -56,7 +56,12 @@ class Gateway:
     def __init__(self, access: Access, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._access = access
         self._http = httpx.AsyncClient(
-            base_url=access.url, headers=access.headers, timeout=TIMEOUT, transport=transport, trust_env=False
+            base_url=access.url,
+            headers=access.headers,
+            timeout=TIMEOUT,
+            transport=transport,
+            trust_env=False,
+            verify=access.tls or True,
         )
 
     async def __aenter__(self) -> Self:
@@ -141,8 +146,9 @@ class Gateway:
         for left in range(retries, -1, -1):
             try:
                 response: httpx.Response = await attempt()
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                raise nobody_answers(self._access.url) from None
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                url = self._access.url
+                raise tls_refused(url, error) or nobody_answers(url) from None
             except httpx.HTTPError as error:
                 if left == 0:
                     kind = type(error).__name__

@@ -23,7 +23,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 
 from parley_cli.client.access import Access
 from parley_cli.client.answer import Answer, ServerFrame, parse_frame
-from parley_cli.exits import CliError, ExitCode, nobody_answers
+from parley_cli.exits import CliError, ExitCode, nobody_answers, tls_refused
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
@@ -82,6 +82,7 @@ class TurnSocket:
                 close_timeout=CLOSE_TIMEOUT_S,
                 compression=None,
                 proxy=None,
+                ssl=self._access.tls,
             ) as connection:
                 self._connection = connection
                 self._was_connected = True
@@ -90,9 +91,10 @@ class TurnSocket:
                     yield frame
         except InvalidStatus as error:
             self._refused(error)
-        except (OSError, TimeoutError, InvalidHandshake, WebSocketException):
+        except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             if not self._was_connected:
-                raise nobody_answers(self._access.url) from None
+                url = self._access.url
+                raise tls_refused(url, error) or nobody_answers(url) from None
         finally:
             self._connection = None
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import CliError, ExitCode, not_running
 from parley_cli.output import Output, command
-from parley_cli.owner_secrets import login_link, read_owner_key
+from parley_cli.owner_secrets import login_link, new_login_code, read_owner_key
 from parley_cli.settings import CliSettings, read_settings
 from parley_cli.supervisor.data_folder import empty_data_folder
 from parley_cli.supervisor.detach import start_detached
@@ -25,8 +25,9 @@ STOP_MARGIN_S = 10.0
 
 
 def _link(settings: CliSettings, state: StackState) -> str:
-    key = read_owner_key(settings.secrets_dir)
-    return login_link(state.url, key) if key and state.url else state.url
+    if not state.url or read_owner_key(settings.secrets_dir) is None:
+        return state.url
+    return login_link(state.url, new_login_code(settings.secrets_dir))
 
 
 def headline(state: StackState) -> str:
@@ -39,12 +40,13 @@ def headline(state: StackState) -> str:
 
 def _show_running(settings: CliSettings, output: Output, state: StackState, headline: str) -> None:
     output.show(process_table(state))
-    link = f" Open this link to log in:\n  [bold]{_link(settings, state)}[/]" if state.url else ""
+    login = _link(settings, state)
+    link = f" Open this link to log in, once:\n  [bold]{login}[/]" if state.url else ""
     output.show(f"\n{headline}{link}")
     output.data(
         {
             "url": state.url,
-            "login": _link(settings, state),
+            "login": login,
             "phase": state.phase,
             "services": process_rows(state),
         }

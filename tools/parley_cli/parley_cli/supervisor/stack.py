@@ -100,7 +100,8 @@ def _service(
     return ProcessSpec(
         name=name,
         argv=(sys.executable, "-m", f"parley_{service}"),
-        probe=http_probe(public_port or health_port),
+        # Served once the public port is: only there a process tells its name.
+        probe=http_probe(health_port),
         port=public_port or health_port,
         stop_rank=STOP_RANKS[service],
         grace_s=settings.grace_s,
@@ -155,8 +156,10 @@ async def build_stack(settings: CliSettings, *, gateways: int = 1, without: Coll
     elif not await is_reachable(redis_url, REDIS_PORT):
         raise _unreachable(redis_url, "REDIS_URL")
     book.save()
+    files = {"PARLEY_TLS_CERT": settings.tls_cert, "PARLEY_TLS_KEY": settings.tls_key}
     environment = {
         **settings.environment,
+        **{name: str(path) for name, path in files.items() if path is not None},
         "NATS_URL": nats_url,
         "REDIS_URL": redis_url,
         "PARLEY_DATA_DIR": str(settings.data_dir),
@@ -166,7 +169,7 @@ async def build_stack(settings: CliSettings, *, gateways: int = 1, without: Coll
         MARK: str(settings.data_dir),
     }
     return Stack(
-        url=f"http://{LOOPBACK}:{settings.port}",
+        url=f"{'https' if settings.tls_cert else 'http'}://{LOOPBACK}:{settings.port}",
         nats_url=nats_url,
         redis_url=redis_url,
         tiers=(tuple(brokers), tuple(services)),

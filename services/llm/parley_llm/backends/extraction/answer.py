@@ -14,7 +14,7 @@ from parley_llm.backends.extraction.units import Unit, UnitKind
 LEAST_RELEVANCE = 0.36
 
 NOTHING_FOUND = (
-    "I found nothing about that in your documents. I answer by quoting them, so please ask in the words "
+    "I have nothing to quote about that. I answer by quoting your documents, so please ask in the words "
     "they use, or add a document that covers it."
 )
 NOT_SEARCHED = (
