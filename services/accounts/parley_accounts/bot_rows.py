@@ -68,11 +68,11 @@ def changed_names(before: BotSettings | None, after: BotSettings) -> tuple[str, 
 def require_sensible(settings: BotSettings) -> None:
     """Raise `invalid_request` for settings that could never mean anything."""
     for origin in settings.allowed_origins:
-        address = urlsplit(origin)
         try:
+            address = urlsplit(origin)
             is_default = address.port == _DEFAULT_PORTS[address.scheme]
         except ValueError:
-            raise _invalid("allowed_origins", f"{origin} names no port.") from None
+            raise _invalid("allowed_origins", f"{origin} names no host or no port.") from None
         if is_default:
             raise _invalid("allowed_origins", f"browsers say {origin} without its port.")
     for name in ("allowed_origins", "collections", "tools"):

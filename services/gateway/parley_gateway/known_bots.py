@@ -1,6 +1,7 @@
 """Bots that visitors ask: accounts is asked for one, and what it says is remembered until that changes."""
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
 from pydantic import ValidationError
+
+log = logging.getLogger("parley.gateway")
 
 REMEMBERED_S = 60.0
 MISSED_S = 5.0
@@ -114,6 +117,7 @@ class KnownBots:
         try:
             changed = BotChanged.model_validate_json(delivery.data)
         except ValidationError:
+            log.exception("a change of a bot cannot be read; all bots are asked for again")
             self.forget_all()
             return
         self._changes += 1

@@ -185,6 +185,7 @@ async def test_anothers_bot_is_found_by_nobody_not_even_an_owner(accounts: Accou
     [
         ({"allowed_origins": ["https://shop.example:443"]}, "allowed_origins"),
         ({"allowed_origins": ["https://shop.example:99999"]}, "allowed_origins"),
+        ({"allowed_origins": ["http://[4.d9]"]}, "allowed_origins"),
         ({"allowed_origins": ["https://a.example", "https://a.example"]}, "allowed_origins"),
         ({"collections": ["a", "a"]}, "collections"),
         ({"tools": ["a", "a"]}, "tools"),
