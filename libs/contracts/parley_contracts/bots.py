@@ -13,17 +13,18 @@ from parley_contracts.turns import MAX_TOKENS, GenerationParams
 MAX_PROMPT_CHARS = 20_000
 MAX_QUESTION_CHARS = 100_000
 
-Origin = Annotated[
-    str,
-    StringConstraints(
-        max_length=300,
-        pattern=r"^https?://([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])"
-        r"(:[1-9][0-9]{0,4})?$",
-    ),
-]
+ORIGIN = (
+    r"^https?://([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])"
+    r"(:[1-9][0-9]{0,4})?$"
+)
+TOOL_NAME = r"^[A-Za-z0-9_.:/-]+$"
+PROVIDER_NAME = r"^[a-z][a-z0-9_-]*$"
+COLOUR = r"^#[0-9a-f]{6}$"
+
+Origin = Annotated[str, StringConstraints(max_length=300, pattern=ORIGIN)]
 """A page's origin as browsers say it (RFC 6454, section 6.2): no path, no default port, lower case."""
-ToolName = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9_.:/-]+$")]
-ProviderName = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9_-]*$")]
+ToolName = Annotated[str, StringConstraints(max_length=100, pattern=TOOL_NAME)]
+ProviderName = Annotated[str, StringConstraints(max_length=40, pattern=PROVIDER_NAME)]
 BotId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -50,7 +51,7 @@ class WidgetLook(WireModel):
 
     title: str = Field(default="", max_length=80)
     placeholder: str = Field(default="", max_length=200)
-    accent: str = Field(default="#2b5cd9", pattern=r"^#[0-9a-f]{6}$", description="As CSS: `#rrggbb`.")
+    accent: str = Field(default="#2b5cd9", pattern=COLOUR, description="As CSS: `#rrggbb`.")
     corner: Literal["left", "right"] = "right"
 
 

@@ -11,7 +11,8 @@ from parley_contracts.accounts import PrincipalRequest
 from parley_contracts.bots import BotId, ProviderName
 from parley_contracts.model import WireModel
 
-ProviderSecret = Annotated[str, Field(min_length=12, max_length=1000, pattern=r"^[!-~]+$", repr=False)]
+PRINTABLE = r"^[!-~]+$"
+ProviderSecret = Annotated[str, Field(min_length=12, max_length=1000, pattern=PRINTABLE, repr=False)]
 
 
 class ProviderKey(WireModel):

@@ -8,11 +8,12 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.provider_keys import KekRotation, RotateKek
+from parley_gateway.site_door import Site
 from parley_gateway.visitor_tokens import Visitor, VisitorTokens
 
 from tests.unit.accounts.accounts_rig import OWNER
 from tests.unit.gateway.http_edge import until
-from tests.unit.gateway.rig import ANSWER
+from tests.unit.gateway.rig import ANSWER, Seen
 from tests.unit.gateway.site_edge import PAGE, SECRET, SiteEdge, open_site_edge
 from tests.unit.gateway.whole_edge import MODEL, TEXT
 
@@ -162,6 +163,19 @@ async def test_a_session_that_is_deleted_while_it_is_answered_is_not_kept_afterw
     sites.model.may_go_on.set()
     assert (await asking).status_code == 200
     assert (await sites.ask(bot, token=token)).status_code == 404
+
+
+async def test_a_session_that_is_deleted_before_anything_is_kept_is_never_kept(sites: SiteEdge) -> None:
+    site, seen = Site(await sites.bot(), PAGE), Seen()
+    sites.model.may_go_on.clear()
+    asked = sites.edge.sites
+    turn, visitor = await asked.ask(site.bot, asked.visitor(site, None), "I am Ada.", seen.take)
+    await asked.forget(visitor, visitor.session)
+    sites.model.may_go_on.set()
+    await seen.ended()
+    await sites.edge.door.release(turn.watch)
+    after = await sites.ask(site.bot, "Who am I?", token=asked.token_of(site, visitor))
+    assert after.status_code == 404
 
 
 async def test_chats_go_on_while_the_key_encryption_key_rotates(sites: SiteEdge) -> None:
