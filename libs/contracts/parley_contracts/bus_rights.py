@@ -76,6 +76,7 @@ STREAM_OF = {
     subjects.ALL_CONVERSATION_EVENTS: stream_names.DOMAIN_EVENTS,
     subjects.ACCOUNTS_REVOKED: stream_names.DOMAIN_EVENTS,
     subjects.ACCOUNTS_KEYS_CHANGED: stream_names.DOMAIN_EVENTS,
+    subjects.BOT_CHANGED: stream_names.DOMAIN_EVENTS,
 }
 """Which stream keeps what is stored on a subject."""
 
@@ -105,6 +106,19 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_PUBLISHED_KEYS,
     subjects.ACCOUNTS_ROTATE_SIGNING_KEY,
     subjects.ACCOUNTS_READ_REVOCATIONS,
+    subjects.ACCOUNTS_CREATE_BOT,
+    subjects.ACCOUNTS_READ_BOT,
+    subjects.ACCOUNTS_LIST_BOTS,
+    subjects.ACCOUNTS_CHANGE_BOT,
+    subjects.ACCOUNTS_DELETE_BOT,
+    subjects.ACCOUNTS_LIST_BOT_VERSIONS,
+    subjects.ACCOUNTS_READ_BOT_VERSION,
+    subjects.ACCOUNTS_RESTORE_BOT_VERSION,
+    subjects.ACCOUNTS_SET_PROVIDER_KEY,
+    subjects.ACCOUNTS_LIST_PROVIDER_KEYS,
+    subjects.ACCOUNTS_DELETE_PROVIDER_KEY,
+    subjects.ACCOUNTS_ROTATE_KEK,
+    subjects.ACCOUNTS_READ_PUBLIC_BOT,
 )
 
 _TURN_RUNNERS = Worker(stream_names.TURNS, stream_names.TURN_RUNNERS)
@@ -157,6 +171,7 @@ _GATEWAY = BusRights(
         subjects.ALL_INGEST_EVENTS,
         subjects.ACCOUNTS_REVOKED,
         subjects.ACCOUNTS_KEYS_CHANGED,
+        subjects.BOT_CHANGED,
     ),
     stores=(
         subjects.ALL_TURN_STARTS,
@@ -243,7 +258,7 @@ _MEMORY = BusRights(
 _ACCOUNTS = BusRights(
     name="accounts",
     answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
-    stores=(subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED),
+    stores=(subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED, subjects.BOT_CHANGED),
 )
 
 _BROWSER = BusRights(

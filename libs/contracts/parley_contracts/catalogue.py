@@ -17,6 +17,7 @@ from parley_contracts import (
     turns,
 )
 from parley_contracts.accounts_channels import ACCOUNTS_CHANNELS
+from parley_contracts.bots_channels import BOTS_CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
 from parley_contracts.replies import Done
@@ -307,6 +308,7 @@ CHANNELS: tuple[Channel, ...] = (
     *RAG_CHANNELS,
     *MEMORY_CHANNELS,
     *ACCOUNTS_CHANNELS,
+    *BOTS_CHANNELS,
     *OTHER_CHANNELS,
 )
 

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from parley_contracts import bots, provider_keys
+
 _PATTERN_SAYINGS = {
     r"^https?://": "has to begin with http:// or https://",
     r"^[^\x00-\x1f/\\]+$": "may hold no slashes and no control characters",
     r"^[^\x00-\x1f]+$": "may hold no control characters",
     r"^[A-Za-z0-9_.:-]+$": "may hold letters, digits and _ . : - only",
+    bots.TOOL_NAME: "may hold letters, digits and _ . : / - only",
+    bots.PROVIDER_NAME: "may hold small letters, digits and _ - only, and begins with a letter",
+    bots.COLOUR: "has to be a colour such as #2b5cd9",
+    bots.ORIGIN: "has to be an origin such as https://www.example.org, without a path and in small letters",
+    provider_keys.PRINTABLE: "may hold letters, digits and signs only",
 }
 
 

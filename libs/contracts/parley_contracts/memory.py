@@ -140,6 +140,10 @@ class DeleteConversation(OwnedRequest):
 
     type: Literal["delete_conversation"] = "delete_conversation"
     conversation_id: str
+    even_if_unknown: bool = Field(
+        default=False,
+        description="Refuse later stores also when nothing is stored yet; who asks has proven whose it is.",
+    )
 
 
 class ConversationTurnCompleted(WireModel):

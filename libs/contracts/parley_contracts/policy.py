@@ -40,10 +40,14 @@ class Permission(StrEnum):
     ACCOUNT_WRITE = "account:write"
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
+    BOTS_READ = "bots:read"
+    BOTS_WRITE = "bots:write"
+    PROVIDER_KEYS_WRITE = "provider_keys:write"
     SERVICES_READ = "services:read"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
     SIGNING_KEYS_WRITE = "signing_keys:write"
+    KEK_ROTATE = "kek:rotate"
 
 
 MEANINGS: dict[Permission, str] = {
@@ -60,11 +64,15 @@ MEANINGS: dict[Permission, str] = {
     Permission.ACCOUNT_WRITE: "Change one's own name and password, and end one's own sessions.",
     Permission.KEYS_READ: "List one's own API keys.",
     Permission.KEYS_WRITE: "Make and revoke one's own API keys.",
+    Permission.BOTS_READ: "List and read one's own bots and their versions.",
+    Permission.BOTS_WRITE: "Make, change and delete one's own bots, which answer the public for one.",
+    Permission.PROVIDER_KEYS_WRITE: "Set and forget the keys of one's own bots at providers of models.",
     Permission.SERVICES_READ: "See the state of the services.",
     Permission.USERS_READ: "List and read other people's accounts, sessions, keys and invitations.",
     Permission.USERS_WRITE: "Invite, disable and reset users of a lower role; change their role; revoke "
     "their sessions and keys.",
     Permission.SIGNING_KEYS_WRITE: "Rotate the keys that sign access tokens.",
+    Permission.KEK_ROTATE: "Rotate the key-encryption key.",
 }
 
 _GUEST = frozenset(
@@ -85,6 +93,9 @@ _MEMBER = _GUEST | {
     Permission.WEB_USE,
     Permission.KEYS_READ,
     Permission.KEYS_WRITE,
+    Permission.BOTS_READ,
+    Permission.BOTS_WRITE,
+    Permission.PROVIDER_KEYS_WRITE,
 }
 _ADMIN = _MEMBER | {Permission.SERVICES_READ, Permission.USERS_READ, Permission.USERS_WRITE}
 

@@ -16,9 +16,19 @@ ENTRANCES: frozenset[Route] = frozenset(
 )
 """By which people come in: the body is the proof."""
 
-OPEN_ROUTES: frozenset[Route] = ENTRANCES | {
-    ("GET", path) for path in ("/", "/login", "/link", "/docs", "/openapi.json", "/livez", "/readyz")
-}
+SITE_ROUTES: frozenset[Route] = frozenset(
+    {
+        ("POST", "/api/chat/{bot_id}"),
+        ("DELETE", "/api/chat/{bot_id}/session/{session}"),
+    }
+)
+"""For visitors of pages that a bot allows, who are no users: origin and visitor's token are the proof."""
+
+OPEN_ROUTES: frozenset[Route] = (
+    ENTRANCES
+    | SITE_ROUTES
+    | {("GET", path) for path in ("/", "/login", "/link", "/docs", "/openapi.json", "/livez", "/readyz")}
+)
 """Pages, which hold nothing of anybody's, and probes."""
 
 ROUTES: dict[Route, tuple[P, ...]] = {
@@ -65,6 +75,17 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("GET", "/api/keys"): (P.KEYS_READ,),
     ("POST", "/api/keys"): (P.KEYS_WRITE,),
     ("DELETE", "/api/keys/{key_id}"): (P.KEYS_WRITE,),
+    ("GET", "/api/bots"): (P.BOTS_READ,),
+    ("POST", "/api/bots"): (P.BOTS_WRITE,),
+    ("GET", "/api/bots/{bot_id}"): (P.BOTS_READ,),
+    ("PUT", "/api/bots/{bot_id}"): (P.BOTS_WRITE,),
+    ("DELETE", "/api/bots/{bot_id}"): (P.BOTS_WRITE,),
+    ("GET", "/api/bots/{bot_id}/versions"): (P.BOTS_READ,),
+    ("GET", "/api/bots/{bot_id}/versions/{version}"): (P.BOTS_READ,),
+    ("POST", "/api/bots/{bot_id}/versions/{version}/restore"): (P.BOTS_WRITE,),
+    ("GET", "/api/bots/{bot_id}/keys"): (P.BOTS_READ,),
+    ("PUT", "/api/bots/{bot_id}/keys/{provider}"): (P.PROVIDER_KEYS_WRITE,),
+    ("DELETE", "/api/bots/{bot_id}/keys/{provider}"): (P.PROVIDER_KEYS_WRITE,),
     ("GET", "/api/admin/roles"): (P.USERS_READ,),
     ("GET", "/api/admin/users"): (P.USERS_READ,),
     ("POST", "/api/admin/users"): (P.USERS_WRITE,),
@@ -77,5 +98,6 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("POST", "/api/admin/invitations"): (P.USERS_WRITE,),
     ("DELETE", "/api/admin/invitations/{invitation_id}"): (P.USERS_WRITE,),
     ("POST", "/api/admin/signing-keys/rotate"): (P.SIGNING_KEYS_WRITE,),
+    ("POST", "/api/admin/kek/rotate"): (P.KEK_ROTATE,),
 }
 """What who asks must have, all of it. Whose an object is, the service that keeps it checks."""

@@ -58,6 +58,15 @@ class ChosenModel(WireModel):
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
 
 
+class TurnBot(WireModel):
+    """What a turn takes from the bot that a visitor asks, as that was when the turn was accepted."""
+
+    id: str
+    version: int
+    owner_id: str = Field(description="Whose collections are searched. The turn itself is the visitor's.")
+    prompt: str = Field(default="", description="In place of the usual instructions, where there is any.")
+
+
 class StartTurn(WireModel):
     """Command on the TURNS work queue: run one turn."""
 
@@ -78,12 +87,18 @@ class StartTurn(WireModel):
         default=None, description="What `model` meant at the door; None lets the runner look it up."
     )
     params: GenerationParams = GenerationParams()
+    bot: TurnBot | None = Field(default=None, description="None: people ask for themselves.")
     is_stored: bool = Field(default=True, description="False keeps the turn out of memory.")
     is_fresh: bool = Field(
         default=False, description="Its id was made just now: it can be no repeat of a turn that has ended."
     )
     accepted_at_ms: int = Field(description="Unix epoch, milliseconds.")
     deadline_ms: int = Field(description="Unix epoch, milliseconds; past it the turn only fails.")
+
+    @property
+    def documents_owner_id(self) -> str:
+        """Whose documents are searched: a bot's are its owner's, and everything else is the turn's own."""
+        return self.turn.owner_id if self.bot is None else self.bot.owner_id
 
 
 class CancelTurn(WireModel):

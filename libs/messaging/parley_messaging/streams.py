@@ -39,7 +39,12 @@ STREAMS = (
     StreamSpec(TURN_EVENTS, (subjects.ALL_TURN_EVENTS,), max_age_s=DAY_S, max_bytes=4096 * MIB_BYTES),
     StreamSpec(
         DOMAIN_EVENTS,
-        (subjects.ALL_CONVERSATION_EVENTS, subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED),
+        (
+            subjects.ALL_CONVERSATION_EVENTS,
+            subjects.ACCOUNTS_REVOKED,
+            subjects.ACCOUNTS_KEYS_CHANGED,
+            subjects.BOT_CHANGED,
+        ),
         max_age_s=7 * DAY_S,
         max_bytes=256 * MIB_BYTES,
     ),

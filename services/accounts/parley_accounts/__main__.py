@@ -6,9 +6,10 @@ from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
 from parley_accounts.composition import prepared_parts
-from parley_accounts.envelope import Envelope, parse_key, read_or_make_key
+from parley_accounts.envelope import read_or_make_key
 from parley_accounts.handlers import bind
 from parley_accounts.installation import read_owner_key
+from parley_accounts.key_ring import KeyRing
 from parley_accounts.passwords import open_passwords
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.sweep import Sweep
@@ -18,7 +19,9 @@ from parley_accounts.tables import STORE
 async def compose(service: Service, settings: AccountsSettings) -> None:
     """Open the database, make what the first start makes, and answer requests."""
     folder = settings.secrets_path
-    kek = parse_key(settings.kek.get_secret_value()) if settings.kek else read_or_make_key(folder)
+    if not settings.keks:
+        read_or_make_key(folder)
+    ring = KeyRing(settings.keks) if settings.keks else KeyRing.in_folder(folder)
     database = await service.enter(
         open_database(
             STORE,
@@ -42,7 +45,7 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
         settings,
         database,
         passwords,
-        Envelope(kek),
+        ring,
         bus=service.bus,
         board=board,
         registry=service.metrics,

@@ -5,11 +5,13 @@ from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
-from parley_accounts.envelope import Envelope
 from parley_accounts.handlers import AccountsParts
 from parley_accounts.installation import Installation
+from parley_accounts.kek_rotation import KekRotations
+from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.outbox import EventBus, Outbox
@@ -36,7 +38,7 @@ async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
     passwords: Passwords,
-    envelope: Envelope,
+    ring: KeyRing,
     *,
     bus: EventBus,
     board: RevocationBoard | None,
@@ -49,9 +51,11 @@ async def prepared_parts(
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
+    rotations = KekRotations(database, ring)
+    await rotations.prepare()
     signing_keys = SigningKeys(
         database,
-        envelope,
+        ring,
         access_token_s=access_token_s,
         published_ahead_s=settings.accounts_next_key_s,
         clock=clock,
@@ -87,4 +91,6 @@ async def prepared_parts(
         signing_keys=signing_keys,
         revocations=revocations,
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
+        bots=bot_parts(database, ring, clock),
+        rotations=rotations,
     )

@@ -35,14 +35,28 @@ def read_or_make_key(folder: Path) -> bytes:
     path = folder / KEK_FILE
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create_once(path, secrets.token_hex(_KEY_BYTES))
+        create_once(path, secrets.token_hex(_KEY_BYTES))
     try:
         return parse_key(path.read_text(encoding="ascii"))
     except ValueError as error:
         raise ValueError(f"{path} holds no key: {error}") from None
 
 
-def _create_once(path: Path, text: str) -> None:
+def prefix_of(name: str) -> str:
+    """Return what text begins with that the named key has sealed."""
+    return f"{_VERSION}.{name}."
+
+
+def key_name(sealed: str) -> str:
+    """Return the name of the key that has sealed a text; SealError when it names none."""
+    version, _, rest = sealed.partition(".")
+    name, dot, _ = rest.partition(".")
+    if version != _VERSION or not dot:
+        raise SealError("a stored secret is of no known form")
+    return name
+
+
+def create_once(path: Path, text: str) -> None:
     """Write a file unless it exists; another process sees all of it or nothing, and both the same one."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -63,22 +77,20 @@ class Envelope:
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
-        self._name = hashlib.sha256(b"parley key-encryption key" + key).hexdigest()[:16]
+        self.name = hashlib.sha256(b"parley key-encryption key" + key).hexdigest()[:16]
 
     def seal(self, secret: bytes, *, purpose: str) -> str:
         """Return text that only this key opens."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._cipher.encrypt(nonce, secret, purpose.encode())
-        return f"{_VERSION}.{self._name}.{base64.urlsafe_b64encode(sealed).decode()}"
+        return f"{prefix_of(self.name)}{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, sealed: str, *, purpose: str) -> bytes:
         """Return what was sealed for this purpose; SealError when that cannot be."""
-        version, _, rest = sealed.partition(".")
-        name, _, body = rest.partition(".")
-        if version != _VERSION or name != self._name:
+        if key_name(sealed) != self.name:
             raise SealError("a stored secret was sealed by another key-encryption key")
         try:
-            raw = base64.urlsafe_b64decode(body)
+            raw = base64.urlsafe_b64decode(sealed.removeprefix(prefix_of(self.name)))
             return self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], purpose.encode())
         except (InvalidTag, ValueError) as error:
             raise SealError("a stored secret was changed") from error

@@ -20,6 +20,10 @@ class AccountsSettings(ServiceSettings):
         default=None,
         description="The key-encryption key, 64 hex digits; unset is kek.key in the secrets, which is made.",
     )
+    kek_old: SecretStr | None = Field(
+        default=None,
+        description="Beside PARLEY_KEK: keys that still open what they have sealed, with commas between.",
+    )
     revocations_redis_url: str | None = Field(
         default=None, description="Where gateways see what is refused; unset is a database of REDIS_URL."
     )
@@ -73,6 +77,14 @@ class AccountsSettings(ServiceSettings):
     )
 
     @property
+    def keks(self) -> list[bytes]:
+        """The key-encryption keys of the environment, the one to seal by first; none are those of files."""
+        if self.kek is None:
+            return []
+        old = self.kek_old.get_secret_value().split(",") if self.kek_old else []
+        return [parse_key(text) for text in (self.kek.get_secret_value(), *old) if text.strip()]
+
+    @property
     def hash_parameters(self) -> HashParameters:
         """How passwords are hashed from now on."""
         return HashParameters(
@@ -87,9 +99,9 @@ class AccountsSettings(ServiceSettings):
         STORE.url(database_url, Path())
         return database_url
 
-    @field_validator("kek")
+    @field_validator("kek", "kek_old")
     @classmethod
-    def _is_a_key(cls, kek: SecretStr | None) -> SecretStr | None:
-        if kek is not None:
-            parse_key(kek.get_secret_value())
-        return kek
+    def _are_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        for text in keys.get_secret_value().split(",") if keys is not None else ():
+            parse_key(text)
+        return keys

@@ -19,8 +19,8 @@ from sqlalchemy import Connection, or_, select, update
 
 from parley_accounts.acting import require_actor
 from parley_accounts.clock import Clock, unix_ms
-from parley_accounts.envelope import Envelope
 from parley_accounts.installation import read_issuer
+from parley_accounts.key_ring import KeyRing
 from parley_accounts.outbox import add_event
 from parley_accounts.revocations import SPARE_MS
 from parley_accounts.tables import signing_keys
@@ -39,14 +39,14 @@ class SigningKeys:
     def __init__(
         self,
         database: Database,
-        envelope: Envelope,
+        ring: KeyRing,
         *,
         access_token_s: int,
         published_ahead_s: float = 60.0,
         clock: Clock = unix_ms,
     ) -> None:
         self._database = database
-        self._envelope = envelope
+        self._ring = ring
         self._outlives_ms = access_token_s * 1000 + SPARE_MS
         self._published_ahead_ms = round(published_ahead_s * 1000)
         self._clock = clock
@@ -63,7 +63,7 @@ class SigningKeys:
         row = connection.execute(query).one()
         opened = self._opened
         if opened is None or opened[0] != row.kid:
-            raw = self._envelope.open(row.private_key, purpose=purpose_of(row.kid))
+            raw = self._ring.open(row.private_key, purpose=purpose_of(row.kid))
             opened = self._opened = (row.kid, Ed25519PrivateKey.from_private_bytes(raw))
         return opened
 
@@ -109,7 +109,7 @@ class SigningKeys:
             "kid": kid,
             "place": place,
             "public_key": published(kid, key.public_key()).x,
-            "private_key": self._envelope.seal(key.private_bytes_raw(), purpose=purpose_of(kid)),
+            "private_key": self._ring.seal(connection, key.private_bytes_raw(), purpose=purpose_of(kid)),
             "created_at_ms": self._clock(),
         }
         into = self._database.insert(signing_keys).values(**row)

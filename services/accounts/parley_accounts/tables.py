@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from parley_storage import StorableText, Store
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table
 
 metadata = MetaData()
 
@@ -118,6 +118,46 @@ links = Table(
     Index("accounts_links_newest", "kind", "created_at_ms"),
 )
 
+bots = Table(
+    "accounts_bots",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("owner_id", StorableText, _of_user(), nullable=False),
+    Column("version", Integer, nullable=False),
+    # What it is now, as JSON; the same stands in its latest version.
+    Column("settings", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Index("accounts_bots_of_owner", "owner_id", "created_at_ms", "id"),
+)
+
+bot_versions = Table(
+    "accounts_bot_versions",
+    metadata,
+    Column("bot_id", StorableText, ForeignKey("accounts_bots.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("settings", StorableText, nullable=False),
+    # Words with spaces between them.
+    Column("changed", StorableText, nullable=False),
+    Column("changed_by", StorableText, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Column("restored_from", Integer),
+)
+
+provider_keys = Table(
+    "accounts_provider_keys",
+    metadata,
+    Column("bot_id", StorableText, ForeignKey("accounts_bots.id", ondelete="CASCADE"), primary_key=True),
+    Column("provider", StorableText, primary_key=True),
+    # Another one with each key: what was sealed for a row that is gone opens in none.
+    Column("id", StorableText, nullable=False),
+    # By the key-encryption key.
+    Column("sealed_key", StorableText, nullable=False),
+    Column("last_four", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Index("accounts_provider_keys_id", "id", unique=True),
+)
+
 revocations = Table(
     "accounts_revocations",
     metadata,
@@ -143,6 +183,6 @@ STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0001",
+    head="0002",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

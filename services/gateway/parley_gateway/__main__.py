@@ -16,6 +16,7 @@ from parley_gateway.metrics import export, export_connections
 from parley_gateway.origins import Origins, read_origins
 from parley_gateway.server import connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_parts import TurnParts
 
@@ -49,7 +50,12 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
         origins=Origins(read_origins(settings.gateway_origins)),
     )
     codes = LoginCodes(settings.secrets_path)
-    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes)
+    sites = Sites.signed_by(
+        secrets.turn_key, service.bus, lasts_s=settings.gateway_visitor_hours * 3600, turns=turns
+    )
+    await sites.bots.start()
+    identities.revoked.on_revoked(sites.bots.forget_owner)
+    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites)
     guard = connection_guard(settings)
     export_connections(service, guard.connections)
     certificate = read_certificate(settings)

@@ -24,6 +24,7 @@ from parley_contracts.accounts import (
 )
 from parley_contracts.credentials import PublishedKeys, RotateSigningKey
 from parley_contracts.policy import MEANINGS, PERMISSIONS, Permission, Role, may_manage
+from parley_contracts.provider_keys import KekRotation, RotateKek
 from parley_contracts.replies import Done
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,6 +33,7 @@ from parley_gateway.edge import CurrentEdge, CurrentPrincipal
 router = APIRouter(prefix="/api/admin", tags=["admin"])
 
 ASK_S = 5.0
+KEK_S = 20.0
 PASSWORD_S = 20.0
 
 
@@ -198,3 +200,19 @@ async def rotate_signing_key(body: Rotation, edge: CurrentEdge, principal: Curre
     """Have access tokens signed by the next key from now on."""
     asked = RotateSigningKey(**principal.asking, is_compromised=body.is_compromised)
     return await edge.bus.request(subjects.ACCOUNTS_ROTATE_SIGNING_KEY, asked, PublishedKeys, timeout_s=ASK_S)
+
+
+class KekStep(BaseModel):
+    """A step of a rotation of the key-encryption key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    begins: bool = Field(default=False, description="Begin a rotation, unless one is under way.")
+    limit: int = Field(default=200, ge=1, le=1000, description="Secrets to seal anew in this step.")
+
+
+@router.post("/kek/rotate")
+async def rotate_kek(body: KekStep, edge: CurrentEdge, principal: CurrentPrincipal) -> KekRotation:
+    """Take a step in putting another key-encryption key in the place of the present one."""
+    asked = RotateKek(**principal.asking, begins=body.begins, limit=body.limit)
+    return await edge.bus.request(subjects.ACCOUNTS_ROTATE_KEK, asked, KekRotation, timeout_s=KEK_S)

@@ -8,6 +8,7 @@ from starlette.websockets import WebSocket
 from parley_gateway import (
     admin_api,
     auth_api,
+    bots_api,
     collections_api,
     conversations_api,
     documents_api,
@@ -20,6 +21,7 @@ from parley_gateway import (
     probes_api,
     search_api,
     session_api,
+    site_chat_api,
 )
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
@@ -29,7 +31,7 @@ from parley_gateway.http_errors import ERROR_RESPONSES, REQUEST_ID, install_erro
 from parley_gateway.networks import Networks
 from parley_gateway.request_shape import RequestShape
 from parley_gateway.security_headers import SecurityHeaders
-from parley_gateway.settings import GatewaySettings
+from parley_gateway.site_door import SiteDoor
 
 
 async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentPrincipal) -> None:
@@ -60,6 +62,8 @@ def create_app(edge: Edge) -> FastAPI:
         auth_api,
         admin_api,
         keys_api,
+        bots_api,
+        site_chat_api,
         conversations_api,
         collections_api,
         documents_api,
@@ -75,22 +79,23 @@ def create_app(edge: Edge) -> FastAPI:
     app.add_middleware(
         BodyLimit, doorkeeper=edge.doorkeeper, max_upload_bytes=edge.settings.gateway_max_upload_bytes
     )
-    _guard(app, edge.doorkeeper.origins.allowed, edge.settings)
+    _guard(app, edge)
     return app
 
 
-def _guard(app: FastAPI, origins: tuple[str, ...], settings: GatewaySettings) -> None:
+def _guard(app: FastAPI, edge: Edge) -> None:
     """Add what stands before the routes; what is added last sees a request first."""
-    if origins:
+    if origins := edge.doorkeeper.origins.allowed:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
             # Foreign pages send keys of their own; our cookie is for our pages alone.
             allow_credentials=False,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
             expose_headers=["Retry-After", REQUEST_ID],
         )
+    app.add_middleware(SiteDoor, bots=edge.sites.bots)
     app.add_middleware(RequestShape)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(ForwardedHeaders, trusted=Networks(settings.gateway_trusted_proxies))
+    app.add_middleware(ForwardedHeaders, trusted=Networks(edge.settings.gateway_trusted_proxies))

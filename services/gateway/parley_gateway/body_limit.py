@@ -15,8 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parley_gateway.http_errors import error_response
 from parley_gateway.identity import SAFE_METHODS, Doorkeeper, scheme_of
 from parley_gateway.principal import IDENTIFIED
+from parley_gateway.site_door import SITE_PATHS
 
 JSON_BYTES = 4 * 1024 * 1024
+SITE_BYTES = 1024 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
@@ -38,7 +40,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        limit = self._max_upload_bytes if scope["path"] == UPLOAD_PATH else JSON_BYTES
+        limit = self._limit_of(scope["path"])
         try:
             await self._identify(request)
             _check_size(request, limit)
@@ -48,8 +50,15 @@ class BodyLimit:
             return
         await self._app(scope, _counted(receive, limit), send)
 
+    def _limit_of(self, path: str) -> int:
+        if path.startswith(SITE_PATHS):
+            return SITE_BYTES
+        return self._max_upload_bytes if path == UPLOAD_PATH else JSON_BYTES
+
     async def _identify(self, request: Request) -> None:
         method, path, headers = request.method, request.scope["path"], request.headers
+        if path.startswith(SITE_PATHS):
+            return  # `SiteDoor` has let him in
         if path.startswith(KEYED_PATHS) and (method, path) not in ENTRANCES:
             scheme = scheme_of(request.scope)
             request.scope[IDENTIFIED] = await self._doorkeeper.identify(method, headers, scheme)

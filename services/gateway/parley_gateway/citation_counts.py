@@ -34,10 +34,10 @@ class CitationCounts:
         self.cited = 0
         self.turns_by_support: Counter[str] = Counter()
 
-    def note(self, seal: Seal, given: Sequence[Citation]) -> None:
-        """Count a completed turn, by its seal and what its model was given."""
+    def note(self, seal: Seal, given: Sequence[Citation], *, owner_id: str | None = None) -> None:
+        """Count a completed turn, by its seal and what its model was given of whose documents."""
         self.turns_by_support[seal.support or "not_searched"] += 1
-        owner_id = seal.turn.owner_id
+        owner_id = owner_id or seal.turn.owner_id
         for citation in given:
             key = (owner_id, citation.document.collection)
             if citation.url is not None or (key not in self._given and len(self._given) >= MAX_WAITING):

@@ -14,6 +14,7 @@ from parley_gateway.models import Models
 from parley_gateway.principal import IDENTIFIED, Principal
 from parley_gateway.route_permissions import needs_of
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_stopper import TurnStopper
@@ -31,6 +32,7 @@ class Edge:
     stopper: TurnStopper
     sockets: Sockets
     login_codes: LoginCodes
+    sites: Sites
 
     @property
     def bus(self) -> Bus:

@@ -19,13 +19,12 @@ from parley_messaging import Bus
 from parley_messaging.bus import Reply
 from parley_messaging.circuit import Circuits
 
+from parley_gateway.lent_documents import reading_documents
 from parley_gateway.settings import GatewaySettings
 
 MAX_PAGES = 3
 PAGE_CHARS = 6_000
 _ADDRESS = re.compile(r"https?://[^\s<>\"'\])]+")
-_INSISTED_ON = frozenset({"memory", "rag"})
-"""Parts that are asked for what the turn names, a conversation or a collection: without it the turn fails."""
 
 
 @dataclass(slots=True)
@@ -46,6 +45,8 @@ class _Part:
     name: str
     subject: str
     budget_s: float
+    is_insisted_on: bool = False
+    """What the turn names is asked for, a conversation or a collection: where it is not, the turn fails."""
 
 
 def is_complete(command: StartTurn) -> bool:
@@ -58,6 +59,9 @@ def _reads_history(command: StartTurn) -> bool:
 
 
 def _searches(command: StartTurn) -> bool:
+    if command.bot is not None:
+        # None would be all that the bot's owner has.
+        return bool(command.collections)
     return command.collections is None or bool(command.collections)
 
 
@@ -103,7 +107,7 @@ class Gathering:
             with circuit:
                 return await self._bus.request(part.subject, request, reply_type, timeout_s=budget_s)
         except ParleyError as error:
-            if name in _INSISTED_ON and error.code is ErrorCode.NOT_FOUND:
+            if part.is_insisted_on and error.code is ErrorCode.NOT_FOUND:
                 raise
             gathered.degraded.add(name)
             return None
@@ -117,7 +121,8 @@ class Gathering:
             max_chars=max_chars,
             before_turn_id=command.turn.turn_id,
         )
-        part = _Part("memory", subjects.MEMORY_READ_HISTORY, self._settings.gateway_history_s)
+        budget_s = self._settings.gateway_history_s
+        part = _Part("memory", subjects.MEMORY_READ_HISTORY, budget_s, is_insisted_on=True)
         found = await self._ask(part, gathered, request, History)
         if found:
             gathered.history = found.messages
@@ -126,15 +131,18 @@ class Gathering:
         part = _Part("npu", subjects.NPU_EMBED, self._settings.gateway_embed_s)
         embedded = await self._ask(part, gathered, Embed(texts=(command.text,)), Embeddings)
         request = Search(
-            owner_id=command.turn.owner_id,
+            owner_id=command.documents_owner_id,
             query=command.text[:10_000],
             vector=embedded.vectors if embedded else None,
             engine=embedded.engine if embedded else None,
             collections=command.collections,
             limit=self._settings.gateway_passages,
         )
-        part = _Part("rag", subjects.RAG_SEARCH, self._settings.gateway_search_s)
-        found = await self._ask(part, gathered, request, SearchResults)
+        # Who asks a bot has not named the collection: without it he is answered all the same.
+        is_named = command.bot is None
+        part = _Part("rag", subjects.RAG_SEARCH, self._settings.gateway_search_s, is_insisted_on=is_named)
+        with reading_documents(command):
+            found = await self._ask(part, gathered, request, SearchResults)
         if found:
             gathered.passages = list(found.results)
             gathered.is_searched = found.had_documents

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from parley_contracts.errors import ErrorCode, ParleyError
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, Response
 
 from parley_gateway.answer_reader import AnswerReader
 from parley_gateway.completion import Completion
 from parley_gateway.completion_request import CompletionRequest
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
+from parley_gateway.event_stream import EventStream
 from parley_gateway.principal import Principal
 from parley_gateway.turn_door import AcceptedTurn
 
@@ -26,26 +26,6 @@ IdempotencyKey = Annotated[
         description="The same key with the same request is the same answer, for a day: it is written once.",
     ),
 ]
-
-
-class _AnswerStream(StreamingResponse):
-    """Server-sent events; a client that leaves before the first of them leaves nothing open either."""
-
-    def __init__(self, edge: Edge, completion: Completion, reader: AnswerReader) -> None:
-        super().__init__(
-            completion.stream(),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-        )
-        self._sockets = edge.sockets
-        self._reader = reader
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            with self._sockets.streaming():
-                await super().__call__(scope, receive, send)
-        finally:
-            await self._reader.release()
 
 
 @router.post("/chat/completions")
@@ -66,7 +46,7 @@ async def create_completion(
     reader.follow(turn)
     completion = Completion(request, turn, reader)
     if request.stream:
-        return _AnswerStream(edge, completion, reader)
+        return EventStream(completion.stream(), sockets=edge.sockets, reader=reader)
     with edge.sockets.streaming():
         return JSONResponse(await completion.whole())
 

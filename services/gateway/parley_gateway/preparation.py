@@ -17,6 +17,7 @@ from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
 from parley_gateway.context import ContextAssembly
 from parley_gateway.gathering import Gathered, Gathering, is_complete
+from parley_gateway.lent_documents import reading_documents
 from parley_gateway.models import Models
 from parley_gateway.prompt import assemble, history_chars, passages_chars
 from parley_gateway.running_turn import RunningTurn
@@ -82,9 +83,10 @@ class Preparation:
                 command, history_chars=history_chars(model.context_tokens, command.text)
             )
             room_chars = passages_chars(model.context_tokens, command.text, gathered.history)
-            turn.citations = await self._context.assemble(
-                ref.owner_id, gathered.pages, gathered.passages, room_chars
-            )
+            with reading_documents(command):
+                turn.citations = await self._context.assemble(
+                    command.documents_owner_id, gathered.pages, gathered.passages, room_chars
+                )
             _note_gathered(turn, gathered)
             await self._write_context(turn, writer)
         return _job(turn, model, gathered.history)
@@ -128,7 +130,13 @@ def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[Ch
         base_slot=turn.epoch,
         last_seq=turn.last_seq,
         model=model.id,
-        messages=assemble(command.text, history, turn.citations, is_searched=turn.is_searched),
+        messages=assemble(
+            command.text,
+            history,
+            turn.citations,
+            is_searched=turn.is_searched,
+            instructions=command.bot.prompt if command.bot else "",
+        ),
         question=command.text,
         citations=turn.citations,
         degraded=tuple(sorted(turn.degraded)),

@@ -59,19 +59,21 @@ def assemble(
     citations: Sequence[Citation],
     *,
     is_searched: bool = False,
+    instructions: str = "",
 ) -> tuple[ChatMessage, ...]:
     """Return the messages for the model, the system prompt first and the question last.
 
-    `is_searched` says that there were documents to find `citations` in.
+    `is_searched` says that there were documents to find `citations` in; `instructions` take the place of the
+    usual ones.
     """
-    instructions = [INSTRUCTIONS]
-    instructions += [message.content for message in history if message.role == "system"]
+    said = [instructions or INSTRUCTIONS]
+    said += [message.content for message in history if message.role == "system"]
     if citations:
-        instructions += [WITH_PASSAGES, *map(_passage, citations)]
+        said += [WITH_PASSAGES, *map(_passage, citations)]
     elif is_searched:
-        instructions.append(WITHOUT_PASSAGES)
+        said.append(WITHOUT_PASSAGES)
     return (
-        ChatMessage(role="system", content="\n\n".join(instructions)),
+        ChatMessage(role="system", content="\n\n".join(said)),
         *(message for message in history if message.role != "system"),
         ChatMessage(role="user", content=question),
     )

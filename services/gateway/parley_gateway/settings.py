@@ -98,6 +98,9 @@ class GatewaySettings(ServiceSettings):
     revocations_redis_url: str | None = Field(
         default=None, description="Where accounts posts what is refused; unset is a database of REDIS_URL."
     )
+    gateway_visitor_hours: int = Field(
+        default=48, ge=1, le=8760, description="How long a visitor of a site may stay away from his session."
+    )
     gateway_session_days: int = Field(default=30, ge=1, description="How long a browser stays logged in.")
 
     @field_validator("gateway_origins")

@@ -10,7 +10,7 @@ from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnBot, TurnRef
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
 from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
@@ -89,6 +89,7 @@ class TurnDoor:
         *,
         history: tuple[ChatMessage, ...] | None = None,
         is_stored: bool = True,
+        bot: TurnBot | None = None,
     ) -> AcceptedTurn:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
@@ -96,9 +97,10 @@ class TurnDoor:
             ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
                 something else, `overloaded`, or `unavailable` when the turn is not accepted.
         """
-        frame = self._let_in(principal, frame)
+        frame = self._let_in(principal, frame, bot)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
+        command = command.model_copy(update={"bot": bot})
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
@@ -139,13 +141,15 @@ class TurnDoor:
             raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
         return command.model_copy(update={"turn": ref.model_copy(update={"home": found.home})})
 
-    def _let_in(self, principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
+    def _let_in(
+        self, principal: Principal, frame: StartTurnFrame, bot: TurnBot | None = None
+    ) -> StartTurnFrame:
         """Return what is asked, as far as it may be."""
         if self.is_closed:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
-        return _permitted(principal, frame)
+        return _permitted(principal, frame) if bot is None else _as_visitors_may(frame)
 
     async def _with_model(self, command: StartTurn) -> StartTurn:
         """Return the command with its model as it is there now: the runner goes by it.
@@ -356,7 +360,13 @@ def _permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
     return frame
 
 
+def _as_visitors_may(frame: StartTurnFrame) -> StartTurnFrame:
+    """Return what is asked of a bot: its own collections are searched, and nothing is fetched."""
+    return frame.model_copy(update={"collections": frame.collections or (), "web": False})
+
+
 def _bare(command: StartTurn) -> str:
     """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
-    kept = {"text": "-", "history": None, "collections": (), "is_stored": False}
+    bot = command.bot and command.bot.model_copy(update={"prompt": ""})
+    kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
     return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

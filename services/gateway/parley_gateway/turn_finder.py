@@ -25,6 +25,8 @@ _ASKED = (
     "is_stored",
 )
 """What of a command the client decides; the rest is the gateway's."""
+_ASKED_OF_A_BOT = ("conversation_id", "continues_conversation", "text")
+"""What of it a visitor decides; the rest is the bot's, which may be another one by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,11 @@ class FoundTurn:
         """Return whether `command` asks for the same, as far as the turn still says what it was asked."""
         if self.command is None:
             return self.text is None or self.text == command.text
-        return all(getattr(self.command, field) == getattr(command, field) for field in _ASKED)
+        bots = [None if one.bot is None else one.bot.id for one in (self.command, command)]
+        fields = _ASKED if bots == [None, None] else _ASKED_OF_A_BOT
+        return bots[0] == bots[1] and all(
+            getattr(self.command, field) == getattr(command, field) for field in fields
+        )
 
 
 class TurnFinder:

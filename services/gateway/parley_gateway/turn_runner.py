@@ -335,7 +335,7 @@ class TurnRunner:
         )
         sealing = await self._ending.seal(number, seal, ends_writing=finished is None)
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):
-            self._counts.note(seal, turn.citations)
+            self._counts.note(seal, turn.citations, owner_id=turn.command.documents_owner_id)
         return sealing
 
 

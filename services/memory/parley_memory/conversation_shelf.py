@@ -86,6 +86,8 @@ class ConversationShelf:
         owned = OwnedConversation(request.owner_id, request.conversation_id)
 
         def remove(connection: Connection) -> None:
+            if request.even_if_unknown and self._forbid(connection, owned):
+                return
             owned.require(connection, for_update=True)
             connection.execute(delete(messages).where(messages.c.conversation_id == owned.id))
             connection.execute(
@@ -95,6 +97,23 @@ class ConversationShelf:
             )
 
         await self._database.write(remove)
+
+    def _forbid(self, connection: Connection, owned: OwnedConversation) -> bool:
+        """Leave the mark of a deleted conversation for an id that nothing is known of; False when it is."""
+        now_ms = time.time_ns() // 1_000_000
+        mark = self._database.insert(conversations).values(
+            id=owned.id,
+            owner_id=owned.owner_id,
+            title="",
+            is_renamed=False,
+            turns=0,
+            created_at_ms=now_ms,
+            updated_at_ms=now_ms,
+            deleted_at_ms=now_ms,
+        )
+        owned.require_storable()
+        made = mark.on_conflict_do_nothing().returning(conversations.c.id)
+        return connection.execute(made).first() is not None
 
     async def count(self) -> int:
         """Return how many conversations all owners have."""

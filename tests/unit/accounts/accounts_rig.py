@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from parley_accounts.composition import prepared_parts
-from parley_accounts.envelope import Envelope
 from parley_accounts.handlers import AccountsParts, bind
+from parley_accounts.key_ring import KeyRing
 from parley_accounts.passwords import open_passwords
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.sweep import Sweep
@@ -149,6 +149,7 @@ async def open_accounts(
     *,
     owner_key: str | None = OWNER_KEY,
     kek: bytes = KEK,
+    ring: KeyRing | None = None,
     clock: Callable[[], MovedClock] = MovedClock,
     bus: MemoryBus | None = None,
     **changed: Any,
@@ -169,7 +170,7 @@ async def open_accounts(
             settings,
             database,
             passwords,
-            Envelope(kek),
+            ring or KeyRing([kek]),
             bus=bus,
             board=None,
             registry=service.metrics,

@@ -25,6 +25,16 @@ BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_CREATE_PASSWORD_RESET: {"user_id": TARGET},
     subjects.ACCOUNTS_CREATE_KEY: {"name": "x"},
     subjects.ACCOUNTS_REVOKE_KEY: {"key_id": "x"},
+    subjects.ACCOUNTS_CREATE_BOT: {"settings": {"name": "x"}},
+    subjects.ACCOUNTS_READ_BOT: {"bot_id": "x"},
+    subjects.ACCOUNTS_CHANGE_BOT: {"bot_id": "x", "if_version": 1, "settings": {"name": "x"}},
+    subjects.ACCOUNTS_DELETE_BOT: {"bot_id": "x"},
+    subjects.ACCOUNTS_LIST_BOT_VERSIONS: {"bot_id": "x"},
+    subjects.ACCOUNTS_READ_BOT_VERSION: {"bot_id": "x", "version": 1},
+    subjects.ACCOUNTS_RESTORE_BOT_VERSION: {"bot_id": "x", "version": 1, "if_version": 1},
+    subjects.ACCOUNTS_SET_PROVIDER_KEY: {"bot_id": "x", "provider": "x", "key": "sk-0123456789"},
+    subjects.ACCOUNTS_LIST_PROVIDER_KEYS: {"bot_id": "x"},
+    subjects.ACCOUNTS_DELETE_PROVIDER_KEY: {"bot_id": "x", "provider": "x"},
 }
 """What a request needs besides who asks to get as far as what it may do."""
 

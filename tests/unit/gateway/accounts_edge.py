@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from parley_accounts.envelope import read_or_make_key
+from parley_accounts.key_ring import KeyRing
 from parley_accounts.tables import STORE
 from parley_contracts.credentials import Revocation
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -52,7 +54,10 @@ async def open_identities(
     `tables` is a file with the empty tables of accounts.
     """
     shutil.copy(tables, folder)
-    async with open_accounts(STORE.url(None, folder), bus=bus) as accounts:
+    secrets = folder / "secrets"
+    read_or_make_key(secrets)
+    ring = KeyRing.in_folder(secrets)
+    async with open_accounts(STORE.url(None, folder), ring=ring, bus=bus) as accounts:
         board = ScriptedBoard()
         identities = Identities(accounts.bus, board)
         await identities.start()

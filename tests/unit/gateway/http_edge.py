@@ -16,6 +16,7 @@ from parley_gateway.origins import Origins, read_origins
 from parley_gateway.principal import Prover
 from parley_gateway.server import EdgeServer, connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_parts import TurnParts
 from parley_messaging import Service
@@ -50,6 +51,7 @@ def make_edge(
         turns.stopper,
         Sockets(),
         LoginCodes(settings.secrets_path),
+        Sites.signed_by(b"\x01" * 32, bus, lasts_s=60, turns=turns),
     )
     return edge, create_app(edge)
 

@@ -35,7 +35,7 @@ FILES = {"/page", "/docs/assets"}
 HTTP = [route for route in ROUTES if route[0] != "WEBSOCKET"]
 ADMIN = "/api/admin/"
 QUERIES = {"/api/documents/{document_id}/passage": "?start=0&end=5"}
-NEVER: dict[str, str] = dict.fromkeys(THINGS, "never-was")
+NEVER: dict[str, str] = {**dict.fromkeys(THINGS, "never-was"), "version": "1"}
 IN_BODIES = {("POST", "/api/feedback"): {"turn_id"}, ("POST", "/api/search"): {"name"}}
 """Routes that take an id in their body."""
 
@@ -77,6 +77,10 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
             "new_password": "correct battery horse",
         },
         ("POST", "/api/keys"): {"name": "x"},
+        ("POST", "/api/bots"): {"name": "x"},
+        ("PUT", "/api/bots/{bot_id}"): {"if_version": 1, "settings": {"name": "x"}},
+        ("POST", "/api/bots/{bot_id}/versions/{version}/restore"): {"if_version": 1},
+        ("PUT", "/api/bots/{bot_id}/keys/{provider}"): {"key": "sk-another-one"},
         ("POST", "/api/admin/users"): {"name": uuid4().hex, "role": "guest"},
         ("PATCH", "/api/admin/users/{user_id}"): {"display_name": "x"},
         ("POST", "/api/admin/invitations"): {"role": "guest"},
@@ -247,7 +251,7 @@ async def test_each_role_may_do_what_the_policy_says_and_nothing_more(whole: Who
         shown = (await matrix.check(route, Whose.OWN)).text
         if not things_in(route):
             # A user list shows users; nothing else shows anything of another's.
-            hidden = set(others.values()) - {"1", others["invitation_id"]}
+            hidden = set(others.values()) - {"1", "openai", others["invitation_id"]}
             hidden -= {others["user_id"]} if route[1].startswith(ADMIN) else set()
             assert not [one for one in hidden if one in shown], route
             continue

@@ -12,6 +12,7 @@ import httpx
 from fastapi import FastAPI
 from parley_contracts import subjects
 from parley_contracts.accounts import CreateInvitation, LinkCreated, SessionTokens, User
+from parley_contracts.bots import Bot, BotSettings, CreateBot
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef
 from parley_contracts.credentials import CreateKey, KeyCreated
@@ -21,6 +22,7 @@ from parley_contracts.memory import Stored, StoreTurn, StoreUserMessage
 from parley_contracts.model import OwnedRequest, WireModel
 from parley_contracts.npu import Embed
 from parley_contracts.policy import Permission, Role
+from parley_contracts.provider_keys import ProviderKey, SetProviderKey
 from parley_contracts.rag import (
     Collection,
     CreateCollection,
@@ -61,6 +63,9 @@ THINGS: tuple[str, ...] = (
     "session_id",
     "key_id",
     "invitation_id",
+    "bot_id",
+    "version",
+    "provider",
 )
 """Names that routes have for the ids of what somebody has."""
 
@@ -146,7 +151,18 @@ class WholeEdge:
             ids["key_id"] = await self._key_of(user)
         if "invitation_id" in wanted:
             ids["invitation_id"] = await self._invitation()
+        if wanted & {"bot_id", "version", "provider"}:
+            ids |= {"version": "1", "provider": "openai", "bot_id": await self._bot(user)}
         return ids
+
+    async def _bot(self, user: User) -> str:
+        if user.role is Role.GUEST:
+            return "guests-have-none"
+        request = CreateBot(**as_user(user), settings=BotSettings(name="Guide"))
+        bot = await self._ask(subjects.ACCOUNTS_CREATE_BOT, request, Bot)
+        key = SetProviderKey(**as_user(user), bot_id=bot.id, provider="openai", key="sk-0123456789")
+        await self._ask(subjects.ACCOUNTS_SET_PROVIDER_KEY, key, ProviderKey)
+        return bot.id
 
     async def _ask(self, subject: str, request: WireModel, reply: type[Reply]) -> Reply:
         return await MemoryBus.request(self.bus, subject, request, reply, timeout_s=20)

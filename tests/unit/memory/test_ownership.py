@@ -1,6 +1,7 @@
 """Another owner's conversation, a deleted one and one that never was cannot be told apart."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
@@ -12,6 +13,7 @@ from parley_contracts.memory import (
     RenameConversation,
 )
 from parley_contracts.model import WireModel
+from parley_contracts.replies import Done
 from parley_memory.handlers import MemoryHandlers
 from parley_memory.tables import conversations, messages
 from sqlalchemy import Connection, select
@@ -112,3 +114,25 @@ async def test_deleting_leaves_no_word_behind(memory_of_two: Memory) -> None:
     assert await memory_of_two.database.read(owners_of_messages) == {ALICE}
     assert (tombstone.title, tombstone.owner_id, tombstone.turns) == ("", BOB, 0)
     assert tombstone.deleted_at_ms is not None
+
+
+async def test_an_id_that_is_deleted_before_anything_is_stored_takes_nothing_afterwards(
+    memory: Memory,
+) -> None:
+    deleted = DeleteConversation(owner_id=BOB, conversation_id="early", even_if_unknown=True)
+    assert await memory.handlers.delete_conversation(deleted) == Done()
+    late = await refusal(memory.handlers.store_turn(store_turn(3, "early", BOB)))
+    assert late.code is ErrorCode.NOT_FOUND
+    listed = await memory.handlers.list_conversations(ListConversations(owner_id=BOB))
+    assert listed.conversations == ()
+
+
+async def test_one_that_is_there_is_deleted_by_its_owner_alone_also_with_that(memory_of_two: Memory) -> None:
+    handlers = memory_of_two.handlers
+    of: dict[str, Any] = {"conversation_id": "hers", "even_if_unknown": True}
+    taken = await refusal(handlers.delete_conversation(DeleteConversation(owner_id=BOB, **of)))
+    assert taken.code is ErrorCode.NOT_FOUND
+    await handlers.read_conversation(ReadConversation(owner_id=ALICE, conversation_id="hers"))
+    await handlers.delete_conversation(DeleteConversation(owner_id=ALICE, **of))
+    gone = await refusal(handlers.delete_conversation(DeleteConversation(owner_id=ALICE, **of)))
+    assert gone.code is ErrorCode.NOT_FOUND

@@ -32,6 +32,7 @@ MODULE_OF = {
     "vectors": "vectors",
     "bus": "bus",
     "claims": "claims",
+    "accounts": "accounts",
     "reset": "stack",
 }
 

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Self, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
+from parley_contracts.provider_keys import KekRotation
 from parley_contracts.rag import Collection, CollectionList, Document, DocumentList, SearchResults
 from pydantic import BaseModel, ValidationError
 
@@ -119,6 +120,13 @@ class Gateway:
     async def health(self) -> Json:
         """Return each dependency's state."""
         return await self._answer(lambda: self._http.get("/v1/health"))
+
+    async def rotate_kek(self, *, begins: bool) -> KekRotation:
+        """Take a step of a rotation of the key-encryption key; `begins` makes it one of a new rotation."""
+        body: Json = {"begins": begins}
+        return _read(
+            KekRotation, await self._answer(lambda: self._http.post("/api/admin/kek/rotate", json=body))
+        )
 
     async def _pages(
         self, path: str, kind: type[Page], asked: Mapping[str, str], retries: int = RETRIES

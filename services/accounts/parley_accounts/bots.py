@@ -1,0 +1,169 @@
+"""Bots: made, read, listed, changed and deleted by their owner, and read for visitors."""
+
+import secrets
+from functools import partial
+
+from parley_contracts.accounts import UserState
+from parley_contracts.bots import (
+    Bot,
+    BotChanged,
+    BotList,
+    BotSummary,
+    ChangeBot,
+    CreateBot,
+    DeleteBot,
+    ListBots,
+    ReadBot,
+    ReadPublicBot,
+)
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.policy import Permission, Role, effective
+from parley_storage import Database
+from sqlalchemy import Connection, delete, func, insert, select, tuple_
+
+from parley_accounts.acting import find_user, require_actor
+from parley_accounts.bot_rows import (
+    BotRow,
+    bot_not_found,
+    described,
+    find_own_bot,
+    insert_version,
+    next_version,
+    require_sensible,
+    require_version,
+    settings_of,
+)
+from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.outbox import add_event
+from parley_accounts.tables import bots, users
+
+MAX_BOTS = 200
+"""How many bots a user may have."""
+
+
+def _summary(row: BotRow) -> BotSummary:
+    settings = settings_of(row)
+    return BotSummary(
+        id=row.id,
+        name=settings.name,
+        is_enabled=settings.is_enabled,
+        version=row.version,
+        created_at_ms=row.created_at_ms,
+        changed_at_ms=row.changed_at_ms,
+    )
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    """Return where a page ended; `invalid_request` for what is no cursor."""
+    at_ms, _, bot_id = cursor.partition(".")
+    if not (at_ms.isascii() and at_ms.isdecimal() and len(at_ms) < 16 and bot_id):
+        raise ParleyError(ErrorCode.INVALID_REQUEST, "cursor: not one of a list of bots.", field="cursor")
+    return int(at_ms), bot_id
+
+
+class Bots:
+    """The bots of all users; each is its owner's alone."""
+
+    def __init__(self, database: Database, *, clock: Clock = unix_ms) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def create(self, request: CreateBot) -> Bot:
+        """Make a bot of who asks."""
+        require_sensible(request.settings)
+        return await self._database.write(partial(self._create, request=request))
+
+    def _create(self, connection: Connection, request: CreateBot) -> Bot:
+        actor = require_actor(connection, request, Permission.BOTS_WRITE)
+        # Those who make bots of one owner at once take turns, so that the count holds.
+        find_user(connection, actor.id, locks=True)
+        standing = select(func.count()).select_from(bots).where(bots.c.owner_id == actor.id)
+        if connection.execute(standing).scalar_one() >= MAX_BOTS:
+            raise ParleyError(ErrorCode.CONFLICT, f"There are {MAX_BOTS} bots; delete one first.")
+        now_ms = self._clock()
+        row = {
+            "id": secrets.token_hex(16),
+            "owner_id": actor.id,
+            "version": 1,
+            "settings": request.settings.model_dump_json(),
+            "created_at_ms": now_ms,
+            "changed_at_ms": now_ms,
+        }
+        connection.execute(insert(bots).values(**row))
+        insert_version(connection, row, changed=(), by=actor.id)
+        return described(find_own_bot(connection, actor.id, str(row["id"])))
+
+    async def read(self, request: ReadBot) -> Bot:
+        """Return one bot of who asks."""
+
+        def read(connection: Connection) -> Bot:
+            actor = require_actor(connection, request, Permission.BOTS_READ)
+            return described(find_own_bot(connection, actor.id, request.bot_id))
+
+        return await self._database.read(read)
+
+    async def list(self, request: ListBots) -> BotList:
+        """Return a page of the bots of who asks, the newest first."""
+        place = None if request.cursor is None else _place(request.cursor)
+
+        def read(connection: Connection) -> BotList:
+            actor = require_actor(connection, request, Permission.BOTS_READ)
+            here = tuple_(bots.c.created_at_ms, bots.c.id)
+            query = select(bots).where(bots.c.owner_id == actor.id).limit(request.limit + 1)
+            if place is not None:
+                query = query.where(here < place)
+            rows = connection.execute(query.order_by(bots.c.created_at_ms.desc(), bots.c.id.desc())).all()
+            page = rows[: request.limit]
+            last = page[-1] if len(rows) > len(page) else None
+            return BotList(
+                bots=tuple(_summary(row) for row in page),
+                next_cursor=None if last is None else f"{last.created_at_ms}.{last.id}",
+            )
+
+        return await self._database.read(read)
+
+    async def change(self, request: ChangeBot) -> Bot:
+        """Give a bot other settings, unless somebody has been faster."""
+        require_sensible(request.settings)
+
+        def change(connection: Connection) -> Bot:
+            actor = require_actor(connection, request, Permission.BOTS_WRITE)
+            row = find_own_bot(connection, actor.id, request.bot_id, locks=True)
+            require_version(row, request.if_version)
+            return next_version(connection, row, request.settings, by=actor.id, now_ms=self._clock())
+
+        return await self._database.write(change)
+
+    async def delete(self, request: DeleteBot) -> None:
+        """Remove a bot, its versions and its keys."""
+
+        def remove(connection: Connection) -> None:
+            actor = require_actor(connection, request, Permission.BOTS_WRITE)
+            row = find_own_bot(connection, actor.id, request.bot_id, locks=True)
+            connection.execute(delete(bots).where(bots.c.id == row.id))
+            now_ms = self._clock()
+            event = BotChanged(
+                bot_id=row.id,
+                owner_id=row.owner_id,
+                version=row.version,
+                is_deleted=True,
+                changed_at_ms=now_ms,
+            )
+            add_event(connection, event, now_ms)
+
+        await self._database.write(remove)
+
+    async def read_public(self, request: ReadPublicBot) -> Bot:
+        """Return a bot that visitors may ask: enabled, of an owner who is active and may have one."""
+        query = select(bots, users.c.role, users.c.state).select_from(bots.join(users))
+        query = query.where(bots.c.id == request.bot_id)
+        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+        is_open = (
+            row is not None
+            and row.state == UserState.ACTIVE
+            and Permission.BOTS_WRITE in effective(Role(row.role))
+            and settings_of(row).is_enabled
+        )
+        if row is None or not is_open:
+            raise bot_not_found()
+        return described(row)

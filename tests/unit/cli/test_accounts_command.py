@@ -1,0 +1,53 @@
+"""`parley accounts rotate-kek` as its users meet it: steps until it is done, and the refusal in words."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from parley_cli.app import build_app
+from parley_cli.client import gateway
+from typer.testing import CliRunner, Result
+
+WORDS = ["accounts", "rotate-kek"]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, Any]], *options: str) -> tuple[Result, Any]:
+    asked: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert (request.method, request.url.path) == ("POST", "/api/admin/kek/rotate")
+        asked.append(json.loads(request.content))
+        status, body = answers[len(asked) - 1]
+        return httpx.Response(status, json=body)
+
+    client = httpx.AsyncClient
+
+    def scripted(**options: Any) -> httpx.AsyncClient:
+        return client(**{**options, "transport": httpx.MockTransport(answer)})
+
+    monkeypatch.setattr(gateway.httpx, "AsyncClient", scripted)
+    environment = {"PARLEY_URL": "http://there", "PARLEY_API_KEY": "k", "COLUMNS": "200"}
+    return CliRunner().invoke(build_app(WORDS), [*WORDS, *options], env=environment), asked
+
+
+def step(resealed: int, left: int) -> tuple[int, dict[str, Any]]:
+    return 200, {"key_name": "ab12", "resealed": resealed, "left": left, "is_done": left == 0}
+
+
+def test_steps_are_taken_until_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, asked = run(monkeypatch, [step(200, 250), step(200, 50), step(50, 0)])
+    assert (done.exit_code, done.stdout) == (0, "450 secrets are sealed by the key ab12.\n")
+    assert asked == [{"begins": True}, {"begins": False}, {"begins": False}]
+
+
+def test_programs_are_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, _ = run(monkeypatch, [step(2, 0)], "--json")
+    assert json.loads(done.stdout) == {"key_name": "ab12", "resealed": 2}
+
+
+def test_a_refusal_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = {"code": "conflict", "message": "PARLEY_KEK is the present key: set another one."}
+    refused, _ = run(monkeypatch, [(409, {"error": error})])
+    assert refused.exit_code == 1
+    assert "set another one" in refused.stderr
