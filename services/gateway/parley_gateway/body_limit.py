@@ -15,6 +15,8 @@ from parley_gateway.http_errors import error_response
 from parley_gateway.identity import SAFE_METHODS, Doorkeeper, scheme_of
 
 JSON_BYTES = 4 * 1024 * 1024
+LOGIN_BYTES = 8 * 1024
+"""Whoever logs in is a stranger yet: what he sends is held while it is not whole."""
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
@@ -37,7 +39,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        limit = self._max_upload_bytes if scope["path"] == UPLOAD_PATH else JSON_BYTES
+        limit = self._limit(request)
         try:
             self._identify(request)
             _check_size(request, limit)
@@ -47,10 +49,18 @@ class BodyLimit:
             return
         await self._app(scope, _counted(receive, limit), send)
 
+    def _limit(self, request: Request) -> int:
+        if _is_login(request):
+            return LOGIN_BYTES
+        return self._max_upload_bytes if request.scope["path"] == UPLOAD_PATH else JSON_BYTES
+
     def _identify(self, request: Request) -> None:
-        path = request.scope["path"]
-        if path.startswith(KEYED_PATHS) and (request.method, path) != LOGIN:
+        if request.scope["path"].startswith(KEYED_PATHS) and not _is_login(request):
             self._doorkeeper.identify(request.method, request.headers, scheme_of(request.scope))
+
+
+def _is_login(request: Request) -> bool:
+    return (request.method, request.scope["path"]) == LOGIN
 
 
 def _check_size(request: Request, limit: int) -> None:
