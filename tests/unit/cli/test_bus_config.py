@@ -254,6 +254,19 @@ def test_the_printed_configuration_is_one_that_nats_server_reads(tmp_path: Path)
     assert not [seed for seed in seeds_of(users) if seed in done.stdout]
 
 
+def test_a_data_folder_that_begins_with_a_printed_configuration_is_open_to_nobody_else(
+    tmp_path: Path,
+) -> None:
+    before = os.umask(0o022)
+    try:
+        parley(tmp_path, "config")
+    finally:
+        os.umask(before)
+    data = tmp_path / "data"
+    for folder in (data, data / "secrets", data / "secrets" / "bus", BusSecrets(data / "secrets").folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 def test_the_printed_configuration_has_tls_and_redis_users_when_asked_for(tmp_path: Path) -> None:
     tls = parley(tmp_path, "config", "--tls", "--cert", "c.pem", "--key", "k.pem", "--ca", "ca.pem")
     assert 'cert_file: "c.pem"' in tls.stdout

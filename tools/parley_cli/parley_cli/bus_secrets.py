@@ -8,7 +8,7 @@ from pathlib import Path
 from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, outside_rights
 from parley_contracts.redis_rights import REDIS_USERS
 
-from parley_cli.secret_files import create_once, replace_private
+from parley_cli.secret_files import create_once, make_private_folder, replace_private
 
 OPERATOR = "operator"
 """The user that may do anything, for whoever looks after the bus."""
@@ -24,7 +24,7 @@ class BusSecrets:
     def create(self) -> None:
         """Make what is missing of the users' secrets."""
         for folder in (self._nats, self._redis):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(folder)
         for user in (*SERVICES, OPERATOR):
             self._create_user(user)
         for user in (*REDIS_USERS, OPERATOR):
@@ -71,7 +71,7 @@ class BusSecrets:
             ValueError: The name cannot be one.
         """
         user = outside_rights(name).name
-        self._nats.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(self._nats)
         self._create_user(user)
         return user
 
