@@ -79,6 +79,27 @@ def test_a_second_start_keeps_the_users_and_a_deleted_seed_is_made_anew(tmp_path
     assert changed == {"browser"}
 
 
+def test_a_public_key_that_a_crash_has_left_empty_is_written_again(tmp_path: Path) -> None:
+    users = BusSecrets(tmp_path)
+    users.create()
+    before = dict(users.public_keys())
+    (users.folder / "gateway.pub").write_text("")
+    users.create()
+    assert users.public_keys() == before
+
+
+def test_a_revocation_that_was_cut_short_is_finished_by_asking_again(tmp_path: Path) -> None:
+    parley(tmp_path, "issue", "shop")
+    data = tmp_path / "data"
+    users = BusSecrets(data / "secrets")
+    (data / "nats").mkdir()
+    write_authorization(data, users)
+    users.revoke("shop")
+    assert "ext-shop" in (data / "nats" / AUTHORIZATION).read_text()
+    assert parley(tmp_path, "revoke", "shop").exit_code == 4
+    assert "ext-shop" not in (data / "nats" / AUTHORIZATION).read_text()
+
+
 async def test_no_seed_and_no_password_stands_in_a_configuration_or_a_command_line(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
@@ -287,6 +308,6 @@ def test_credentials_of_an_outside_service_are_issued_and_revoked_by_name(tmp_pa
     assert parley(tmp_path, "revoke", "shop").exit_code == 0
     assert "ext-shop" not in parley(tmp_path, "config").stdout
     again = parley(tmp_path, "revoke", "shop")
-    assert (again.exit_code, "no user" in again.stderr) == (1, True)
+    assert (again.exit_code, "no user" in again.stderr) == (4, True)
     wrong = parley(tmp_path, "issue", "No Name")
     assert (wrong.exit_code, "not a name" in wrong.stderr) == (2, True)

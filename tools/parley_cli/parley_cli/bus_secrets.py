@@ -43,8 +43,13 @@ class BusSecrets:
     def _public_file(self, user: str) -> Path:
         return self._nats / f"{user}.pub"
 
+    def _is_public(self, user: str) -> bool:
+        """Return whether a user's public key is there; a crash of the machine may leave its file empty."""
+        path = self._public_file(user)
+        return path.exists() and path.stat().st_size > 0
+
     def _create_user(self, user: str) -> None:
-        if self._public_file(user).exists() and self.nkey_file(user).exists():
+        if self.nkey_file(user).exists() and self._is_public(user):
             return
         # The library of the bus takes longer to import than all else of a start, and is needed once.
         from parley_messaging.bus_keys import new_seed, public_key  # noqa: PLC0415 - see above
