@@ -16,8 +16,11 @@ def new_seed() -> str:
 
 
 def public_key(seed: str) -> str:
-    """Return what nats-server's configuration holds of a user."""
-    pair: Any = nkeys.from_seed(bytearray(seed.encode()))
+    """Return what nats-server's configuration holds of a user; ValueError for what is no seed."""
+    try:
+        pair: Any = nkeys.from_seed(bytearray(seed.encode()))
+    except nkeys.NkeysError:
+        raise ValueError("no seed of a user of the bus") from None
     found: str = pair.public_key.decode()
     pair.wipe()
     return found

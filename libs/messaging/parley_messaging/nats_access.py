@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from parley_contracts.bus_permissions import streams_of
 from parley_contracts.bus_rights import BusRights
 
+from parley_messaging.bus_keys import public_key
 from parley_messaging.inboxes import PREFIX, InboxNames
 
 
@@ -52,21 +53,48 @@ class BusAccess:
         return self.ca_file is not None or url.startswith(("tls://", "wss://"))
 
     def options(self, url: str) -> dict[str, Any]:
-        """Return what FastStream's broker is told (OSError for files that cannot be read)."""
+        """Return what FastStream's broker is told.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: A file holds something else than it should.
+        """
         context = self._tls_context() if self.needs_tls(url) else None
         if self.nkey_file is not None:
-            # Read once here, where a file that is missing has a name in its error.
-            self.nkey_file.read_bytes()
+            # Read once here, where what is wrong with it has the file's name in its error.
+            _check_seed(self.nkey_file)
             security: NatsSecurity | None = NatsNKey.from_file(self.nkey_file, ssl_context=context)
         else:
             security = NatsSecurity(ssl_context=context) if context else None
         return {"inbox_prefix": self.inbox_prefix, **({"security": security} if security else {})}
 
     def _tls_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ca_file)
-        if self.cert_file is not None:
-            context.load_cert_chain(self.cert_file, self.key_file)
+        files = [path for path in (self.ca_file, self.cert_file, self.key_file) if path is not None]
+        for path in files:
+            # OpenSSL's own error names none.
+            path.read_bytes()
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file is not None:
+                context.load_cert_chain(self.cert_file, self.key_file, password=_no_password)
+        except (ssl.SSLError, ValueError) as error:
+            reason = getattr(error, "reason", None) or str(error)
+            names = ", ".join(map(str, files))
+            raise ValueError(f"the bus's certificates cannot be used ({reason}): {names}") from None
         return context
+
+
+def _no_password() -> str:
+    # Without this, OpenSSL asks for one at the terminal and hangs.
+    raise ValueError("the key is locked by a password")
+
+
+def _check_seed(path: Path) -> None:
+    try:
+        public_key(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        # Its text may be the better part of a seed.
+        raise ValueError(f"{path} holds no seed of a user of the bus") from None
 
 
 def has_tls(connection: Client) -> bool:

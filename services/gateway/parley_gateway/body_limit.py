@@ -19,6 +19,8 @@ from parley_gateway.site_door import SITE_PATHS
 
 JSON_BYTES = 4 * 1024 * 1024
 SITE_BYTES = 1024 * 1024
+LOGIN_BYTES = 8 * 1024
+"""Whoever logs in is a stranger yet: what he sends is held while it is not whole."""
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
@@ -40,7 +42,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        limit = self._limit_of(scope["path"])
+        limit = self._limit(request)
         try:
             await self._identify(request)
             _check_size(request, limit)
@@ -50,18 +52,26 @@ class BodyLimit:
             return
         await self._app(scope, _counted(receive, limit), send)
 
-    def _limit_of(self, path: str) -> int:
+    def _limit(self, request: Request) -> int:
+        path = request.scope["path"]
         if path.startswith(SITE_PATHS):
             return SITE_BYTES
+        if _is_entrance(request):
+            return LOGIN_BYTES
         return self._max_upload_bytes if path == UPLOAD_PATH else JSON_BYTES
 
     async def _identify(self, request: Request) -> None:
-        method, path, headers = request.method, request.scope["path"], request.headers
+        path = request.scope["path"]
         if path.startswith(SITE_PATHS):
             return  # `SiteDoor` has let him in
-        if path.startswith(KEYED_PATHS) and (method, path) not in ENTRANCES:
+        if path.startswith(KEYED_PATHS) and not _is_entrance(request):
             scheme = scheme_of(request.scope)
-            request.scope[IDENTIFIED] = await self._doorkeeper.identify(method, headers, scheme)
+            known = await self._doorkeeper.identify(request.method, request.headers, scheme)
+            request.scope[IDENTIFIED] = known
+
+
+def _is_entrance(request: Request) -> bool:
+    return (request.method, request.scope["path"]) in ENTRANCES
 
 
 def _check_size(request: Request, limit: int) -> None:

@@ -35,7 +35,8 @@ class Certificate:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             context.load_cert_chain(self._chain, self._key, password=_no_password)
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:
+            # SSLError is an OSError; of a key with a password it is a ValueError.
             reason = getattr(error, "strerror", None) or str(error)
             raise ValueError(
                 f"{self._chain} and {self._key} are no certificate with its key: {reason}"

@@ -11,6 +11,9 @@ _SAID = frozenset(
 _SCHEMES = {("http", "http"): "http", ("http", "https"): "https"} | {
     ("websocket", "http"): "ws",
     ("websocket", "https"): "wss",
+    # Some proxies, Traefik among them, say it of a WebSocket so.
+    ("websocket", "ws"): "ws",
+    ("websocket", "wss"): "wss",
 }
 
 

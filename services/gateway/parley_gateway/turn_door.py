@@ -127,19 +127,23 @@ class TurnDoor:
         frame = self._let_in(principal, frame)
         ref = self._ref(principal, frame.turn_id or uuid4().hex).model_copy(update={"home": home})
         command = self._command(principal, ref, frame, history=None, is_stored=True)
-        self._admission.check(self._models.known_pool(frame.model))
-        with self._admission.entering():
-            command = await self._with_model(command)
-            ack = await self._accept(command)
-        if ack is not None:
+        is_named = frame.turn_id is not None
+        try:
+            self._admission.check(self._models.known_pool(frame.model))
+            with self._admission.entering():
+                command = await self._with_model(command)
+                ack = await self._accept(command)
+        except ParleyError:
+            if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+                return _same(command, found)
+            raise
+        if ack is not None and not (is_named and await self._stands(command)):
             self._waiting.add(TURNS, ack.stream_seq, ref, waits_for="runner", after_seq=0)
             return command
         found = await self._finder.find_soon(ref.turn_id)
         if found is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
-        if not found.was_asked_by(command):
-            raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
-        return command.model_copy(update={"turn": ref.model_copy(update={"home": found.home})})
+        return _same(command, found)
 
     def _let_in(
         self, principal: Principal, frame: StartTurnFrame, bot: TurnBot | None = None
@@ -201,9 +205,7 @@ class TurnDoor:
     async def _join_same(
         self, command: StartTurn, found: FoundTurn, after_seq: int, sink: Sink
     ) -> AcceptedTurn:
-        if not found.was_asked_by(command):
-            raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
-        return await self._join(command.turn, found, after_seq, sink)
+        return await self._join(_same(command, found).turn, found, after_seq, sink)
 
     def _command(
         self,
@@ -343,6 +345,13 @@ class TurnDoor:
             await self._watches.close(watch)
         finally:
             await self._positions.forget(watch)
+
+
+def _same(command: StartTurn, found: FoundTurn) -> StartTurn:
+    """Return the repeat of a turn as that stands; ParleyError `conflict` when it asks for something else."""
+    if not found.was_asked_by(command):
+        raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
+    return command.model_copy(update={"turn": command.turn.model_copy(update={"home": found.home})})
 
 
 def _no_such_turn() -> ParleyError:

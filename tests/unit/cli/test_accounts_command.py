@@ -24,7 +24,8 @@ def run(monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, Any]], *option
     client = httpx.AsyncClient
 
     def scripted(**options: Any) -> httpx.AsyncClient:
-        return client(**{**options, "transport": httpx.MockTransport(answer)})
+        options["transport"] = httpx.MockTransport(answer)
+        return client(**options)
 
     monkeypatch.setattr(gateway.httpx, "AsyncClient", scripted)
     environment = {"PARLEY_URL": "http://there", "PARLEY_API_KEY": "k", "COLUMNS": "200"}

@@ -17,6 +17,8 @@ from parley_cli.supervisor.processes import command_line
 from parley_cli.supervisor.stack import SERVICES, build_stack
 from parley_cli.supervisor.supervisor import Supervisor
 
+from tests.certificates import Authority
+
 Running = Callable[[Supervisor], AbstractAsyncContextManager[asyncio.Task[None]]]
 Eventually = Callable[..., Awaitable[None]]
 SupervisorMaker = Callable[..., Supervisor]
@@ -65,6 +67,25 @@ async def test_nats_has_jetstream_and_redis_keeps_what_it_acknowledged_over_a_ki
         assert await ask(redis.spec.port, operator, b"GET kept\r\n") == b"$3\r\n"
         assert "redis.conf" in command_line(redis.state.pid or 0)
     assert [child.state.status for child in supervisor.children] == ["stopped", "stopped"]
+
+
+async def test_certificates_of_the_brokers_that_cannot_be_used_are_named_by_their_settings(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("127.0.0.1")
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    for files, named in (
+        ((broken, key, authority.path), "PARLEY_BUS_CERT_FILE"),
+        ((cert, broken, authority.path), "PARLEY_BUS_KEY_FILE"),
+        ((cert, key, broken), "NATS_CA_FILE"),
+    ):
+        names = ("PARLEY_BUS_CERT_FILE", "PARLEY_BUS_KEY_FILE", "NATS_CA_FILE")
+        values = dict(zip(names, map(str, files), strict=True))
+        with pytest.raises(CliError, match=named) as caught:
+            await build_stack(settings_for(tmp_path / "data", **values), without=SERVICES)
+        assert str(broken) in caught.value.message
 
 
 @pytest.mark.nats

@@ -80,6 +80,27 @@ def test_a_second_start_keeps_the_users_and_a_deleted_seed_is_made_anew(tmp_path
     assert changed == {"browser"}
 
 
+def test_a_public_key_that_a_crash_has_left_empty_is_written_again(tmp_path: Path) -> None:
+    users = BusSecrets(tmp_path)
+    users.create()
+    before = dict(users.public_keys())
+    (users.folder / "gateway.pub").write_text("")
+    users.create()
+    assert users.public_keys() == before
+
+
+def test_a_revocation_that_was_cut_short_is_finished_by_asking_again(tmp_path: Path) -> None:
+    parley(tmp_path, "issue", "shop")
+    data = tmp_path / "data"
+    users = BusSecrets(data / "secrets")
+    (data / "nats").mkdir()
+    write_authorization(data, users)
+    users.revoke("shop")
+    assert "ext-shop" in (data / "nats" / AUTHORIZATION).read_text()
+    assert parley(tmp_path, "revoke", "shop").exit_code == 4
+    assert "ext-shop" not in (data / "nats" / AUTHORIZATION).read_text()
+
+
 async def test_no_seed_and_no_password_stands_in_a_configuration_or_a_command_line(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
@@ -255,6 +276,19 @@ def test_the_printed_configuration_is_one_that_nats_server_reads(tmp_path: Path)
     assert not [seed for seed in seeds_of(users) if seed in done.stdout]
 
 
+def test_a_data_folder_that_begins_with_a_printed_configuration_is_open_to_nobody_else(
+    tmp_path: Path,
+) -> None:
+    before = os.umask(0o022)
+    try:
+        parley(tmp_path, "config")
+    finally:
+        os.umask(before)
+    data = tmp_path / "data"
+    for folder in (data, data / "secrets", data / "secrets" / "bus", BusSecrets(data / "secrets").folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 def test_the_printed_configuration_has_tls_and_redis_users_when_asked_for(tmp_path: Path) -> None:
     tls = parley(tmp_path, "config", "--tls", "--cert", "c.pem", "--key", "k.pem", "--ca", "ca.pem")
     assert 'cert_file: "c.pem"' in tls.stdout
@@ -275,6 +309,6 @@ def test_credentials_of_an_outside_service_are_issued_and_revoked_by_name(tmp_pa
     assert parley(tmp_path, "revoke", "shop").exit_code == 0
     assert "ext-shop" not in parley(tmp_path, "config").stdout
     again = parley(tmp_path, "revoke", "shop")
-    assert (again.exit_code, "no user" in again.stderr) == (1, True)
+    assert (again.exit_code, "no user" in again.stderr) == (4, True)
     wrong = parley(tmp_path, "issue", "No Name")
     assert (wrong.exit_code, "not a name" in wrong.stderr) == (2, True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_gateway import body_limit
-from parley_gateway.body_limit import JSON_BYTES, BodyLimit
+from parley_gateway.body_limit import JSON_BYTES, LOGIN_BYTES, BodyLimit
 from parley_gateway.http_errors import SECURITY_HEADERS, error_response
 from parley_gateway.identity import Doorkeeper, Secrets
 from starlette.exceptions import HTTPException
@@ -77,6 +77,15 @@ async def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
 async def test_a_body_that_hides_its_size_is_cut_off() -> None:
     with pytest.raises(Exception, match="larger than"):
         await ask("/api/search", KEY, b"x" * (JSON_BYTES + 1))
+
+
+async def test_of_a_stranger_who_logs_in_little_is_held() -> None:
+    path = "/api/auth/session"
+    declared = {"content-type": "application/json", "content-length": str(LOGIN_BYTES + 1)}
+    asked = await ask(path, declared)
+    assert (asked.status, asked.was_read) == (413, False)
+    with pytest.raises(HTTPException, match="larger than"):
+        await ask(path, {}, b"x" * (LOGIN_BYTES + 1))
 
 
 async def test_a_body_within_its_limit_is_passed_on() -> None:

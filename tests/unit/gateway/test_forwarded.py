@@ -47,6 +47,13 @@ async def test_a_trusted_proxy_is_believed() -> None:
     assert (await seen(PROXY, *SAID, kind="websocket"))["scheme"] == "wss"
 
 
+@pytest.mark.parametrize(
+    ("said", "scheme"), [("wss", "wss"), ("ws", "ws"), ("HTTPS", "wss"), ("gopher", "ws")]
+)
+async def test_the_scheme_of_a_socket_is_believed_in_both_spellings(said: str, scheme: str) -> None:
+    assert (await seen(PROXY, ("x-forwarded-proto", said), kind="websocket"))["scheme"] == scheme
+
+
 @pytest.mark.parametrize("client", ["203.0.113.7", "127.0.0.1", "10.0.1.1", "::1", "unix"])
 async def test_nobody_else_is_believed_and_what_he_says_is_taken_away(client: str) -> None:
     found = await seen(client, *SAID, ("forwarded", "for=1.2.3.4;proto=https"), ("x-forwarded-port", "443"))

@@ -1,5 +1,7 @@
 """An outside service asks for turns on its own subject and follows them itself."""
 
+import asyncio
+
 import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -9,6 +11,7 @@ from parley_gateway.handlers import Submissions
 from parley_gateway.ids import OwnedIds
 from parley_messaging.bus import Delivery
 from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.queues import TURNS
 
 from tests.unit.gateway.rig import OWNER, Rig, Seen, running
 
@@ -68,6 +71,38 @@ async def test_a_repeat_from_somebody_else_says_where_the_events_stand() -> None
         answering(rig)
         await submitted(rig, turn_id="order-1")
         assert (await submitted(rig, "ext-other", turn_id="order-1")).turn.home == USER
+    await bus.close()
+
+
+async def test_a_repeat_of_an_ended_turn_is_the_same_turn_even_when_no_other_is_taken() -> None:
+    bus = MemoryBus()
+    async with running(bus) as rig:
+        answering(rig)
+        first = await submitted(rig, turn_id="order-1")
+        async with asyncio.timeout(10):
+            while await bus.last_stored(TURNS.stream, subjects.turn_start(first.turn.turn_id)):  # noqa: ASYNC110 - a stream tells nobody
+                await asyncio.sleep(0.02)
+        with pytest.raises(ParleyError) as caught:
+            await submitted(rig, turn_id="order-1", text="And something else?")
+        assert caught.value.code is ErrorCode.CONFLICT
+        assert (await submitted(rig, "ext-other", turn_id="order-1")).turn == first.turn
+        await bus.bound_queue(TURNS, 0)
+        with pytest.raises(ParleyError) as caught:
+            await submitted(rig, turn_id="order-2")
+        assert caught.value.code is ErrorCode.OVERLOADED
+        assert (await submitted(rig, turn_id="order-1")).turn == first.turn
+    await bus.close()
+
+
+async def test_a_repeat_of_a_waiting_turn_is_the_same_turn_when_its_model_is_gone() -> None:
+    bus = MemoryBus()
+    async with running(bus, runs_turns=False) as rig:
+        answering(rig)
+        first = await submitted(rig, turn_id="order-1", model="scripted")
+        rig.neighbours.away.add("llm")
+        models = rig.first.parts.models
+        models._known, models._asked_s = (), float("-inf")  # pyright: ignore[reportPrivateUsage] - it has been told of none
+        assert (await submitted(rig, turn_id="order-1", model="scripted")).turn == first.turn
     await bus.close()
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from parley_cli.client.access import Access
 from parley_cli.client.gateway import Gateway
 from parley_cli.client.turn_socket import TurnSocket
@@ -24,7 +25,7 @@ from tests.unit.gateway.http_edge import KEY, listening_edge, port_of, until
 from tests.unit.gateway.raw_client import KEYED, TEXT, connected, frame
 
 LOOPBACK = "127.0.0.1"
-SHORT_S = 0.5
+SHORT_S = 2.0
 START = StartTurnFrame(type="start_turn", turn_id="t1", text="Hi.")
 
 
@@ -238,6 +239,16 @@ def test_files_that_are_no_certificate_are_named(tmp_path: Path, authority: Auth
         Certificate(broken, key)
     with pytest.raises(OSError, match="missing"):
         Certificate(tmp_path / "missing.pem", key)
+
+
+def test_a_key_with_a_password_is_named(tmp_path: Path, authority: Authority) -> None:
+    chain, key = authority.issue(LOOPBACK)
+    locked = serialization.BestAvailableEncryption(b"password")
+    opened = serialization.load_pem_private_key(key.read_bytes(), None)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    key.write_bytes(opened.private_bytes(*form, locked))
+    with pytest.raises(ValueError, match=r"gateway\.key.*password"):
+        Certificate(chain, key)
 
 
 async def test_hsts_is_told_over_tls_by_name_only(server: EdgeServer, authority: Authority) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, outside_rights
 from parley_contracts.redis_rights import REDIS_USERS
 
-from parley_cli.secret_files import create_once, replace_private
+from parley_cli.secret_files import create_once, make_private_folder, replace_private
 
 OPERATOR = "operator"
 """The user that may do anything, for whoever looks after the bus."""
@@ -24,7 +24,7 @@ class BusSecrets:
     def create(self) -> None:
         """Make what is missing of the users' secrets."""
         for folder in (self._nats, self._redis):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(folder)
         for user in (*SERVICES, OPERATOR):
             self._create_user(user)
         for user in (*REDIS_USERS, OPERATOR):
@@ -47,8 +47,13 @@ class BusSecrets:
     def _public_file(self, user: str) -> Path:
         return self._nats / f"{user}.pub"
 
+    def _is_public(self, user: str) -> bool:
+        """Return whether a user's public key is there; a crash of the machine may leave its file empty."""
+        path = self._public_file(user)
+        return path.exists() and path.stat().st_size > 0
+
     def _create_user(self, user: str) -> None:
-        if self._public_file(user).exists() and self.nkey_file(user).exists():
+        if self.nkey_file(user).exists() and self._is_public(user):
             return
         # The library of the bus takes longer to import than all else of a start, and is needed once.
         from parley_messaging.bus_keys import new_seed, public_key  # noqa: PLC0415 - see above
@@ -75,7 +80,7 @@ class BusSecrets:
             ValueError: The name cannot be one.
         """
         user = outside_rights(name).name
-        self._nats.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(self._nats)
         self._create_user(user)
         return user
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from parley_contracts.login_code import LOGIN_CODE_S, LOGIN_CODES_FOLDER, code_file
 
-from parley_cli.secret_files import create_once
+from parley_cli.secret_files import create_once, make_private_folder
 
 OWNER_KEY = "owner.key"
 TURN_KEY = "turn.key"
@@ -18,7 +18,7 @@ KEY_PREFIX = "pk_"
 
 def create_secrets(directory: Path) -> None:
     """Create what is missing of the secrets and close the folder to everybody else."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(directory)
     directory.chmod(0o700)
     new_texts = {OWNER_KEY: KEY_PREFIX + secrets.token_urlsafe(32), TURN_KEY: secrets.token_hex(32)}
     for name, text in new_texts.items():

@@ -74,7 +74,7 @@ class CliSettings:
         return self.data_dir / "logs"
 
 
-def _file(values: Mapping[str, str], name: str) -> Path | None:
+def _path(values: Mapping[str, str], name: str) -> Path | None:
     text = values.get(name)
     return Path(text).expanduser().absolute() if text else None
 
@@ -84,10 +84,6 @@ def _number(values: Mapping[str, str], name: str, default: float) -> float:
         return float(values[name]) if values.get(name) else default
     except ValueError:
         raise CliError(f"{name} is not a number: {values[name]!r}.", ExitCode.USAGE, code="usage") from None
-
-
-def _path(values: Mapping[str, str], name: str) -> Path | None:
-    return Path(values[name]).expanduser().absolute() if values.get(name) else None
 
 
 def read_settings(environment: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> CliSettings:
@@ -116,9 +112,9 @@ def read_settings(environment: Mapping[str, str] | None = None, env_file: Path =
         nats_ca_file=_path(values, "NATS_CA_FILE"),
         redis_url=values.get("REDIS_URL") or None,
         url=values.get("PARLEY_URL") or None,
-        ca_file=_file(values, "PARLEY_CA_FILE"),
-        tls_cert=_file(values, "PARLEY_TLS_CERT"),
-        tls_key=_file(values, "PARLEY_TLS_KEY"),
+        ca_file=_path(values, "PARLEY_CA_FILE"),
+        tls_cert=_path(values, "PARLEY_TLS_CERT"),
+        tls_key=_path(values, "PARLEY_TLS_KEY"),
         api_key=values.get("PARLEY_API_KEY") or None,
         ready_timeout_s=_number(values, "PARLEY_READY_TIMEOUT_S", 120.0),
         grace_s=_number(values, "PARLEY_GRACE_S", 30.0),

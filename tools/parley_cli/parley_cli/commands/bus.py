@@ -105,9 +105,11 @@ def revoke(name: Name, as_json: AsJson = False) -> None:
     """Take an outside service's credentials back; it is disconnected at once."""
     settings = read_settings()
     users = BusSecrets(settings.secrets_dir)
-    if not users.revoke(_checked(name)):
-        raise CliError(f"There is no user of the name {name!r}.", code="not_found")
+    was_there = users.revoke(_checked(name))
+    # Also of one that is gone: the revocation that took it may have ended before the bus was told.
     is_known = _tell_bus(settings, users)
+    if not was_there:
+        raise CliError(f"There is no user of the name {name!r}.", ExitCode.NOT_FOUND, code="not_found")
     output = Output(is_json=as_json)
     output.data({"revoked": True, "is_known_to_the_bus": is_known})
     output.show("It may connect no more." if is_known else "It may connect no more after the next start.")

@@ -1,5 +1,6 @@
 """How services reach the brokers: addresses of our own or of external ones, and each one's credentials."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,27 @@ def own_tls(settings: CliSettings) -> BrokerTls | None:
         )
     for path in (cert_file, key_file, ca_file):
         path.read_bytes()
-    return BrokerTls(cert_file=cert_file, key_file=key_file, ca_file=ca_file)
+    tls = BrokerTls(cert_file=cert_file, key_file=key_file, ca_file=ca_file)
+    _require_usable(tls)
+    return tls
+
+
+def _require_usable(tls: BrokerTls) -> None:
+    """Raise the CliError of certificates that the brokers, or those who ask them, could not use."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # With no password given, OpenSSL asks for one at the terminal and hangs.
+        context.load_cert_chain(tls.cert_file, tls.key_file, password="")
+    except ssl.SSLError:
+        raise CliError(
+            f"PARLEY_BUS_CERT_FILE ({tls.cert_file}) and PARLEY_BUS_KEY_FILE ({tls.key_file}) are no"
+            " certificate with its key, or the key has a password.",
+            code="usage",
+        ) from None
+    try:
+        context.load_verify_locations(tls.ca_file)
+    except ssl.SSLError:
+        raise CliError(f"NATS_CA_FILE ({tls.ca_file}) holds no certificates.", code="usage") from None
 
 
 def _unreachable(url: str, setting: str) -> CliError:
