@@ -1,9 +1,11 @@
 """The one place where a message that names an owner gets its claims, and where they are checked."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from parley_contracts import headers
 from parley_contracts.accounts import PrincipalRequest
@@ -24,6 +26,26 @@ from parley_messaging.acting import current_acting
 
 log = logging.getLogger("parley.messaging")
 
+QUIET_S = 1.0
+"""What is refused again and again says so once in this time; each refusal counts."""
+
+MAX_UNKNOWN = 20
+"""A job by an unknown key is left to be tried again so often, which takes some minutes."""
+
+
+class Delivered(Protocol):
+    """What is known of a delivery of a job."""
+
+    @property
+    def deliveries(self) -> int:
+        """1 for the first delivery."""
+        ...
+
+
+def may_be_known_later(error: RefusedClaimsError, job: Delivered) -> bool:
+    """Return whether a job is to be tried again: its key may be newer than this process has seen."""
+    return error.fault is ClaimsFault.UNKNOWN_KEY and job.deliveries < MAX_UNKNOWN
+
 
 class ClaimsDesk:
     """What a process sends claims by, and asks of those that it is sent.
@@ -36,6 +58,7 @@ class ClaimsDesk:
         self._is_checking = keys is not None
         self._refuses = mode is ClaimsMode.REQUIRE
         self.refused: Counter[str] = Counter()
+        self._quiet_until_s = dict[ClaimsFault, float]()
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -111,14 +134,20 @@ class ClaimsDesk:
                 _require_as_claimed(request, claims)
             return claims.acting
         except RefusedClaimsError as error:
-            self.refused[error.fault.value] += 1
-            log.warning(
-                "claims do not hold",
-                extra={"subject": subject, "fault": error.fault.value, "is_refused": self._refuses},
-            )
+            self._note(subject, error.fault)
             if self._refuses:
                 raise
             return None
+
+    def _note(self, subject: str, fault: ClaimsFault) -> None:
+        self.refused[fault.value] += 1
+        now_s = time.monotonic()
+        if now_s >= self._quiet_until_s.get(fault, 0.0):
+            self._quiet_until_s[fault] = now_s + QUIET_S
+            log.warning(
+                "claims do not hold",
+                extra={"subject": subject, "fault": fault.value, "is_refused": self._refuses},
+            )
 
     def _verified(self, found: Mapping[str, str]) -> BusClaims:
         text = found.get(headers.CLAIMS)

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 from parley_contracts import subjects
-from parley_contracts.claims import ClaimsFault, RefusedClaimsError
+from parley_contracts.claims import RefusedClaimsError
 from parley_contracts.health import HealthQuestion, ServiceHealth
 from parley_contracts.model import WireModel
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from parley_messaging.acting import acting_for
 from parley_messaging.bus import Bus, Handler, JobOutcome, QueuedJob, Request
 from parley_messaging.circuit import Circuits
+from parley_messaging.claims_desk import may_be_known_later
 from parley_messaging.measures import Measures
 from parley_messaging.probes import probe_routes
 from parley_messaging.queues import WorkQueue
@@ -151,9 +152,7 @@ class Service:
                 log.exception("job cannot be read and is dropped", extra={"subject": job.subject})
                 return JobOutcome.DONE
             except RefusedClaimsError as error:
-                # By a key that is not known yet it may be one of ours; anything else is nobody's.
-                is_known = error.fault is not ClaimsFault.UNKNOWN_KEY
-                return JobOutcome.DONE if is_known else JobOutcome.RETRY
+                return JobOutcome.RETRY if may_be_known_later(error, job) else JobOutcome.DONE
             with acting_for(acting):
                 await handler(body)
             return JobOutcome.DONE

@@ -4,12 +4,13 @@ import asyncio
 import logging
 
 from parley_contracts import headers, subjects
-from parley_contracts.claims import Acting, ClaimsFault, RefusedClaimsError
+from parley_contracts.claims import Acting, RefusedClaimsError
 from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
 from parley_contracts.turn_events import GenerationFinished
 from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
 from parley_messaging import Bus, JobOutcome, QueuedJob
 from parley_messaging.acting import acting_for
+from parley_messaging.claims_desk import may_be_known_later
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.stops import Stops
@@ -74,6 +75,8 @@ class TurnRunner:
         try:
             acting = self._acting(turn, delivery)
         except RefusedClaimsError as error:
+            if may_be_known_later(error, delivery):
+                return JobOutcome.RETRY
             return await self._refuse(turn, error)
         with acting_for(acting):
             return await self._run(turn, delivery)
@@ -111,8 +114,6 @@ class TurnRunner:
 
     async def _refuse(self, turn: RunningTurn, error: RefusedClaimsError) -> JobOutcome:
         """End a turn that nobody vouches for, in nobody's conversation; one that there was stays as it is."""
-        if error.fault is ClaimsFault.UNKNOWN_KEY and turn.left_s > 0:
-            return JobOutcome.RETRY
         if await self._pen.read(turn.command.turn.turn_id, 1) is not None:
             return JobOutcome.DONE
         turn.command = turn.command.model_copy(update={"is_stored": False})

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Callable
 
 from parley_contracts import subjects
-from parley_contracts.claims import ClaimsFault, RefusedClaimsError
+from parley_contracts.claims import RefusedClaimsError
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import PenClaim, PenRole
 from parley_messaging import Bus, JobOutcome, QueuedJob
+from parley_messaging.claims_desk import may_be_known_later
 from parley_messaging.holds import Holds
 from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen, new_nonce
@@ -69,9 +70,7 @@ class GenerationWorker:
                 subjects.ALL_GENERATE, job.turn.owner_id, job.turn.turn_id, delivery.headers
             )
         except RefusedClaimsError as error:
-            # By a key that is not known yet it may be one of ours; anything else is nobody's.
-            is_known = error.fault is not ClaimsFault.UNKNOWN_KEY or job.deadline_ms < now_ms()
-            return JobOutcome.DONE if is_known else JobOutcome.RETRY
+            return JobOutcome.RETRY if may_be_known_later(error, delivery) else JobOutcome.DONE
         generation = self._new_generation(job)
         with self._stops.following(job.turn.turn_id), self._holds.hold(job.turn.turn_id):
             async with asyncio.TaskGroup() as tasks:
