@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 from parley_cli.app import build_app
-from parley_cli.client import gateway
 from typer.testing import CliRunner, Result
 
 WORDS = ["accounts", "rotate-kek"]
@@ -27,7 +26,7 @@ def run(monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, Any]], *option
         options["transport"] = httpx.MockTransport(answer)
         return client(**options)
 
-    monkeypatch.setattr(gateway.httpx, "AsyncClient", scripted)
+    monkeypatch.setattr(httpx, "AsyncClient", scripted)
     environment = {"PARLEY_URL": "http://there", "PARLEY_API_KEY": "k", "COLUMNS": "200"}
     return CliRunner().invoke(build_app(WORDS), [*WORDS, *options], env=environment), asked
 
