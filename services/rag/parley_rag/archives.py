@@ -55,12 +55,12 @@ class Archives:
             Stopped: The archive is gone or cancelled.
             UnreadableDocument: It is damaged, or holds too much.
         """
-        folder = await asyncio.to_thread(TemporaryDirectory, prefix="parley-archive-")
+        folder = TemporaryDirectory(prefix="parley-archive-")  # not in a thread: a stop would lose it
         try:
             listing = await read_archive(data, archive.name, self._limits, Path(folder.name), self._processes)
             await self._take_all(archive, listing)
         finally:
-            await asyncio.to_thread(folder.cleanup)
+            await asyncio.shield(asyncio.to_thread(folder.cleanup))
 
     async def _take_all(self, archive: DocumentRow, listing: ArchiveListing) -> None:
         async with self._database.writing() as session:

@@ -1,6 +1,8 @@
 """Archives: each file becomes a document, one that fails harms no other, and a crash repeats nothing."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
@@ -125,6 +127,27 @@ async def test_a_crash_while_unpacking_makes_no_file_twice(library: Library) -> 
     assert (archive.status, archive.members_done) == (DocumentStatus.READY, 6)
     assert puts == 7  # six files, and the one that did not arrive
     assert len(await library.listed(archive_id=document.id)) == 6
+
+
+async def test_a_stop_while_unpacking_leaves_no_folder_behind(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    for number in range(5):
+        _, job = await queue(library, zipped({**FILES, "number.txt": b"%d" % number}), f"{number}.zip")
+        others = asyncio.all_tasks()
+        running = asyncio.create_task(library.parts.ingestion.run(job))
+        is_unpacking = False
+        while not running.done():
+            is_unpacking |= any(scratch.iterdir())
+            if is_unpacking:
+                running.cancel()
+            await asyncio.sleep(0)
+        assert is_unpacking
+        await asyncio.gather(*(asyncio.all_tasks() - others), return_exceptions=True)
+        assert list(scratch.iterdir()) == []
 
 
 async def test_a_file_that_is_there_already_is_not_read_again_and_outlives_the_archive(
