@@ -59,7 +59,7 @@ class Rogue:
 @pytest_asyncio.fixture(loop_scope="session")
 async def rogue(stack: Stack) -> AsyncGenerator[Rogue]:
     desk = ToldDesk(ClaimsKeys(None, None))
-    bus = NatsBus(stack.nats_url, name="rogue", grace_s=2, claims=desk)
+    bus = NatsBus(stack.nats_url, name="rogue", grace_s=2, access=stack.operator_access, claims=desk)
     await bus.connect()
     yield Rogue(bus, desk)
     await bus.close()

@@ -58,8 +58,22 @@ ROUTES = {
     ("DELETE", "/api/documents/{document_id}"): Listed("document"),
     ("GET", "/api/documents/{document_id}/passage"): Listed("document", {"params": {"start": 0, "end": 1}}),
     ("DELETE", "/api/feedback/{turn_id}/{n}"): Listed("turn"),
+    ("GET", "/api/bots/{bot_id}"): Listed("bot"),
+    ("PUT", "/api/bots/{bot_id}"): Listed("bot", {"json": {"if_version": 1, "settings": {"name": "Mine"}}}),
+    ("DELETE", "/api/bots/{bot_id}"): Listed("bot"),
+    ("GET", "/api/bots/{bot_id}/versions"): Listed("bot"),
+    ("GET", "/api/bots/{bot_id}/versions/{version}"): Listed("bot"),
+    ("POST", "/api/bots/{bot_id}/versions/{version}/restore"): Listed("bot", {"json": {"if_version": 1}}),
+    ("GET", "/api/bots/{bot_id}/keys"): Listed("bot"),
+    ("PUT", "/api/bots/{bot_id}/keys/{provider}"): Listed("bot", {"json": {"key": "sk-of-a-stranger"}}),
+    ("DELETE", "/api/bots/{bot_id}/keys/{provider}"): Listed("bot"),
 }
-NOBODYS = {("GET", "/v1/models/{model_id}"): "models are everybody's"}
+NOBODYS = {
+    ("GET", "/v1/models/{model_id}"): "models are everybody's",
+    ("POST", "/api/chat/{bot_id}"): "bots answer the public",
+    ("DELETE", "/api/chat/{bot_id}/session/{session}"): "a visitor's token names the session",
+}
+SECOND_PARTS = {"{n}": "1", "{version}": "1", "{provider}": "openai"}
 OF_ACCOUNTS = ("/api/admin/", "/api/auth/", "/api/keys/")
 """Tried by every role in the matrix of authorisation."""
 IN_BODIES = {
@@ -107,12 +121,27 @@ async def names(running_stack: Stack) -> dict[str, tuple[str, str]]:
         )
         await bus.request(subjects.RAG_RATE_CITATION, rated, CitationFeedback)
     await bus.close()
+    bot_id = await strangers_bot(running_stack)
     return {
+        "bot": (bot_id, bot_id[::-1]),
         "conversation": (conversation_id, conversation_id[::-1]),
         "collection": ("theirs", "nobody"),
         "document": (created.document.id, "00000000-0000-4000-8000-000000000000"),
         "turn": ("theirs", "nobody"),
     }
+
+
+async def strangers_bot(stack: Stack) -> str:
+    """Return the id of a bot that another user has made."""
+    password = "a stranger's own password"
+    async with stack.http() as owner:
+        user = {"name": "bot-maker", "role": "member", "password": password}
+        (await owner.post("/api/admin/users", json=user)).raise_for_status()
+        logged_in = await owner.post("/api/auth/login", json={"login": "bot-maker", "password": password})
+    token = logged_in.raise_for_status().json()["access_token"]
+    async with stack.http(headers={"Authorization": f"Bearer {token}"}) as client:
+        made = await client.post("/api/bots", json={"name": "Theirs"})
+    return made.raise_for_status().json()["id"]
 
 
 def seen(response: httpx.Response, name: str) -> tuple[int, str, dict[str, str]]:
@@ -139,7 +168,9 @@ async def test_anothers_is_answered_like_what_never_was(
 ) -> None:
     (method, path), listed = route, ROUTES[route]
     head, _, rest = path.partition("{")
-    tail = rest.partition("}")[2].replace("{n}", "1")
+    tail = rest.partition("}")[2]
+    for part, value in SECOND_PARTS.items():
+        tail = tail.replace(part, value)
     async with stack.http() as client:
         answers = [
             seen(

@@ -15,8 +15,11 @@ from parley_cli.bus_secrets import OPERATOR
 from parley_contracts import subjects
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.bus_rights import BusRights
+from parley_contracts.claims import Acting
+from parley_contracts.policy import Role
 from parley_contracts.turn_events import text_delta_frame
 from parley_contracts.turns import PenClaim
+from parley_messaging.acting import acting_for
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.pen import Pen
 from parley_messaging.streams import TURN_EVENTS, matches
@@ -239,9 +242,10 @@ async def test_a_rogue_reads_no_chat_and_publishes_no_token_while_a_turn_goes_on
             await rogue.send_all((subject, token) for subject in forged)
         # The browser itself goes on meanwhile, and so does the turn.
         page = ReadPage(owner_id="local", url=f"{ollama.url}/", max_chars=1000)
-        answers = await asyncio.gather(
-            *(operator.request(subjects.BROWSER_READ, page, PageText, timeout_s=30) for _ in range(2)),
-        )
+        with acting_for(Acting(page.owner_id, Role.OWNER)):
+            answers = await asyncio.gather(
+                *(operator.request(subjects.BROWSER_READ, page, PageText, timeout_s=30) for _ in range(2)),
+            )
         assert all(answer.text for answer in answers)
         await chat.until(lambda: turn.is_over)
         for user, rogue in rogues.items():

@@ -1,6 +1,7 @@
 /** Calls to the gateway's HTTP API. A 401 anywhere leads to the log-in page. */
 
 const RETURN_KEY = "parley.return";
+let isLeaving = false;
 
 /** What the gateway refused, with its code and its words for people. */
 export class ApiError extends Error {
@@ -19,6 +20,7 @@ export function rememberReturn(hash) {
 
 /** Goes to the log-in page, remembering which conversation was open. */
 export function goToLogin() {
+  if (isLeaving) return;
   rememberReturn(location.hash);
   location.replace("/login");
 }
@@ -54,10 +56,12 @@ function parseJson(text) {
 
 /** Ends the session and forgets what this browser keeps; running answers go on and are found again later. */
 export async function logOut() {
+  isLeaving = true;
   try {
     await call("DELETE", "/api/auth/session");
   } catch (error) {
-    if (error.status !== 401) throw error;
+    isLeaving = error.status === 401;
+    if (!isLeaving) throw error;
   }
   sessionStorage.clear();
   localStorage.clear();

@@ -87,7 +87,7 @@ class ChatPage {
     addEventListener("popstate", () => this.#openFromAddress());
     addEventListener("keydown", (event) => this.#pressed(event));
     $("new-chat").addEventListener("click", () => this.#navigate(null));
-    $("log-out").addEventListener("click", () => this.#load(logOut, "You are still logged in"));
+    $("log-out").addEventListener("click", () => this.#load(() => this.#logOut(), "You are still logged in"));
     $("skip-link").addEventListener("click", (event) => {
       event.preventDefault();
       composer.focus();
@@ -235,6 +235,17 @@ class ChatPage {
     if (this.sidebar.isOpen) this.sidebar.close();
     else if (this.#runningHere().length) this.#stop();
     else this.panel.close();
+  }
+
+  /** The server ends the socket of a session that is over: it is not to be taken for a fault. */
+  async #logOut() {
+    this.socket.pause();
+    try {
+      await logOut();
+    } catch (error) {
+      this.socket.resume();
+      throw error;
+    }
   }
 
   #refresh() {

@@ -10,6 +10,7 @@ const POLICY_VIOLATION = 1008;
 /** Events: `open`, `closed`, `frame` (with `detail`), `doubt` (perhaps logged out: check the session). */
 export class ChatSocket extends EventTarget {
   #socket = null;
+  #isPaused = false;
   #attempts = 0;
   #retry = null;
   #ping = null;
@@ -39,8 +40,20 @@ export class ChatSocket extends EventTarget {
     this.#drop();
   }
 
+  /** Disconnects, and stays so until it is resumed. */
+  pause() {
+    this.#isPaused = true;
+    this.#drop();
+  }
+
+  resume() {
+    this.#isPaused = false;
+    this.#hurry();
+  }
+
   #connect() {
     clearTimeout(this.#retry);
+    if (this.#isPaused) return;
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/ws`);
     this.#socket = socket;

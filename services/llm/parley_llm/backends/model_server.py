@@ -25,16 +25,21 @@ class ModelServer:
         self._refusal = refusal
         self._connecting = connecting
         self._client: ServerClient | None = None
+        # One builds while the others wait: the import holds the interpreter for longer than a knock may take.
+        self._building = asyncio.Lock()
 
     async def client(self) -> "ServerClient":
         """Return the client. Raises ParleyError unavailable when nobody has ever listened there."""
-        if self._client is None:
-            if is_loopback(self._options.url):
-                with self._connecting.passing(KNOCK_S):
-                    await _knock(self._options.url)
-            client_of = await asyncio.to_thread(_import_client)
-            self._client = self._client or client_of(self._options, self._refusal, self._connecting)
-        return self._client
+        if self._client is not None:
+            return self._client
+        async with self._building:
+            if self._client is None:
+                if is_loopback(self._options.url):
+                    with self._connecting.passing(KNOCK_S):
+                        await _knock(self._options.url)
+                client_of = await asyncio.to_thread(_import_client)
+                self._client = client_of(self._options, self._refusal, self._connecting)
+            return self._client
 
     async def close(self) -> None:
         """Close the connections to the server."""
