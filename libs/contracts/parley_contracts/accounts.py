@@ -65,6 +65,7 @@ class LogIn(WireModel):
     login: str = Field(min_length=1, max_length=320, description="Name or e-mail address.")
     password: Password
     client: str = Field(default="", max_length=200, description="What the session is shown as in a list.")
+    address: str | None = Field(default=None, max_length=64, description="Where the client is, if known.")
 
 
 class LogInWithKey(WireModel):
@@ -73,6 +74,7 @@ class LogInWithKey(WireModel):
     type: Literal["log_in_with_key"] = "log_in_with_key"
     key: Opaque
     client: str = Field(default="", max_length=200, description="What the session is shown as in a list.")
+    address: str | None = Field(default=None, max_length=64, description="Where the client is, if known.")
 
 
 class RefreshSession(WireModel):
@@ -222,6 +224,7 @@ class LinkCreated(WireModel):
     id: str
     token: Opaque
     expires_at_ms: int
+    is_mailed: bool = Field(default=False, description="Whether it is also sent to the address it is for.")
 
 
 class Invitation(WireModel):
@@ -253,6 +256,13 @@ class RevokeInvitation(PrincipalRequest):
 
     type: Literal["revoke_invitation"] = "revoke_invitation"
     invitation_id: str
+
+
+class ForgotPassword(WireModel):
+    """Request: have a link mailed that sets a new password. The answer tells nothing of who there is."""
+
+    type: Literal["forgot_password"] = "forgot_password"
+    login: str = Field(min_length=1, max_length=320, description="Name or e-mail address.")
 
 
 class AcceptInvitation(WireModel):

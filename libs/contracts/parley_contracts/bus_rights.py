@@ -77,6 +77,9 @@ STREAM_OF = {
     subjects.ACCOUNTS_REVOKED: stream_names.DOMAIN_EVENTS,
     subjects.ACCOUNTS_KEYS_CHANGED: stream_names.DOMAIN_EVENTS,
     subjects.BOT_CHANGED: stream_names.DOMAIN_EVENTS,
+    subjects.ALL_NOTICE_EVENTS: stream_names.DOMAIN_EVENTS,
+    subjects.DOCUMENT_FAILED: stream_names.DOMAIN_EVENTS,
+    subjects.USAGE_QUOTA_REACHED: stream_names.DOMAIN_EVENTS,
 }
 """Which stream keeps what is stored on a subject."""
 
@@ -119,6 +122,18 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_DELETE_PROVIDER_KEY,
     subjects.ACCOUNTS_ROTATE_KEK,
     subjects.ACCOUNTS_READ_PUBLIC_BOT,
+    subjects.ACCOUNTS_LIST_NOTICES,
+    subjects.ACCOUNTS_MARK_NOTICES_READ,
+    subjects.ACCOUNTS_READ_NOTICE_SETTINGS,
+    subjects.ACCOUNTS_CHANGE_NOTICE_SETTINGS,
+    subjects.ACCOUNTS_CREATE_WEBHOOK,
+    subjects.ACCOUNTS_READ_WEBHOOK,
+    subjects.ACCOUNTS_LIST_WEBHOOKS,
+    subjects.ACCOUNTS_CHANGE_WEBHOOK,
+    subjects.ACCOUNTS_DELETE_WEBHOOK,
+    subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET,
+    subjects.ACCOUNTS_TRY_WEBHOOK,
+    subjects.ACCOUNTS_FORGOT_PASSWORD,
 )
 
 _OF_MEMORY = (
@@ -180,6 +195,7 @@ _GATEWAY = BusRights(
         subjects.ACCOUNTS_REVOKED,
         subjects.ACCOUNTS_KEYS_CHANGED,
         subjects.BOT_CHANGED,
+        subjects.ALL_NOTICE_EVENTS,
     ),
     stores=(
         subjects.ALL_TURN_STARTS,
@@ -225,7 +241,7 @@ _RAG = BusRights(
     ),
     asks=(subjects.NPU_EMBED, subjects.NPU_RECOGNISE, subjects.NPU_RERANK),
     publishes=(subjects.ALL_INGEST_EVENTS,),
-    stores=(subjects.RAG_INGEST,),
+    stores=(subjects.RAG_INGEST, subjects.DOCUMENT_FAILED),
     works=(_INGESTERS,),
     originals=frozenset(Originals),
 )
@@ -242,7 +258,14 @@ _MEMORY = BusRights(
 _ACCOUNTS = BusRights(
     name="accounts",
     answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
-    stores=(subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED, subjects.BOT_CHANGED),
+    hears=(subjects.DOCUMENT_FAILED, subjects.USAGE_QUOTA_REACHED),
+    stores=(
+        subjects.ACCOUNTS_REVOKED,
+        subjects.ACCOUNTS_KEYS_CHANGED,
+        subjects.BOT_CHANGED,
+        subjects.ALL_NOTICE_EVENTS,
+    ),
+    reads=(stream_names.DOMAIN_EVENTS,),
 )
 
 _BROWSER = BusRights(

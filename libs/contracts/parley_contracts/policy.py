@@ -43,6 +43,8 @@ class Permission(StrEnum):
     BOTS_READ = "bots:read"
     BOTS_WRITE = "bots:write"
     PROVIDER_KEYS_WRITE = "provider_keys:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
     SERVICES_READ = "services:read"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
@@ -60,13 +62,15 @@ MEANINGS: dict[Permission, str] = {
     Permission.MODELS_READ: "See which models there are.",
     Permission.EMBEDDINGS_USE: "Have texts embedded.",
     Permission.WEB_USE: "Have public web pages read.",
-    Permission.ACCOUNT_READ: "Read one's own account and sessions.",
-    Permission.ACCOUNT_WRITE: "Change one's own name and password, and end one's own sessions.",
+    Permission.ACCOUNT_READ: "Read one's own account, sessions and notices.",
+    Permission.ACCOUNT_WRITE: "Change one's own name, password and ways to be told; end one's own sessions.",
     Permission.KEYS_READ: "List one's own API keys.",
     Permission.KEYS_WRITE: "Make and revoke one's own API keys.",
     Permission.BOTS_READ: "List and read one's own bots and their versions.",
     Permission.BOTS_WRITE: "Make, change and delete one's own bots, which answer the public for one.",
     Permission.PROVIDER_KEYS_WRITE: "Set and forget the keys of one's own bots at providers of models.",
+    Permission.WEBHOOKS_READ: "List and read one's own webhooks.",
+    Permission.WEBHOOKS_WRITE: "Make, change, try and remove one's own webhooks, to which notices are sent.",
     Permission.SERVICES_READ: "See the state of the services.",
     Permission.USERS_READ: "List and read other people's accounts, sessions, keys and invitations.",
     Permission.USERS_WRITE: "Invite, disable and reset users of a lower role; change their role; revoke "
@@ -96,6 +100,8 @@ _MEMBER = _GUEST | {
     Permission.BOTS_READ,
     Permission.BOTS_WRITE,
     Permission.PROVIDER_KEYS_WRITE,
+    Permission.WEBHOOKS_READ,
+    Permission.WEBHOOKS_WRITE,
 }
 _ADMIN = _MEMBER | {Permission.SERVICES_READ, Permission.USERS_READ, Permission.USERS_WRITE}
 

@@ -12,9 +12,10 @@ ENTRANCES: frozenset[Route] = frozenset(
         ("POST", "/api/auth/refresh"),
         ("POST", "/api/auth/invitation"),
         ("POST", "/api/auth/reset"),
+        ("POST", "/api/auth/forgot"),
     }
 )
-"""By which people come in: the body is the proof."""
+"""By which people come in: the body is the proof, or what is answered tells nothing."""
 
 SITE_ROUTES: frozenset[Route] = frozenset(
     {
@@ -86,6 +87,18 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("GET", "/api/bots/{bot_id}/keys"): (P.BOTS_READ,),
     ("PUT", "/api/bots/{bot_id}/keys/{provider}"): (P.PROVIDER_KEYS_WRITE,),
     ("DELETE", "/api/bots/{bot_id}/keys/{provider}"): (P.PROVIDER_KEYS_WRITE,),
+    ("GET", "/api/notices"): (P.ACCOUNT_READ,),
+    ("GET", "/api/notices/events"): (P.ACCOUNT_READ,),
+    ("POST", "/api/notices/read"): (P.ACCOUNT_WRITE,),
+    ("GET", "/api/notices/settings"): (P.ACCOUNT_READ,),
+    ("PATCH", "/api/notices/settings"): (P.ACCOUNT_WRITE,),
+    ("GET", "/api/webhooks"): (P.WEBHOOKS_READ,),
+    ("POST", "/api/webhooks"): (P.WEBHOOKS_WRITE,),
+    ("GET", "/api/webhooks/{webhook_id}"): (P.WEBHOOKS_READ,),
+    ("PATCH", "/api/webhooks/{webhook_id}"): (P.WEBHOOKS_WRITE,),
+    ("DELETE", "/api/webhooks/{webhook_id}"): (P.WEBHOOKS_WRITE,),
+    ("POST", "/api/webhooks/{webhook_id}/secret"): (P.WEBHOOKS_WRITE,),
+    ("POST", "/api/webhooks/{webhook_id}/test"): (P.WEBHOOKS_WRITE,),
     ("GET", "/api/admin/roles"): (P.USERS_READ,),
     ("GET", "/api/admin/users"): (P.USERS_READ,),
     ("POST", "/api/admin/users"): (P.USERS_WRITE,),

@@ -14,7 +14,7 @@ class Standing(StrEnum):
     """Why a subject needs no permission of a user's."""
 
     PROOF = "proof"
-    """The message is itself the proof of who asks: a password, a key, a token."""
+    """The message is itself the proof of who asks: a password, a key, a token; or nobody needs one."""
     SERVICES = "services"
     """Services among themselves; what is answered is the same for everybody."""
     TOLD = "told"
@@ -113,6 +113,24 @@ _ACCOUNTS: dict[str, P | Standing] = {
 }
 """For what is one's own; `OF_OTHERS` is what another's needs instead."""
 
+_NOTICES: dict[str, P | Standing] = {
+    subjects.ACCOUNTS_LIST_NOTICES: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_MARK_NOTICES_READ: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_READ_NOTICE_SETTINGS: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CHANGE_NOTICE_SETTINGS: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_CREATE_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_READ_WEBHOOK: P.WEBHOOKS_READ,
+    subjects.ACCOUNTS_LIST_WEBHOOKS: P.WEBHOOKS_READ,
+    subjects.ACCOUNTS_CHANGE_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_DELETE_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_TRY_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_FORGOT_PASSWORD: Standing.PROOF,
+    subjects.ALL_NOTICE_EVENTS: Standing.TOLD,
+    subjects.DOCUMENT_FAILED: Standing.TOLD,
+    subjects.USAGE_QUOTA_REACHED: Standing.TOLD,
+}
+
 OF_OTHERS: dict[str, P] = {
     subjects.ACCOUNTS_LIST_SESSIONS: P.USERS_READ,
     subjects.ACCOUNTS_END_SESSIONS: P.USERS_WRITE,
@@ -128,6 +146,7 @@ SUBJECTS: dict[str, P | Standing] = {
     **_MEMORY,
     **_RAG,
     **_ACCOUNTS,
+    **_NOTICES,
     subjects.BROWSER_READ: P.WEB_USE,
     subjects.LLM_MODELS: Standing.SERVICES,
     subjects.NPU_EMBED: Standing.SERVICES,

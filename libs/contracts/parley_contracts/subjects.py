@@ -255,6 +255,18 @@ ACCOUNTS_LIST_PROVIDER_KEYS = f"{PREFIX}.accounts.list_provider_keys"
 ACCOUNTS_DELETE_PROVIDER_KEY = f"{PREFIX}.accounts.delete_provider_key"
 ACCOUNTS_ROTATE_KEK = f"{PREFIX}.accounts.rotate_kek"
 ACCOUNTS_READ_PUBLIC_BOT = f"{PREFIX}.accounts.read_public_bot"
+ACCOUNTS_LIST_NOTICES = f"{PREFIX}.accounts.list_notices"
+ACCOUNTS_MARK_NOTICES_READ = f"{PREFIX}.accounts.mark_notices_read"
+ACCOUNTS_READ_NOTICE_SETTINGS = f"{PREFIX}.accounts.read_notice_settings"
+ACCOUNTS_CHANGE_NOTICE_SETTINGS = f"{PREFIX}.accounts.change_notice_settings"
+ACCOUNTS_CREATE_WEBHOOK = f"{PREFIX}.accounts.create_webhook"
+ACCOUNTS_READ_WEBHOOK = f"{PREFIX}.accounts.read_webhook"
+ACCOUNTS_LIST_WEBHOOKS = f"{PREFIX}.accounts.list_webhooks"
+ACCOUNTS_CHANGE_WEBHOOK = f"{PREFIX}.accounts.change_webhook"
+ACCOUNTS_DELETE_WEBHOOK = f"{PREFIX}.accounts.delete_webhook"
+ACCOUNTS_ROTATE_WEBHOOK_SECRET = f"{PREFIX}.accounts.rotate_webhook_secret"
+ACCOUNTS_TRY_WEBHOOK = f"{PREFIX}.accounts.try_webhook"
+ACCOUNTS_FORGOT_PASSWORD = f"{PREFIX}.accounts.forgot_password"
 
 # -- domain events ----------------------------------------------------------------------------------
 
@@ -263,6 +275,21 @@ ACCOUNTS_KEYS_CHANGED = f"{PREFIX}.accounts.keys_changed"
 BOT_CHANGED = f"{PREFIX}.bot.changed"
 CONVERSATION_TURN_COMPLETED = f"{PREFIX}.conversation.turn_completed"
 ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
+DOCUMENT_FAILED = f"{PREFIX}.document.failed"
+USAGE_QUOTA_REACHED = f"{PREFIX}.usage.quota_reached"
+_NOTICE_EVENTS = f"{PREFIX}.notice.changed"
+ALL_NOTICE_EVENTS = f"{_NOTICE_EVENTS}.*"
+
+
+def notice_events(user_id: str) -> str:
+    """Return the subject on which it is told that a user's notices are others now."""
+    return f"{_NOTICE_EVENTS}.{_part(user_id)}"
+
+
+def parse_notice_events(subject: str) -> str:
+    """Return the user whose notices are others now; ValueError for any other subject."""
+    return _parts(subject, _NOTICE_EVENTS, 1)[0]
+
 
 # -- every service ----------------------------------------------------------------------------------
 

@@ -74,8 +74,10 @@ class Poster:
             raise PostError("no answer came in time") from error
         except OSError as error:
             raise PostError("no connection could be made, or it was lost") from error
-        except h11.ProtocolError as error:
+        except h11.RemoteProtocolError as error:
             raise PostError("what was answered is not HTTP") from error
+        except (h11.LocalProtocolError, UnicodeError) as error:
+            raise PostError("the URL or a header cannot be sent") from error
 
     async def _exchange(self, url: str, target: HostPort, body: bytes, headers: Mapping[str, str]) -> Posted:
         parts = urlsplit(url)

@@ -17,6 +17,7 @@ from parley_contracts.credentials import (
     RevokeKey,
 )
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import NoticeFacts, NoticeKind
 from parley_contracts.policy import Permission, Role
 from parley_storage import Database
 from sqlalchemy import Connection, func, insert, or_, select, update
@@ -25,6 +26,7 @@ from parley_accounts.acting import Actor, find_user, require_actor, require_targ
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.installation import OWNER_KEY_ID
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.notices.notices import Notices
 from parley_accounts.opaque_secrets import api_key_id, hashed, is_secret_of, new_api_key
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_sessions_of_key
@@ -63,11 +65,13 @@ class ApiKeys:
         revocations: Revocations,
         metrics: AccountsMetrics,
         *,
+        told: Notices,
         clock: Clock = unix_ms,
     ) -> None:
         self._database = database
         self._revocations = revocations
         self._metrics = metrics
+        self._notices = told
         self._clock = clock
 
     async def create(self, request: CreateKey) -> KeyCreated:
@@ -103,6 +107,9 @@ class ApiKeys:
             if revoked.rowcount:
                 end_sessions_of_key(connection, self._revocations, request.key_id, now_ms)
                 self._revocations.add(connection, RevokedKind.KEY, request.key_id)
+                if row is not None:
+                    facts = NoticeFacts(key_id=row.id)
+                    self._notices.add(connection, row.user_id, NoticeKind.KEY_REVOKED, facts)
 
         await self._database.write(revoke)
 
@@ -164,6 +171,7 @@ class ApiKeys:
             "expires_at_ms": request.expires_at_ms,
         }
         connection.execute(insert(api_keys).values(**row))
+        self._notices.add(connection, actor.id, NoticeKind.KEY_CREATED, NoticeFacts(key_id=key_id))
         made = connection.execute(select(api_keys).filter_by(id=key_id)).one()
         return KeyCreated(key=key, described=_described(made))
 

@@ -1,5 +1,7 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
+from typing import Protocol
+
 from parley_identity.revocation_board import RevocationBoard
 from parley_storage import Database
 from prometheus_client import CollectorRegistry
@@ -14,6 +16,8 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.notices.composition import Telling, notice_parts, telling
+from parley_accounts.notices.news import NewsBus
 from parley_accounts.outbox import EventBus, Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -21,6 +25,10 @@ from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.signing_keys import SigningKeys
 from parley_accounts.user_directory import UserDirectory
+
+
+class AccountsBus(EventBus, NewsBus, Protocol):
+    """The part of the bus that accounts uses besides answering."""
 
 
 def session_limits(settings: AccountsSettings) -> SessionLimits:
@@ -40,7 +48,7 @@ async def prepared_parts(
     passwords: Passwords,
     ring: KeyRing,
     *,
-    bus: EventBus,
+    bus: AccountsBus,
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
@@ -48,7 +56,7 @@ async def prepared_parts(
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
     access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
-    metrics = AccountsMetrics(registry)
+    metrics, told = AccountsMetrics(registry), telling(settings, database, ring, clock)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations = KekRotations(database, ring)
@@ -62,9 +70,17 @@ async def prepared_parts(
     )
     await signing_keys.prepare()
     sessions = Sessions(
-        database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
+        database,
+        signing_keys,
+        revocations,
+        metrics,
+        limits=session_limits(settings),
+        places=told.places,
+        clock=clock,
     )
-    keys = ApiKeys(database, revocations, metrics, clock=clock)
+    keys = ApiKeys(database, revocations, metrics, told=told.notices, clock=clock)
+    outbox = Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s)
+    links = _links(settings, database, passwords, revocations, told=told, clock=clock)
     return AccountsParts(
         entrance=Entrance(
             database,
@@ -73,24 +89,45 @@ async def prepared_parts(
             keys=keys,
             revocations=revocations,
             metrics=metrics,
+            told=told.notices,
+            refused=told.refused,
             password_chars=chars,
             clock=clock,
         ),
         sessions=sessions,
-        users=UserDirectory(database, passwords, revocations, password_chars=chars, clock=clock),
-        links=Links(
-            database,
-            passwords,
-            revocations,
-            password_chars=chars,
-            invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
-            reset_ms=round(settings.accounts_reset_minutes * 60_000),
-            clock=clock,
+        users=UserDirectory(
+            database, passwords, revocations, told=told.notices, password_chars=chars, clock=clock
         ),
+        links=links,
         keys=keys,
         signing_keys=signing_keys,
         revocations=revocations,
-        outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
+        outbox=outbox,
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        notices=notice_parts(
+            settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
+        ),
+    )
+
+
+def _links(
+    settings: AccountsSettings,
+    database: Database,
+    passwords: Passwords,
+    revocations: Revocations,
+    *,
+    told: Telling,
+    clock: Clock,
+) -> Links:
+    return Links(
+        database,
+        passwords,
+        revocations,
+        told=told.notices,
+        mails=told.mails,
+        password_chars=settings.accounts_password_chars,
+        invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
+        reset_ms=round(settings.accounts_reset_minutes * 60_000),
+        clock=clock,
     )

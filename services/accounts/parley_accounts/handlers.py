@@ -11,6 +11,8 @@ from parley_accounts.bot_handlers import BotParts, bind_bots
 from parley_accounts.entrance import Entrance
 from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.links import Links
+from parley_accounts.notices.composition import NoticeParts
+from parley_accounts.notices.handlers import bind_notices
 from parley_accounts.outbox import Outbox
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import Sessions
@@ -32,6 +34,7 @@ class AccountsParts:
     outbox: Outbox
     bots: BotParts
     rotations: KekRotations
+    notices: NoticeParts
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
@@ -41,6 +44,7 @@ def bind(service: Service, parts: AccountsParts) -> None:
     _bind_links(service, parts)
     _bind_keys(service, parts)
     bind_bots(service, parts.bots, parts.outbox)
+    bind_notices(service, parts.notices, parts.outbox)
 
 
 def _bind_entering(service: Service, parts: AccountsParts) -> None:
@@ -93,7 +97,7 @@ def _bind_links(service: Service, parts: AccountsParts) -> None:
 
 def _bind_keys(service: Service, parts: AccountsParts) -> None:
     outbox, keys, signing_keys = parts.outbox, parts.keys, parts.signing_keys
-    service.answer(subjects.ACCOUNTS_CREATE_KEY, credentials.CreateKey, keys.create)
+    service.answer(subjects.ACCOUNTS_CREATE_KEY, credentials.CreateKey, telling(outbox, keys.create))
     service.answer(subjects.ACCOUNTS_LIST_KEYS, credentials.ListKeys, keys.list)
     service.answer(subjects.ACCOUNTS_REVOKE_KEY, credentials.RevokeKey, telling(outbox, done(keys.revoke)))
     service.answer(subjects.ACCOUNTS_CHECK_KEY, credentials.CheckKey, keys.check)

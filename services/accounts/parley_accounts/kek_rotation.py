@@ -17,6 +17,10 @@ from sqlalchemy import Column, Connection, Table, func, select, update
 from parley_accounts.acting import require_actor
 from parley_accounts.envelope import key_name, prefix_of
 from parley_accounts.key_ring import KEK_ROW, KeyRing, present_name
+from parley_accounts.notices.link_mails import purpose_of as purpose_of_mailed_link
+from parley_accounts.notices.tables import deliveries, webhooks
+from parley_accounts.notices.webhooks import purpose_of as purpose_of_webhook
+from parley_accounts.notices.webhooks import purpose_of_old as purpose_of_old_webhook
 from parley_accounts.provider_keys import purpose_of as purpose_of_provider_key
 from parley_accounts.signing_keys import CURRENT
 from parley_accounts.signing_keys import purpose_of as purpose_of_signing_key
@@ -44,6 +48,9 @@ _SEALED = (
         lambda row: purpose_of_signing_key(row.kid),
     ),
     _Sealed(provider_keys, provider_keys.c.id, provider_keys.c.sealed_key, purpose_of_provider_key),
+    _Sealed(webhooks, webhooks.c.id, webhooks.c.sealed_secret, purpose_of_webhook),
+    _Sealed(webhooks, webhooks.c.id, webhooks.c.sealed_old_secret, purpose_of_old_webhook),
+    _Sealed(deliveries, deliveries.c.id, deliveries.c.sealed_token, purpose_of_mailed_link),
 )
 """Everything in the database that the key-encryption key has sealed."""
 

@@ -11,6 +11,7 @@ from parley_contracts import subjects
 from parley_contracts.bots import BotChanged
 from parley_contracts.credentials import AccountsRevoked, Revocation, SigningKeysChanged
 from parley_contracts.model import WireModel
+from parley_contracts.notices import NoticeChanged
 from parley_storage import Database
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
@@ -18,12 +19,18 @@ from parley_accounts.tables import outbox
 
 log = logging.getLogger("parley.accounts")
 
-Event = AccountsRevoked | SigningKeysChanged | BotChanged
+Event = AccountsRevoked | SigningKeysChanged | BotChanged | NoticeChanged
 
-_KINDS: dict[str, tuple[str, type[Event]]] = {
-    "accounts_revoked": (subjects.ACCOUNTS_REVOKED, AccountsRevoked),
-    "signing_keys_changed": (subjects.ACCOUNTS_KEYS_CHANGED, SigningKeysChanged),
-    "bot_changed": (subjects.BOT_CHANGED, BotChanged),
+_KINDS: dict[str, type[Event]] = {
+    "accounts_revoked": AccountsRevoked,
+    "signing_keys_changed": SigningKeysChanged,
+    "bot_changed": BotChanged,
+    "notice_changed": NoticeChanged,
+}
+_SUBJECTS: dict[str, str] = {
+    "accounts_revoked": subjects.ACCOUNTS_REVOKED,
+    "signing_keys_changed": subjects.ACCOUNTS_KEYS_CHANGED,
+    "bot_changed": subjects.BOT_CHANGED,
 }
 _BATCH = 100
 _OLDEST = select(outbox).order_by(outbox.c.created_at_ms, outbox.c.id).limit(_BATCH)
@@ -36,6 +43,12 @@ def add_event(connection: Connection, event: Event, at_ms: int) -> None:
     event_id = f"{time.time_ns():020}-{secrets.token_hex(4)}"
     row = {"id": event_id, "type": event.type, "body": event.model_dump_json(), "created_at_ms": at_ms}
     connection.execute(insert(outbox).values(**row))
+
+
+def _subject_of(event: Event) -> str:
+    return (
+        subjects.notice_events(event.user_id) if isinstance(event, NoticeChanged) else _SUBJECTS[event.type]
+    )
 
 
 class EventBus(Protocol):
@@ -93,14 +106,13 @@ class Outbox:
     async def drain(self) -> None:
         """Publish what waits, oldest first; raises what the bus or the database raises."""
         while waiting := await self._database.read(lambda connection: connection.execute(_OLDEST).all()):
-            events = [_KINDS[row.type][1].model_validate_json(row.body) for row in waiting]
+            events = [_KINDS[row.type].model_validate_json(row.body) for row in waiting]
             if self._post is not None:
                 await self._post([one.revocation for one in events if isinstance(one, AccountsRevoked)])
             published: list[str] = []
             try:
                 for row, event in zip(waiting, events, strict=True):
-                    subject, _ = _KINDS[row.type]
-                    await self._bus.publish_event(subject, event, message_id=f"{row.id}:accounts")
+                    await self._bus.publish_event(_subject_of(event), event, message_id=f"{row.id}:accounts")
                     published.append(row.id)
             finally:
                 await self._forget(published)

@@ -28,6 +28,7 @@ from parley_accounts.acting import UserRow, described, find_user, require_actor,
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.installation import read_issuer
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.notices.places import Places
 from parley_accounts.opaque_secrets import REFRESH_PREFIX, hashed, new_secret, open_by, seal_by
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_session, end_sessions_of_user
@@ -73,6 +74,7 @@ class Sessions:
         metrics: AccountsMetrics,
         *,
         limits: SessionLimits,
+        places: Places,
         clock: Clock = unix_ms,
     ) -> None:
         self._database = database
@@ -80,10 +82,17 @@ class Sessions:
         self._revocations = revocations
         self._metrics = metrics
         self._limits = limits
+        self._places = places
         self._clock = clock
 
     def open(
-        self, connection: Connection, user: UserRow, *, client: str, key_id: str | None = None
+        self,
+        connection: Connection,
+        user: UserRow,
+        *,
+        client: str,
+        address: str | None = None,
+        key_id: str | None = None,
     ) -> SessionTokens:
         """Open a session of a user, whose row is locked; the one unused longest makes room for it."""
         now_ms, session_id = self._clock(), secrets.token_hex(16)
@@ -100,6 +109,7 @@ class Sessions:
                 expires_at_ms=expires_at_ms,
             )
         )
+        self._places.note(connection, user.id, session_id=session_id, client=client, address=address)
         token, until_ms = self._add_token(connection, session_id, expires_at_ms, now_ms)
         return self._tokens(connection, user, session_id, token, until_ms)
 

@@ -183,6 +183,6 @@ STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0002",
+    head="0006",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

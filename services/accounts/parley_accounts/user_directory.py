@@ -5,6 +5,7 @@ from functools import partial
 from parley_contracts.accounts import ChangeUser, CreateUser, ListUsers, ReadUser, User, UserList, UserState
 from parley_contracts.credentials import RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import NoticeFacts, NoticeKind
 from parley_contracts.policy import Permission, Role
 from parley_storage import Database
 from sqlalchemy import Connection, delete, select, update
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, delete, select, update
 from parley_accounts.acting import Actor, UserRow, described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.login_names import folded, normal_email, normal_name
+from parley_accounts.notices.notices import Notices
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_sessions_of_user
@@ -28,12 +30,14 @@ class UserDirectory:
         passwords: Passwords,
         revocations: Revocations,
         *,
+        told: Notices,
         password_chars: int,
         clock: Clock = unix_ms,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._revocations = revocations
+        self.notices = told
         self._password_chars = password_chars
         self._clock = clock
 
@@ -134,6 +138,9 @@ class UserDirectory:
             end_sessions_of_user(connection, self._revocations, row.id, self._clock())
         elif "role" in changed:
             self._revocations.add(connection, RevokedKind.USER, row.id)
+        if "role" in changed:
+            facts = NoticeFacts(role=request.new_role)
+            self.notices.add(connection, row.id, NoticeKind.ROLE_CHANGED, facts)
         made = find_user(connection, row.id)
         return described(made or row)
 

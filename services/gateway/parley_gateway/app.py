@@ -16,12 +16,14 @@ from parley_gateway import (
     feedback_api,
     health_api,
     keys_api,
+    notices_api,
     openai_api,
     pages,
     probes_api,
     search_api,
     session_api,
     site_chat_api,
+    webhooks_api,
 )
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
@@ -63,6 +65,8 @@ def create_app(edge: Edge) -> FastAPI:
         admin_api,
         keys_api,
         bots_api,
+        notices_api,
+        webhooks_api,
         site_chat_api,
         conversations_api,
         collections_api,

@@ -8,6 +8,7 @@ from parley_contracts.accounts import (
     ChangeUser,
     EndSession,
     EndSessions,
+    ForgotPassword,
     ListSessions,
     LogIn,
     LogInWithKey,
@@ -70,6 +71,14 @@ class NewAccount(BaseModel):
     password: str = Field(min_length=1, max_length=1024)
 
 
+class ForgottenLogin(BaseModel):
+    """The name or the e-mail address of whoever has forgotten his password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login: str = Field(min_length=1, max_length=320)
+
+
 class PasswordByLink(BaseModel):
     """The token of a reset link, and the password to come."""
 
@@ -89,13 +98,13 @@ class OwnChange(BaseModel):
 
 async def open_by_key(key: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by an API key; ParleyError `unauthenticated` when it is not a good one."""
-    asked = LogInWithKey(key=key, client=_client(request))
+    asked = LogInWithKey(key=key, client=_client(request), address=_address(request))
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN_WITH_KEY, asked, SessionTokens, timeout_s=ASK_S)
 
 
 async def open_by_password(login: str, password: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by a password; ParleyError `unauthenticated` when it may not be."""
-    asked = LogIn(login=login, password=password, client=_client(request))
+    asked = LogIn(login=login, password=password, client=_client(request), address=_address(request))
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN, asked, SessionTokens, timeout_s=PASSWORD_S)
 
 
@@ -104,6 +113,10 @@ async def end_own_session(principal: Principal, edge: Edge) -> None:
     if principal.session_id is not None:
         asked = EndSession(**principal.asking, session_id=principal.session_id)
         await edge.bus.request(subjects.ACCOUNTS_END_SESSION, asked, Done, timeout_s=ASK_S)
+
+
+def _address(request: Request) -> str | None:
+    return request.client.host[:64] if request.client is not None else None
 
 
 def _client(request: Request) -> str:
@@ -182,6 +195,13 @@ async def accept_invitation(body: NewAccount, edge: CurrentEdge) -> User:
     """Become a user by the token of an invitation."""
     asked = AcceptInvitation(**body.model_dump())
     return await edge.bus.request(subjects.ACCOUNTS_ACCEPT_INVITATION, asked, User, timeout_s=PASSWORD_S)
+
+
+@router.post("/forgot", status_code=202)
+async def forgot_password(body: ForgottenLogin, edge: CurrentEdge) -> Done:
+    """Have a link mailed that sets a new password; the answer is the same whoever asks."""
+    asked = ForgotPassword(login=body.login)
+    return await edge.bus.request(subjects.ACCOUNTS_FORGOT_PASSWORD, asked, Done, timeout_s=ASK_S)
 
 
 @router.post("/reset")

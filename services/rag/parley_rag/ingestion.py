@@ -27,6 +27,9 @@ from parley_rag.vector_space import OtherVectorSpace
 from parley_rag.vectors import VectorIndex
 
 _log = logging.getLogger("parley.rag")
+
+_FAILURES = frozenset({"unreadable", "refused"})
+"""Outcomes of which the owner is told."""
 _UPLOAD_MS = 120_000  # from the request to the original: the job may come first
 
 
@@ -79,6 +82,8 @@ class Ingestion:
                 },
             )
         await self._progress.tell(job.owner_id, job.document_id)
+        if outcome in _FAILURES:
+            await self._progress.tell_failure(job.owner_id, job.document_id)
         await self._archives.settle(job.owner_id, job.document_id)
         self._removals.start()
 

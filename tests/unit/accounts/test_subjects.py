@@ -35,6 +35,13 @@ BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_SET_PROVIDER_KEY: {"bot_id": "x", "provider": "x", "key": "sk-0123456789"},
     subjects.ACCOUNTS_LIST_PROVIDER_KEYS: {"bot_id": "x"},
     subjects.ACCOUNTS_DELETE_PROVIDER_KEY: {"bot_id": "x", "provider": "x"},
+    subjects.ACCOUNTS_CHANGE_NOTICE_SETTINGS: {"choices": [{"kind": "key.created"}]},
+    subjects.ACCOUNTS_CREATE_WEBHOOK: {"url": "https://hooks.example.org/"},
+    subjects.ACCOUNTS_READ_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_CHANGE_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_DELETE_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET: {"webhook_id": "x"},
+    subjects.ACCOUNTS_TRY_WEBHOOK: {"webhook_id": "x"},
 }
 """What a request needs besides who asks to get as far as what it may do."""
 

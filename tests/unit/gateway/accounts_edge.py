@@ -57,7 +57,9 @@ async def open_identities(
     secrets = folder / "secrets"
     read_or_make_key(secrets)
     ring = KeyRing.in_folder(secrets)
-    async with open_accounts(STORE.url(None, folder), ring=ring, bus=bus) as accounts:
+    async with open_accounts(
+        STORE.url(None, folder), ring=ring, bus=bus, accounts_webhook_networks="127.0.0.0/8"
+    ) as accounts:
         board = ScriptedBoard()
         identities = Identities(accounts.bus, board)
         await identities.start()

@@ -29,12 +29,12 @@ from starlette.routing import Route as PlainRoute
 from tests.chaos.printed import print_row
 from tests.unit.accounts.accounts_rig import as_user
 from tests.unit.gateway.http_edge import until_refused
-from tests.unit.gateway.whole_edge import MODEL, THINGS, Visitor, WholeEdge, open_whole_edge
+from tests.unit.gateway.whole_edge import MODEL, NOBODYS_URL, THINGS, Visitor, WholeEdge, open_whole_edge
 
 FILES = {"/page", "/docs/assets"}
 HTTP = [route for route in ROUTES if route[0] != "WEBSOCKET"]
 ADMIN = "/api/admin/"
-QUERIES = {"/api/documents/{document_id}/passage": "?start=0&end=5"}
+QUERIES = {"/api/documents/{document_id}/passage": "?start=0&end=5", "/api/notices/events": "?for_s=0"}
 NEVER: dict[str, str] = {**dict.fromkeys(THINGS, "never-was"), "version": "1"}
 IN_BODIES = {("POST", "/api/feedback"): {"turn_id"}, ("POST", "/api/search"): {"name"}}
 """Routes that take an id in their body."""
@@ -81,6 +81,8 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
         ("PUT", "/api/bots/{bot_id}"): {"if_version": 1, "settings": {"name": "x"}},
         ("POST", "/api/bots/{bot_id}/versions/{version}/restore"): {"if_version": 1},
         ("PUT", "/api/bots/{bot_id}/keys/{provider}"): {"key": "sk-another-one"},
+        ("PATCH", "/api/notices/settings"): {"choices": [{"kind": "key.created", "mail": False}]},
+        ("POST", "/api/webhooks"): {"url": NOBODYS_URL},
         ("POST", "/api/admin/users"): {"name": uuid4().hex, "role": "guest"},
         ("PATCH", "/api/admin/users/{user_id}"): {"display_name": "x"},
         ("POST", "/api/admin/invitations"): {"role": "guest"},

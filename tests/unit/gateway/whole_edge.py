@@ -33,6 +33,7 @@ from parley_contracts.rag import (
 )
 from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
+from parley_contracts.webhooks import CreateWebhook, WebhookCreated
 from parley_gateway.edge import Edge
 from parley_memory.handlers import bind as bind_memory
 from parley_memory.settings import MemorySettings
@@ -66,10 +67,13 @@ THINGS: tuple[str, ...] = (
     "bot_id",
     "version",
     "provider",
+    "webhook_id",
 )
 """Names that routes have for the ids of what somebody has."""
 
 MODEL = "m1"
+NOBODYS_URL = "http://127.0.0.1:9/"
+"""Where nobody listens."""
 TEXT = b"A heron stands at the weir."
 
 
@@ -153,7 +157,15 @@ class WholeEdge:
             ids["invitation_id"] = await self._invitation()
         if wanted & {"bot_id", "version", "provider"}:
             ids |= {"version": "1", "provider": "openai", "bot_id": await self._bot(user)}
+        if "webhook_id" in wanted:
+            ids["webhook_id"] = await self._webhook(user)
         return ids
+
+    async def _webhook(self, user: User) -> str:
+        if user.role is Role.GUEST:
+            return "guests-have-none"
+        request = CreateWebhook(**as_user(user), url=NOBODYS_URL)
+        return (await self._ask(subjects.ACCOUNTS_CREATE_WEBHOOK, request, WebhookCreated)).webhook.id
 
     async def _bot(self, user: User) -> str:
         if user.role is Role.GUEST:
