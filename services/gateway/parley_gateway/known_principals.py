@@ -73,7 +73,9 @@ class KnownPrincipals:
         heard = self._revoked.heard
         try:
             told = await self._bus.request(subject, request, KnownPrincipal, timeout_s=ASK_TIMEOUT_S)
-            found = Principal(told.user_id, told.role, told.scopes, told.session_id, told.key_id)
+            found = Principal(
+                told.user_id, told.role, told.scopes, told.session_id, told.key_id, told.granted
+            )
             # What was revoked meanwhile may not have been known to who answered.
             if heard == self._revoked.heard:
                 self._remember(name, found, told.expires_at_ms)
