@@ -7,8 +7,9 @@ from pathlib import Path
 
 from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, outside_rights
 from parley_contracts.redis_rights import REDIS_USERS
+from parley_identity.secret_files import create_once, replace_private
 
-from parley_cli.secret_files import create_once, make_private_folder, replace_private
+from parley_cli.private_folder import make_private_folder
 
 OPERATOR = "operator"
 """The user that may do anything, for whoever looks after the bus."""

@@ -11,13 +11,13 @@ from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.bus_permissions import permissions_of
 from parley_contracts.bus_rights import SERVICES, outside_rights
 from parley_contracts.subject_permissions import OUTSIDE_SCOPES, OUTSIDE_SUBJECTS
+from parley_identity.secret_files import replace_private
 
 from parley_cli.bus_config import BrokerTls, nats_authorization, nats_tls, redis_users
 from parley_cli.bus_secrets import BusSecrets
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import EXIT_CODES_HELP, CliError, ExitCode
 from parley_cli.output import Output, command
-from parley_cli.secret_files import replace_private
 from parley_cli.settings import CliSettings, read_settings
 from parley_cli.supervisor.brokers import AUTHORIZATION, write_authorization
 from parley_cli.supervisor.processes import identity
