@@ -77,7 +77,9 @@ def require_actor(connection: Connection, request: PrincipalRequest, permission:
     if row is None or row.state != UserState.ACTIVE:
         raise ParleyError(ErrorCode.UNAUTHENTICATED, "The account is not active.")
     role = min(request.role, Role(row.role), key=tuple(Role).index)
-    granted = granted_to(connection, row.id) & set(request.granted) if request.granted else frozenset()
+    granted = frozenset(request.granted)
+    if granted:
+        granted &= granted_to(connection, row.id)
     require(role, permission, request.scopes, granted)
     return Actor(row.id, role, effective(role, request.scopes, granted), effective(role, request.scopes))
 

@@ -35,6 +35,24 @@ def session_limits(settings: AccountsSettings) -> SessionLimits:
     )
 
 
+def _links(
+    settings: AccountsSettings,
+    database: Database,
+    passwords: Passwords,
+    revocations: Revocations,
+    clock: Clock,
+) -> Links:
+    return Links(
+        database,
+        passwords,
+        revocations,
+        password_chars=settings.accounts_password_chars,
+        invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
+        reset_ms=round(settings.accounts_reset_minutes * 60_000),
+        clock=clock,
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -79,15 +97,7 @@ async def prepared_parts(
         ),
         sessions=sessions,
         users=UserDirectory(database, passwords, revocations, password_chars=chars, clock=clock),
-        links=Links(
-            database,
-            passwords,
-            revocations,
-            password_chars=chars,
-            invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
-            reset_ms=round(settings.accounts_reset_minutes * 60_000),
-            clock=clock,
-        ),
+        links=_links(settings, database, passwords, revocations, clock),
         keys=keys,
         signing_keys=signing_keys,
         revocations=revocations,

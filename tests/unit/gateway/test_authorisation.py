@@ -49,7 +49,7 @@ STATUSES: dict[Route, int] = {
     ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): 403,
 }
 """How routes answer to whom the policy lets in: by the empty body, the wrong password that is sent, because
-the document is through, because nobody resets his own password, because the next key is too young, and because
+the document is through, because nobody resets his own password, because the next key is too young, and as
 only owners put themselves into groups."""
 
 
