@@ -79,7 +79,6 @@ STREAM_OF = {
     subjects.BOT_CHANGED: stream_names.DOMAIN_EVENTS,
     subjects.ALL_NOTICE_EVENTS: stream_names.DOMAIN_EVENTS,
     subjects.DOCUMENT_FAILED: stream_names.DOMAIN_EVENTS,
-    subjects.USAGE_QUOTA_REACHED: stream_names.DOMAIN_EVENTS,
 }
 """Which stream keeps what is stored on a subject."""
 
@@ -134,6 +133,15 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET,
     subjects.ACCOUNTS_TRY_WEBHOOK,
     subjects.ACCOUNTS_FORGOT_PASSWORD,
+    subjects.ACCOUNTS_CREATE_GROUP,
+    subjects.ACCOUNTS_READ_GROUP,
+    subjects.ACCOUNTS_LIST_GROUPS,
+    subjects.ACCOUNTS_LIST_OWN_GROUPS,
+    subjects.ACCOUNTS_CHANGE_GROUP,
+    subjects.ACCOUNTS_DELETE_GROUP,
+    subjects.ACCOUNTS_LIST_GROUP_MEMBERS,
+    subjects.ACCOUNTS_ADD_GROUP_MEMBER,
+    subjects.ACCOUNTS_REMOVE_GROUP_MEMBER,
 )
 
 _OF_MEMORY = (
@@ -258,7 +266,7 @@ _MEMORY = BusRights(
 _ACCOUNTS = BusRights(
     name="accounts",
     answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
-    hears=(subjects.DOCUMENT_FAILED, subjects.USAGE_QUOTA_REACHED),
+    hears=(subjects.DOCUMENT_FAILED,),
     stores=(
         subjects.ACCOUNTS_REVOKED,
         subjects.ACCOUNTS_KEYS_CHANGED,

@@ -153,14 +153,3 @@ class DocumentFailed(WireModel):
     owner_id: str
     document_id: str
     failed_at_ms: UnixMs
-
-
-class QuotaReached(WireModel):
-    """Event: so much of a quota is used; published once for each threshold of a period."""
-
-    type: Literal["quota_reached"] = "quota_reached"
-    owner_id: str
-    quota: str = Field(max_length=40, description="Which, such as `tokens_day`.")
-    period: str = Field(max_length=40, description="The day or month that it counts.")
-    percent: int = Field(ge=1, le=1000, description="The threshold that was reached: 80 or 100.")
-    reached_at_ms: UnixMs

@@ -72,13 +72,4 @@ NOTICES_CHANNELS: tuple[Channel, ...] = (
         "accounts",
         "A document failed, and its owner is to be told.",
     ),
-    Channel(
-        subjects.USAGE_QUOTA_REACHED,
-        ChannelKind.EVENT,
-        "DOMAIN_EVENTS",
-        (notices.QuotaReached,),
-        "gateway",
-        "accounts",
-        "So much of a quota is used, and its user is to be told.",
-    ),
 )

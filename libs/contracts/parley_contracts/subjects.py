@@ -267,6 +267,15 @@ ACCOUNTS_DELETE_WEBHOOK = f"{PREFIX}.accounts.delete_webhook"
 ACCOUNTS_ROTATE_WEBHOOK_SECRET = f"{PREFIX}.accounts.rotate_webhook_secret"
 ACCOUNTS_TRY_WEBHOOK = f"{PREFIX}.accounts.try_webhook"
 ACCOUNTS_FORGOT_PASSWORD = f"{PREFIX}.accounts.forgot_password"
+ACCOUNTS_CREATE_GROUP = f"{PREFIX}.accounts.create_group"
+ACCOUNTS_READ_GROUP = f"{PREFIX}.accounts.read_group"
+ACCOUNTS_LIST_GROUPS = f"{PREFIX}.accounts.list_groups"
+ACCOUNTS_LIST_OWN_GROUPS = f"{PREFIX}.accounts.list_own_groups"
+ACCOUNTS_CHANGE_GROUP = f"{PREFIX}.accounts.change_group"
+ACCOUNTS_DELETE_GROUP = f"{PREFIX}.accounts.delete_group"
+ACCOUNTS_LIST_GROUP_MEMBERS = f"{PREFIX}.accounts.list_group_members"
+ACCOUNTS_ADD_GROUP_MEMBER = f"{PREFIX}.accounts.add_group_member"
+ACCOUNTS_REMOVE_GROUP_MEMBER = f"{PREFIX}.accounts.remove_group_member"
 
 # -- domain events ----------------------------------------------------------------------------------
 
@@ -276,7 +285,6 @@ BOT_CHANGED = f"{PREFIX}.bot.changed"
 CONVERSATION_TURN_COMPLETED = f"{PREFIX}.conversation.turn_completed"
 ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
 DOCUMENT_FAILED = f"{PREFIX}.document.failed"
-USAGE_QUOTA_REACHED = f"{PREFIX}.usage.quota_reached"
 _NOTICE_EVENTS = f"{PREFIX}.notice.changed"
 ALL_NOTICE_EVENTS = f"{_NOTICE_EVENTS}.*"
 

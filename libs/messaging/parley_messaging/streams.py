@@ -46,7 +46,6 @@ STREAMS = (
             subjects.BOT_CHANGED,
             subjects.ALL_NOTICE_EVENTS,
             subjects.DOCUMENT_FAILED,
-            subjects.USAGE_QUOTA_REACHED,
         ),
         max_age_s=7 * DAY_S,
         max_bytes=256 * MIB_BYTES,

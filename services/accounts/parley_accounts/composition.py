@@ -10,6 +10,7 @@ from parley_accounts.api_keys import ApiKeys
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
+from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
 from parley_accounts.installation import Installation
 from parley_accounts.kek_rotation import KekRotations
@@ -42,6 +43,28 @@ def session_limits(settings: AccountsSettings) -> SessionLimits:
     )
 
 
+def _links(
+    settings: AccountsSettings,
+    database: Database,
+    passwords: Passwords,
+    revocations: Revocations,
+    *,
+    told: Telling,
+    clock: Clock,
+) -> Links:
+    return Links(
+        database,
+        passwords,
+        revocations,
+        told=told.notices,
+        mails=told.mails,
+        password_chars=settings.accounts_password_chars,
+        invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
+        reset_ms=round(settings.accounts_reset_minutes * 60_000),
+        clock=clock,
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -61,22 +84,14 @@ async def prepared_parts(
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations = KekRotations(database, ring)
     await rotations.prepare()
+    ahead_s = settings.accounts_next_key_s
     signing_keys = SigningKeys(
-        database,
-        ring,
-        access_token_s=access_token_s,
-        published_ahead_s=settings.accounts_next_key_s,
-        clock=clock,
+        database, ring, access_token_s=access_token_s, published_ahead_s=ahead_s, clock=clock
     )
     await signing_keys.prepare()
+    limits = session_limits(settings)
     sessions = Sessions(
-        database,
-        signing_keys,
-        revocations,
-        metrics,
-        limits=session_limits(settings),
-        places=told.places,
-        clock=clock,
+        database, signing_keys, revocations, metrics, limits=limits, places=told.places, clock=clock
     )
     keys = ApiKeys(database, revocations, metrics, told=told.notices, clock=clock)
     outbox = Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s)
@@ -108,26 +123,5 @@ async def prepared_parts(
         notices=notice_parts(
             settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
         ),
-    )
-
-
-def _links(
-    settings: AccountsSettings,
-    database: Database,
-    passwords: Passwords,
-    revocations: Revocations,
-    *,
-    told: Telling,
-    clock: Clock,
-) -> Links:
-    return Links(
-        database,
-        passwords,
-        revocations,
-        told=told.notices,
-        mails=told.mails,
-        password_chars=settings.accounts_password_chars,
-        invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
-        reset_ms=round(settings.accounts_reset_minutes * 60_000),
-        clock=clock,
+        groups=group_parts(database, revocations, clock),
     )

@@ -8,7 +8,7 @@ from parley_accounts.notices.news import News
 from parley_contracts import subjects
 from parley_contracts.accounts import User
 from parley_contracts.model import WireModel
-from parley_contracts.notices import DocumentFailed, NoticeKind, QuotaReached
+from parley_contracts.notices import DocumentFailed, NoticeKind
 from parley_messaging.memory_bus import MemoryBus
 from sqlalchemy import URL
 
@@ -27,13 +27,6 @@ async def fail(bus: MemoryBus, user: User, document_id: str) -> None:
     await publish(bus, subjects.DOCUMENT_FAILED, event)
 
 
-async def reach(bus: MemoryBus, user: User, percent: int) -> None:
-    event = QuotaReached(
-        owner_id=user.id, quota="tokens_day", period="2026-11-21", percent=percent, reached_at_ms=1
-    )
-    await publish(bus, subjects.USAGE_QUOTA_REACHED, event)
-
-
 async def test_failed_documents_are_told_to_their_owner_with_a_count(accounts: Accounts) -> None:
     ada, bob = await accounts.user("ada"), await accounts.user("bob")
     for number in range(120):
@@ -43,15 +36,6 @@ async def test_failed_documents_are_told_to_their_owner_with_a_count(accounts: A
     (told,) = await notices_of(accounts, ada)
     assert (told.kind, told.count, told.facts.document_id) == (NoticeKind.DOCUMENT_FAILED, 120, "d119")
     assert await notices_of(accounts, bob) == []
-
-
-async def test_a_threshold_of_a_quota_is_told_once_and_by_its_kind(accounts: Accounts) -> None:
-    ada = await accounts.user("ada")
-    for percent in (80, 80, 100, 80, 100):
-        await reach(accounts.bus, ada, percent)
-    await accounts.parts.notices.news.catch_up()
-    told = {one.kind: one.facts.percent for one in await notices_of(accounts, ada)}
-    assert told == {NoticeKind.QUOTA_NEAR: 80, NoticeKind.QUOTA_REACHED: 100}
 
 
 async def test_several_processes_that_read_at_once_tell_each_event_once(url: URL) -> None:

@@ -1,6 +1,7 @@
 """What users are told of, how it gathers, and that it is theirs alone."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ from parley_contracts.notices import (
 from parley_contracts.policy import Role
 from parley_contracts.replies import Done
 from parley_messaging.bus import Delivery
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
 from tests.unit.accounts.notices_rig import choose, kinds_of, notices_of, page_of, rows_of_deliveries, tell
@@ -171,11 +172,26 @@ async def test_many_who_tell_of_one_kind_at_once_count_every_one(accounts: Accou
     assert [one.count for one in await notices_of(accounts, ada)] == [12]
 
 
-async def test_what_has_a_source_is_told_once_however_often_it_is_heard(accounts: Accounts) -> None:
+async def test_a_threshold_of_a_quota_and_an_export_are_told_once_however_often_they_are_heard(
+    accounts: Accounts,
+) -> None:
     ada, bob = await accounts.user("ada"), await accounts.user("bob")
-    for user in (ada, ada, bob):
-        await tell(accounts, user, NoticeKind.QUOTA_REACHED, source="quota tokens_day 2026-11-21 100")
-    assert len(await notices_of(accounts, ada)) == len(await notices_of(accounts, bob)) == 1
+    told = accounts.parts.users.notices
+
+    def reach(connection: Connection, user_id: str) -> None:
+        for percent in (80, 80, 100, 80, 100):
+            told.tell_quota(connection, user_id, quota="tokens_day", period="2026-11-21", percent=percent)
+        told.tell_export(connection, user_id, "e1")
+        told.tell_export(connection, user_id, "e1")
+
+    for user in (ada, bob):
+        await accounts.database.write(partial(reach, user_id=user.id))
+    for user in (ada, bob):
+        seen = {one.kind: one.facts for one in await notices_of(accounts, user)}
+        assert len(await notices_of(accounts, user)) == 3
+        assert seen[NoticeKind.QUOTA_NEAR].percent == 80
+        assert seen[NoticeKind.QUOTA_REACHED].percent == 100
+        assert seen[NoticeKind.EXPORT_READY].export_id == "e1"
 
 
 async def test_nobody_who_is_not_there_is_told(accounts: Accounts) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from parley_contracts import stream_names, subjects
 from parley_contracts.errors import ParleyError
-from parley_contracts.notices import DocumentFailed, NoticeFacts, NoticeKind, QuotaReached
+from parley_contracts.notices import DocumentFailed, NoticeFacts, NoticeKind
 from parley_messaging.bus import Delivery, OnDelivery, OnDrop, OnReconnect, StoredMessage, Subscription
 from parley_storage import Database
 from pydantic import ValidationError
@@ -25,7 +25,6 @@ log = logging.getLogger("parley.accounts")
 LOOK_EVERY_S = 30.0
 """An event may be stored while nobody hears it."""
 _BATCH = 50
-_ALL_OF_IT_PERCENT = 100
 
 
 class NewsBus(Protocol):
@@ -63,7 +62,6 @@ class News:
         self._woken = asyncio.Event()
         self._readers: dict[str, Callable[[Connection, bytes], None]] = {
             subjects.DOCUMENT_FAILED: self._read_failed,
-            subjects.USAGE_QUOTA_REACHED: self._read_quota,
         }
 
     async def run(self) -> None:
@@ -136,11 +134,3 @@ class News:
         event = DocumentFailed.model_validate_json(data)
         facts = NoticeFacts(document_id=event.document_id)
         self._notices.add(connection, event.owner_id, NoticeKind.DOCUMENT_FAILED, facts)
-
-    def _read_quota(self, connection: Connection, data: bytes) -> None:
-        event = QuotaReached.model_validate_json(data)
-        is_all = event.percent >= _ALL_OF_IT_PERCENT
-        kind = NoticeKind.QUOTA_REACHED if is_all else NoticeKind.QUOTA_NEAR
-        facts = NoticeFacts(quota=event.quota, percent=event.percent)
-        source = f"quota {event.quota} {event.period} {event.percent}"
-        self._notices.add(connection, event.owner_id, kind, facts, source=source)

@@ -24,6 +24,7 @@ MAX_NOTICES = 500
 MAX_MAILS_A_DAY = 50
 MAX_WAITING = 100
 """How many deliveries may wait for one webhook; what comes then is not sent there."""
+ALL_PERCENT = 100
 _DAY_MS = 86_400_000
 _TOLD_EVERY_MS = 1000
 
@@ -122,6 +123,27 @@ class Notices:
         self._make_room(connection, user_id)
         if ways.in_app:
             add_event(connection, NoticeChanged(user_id=user_id), now_ms)
+
+    def tell_quota(
+        self, connection: Connection, user_id: str, *, quota: str, period: str, percent: int
+    ) -> None:
+        """Tell a user how much of a quota is used, once for each threshold of a period.
+
+        Args:
+            connection: In the transaction that counts.
+            user_id: Whose quota it is.
+            quota: Which, such as `tokens_day`.
+            period: The day or month that it counts.
+            percent: The threshold that was reached.
+        """
+        kind = NoticeKind.QUOTA_REACHED if percent >= ALL_PERCENT else NoticeKind.QUOTA_NEAR
+        facts = NoticeFacts(quota=quota, percent=percent)
+        self.add(connection, user_id, kind, facts, source=f"quota {quota} {period} {percent}")
+
+    def tell_export(self, connection: Connection, user_id: str, export_id: str) -> None:
+        """Tell a user that an export of his data is ready, once."""
+        facts = NoticeFacts(export_id=export_id)
+        self.add(connection, user_id, NoticeKind.EXPORT_READY, facts, source=f"export {export_id}")
 
     def _is_told(self, connection: Connection, user_id: str, source: str | None) -> bool:
         query = select(notices.c.id).filter_by(user_id=user_id, source=source)
