@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from parley_contracts import subjects
@@ -28,11 +29,19 @@ class _Remembered:
     until_s: float
 
 
-class KnownPrincipals:
-    """Asks once for all who show the same; a revocation has what it concerns asked for again."""
+async def _freely() -> None:
+    """Let anybody ask."""
 
-    def __init__(self, bus: Bus, revoked: Revoked) -> None:
+
+class KnownPrincipals:
+    """Asks once for all who show the same; a revocation has what it concerns asked for again.
+
+    `toll` is awaited before anybody asks for what is not remembered, and may refuse it.
+    """
+
+    def __init__(self, bus: Bus, revoked: Revoked, toll: Callable[[], Awaitable[None]] = _freely) -> None:
         self._bus = bus
+        self._toll = toll
         self._revoked = revoked
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._asking: dict[bytes, asyncio.Future[Principal]] = {}
@@ -57,10 +66,15 @@ class KnownPrincipals:
         return await self._known(session_id.encode(), subjects.ACCOUNTS_CHECK_SESSION, request)
 
     async def _known(self, name: bytes, subject: str, request: CheckKey | CheckSession) -> Principal:
+        is_let_in = False
         while True:
             found = self._remembered.get(name)
             if found is not None and found.until_s > time.monotonic():
                 return found.principal
+            if not is_let_in:
+                await self._toll()
+                is_let_in = True
+                continue
             asking = self._asking.get(name)
             if asking is None:
                 return await self._ask(name, subject, request)
