@@ -82,9 +82,12 @@ class TurnParts:
             limits=limits or Limits(settings, MemoryBuckets()),
             turn_s=settings.gateway_turn_s,
         )
-        self.runner = TurnRunner(
+        self.runner = self._runner(bus, settings, circuits)
+
+    def _runner(self, bus: Bus, settings: GatewaySettings, circuits: Circuits) -> TurnRunner:
+        return TurnRunner(
             bus,
-            holder=home,
+            holder=self.watches.home,
             holds=self._holds,
             pen=self.pen,
             watches=self.watches,

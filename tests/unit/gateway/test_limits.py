@@ -174,7 +174,7 @@ async def test_a_wrong_login_costs_more_than_a_right_one(tmp_path: Path) -> None
     async with open_limited(tmp_path, **limits) as edge:
         for key, count in (("pk_wrong", 3), (KEY, 30)):
             address = f"198.51.100.{count}"
-            request = {"json": {"key": key}, "address": address}
+            request: dict[str, Any] = {"json": {"key": key}, "address": address}
             answers = [await edge.ask("POST", "/api/auth/session", **request) for _ in range(count + 1)]
             statuses = [answer.status_code for answer in answers]
             assert statuses[-1] == 429, (key, statuses)

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
+from parley_cli.bus_secrets import BusSecrets
 from parley_cli.supervisor.brokers import redis_argv
 from parley_limits import Buckets, MemoryBuckets, RedisBuckets, open_limits
 
@@ -18,6 +19,18 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as server:
         wait_for_port(port, server)
         yield f"redis://127.0.0.1:{port}"
+        server.terminate()
+
+
+@pytest.fixture(scope="session")
+def locked_redis_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The same with its users, as the gateway's."""
+    port, folder = free_port(), tmp_path_factory.mktemp("locked-redis")
+    users = BusSecrets(folder / "secrets")
+    users.create()
+    with subprocess.Popen(redis_argv(folder, port, users), stdout=subprocess.DEVNULL) as server:
+        wait_for_port(port, server)
+        yield f"redis://gateway:{users.redis_password('gateway')}@127.0.0.1:{port}"
         server.terminate()
 
 

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_limits import Buckets, MemoryBuckets, Rate, RedisBuckets, Take, open_limits, parse_rate
+from parley_limits.gateway_count import RedisGatewayCount
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 SLOW = Rate(10, 3600)
 """A token comes back in six minutes: none does in a test."""
@@ -146,3 +148,16 @@ def test_what_is_no_rate_is_refused_by_name(text: str) -> None:
 def test_a_rate_is_tokens_in_seconds_and_zero_is_none() -> None:
     assert parse_rate(" 60/10 ") == Rate(60, 10)
     assert parse_rate("0") is None
+
+
+@pytest.mark.redis
+async def test_the_gateways_user_of_redis_may_do_all_of_it_and_nothing_to_other_keys(
+    locked_redis_url: str,
+) -> None:
+    async with open_limits(locked_redis_url, None) as redis:
+        assert await allowed(RedisBuckets(redis), take("ada"), times=20) == SLOW.burst
+        count = RedisGatewayCount(redis)
+        assert [await count.announce(name) for name in ("one", "two", "one")] == [1, 2, 2]
+        for command in ("GET', 'emb:x", "FLUSHALL", "SET', 'rev:version', '1"):
+            with pytest.raises(ResponseError, match="executing the script"):
+                await redis.execute_command("EVAL", f"return redis.call('{command}')", 0)  # pyright: ignore[reportUnknownMemberType] - its options have no type
