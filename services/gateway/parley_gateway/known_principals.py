@@ -64,7 +64,8 @@ class KnownPrincipals:
         lasts_s = REMEMBERED_S
         if told.expires_at_ms is not None:
             lasts_s = min(lasts_s, (told.expires_at_ms - now_ms()) / 1000)
-        return Principal(told.user_id, told.role, told.scopes, told.session_id, told.key_id), lasts_s
+        found = Principal(told.user_id, told.role, told.scopes, told.session_id, told.key_id, told.granted)
+        return found, lasts_s
 
     def _forget(self, revocation: Revocation) -> None:
         self._principals.forget_where(lambda principal: principal.is_concerned(revocation))
