@@ -284,7 +284,7 @@ ACCOUNTS_KEYS_CHANGED = f"{PREFIX}.accounts.keys_changed"
 BOT_CHANGED = f"{PREFIX}.bot.changed"
 CONVERSATION_TURN_COMPLETED = f"{PREFIX}.conversation.turn_completed"
 ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
-DOCUMENT_FAILED = f"{PREFIX}.document.failed"
+DOCUMENT_FAILED = f"{PREFIX}.document.ingestion_failed"
 _NOTICE_EVENTS = f"{PREFIX}.notice.changed"
 ALL_NOTICE_EVENTS = f"{_NOTICE_EVENTS}.*"
 

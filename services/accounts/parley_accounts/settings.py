@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 
 from parley_accounts.envelope import parse_key
-from parley_accounts.notices.settings import TellingSettings
+from parley_accounts.notices.telling_settings import TellingSettings
 from parley_accounts.passwords import HashParameters
 from parley_accounts.tables import STORE
 

@@ -1,6 +1,5 @@
 """Webhooks reach servers that verify them by the published rules alone, and nobody who may not be reached."""
 
-import asyncio
 import base64
 import time
 from collections.abc import AsyncGenerator
@@ -8,7 +7,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from parley_accounts.notices import notices as bounds
 from parley_accounts.notices import webhooks as webhook_bounds
-from parley_accounts.notices.deliveries import DONE, GIVEN_UP, LEASE_MS
+from parley_accounts.notices.deliveries import DONE, GIVEN_UP
 from parley_accounts.notices.kinds import DELIVERED_AFTER_MS
 from parley_accounts.notices.retries import GIVE_UP_MS
 from parley_accounts.notices.signatures import signed_headers
@@ -332,71 +331,6 @@ async def test_a_user_has_so_many_webhooks_and_so_many_deliveries_wait_for_one(
     await drain(accounts)
     assert len(receiver.received) == 2
     assert len(await notices_of(accounts, ada)) == 4
-
-
-async def test_several_processes_share_what_is_due_and_post_each_once(url: URL) -> None:
-    async with (
-        open_receiver() as receiver,
-        open_accounts(url, accounts_webhook_networks=LOOPBACK) as one,
-        open_accounts(url, accounts_webhook_networks=LOOPBACK) as other,
-    ):
-        users = [await one.user(f"user{number}") for number in range(6)]
-        for user in users:
-            await make_webhook(one, user, receiver.url)
-            for _ in range(4):
-                await tell(one, user, EXPORT)
-        await asyncio.gather(drain(one), drain(other))
-        await drain(one)
-        ids = [request.headers["webhook-id"] for request in receiver.received]
-        assert (len(ids), len(set(ids))) == (24, 24)
-        assert {row.outcome for row in await rows_of_deliveries(one)} == {DONE}
-
-
-async def test_what_a_dead_process_had_taken_is_posted_by_another_when_the_lease_ends(url: URL) -> None:
-    async with (
-        open_receiver() as receiver,
-        open_accounts(url, accounts_webhook_networks=LOOPBACK) as dying,
-        open_accounts(url, accounts_webhook_networks=LOOPBACK) as other,
-    ):
-        ada = await dying.user("ada")
-        await make_webhook(dying, ada, receiver.url)
-        await tell(dying, ada, EXPORT)
-        (taken,) = await dying.parts.notices.deliveries.take(10)  # and nothing comes of it
-        await drain(other)
-        assert receiver.received == []
-        other.clock.advance(LEASE_MS / 1000 + 1)
-        await drain(other)
-        assert len(receiver.received) == 1
-        # Were it alive after all, what it notes would count no more.
-        await dying.parts.notices.postman.deliver(taken)
-        (row,) = await rows_of_deliveries(other)
-        assert (row.outcome, row.attempts) == (DONE, 2)
-
-
-async def test_slow_servers_of_one_user_are_not_what_others_wait_for(accounts: Accounts, ada: User) -> None:
-    released = asyncio.Event()
-
-    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await released.wait()
-        writer.write(answer_of(200))
-
-    async with open_receiver() as slow, open_receiver() as quick:
-        slow.answers = [hold]
-        bob = await accounts.user("bob")
-        await make_webhook(accounts, ada, slow.url)
-        await make_webhook(accounts, bob, quick.url)
-        for _ in range(20):
-            await tell(accounts, ada, EXPORT)
-        await tell(accounts, bob, EXPORT)
-        working = asyncio.create_task(accounts.parts.notices.postman.run())
-        try:
-            async with asyncio.timeout(10):
-                await quick.has_received.wait()
-            assert len(slow.received) <= 3
-            released.set()
-        finally:
-            working.cancel()
-            await asyncio.wait([working])
 
 
 async def test_a_disabled_user_is_told_nothing_outside(

@@ -25,7 +25,7 @@ from parley_accounts.notices.places import Places
 from parley_accounts.notices.posting import HookPoster
 from parley_accounts.notices.postman import Mailing, Postman
 from parley_accounts.notices.refused_logins import RefusedLogins
-from parley_accounts.notices.settings import TellingSettings
+from parley_accounts.notices.telling_settings import TellingSettings
 from parley_accounts.notices.webhooks import Webhooks
 
 

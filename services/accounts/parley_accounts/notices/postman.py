@@ -82,9 +82,12 @@ class Postman:
                     self._busy += 1
                     tasks.create_task(self._work(delivery))
                 if not taken:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(self._look_every_s):
-                            await self._woken.wait()
+                    await self._wait()
+
+    async def _wait(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._look_every_s):
+                await self._woken.wait()
 
     async def drain(self) -> None:
         """Deliver everything that is due now."""
