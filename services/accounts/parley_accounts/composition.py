@@ -5,6 +5,9 @@ from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.audit_anchors import AnchorBus
+from parley_accounts.audit_handlers import audit_parts
+from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
@@ -14,7 +17,7 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
-from parley_accounts.outbox import EventBus, Outbox
+from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
@@ -34,19 +37,38 @@ def session_limits(settings: AccountsSettings) -> SessionLimits:
     )
 
 
+def _links(
+    settings: AccountsSettings,
+    database: Database,
+    passwords: Passwords,
+    revocations: Revocations,
+    clock: Clock,
+) -> Links:
+    return Links(
+        database,
+        passwords,
+        revocations,
+        password_chars=settings.accounts_password_chars,
+        invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
+        reset_ms=round(settings.accounts_reset_minutes * 60_000),
+        clock=clock,
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
     passwords: Passwords,
     ring: KeyRing,
     *,
-    bus: EventBus,
+    bus: AnchorBus,
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
+    database.wrap_writes(audited)
     access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
@@ -78,19 +100,12 @@ async def prepared_parts(
         ),
         sessions=sessions,
         users=UserDirectory(database, passwords, revocations, password_chars=chars, clock=clock),
-        links=Links(
-            database,
-            passwords,
-            revocations,
-            password_chars=chars,
-            invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
-            reset_ms=round(settings.accounts_reset_minutes * 60_000),
-            clock=clock,
-        ),
+        links=_links(settings, database, passwords, revocations, clock),
         keys=keys,
         signing_keys=signing_keys,
         revocations=revocations,
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        audit=await audit_parts(database, ring, bus, anchor_s=settings.accounts_audit_anchor_s, clock=clock),
     )

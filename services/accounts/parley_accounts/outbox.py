@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 from parley_contracts import subjects
+from parley_contracts.audit import AuditEvent
 from parley_contracts.bots import BotChanged
 from parley_contracts.credentials import AccountsRevoked, Revocation, SigningKeysChanged
 from parley_contracts.model import WireModel
@@ -18,12 +19,13 @@ from parley_accounts.tables import outbox
 
 log = logging.getLogger("parley.accounts")
 
-Event = AccountsRevoked | SigningKeysChanged | BotChanged
+Event = AccountsRevoked | SigningKeysChanged | BotChanged | AuditEvent
 
 _KINDS: dict[str, tuple[str, type[Event]]] = {
     "accounts_revoked": (subjects.ACCOUNTS_REVOKED, AccountsRevoked),
     "signing_keys_changed": (subjects.ACCOUNTS_KEYS_CHANGED, SigningKeysChanged),
     "bot_changed": (subjects.BOT_CHANGED, BotChanged),
+    "audit_event": (subjects.audit_events("accounts"), AuditEvent),
 }
 _BATCH = 100
 _OLDEST = select(outbox).order_by(outbox.c.created_at_ms, outbox.c.id).limit(_BATCH)
