@@ -56,6 +56,8 @@ class ObjectKind(StrEnum):
     PASSWORD_RESET = "password_reset"
     KEY = "key"
     BOT = "bot"
+    GROUP = "group"
+    GROUP_MEMBER = "group_member"
     PROVIDER_KEY = "provider_key"
     SIGNING_KEY = "signing_key"
     KEK = "kek"
@@ -89,6 +91,11 @@ class Action(StrEnum):
     BOT_CHANGED = "bot_changed"
     BOT_DELETED = "bot_deleted"
     BOT_RESTORED = "bot_restored"
+    GROUP_CREATED = "group_created"
+    GROUP_CHANGED = "group_changed"
+    GROUP_DELETED = "group_deleted"
+    GROUP_MEMBER_ADDED = "group_member_added"
+    GROUP_MEMBER_REMOVED = "group_member_removed"
     PROVIDER_KEY_SET = "provider_key_set"
     PROVIDER_KEY_DELETED = "provider_key_deleted"
     SIGNING_KEY_ROTATED = "signing_key_rotated"
@@ -123,6 +130,7 @@ class AuditDetails(WireModel):
     changed: tuple[AuditName, ...] = Field(
         default=(), max_length=64, description="Names of the fields that were given."
     )
+    of: AuditId = Field(default="", description="What the object is a part of.")
     code: AuditName | None = Field(default=None, description="The error it was refused or failed with.")
     count: int | None = Field(
         default=None, ge=1, le=MAX_EXACT, description="How many there were, where one stands for more."

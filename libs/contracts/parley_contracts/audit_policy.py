@@ -38,7 +38,8 @@ class Written:
         object: Where its id stands: `asked.user_id` in the request, `told.id` in the answer; with `|`
             between them the first that is there.
         actor: The same for who it was, where the request is itself the proof of that.
-        changed: Fields of the request whose names are told when they are given; `*` of a name: its fields.
+        changed: Fields of the request whose names are told when they are given.
+        of: Where the id of that stands which the object is a part of.
         only_refusals: Whether it is written only when it is refused.
     """
 
@@ -47,6 +48,7 @@ class Written:
     object: str = ""
     actor: str = ""
     changed: tuple[str, ...] = ()
+    of: str = ""
     only_refusals: bool = False
 
 
@@ -113,6 +115,17 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.ACCOUNTS_CHANGE_BOT: Written(_A.BOT_CHANGED, _O.BOT, "asked.bot_id"),
     s.ACCOUNTS_DELETE_BOT: Written(_A.BOT_DELETED, _O.BOT, "asked.bot_id"),
     s.ACCOUNTS_RESTORE_BOT_VERSION: Written(_A.BOT_RESTORED, _O.BOT, "asked.bot_id"),
+    s.ACCOUNTS_CREATE_GROUP: Written(_A.GROUP_CREATED, _O.GROUP, "told.id"),
+    s.ACCOUNTS_CHANGE_GROUP: Written(
+        _A.GROUP_CHANGED, _O.GROUP, "asked.group_id", changed=("name", "description", "permissions")
+    ),
+    s.ACCOUNTS_DELETE_GROUP: Written(_A.GROUP_DELETED, _O.GROUP, "asked.group_id"),
+    s.ACCOUNTS_ADD_GROUP_MEMBER: Written(
+        _A.GROUP_MEMBER_ADDED, _O.GROUP_MEMBER, "asked.user_id", of="asked.group_id"
+    ),
+    s.ACCOUNTS_REMOVE_GROUP_MEMBER: Written(
+        _A.GROUP_MEMBER_REMOVED, _O.GROUP_MEMBER, "asked.user_id", of="asked.group_id"
+    ),
     s.ACCOUNTS_SET_PROVIDER_KEY: Written(_A.PROVIDER_KEY_SET, _O.PROVIDER_KEY, "asked.bot_id"),
     s.ACCOUNTS_DELETE_PROVIDER_KEY: Written(_A.PROVIDER_KEY_DELETED, _O.PROVIDER_KEY, "asked.bot_id"),
 }
@@ -162,6 +175,11 @@ ROUTES: dict[Route, str | Unwritten] = {
     ("POST", "/api/admin/users/{user_id}/reset"): s.ACCOUNTS_CREATE_PASSWORD_RESET,
     ("POST", "/api/admin/invitations"): s.ACCOUNTS_CREATE_INVITATION,
     ("DELETE", "/api/admin/invitations/{invitation_id}"): s.ACCOUNTS_REVOKE_INVITATION,
+    ("POST", "/api/admin/groups"): s.ACCOUNTS_CREATE_GROUP,
+    ("PATCH", "/api/admin/groups/{group_id}"): s.ACCOUNTS_CHANGE_GROUP,
+    ("DELETE", "/api/admin/groups/{group_id}"): s.ACCOUNTS_DELETE_GROUP,
+    ("PUT", "/api/admin/groups/{group_id}/members/{user_id}"): s.ACCOUNTS_ADD_GROUP_MEMBER,
+    ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): s.ACCOUNTS_REMOVE_GROUP_MEMBER,
     ("POST", "/api/admin/signing-keys/rotate"): s.ACCOUNTS_ROTATE_SIGNING_KEY,
     ("POST", "/api/admin/kek/rotate"): s.ACCOUNTS_ROTATE_KEK,
 }

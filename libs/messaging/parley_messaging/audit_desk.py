@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
@@ -79,10 +79,20 @@ class AuditDesk:
         self.lost = 0
         self.published = 0
         self._most_waiting = most_waiting
+        self._on_written: Callable[[], None] | None = None
         self._waiting = deque[tuple[str, AuditEvent]]()
         self._is_new = asyncio.Event()
         self._untold: dict[str, int] = {}
         self._folds = OrderedDict[tuple[str, ...], _Fold]()
+
+    def on_written(self, tell: Callable[[], None]) -> None:
+        """Call `tell` after each request whose event a transaction has written, to be published by others."""
+        self._on_written = tell
+
+    def note_written(self) -> None:
+        """Say that a transaction has written an event."""
+        if self._on_written is not None:
+            self._on_written()
 
     @property
     def waiting(self) -> int:

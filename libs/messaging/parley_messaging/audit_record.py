@@ -62,14 +62,14 @@ class AuditRecord:
         object_id = found_in(self._written.object, self._asked, told)
         if object_id is None or self._written.only_refusals:
             return None
-        return self._event(Outcome.DONE, object_id, told, AuditDetails(changed=self._changed()))
+        return self._event(Outcome.DONE, object_id, told, self._details(told))
 
     def ended(self, told: BaseModel) -> AuditEvent | None:
         """Return the event of what was answered; None when nothing is to be written."""
         if self._written.only_refusals:
             return None
         object_id = found_in(self._written.object, self._asked, told) or ""
-        return self._event(Outcome.DONE, object_id, told, AuditDetails(changed=self._changed()))
+        return self._event(Outcome.DONE, object_id, told, self._details(told))
 
     def broken(self, error: ErrorBody) -> AuditEvent | None:
         """Return the event of what was refused or failed; None when nothing was tried."""
@@ -77,7 +77,7 @@ class AuditRecord:
         if error.code in _NOT_TRIED or (self._written.only_refusals and outcome is not Outcome.REFUSED):
             return None
         object_id = found_in(self._written.object, self._asked, None) or ""
-        details = AuditDetails(changed=self._changed(), code=error.code.value)
+        details = self._details(None, error.code)
         return self._event(outcome, object_id, None, details)
 
     def beside(self, written: Written, object_id: str, *, owner_id: str) -> AuditEvent:
@@ -87,8 +87,12 @@ class AuditRecord:
         )
         return event.model_copy(update={"actor_id": as_id(owner_id)})
 
-    def _changed(self) -> tuple[str, ...]:
-        return as_names(changed_in(self._written, self._asked))
+    def _details(self, told: BaseModel | None, code: ErrorCode | None = None) -> AuditDetails:
+        return AuditDetails(
+            changed=as_names(changed_in(self._written, self._asked)),
+            of=as_id(found_in(self._written.of, self._asked, told)),
+            code=code.value if code else None,
+        )
 
     def _event(
         self, outcome: Outcome, object_id: str, told: BaseModel | None, details: AuditDetails

@@ -165,6 +165,9 @@ class Answering(Generic[Request]):
         except Exception as error:
             audited.tell(record.broken(described(error)))
             raise
+        finally:
+            if record.has_written:
+                audited.desk.note_written()
         if not record.is_taken:
             audited.tell(record.ended(reply))
         return reply

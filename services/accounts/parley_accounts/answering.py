@@ -5,8 +5,6 @@ from typing import TypeVar
 
 from parley_contracts.model import WireModel
 from parley_contracts.replies import Done
-from parley_messaging import Service
-from parley_messaging.audit_record import current_record
 
 from parley_accounts.outbox import Outbox
 
@@ -22,29 +20,6 @@ def done(work: Callable[[Asked], Awaitable[None]]) -> Callable[[Asked], Awaitabl
         return Done()
 
     return handle
-
-
-class TellingService:
-    """Answers requests, and has their audit told as soon as they are done: the outbox holds it."""
-
-    def __init__(self, service: Service, outbox: Outbox) -> None:
-        self._service = service
-        self._outbox = outbox
-
-    def answer(
-        self, subject: str, request_type: type[Asked], work: Callable[[Asked], Awaitable[WireModel]]
-    ) -> None:
-        """Answer a subject as `Service.answer` does."""
-
-        async def handle(request: Asked) -> WireModel:
-            try:
-                return await work(request)
-            finally:
-                record = current_record()
-                if record is not None and record.has_written:
-                    self._outbox.wake()
-
-        self._service.answer(subject, request_type, handle)
 
 
 def telling(

@@ -1,14 +1,16 @@
-"""The parts of the audit, put together."""
+"""The parts of the audit, put together and bound to the bus."""
 
 from dataclasses import dataclass
 
+from parley_messaging import Service, queues
 from parley_storage import Database
 
 from parley_accounts.audit_anchors import AnchorBus, AuditAnchors
 from parley_accounts.audit_keys import AuditKeys, prepared_keys
-from parley_accounts.audit_log import AuditLog
+from parley_accounts.audit_log import SLOTS, AuditLog
 from parley_accounts.clock import Clock
 from parley_accounts.key_ring import KeyRing
+from parley_accounts.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,12 @@ class AuditParts:
     log: AuditLog
     keys: AuditKeys
     anchors: AuditAnchors
+
+
+def bind_audit(service: Service, parts: AuditParts, outbox: Outbox) -> None:
+    """Copy the stream into the table, and have what accounts itself does told as soon as it is committed."""
+    service.work_raw(queues.AUDIT, parts.log.take, slots=SLOTS)
+    service.bus.audit.on_written(outbox.wake)
 
 
 async def audit_parts(

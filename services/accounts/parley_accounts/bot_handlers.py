@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from parley_contracts import bots as asked
 from parley_contracts import provider_keys as about_keys
 from parley_contracts import subjects
+from parley_messaging import Service
 from parley_storage import Database
 
-from parley_accounts.answering import TellingService, done, telling
+from parley_accounts.answering import done, telling
 from parley_accounts.bot_versions import BotVersions
 from parley_accounts.bots import Bots
 from parley_accounts.clock import Clock
@@ -34,7 +35,7 @@ def bot_parts(database: Database, ring: KeyRing, clock: Clock) -> BotParts:
     )
 
 
-def bind_bots(service: TellingService, parts: BotParts, outbox: Outbox) -> None:
+def bind_bots(service: Service, parts: BotParts, outbox: Outbox) -> None:
     """Answer the subjects about bots."""
     bots, versions = parts.bots, parts.versions
     service.answer(subjects.ACCOUNTS_CREATE_BOT, asked.CreateBot, telling(outbox, bots.create))

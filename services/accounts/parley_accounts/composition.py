@@ -11,6 +11,7 @@ from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
+from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
 from parley_accounts.installation import Installation
 from parley_accounts.kek_rotation import KekRotations
@@ -107,5 +108,6 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        groups=group_parts(database, revocations, clock),
         audit=await audit_parts(database, ring, bus, anchor_s=settings.accounts_audit_anchor_s, clock=clock),
     )

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from parley_contracts import accounts, credentials, provider_keys, subjects
-from parley_messaging import Service, queues
+from parley_messaging import Service
 
-from parley_accounts.answering import TellingService, done, telling
+from parley_accounts.answering import done, telling
 from parley_accounts.api_keys import ApiKeys
-from parley_accounts.audit_handlers import AuditParts
-from parley_accounts.audit_log import SLOTS
+from parley_accounts.audit_handlers import AuditParts, bind_audit
 from parley_accounts.bot_handlers import BotParts, bind_bots
 from parley_accounts.entrance import Entrance
+from parley_accounts.group_handlers import GroupParts, bind_groups
 from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.links import Links
 from parley_accounts.outbox import Outbox
@@ -34,21 +34,22 @@ class AccountsParts:
     outbox: Outbox
     bots: BotParts
     rotations: KekRotations
+    groups: GroupParts
     audit: AuditParts
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
     """Answer every `accounts.*` subject."""
-    answering = TellingService(service, parts.outbox)
-    _bind_entering(answering, parts)
-    _bind_users(answering, parts)
-    _bind_links(answering, parts)
-    _bind_keys(answering, parts)
-    bind_bots(answering, parts.bots, parts.outbox)
-    service.work_raw(queues.AUDIT, parts.audit.log.take, slots=SLOTS)
+    _bind_entering(service, parts)
+    _bind_users(service, parts)
+    _bind_links(service, parts)
+    _bind_keys(service, parts)
+    bind_bots(service, parts.bots, parts.outbox)
+    bind_groups(service, parts.groups, parts.outbox)
+    bind_audit(service, parts.audit, parts.outbox)
 
 
-def _bind_entering(service: TellingService, parts: AccountsParts) -> None:
+def _bind_entering(service: Service, parts: AccountsParts) -> None:
     outbox, sessions = parts.outbox, parts.sessions
     service.answer(subjects.ACCOUNTS_LOG_IN, accounts.LogIn, telling(outbox, parts.entrance.log_in))
     service.answer(
@@ -67,7 +68,7 @@ def _bind_entering(service: TellingService, parts: AccountsParts) -> None:
     )
 
 
-def _bind_users(service: TellingService, parts: AccountsParts) -> None:
+def _bind_users(service: Service, parts: AccountsParts) -> None:
     outbox, users = parts.outbox, parts.users
     service.answer(subjects.ACCOUNTS_CREATE_USER, accounts.CreateUser, users.create)
     service.answer(subjects.ACCOUNTS_READ_USER, accounts.ReadUser, users.read)
@@ -80,7 +81,7 @@ def _bind_users(service: TellingService, parts: AccountsParts) -> None:
     )
 
 
-def _bind_links(service: TellingService, parts: AccountsParts) -> None:
+def _bind_links(service: Service, parts: AccountsParts) -> None:
     outbox, links = parts.outbox, parts.links
     service.answer(subjects.ACCOUNTS_CREATE_INVITATION, accounts.CreateInvitation, links.invite)
     service.answer(subjects.ACCOUNTS_LIST_INVITATIONS, accounts.ListInvitations, links.list_invitations)
@@ -96,7 +97,7 @@ def _bind_links(service: TellingService, parts: AccountsParts) -> None:
     )
 
 
-def _bind_keys(service: TellingService, parts: AccountsParts) -> None:
+def _bind_keys(service: Service, parts: AccountsParts) -> None:
     outbox, keys, signing_keys = parts.outbox, parts.keys, parts.signing_keys
     service.answer(subjects.ACCOUNTS_CREATE_KEY, credentials.CreateKey, keys.create)
     service.answer(subjects.ACCOUNTS_LIST_KEYS, credentials.ListKeys, keys.list)

@@ -9,6 +9,7 @@ import pytest
 from parley_accounts.tables import STORE, audit_log, metadata
 from sqlalchemy import URL
 
+from tests.tested_databases import store_params
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
 
 _TABLES = [audit_log, *(table for table in reversed(metadata.sorted_tables) if table is not audit_log)]
@@ -21,7 +22,7 @@ EMPTY = "; ".join(
 )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=store_params())
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """The address of a database with empty tables."""
     if request.param == "sqlite":
