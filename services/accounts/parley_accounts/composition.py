@@ -109,5 +109,5 @@ async def prepared_parts(
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
         groups=group_parts(database, revocations, clock),
-        audit=await audit_parts(database, ring, bus, anchor_s=settings.accounts_audit_anchor_s, clock=clock),
+        audit=await audit_parts(settings, database, ring, bus, clock),
     )

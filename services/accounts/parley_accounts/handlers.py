@@ -46,7 +46,7 @@ def bind(service: Service, parts: AccountsParts) -> None:
     _bind_keys(service, parts)
     bind_bots(service, parts.bots, parts.outbox)
     bind_groups(service, parts.groups, parts.outbox)
-    bind_audit(service, parts.audit, parts.outbox)
+    bind_audit(service, parts.audit)
 
 
 def _bind_entering(service: Service, parts: AccountsParts) -> None:

@@ -62,7 +62,7 @@ async def rows_of(database: Database) -> list[AuditRow]:
 async def settle(accounts: Accounts) -> list[AuditRow]:
     """Have everything that was told arrive in the table; return the rows."""
     await accounts.bus.audit.drain(accounts.bus)
-    await accounts.parts.outbox.drain()
+    await accounts.parts.audit.outbox.drain()
     loop = WorkLoop(accounts.bus, queues.AUDIT, accounts.parts.audit.log.take, slots=4)
     running = asyncio.create_task(loop.run())
     async with asyncio.timeout(20):
