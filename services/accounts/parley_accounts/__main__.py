@@ -52,7 +52,7 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
         owner_key=read_owner_key(folder),
     )
     bind(service, parts)
-    for endless in (parts.outbox.run, *parts.notices.endless):
+    for endless in (parts.outbox.run, *parts.audit.endless, *parts.notices.endless):
         service.spawn(endless)
     grace_s = settings.accounts_refresh_grace_s
     sweep = Sweep(database, parts.revocations, every_s=settings.accounts_sweep_s, grace_s=grace_s)

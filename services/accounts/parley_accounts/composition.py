@@ -7,6 +7,9 @@ from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.audit_anchors import AnchorBus
+from parley_accounts.audit_handlers import audit_parts
+from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
@@ -19,7 +22,7 @@ from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.notices.composition import Telling, notice_parts, telling
 from parley_accounts.notices.news import NewsBus
-from parley_accounts.outbox import EventBus, Outbox
+from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
@@ -28,7 +31,7 @@ from parley_accounts.signing_keys import SigningKeys
 from parley_accounts.user_directory import UserDirectory
 
 
-class AccountsBus(EventBus, NewsBus, Protocol):
+class AccountsBus(AnchorBus, NewsBus, Protocol):
     """The part of the bus that accounts uses besides answering."""
 
 
@@ -78,6 +81,7 @@ async def prepared_parts(
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
+    database.wrap_writes(audited)
     access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
     metrics, told = AccountsMetrics(registry), telling(settings, database, ring, clock)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
@@ -124,4 +128,5 @@ async def prepared_parts(
             settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
         ),
         groups=group_parts(database, revocations, clock),
+        audit=await audit_parts(settings, database, ring, bus, clock),
     )
