@@ -68,6 +68,20 @@ def _links(
     )
 
 
+async def _signing_keys(
+    settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock
+) -> SigningKeys:
+    keys = SigningKeys(
+        database,
+        ring,
+        access_token_s=settings.accounts_access_token_s,
+        published_ahead_s=settings.accounts_next_key_s,
+        clock=clock,
+    )
+    await keys.prepare()
+    return keys
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -88,11 +102,7 @@ async def prepared_parts(
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations = KekRotations(database, ring)
     await rotations.prepare()
-    ahead_s = settings.accounts_next_key_s
-    signing_keys = SigningKeys(
-        database, ring, access_token_s=access_token_s, published_ahead_s=ahead_s, clock=clock
-    )
-    await signing_keys.prepare()
+    signing_keys = await _signing_keys(settings, database, ring, clock)
     limits = session_limits(settings)
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=limits, places=told.places, clock=clock
