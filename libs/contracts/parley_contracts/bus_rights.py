@@ -44,6 +44,8 @@ class BusRights:
         reads: Streams out of which it reads any message.
         works: Work queues it takes jobs from.
         looks_at: Work queues whose state it reads.
+        erases: Streams of which it overwrites messages.
+        compacts: Work queues from whose files it has what is done removed.
         keeps: Streams it makes and changes; everybody else waits until they are there.
         originals: What it does with uploaded originals.
     """
@@ -57,6 +59,8 @@ class BusRights:
     reads: tuple[str, ...] = ()
     works: tuple[Worker, ...] = ()
     looks_at: tuple[Worker, ...] = ()
+    erases: tuple[str, ...] = ()
+    compacts: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     originals: frozenset[Originals] = frozenset()
 
@@ -119,6 +123,10 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_DELETE_PROVIDER_KEY,
     subjects.ACCOUNTS_ROTATE_KEK,
     subjects.ACCOUNTS_READ_PUBLIC_BOT,
+    subjects.ACCOUNTS_CREATE_EXPORT,
+    subjects.ACCOUNTS_READ_EXPORT,
+    subjects.ACCOUNTS_CREATE_ERASURE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS,
 )
 
 _TURN_RUNNERS = Worker(stream_names.TURNS, stream_names.TURN_RUNNERS)
@@ -127,7 +135,7 @@ _POOLS = Worker(stream_names.LLM_JOBS, ANY)
 
 _GATEWAY = BusRights(
     name="gateway",
-    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS),
+    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS, subjects.TURN_ERASE_USER),
     asks=(
         subjects.ALL_HEALTH,
         subjects.ALL_HOLDS,
@@ -181,7 +189,9 @@ _GATEWAY = BusRights(
         subjects.ALL_GENERATE,
         subjects.RAG_INGEST,
     ),
-    reads=(stream_names.TURNS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    reads=(stream_names.TURNS, stream_names.LLM_JOBS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    erases=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    compacts=(stream_names.TURNS, stream_names.LLM_JOBS),
     works=(_TURN_RUNNERS,),
     looks_at=(_POOLS,),
     keeps=(*dict.fromkeys(STREAM_OF.values()), f"OBJ_{stream_names.ORIGINALS}"),
@@ -231,6 +241,8 @@ _RAG = BusRights(
         subjects.RAG_DELETE_FEEDBACK,
         subjects.RAG_COUNT_CITATIONS,
         subjects.RAG_READ_QUALITY,
+        subjects.RAG_EXPORT_USER,
+        subjects.RAG_ERASE_USER,
     ),
     asks=(subjects.NPU_EMBED, subjects.NPU_RECOGNISE, subjects.NPU_RERANK),
     publishes=(subjects.ALL_INGEST_EVENTS,),
@@ -251,6 +263,8 @@ _MEMORY = BusRights(
         subjects.MEMORY_READ_CONVERSATION,
         subjects.MEMORY_RENAME_CONVERSATION,
         subjects.MEMORY_DELETE_CONVERSATION,
+        subjects.MEMORY_EXPORT_USER,
+        subjects.MEMORY_ERASE_USER,
     ),
     stores=(subjects.ALL_CONVERSATION_EVENTS,),
 )
@@ -258,7 +272,15 @@ _MEMORY = BusRights(
 _ACCOUNTS = BusRights(
     name="accounts",
     answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
+    asks=(
+        subjects.MEMORY_EXPORT_USER,
+        subjects.MEMORY_ERASE_USER,
+        subjects.RAG_EXPORT_USER,
+        subjects.RAG_ERASE_USER,
+        subjects.TURN_ERASE_USER,
+    ),
     stores=(subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED, subjects.BOT_CHANGED),
+    originals=frozenset(Originals),
 )
 
 _BROWSER = BusRights(

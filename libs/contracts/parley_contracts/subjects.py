@@ -33,6 +33,8 @@ _EVENTS = f"{PREFIX}.turn.events"
 _QUEUE = f"{PREFIX}.turn.queue"
 _SUBMIT = f"{PREFIX}.turn.submit"
 
+TURN_ERASE_USER = f"{PREFIX}.turn.erase_user"
+
 ALL_TURN_STARTS = f"{_START}.*"
 ALL_PEN_SLOTS = f"{_PEN}.*.*"
 ALL_CANCELS = f"{_CANCEL}.*"
@@ -201,6 +203,8 @@ RAG_LIST_FEEDBACK = f"{PREFIX}.rag.list_feedback"
 RAG_DELETE_FEEDBACK = f"{PREFIX}.rag.delete_feedback"
 RAG_COUNT_CITATIONS = f"{PREFIX}.rag.count_citations"
 RAG_READ_QUALITY = f"{PREFIX}.rag.read_quality"
+RAG_EXPORT_USER = f"{PREFIX}.rag.export_user"
+RAG_ERASE_USER = f"{PREFIX}.rag.erase_user"
 
 MEMORY_STORE_USER_MESSAGE = f"{PREFIX}.memory.store_user_message"
 MEMORY_STORE_TURN = f"{PREFIX}.memory.store_turn"
@@ -210,6 +214,8 @@ MEMORY_LIST_CONVERSATIONS = f"{PREFIX}.memory.list_conversations"
 MEMORY_READ_CONVERSATION = f"{PREFIX}.memory.read_conversation"
 MEMORY_RENAME_CONVERSATION = f"{PREFIX}.memory.rename_conversation"
 MEMORY_DELETE_CONVERSATION = f"{PREFIX}.memory.delete_conversation"
+MEMORY_EXPORT_USER = f"{PREFIX}.memory.export_user"
+MEMORY_ERASE_USER = f"{PREFIX}.memory.erase_user"
 
 NPU_EMBED = f"{PREFIX}.npu.embed"
 NPU_RECOGNISE = f"{PREFIX}.npu.recognise"
@@ -255,6 +261,10 @@ ACCOUNTS_LIST_PROVIDER_KEYS = f"{PREFIX}.accounts.list_provider_keys"
 ACCOUNTS_DELETE_PROVIDER_KEY = f"{PREFIX}.accounts.delete_provider_key"
 ACCOUNTS_ROTATE_KEK = f"{PREFIX}.accounts.rotate_kek"
 ACCOUNTS_READ_PUBLIC_BOT = f"{PREFIX}.accounts.read_public_bot"
+ACCOUNTS_CREATE_EXPORT = f"{PREFIX}.accounts.create_export"
+ACCOUNTS_READ_EXPORT = f"{PREFIX}.accounts.read_export"
+ACCOUNTS_CREATE_ERASURE = f"{PREFIX}.accounts.create_erasure"
+ACCOUNTS_LIST_DATA_JOBS = f"{PREFIX}.accounts.list_data_jobs"
 
 # -- domain events ----------------------------------------------------------------------------------
 

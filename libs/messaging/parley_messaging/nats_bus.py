@@ -35,6 +35,7 @@ from parley_messaging.bus import (
 )
 from parley_messaging.bus_refusals import Refusals
 from parley_messaging.claims_desk import ClaimsDesk
+from parley_messaging.erasing import NatsEraser
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing
 from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
@@ -109,6 +110,7 @@ class NatsBus:
         self._connection: Client | None = None
         self._js: JetStreamContext | None = None
         self._objects: NatsObjects | None = None
+        self.eraser = NatsEraser(lambda: self._jetstream)
 
     # -- lifecycle ---------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from parley_messaging import Service
 from parley_accounts.answering import done, telling
 from parley_accounts.api_keys import ApiKeys
 from parley_accounts.bot_handlers import BotParts, bind_bots
+from parley_accounts.data_rights import DataRightsParts, bind_data_rights
 from parley_accounts.entrance import Entrance
 from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.links import Links
@@ -32,6 +33,7 @@ class AccountsParts:
     outbox: Outbox
     bots: BotParts
     rotations: KekRotations
+    data_rights: DataRightsParts
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
@@ -41,6 +43,7 @@ def bind(service: Service, parts: AccountsParts) -> None:
     _bind_links(service, parts)
     _bind_keys(service, parts)
     bind_bots(service, parts.bots, parts.outbox)
+    bind_data_rights(service, parts.data_rights, parts.outbox)
 
 
 def _bind_entering(service: Service, parts: AccountsParts) -> None:

@@ -35,7 +35,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await service.enter(turns.counts.finishing())
     for endless in turns.endless:
         service.spawn(endless)
-    bind(service, turns.runner, Submissions(turns.door), slots=settings.gateway_runner_slots)
+    bind(service, turns.runner, Submissions(turns.door), turns.erasure, slots=settings.gateway_runner_slots)
     sockets = Sockets()
     board = await service.enter(open_board(settings.redis_url, settings.revocations_redis_url))
     identities = Identities(service.bus, board)

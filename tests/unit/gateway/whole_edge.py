@@ -42,6 +42,7 @@ from parley_messaging.bus import Reply
 from parley_messaging.memory_bus import MemoryBus
 from parley_rag.assembly import Parts, assemble
 from parley_rag.backends.memory import MemoryIndex
+from parley_rag.data_rights import bind_data_rights
 from parley_rag.database import open_database
 from parley_rag.handlers import bind as bind_rag
 from parley_rag.measures import Measures
@@ -260,11 +261,12 @@ async def open_whole_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator
         open_database(None, folder) as rag_rows,
         open_edge(bus, folder, entered.identities) as client,
     ):
-        bind_memory(Service("memory", MemorySettings(data_dir=folder), bus), memory.handlers)
+        bind_memory(Service("memory", MemorySettings(data_dir=folder), bus), memory.handlers, memory.rights)
         rag_service = Service("rag", rag_settings, bus)
         rag = assemble(rag_rows, MemoryIndex(), bus, rag_settings, Measures(rag_service.metrics))
         bind_rag(rag_service, rag.handlers, rag.searching, rag.ingestion, slots=1)
         bind_quality(rag_service, rag.quality)
+        bind_data_rights(rag_service, rag.rights)
         bus.answer(subjects.NPU_EMBED, Embed, FakeNpu().embed)
         bus.answer(subjects.LLM_MODELS, ListModels, _models)
         bus.answer(subjects.BROWSER_READ, ReadPage, _page)
