@@ -148,6 +148,22 @@ _ACCOUNTS = (
         Ending.WITH_PARENT,
         why="Sealed, and never shown to anybody; their last four characters stand with the bot.",
     ),
+    _table("accounts", "groups", "names and permissions of groups", Ending.IMPERSONAL),
+    _table(
+        "accounts",
+        "group_members",
+        "which groups he is in",
+        Ending.ERASED,
+        user_column="user_id",
+        is_exported=True,
+    ),
+    _table(
+        "accounts",
+        "group_bots",
+        "which groups may ask his bots",
+        Ending.WITH_PARENT,
+        why="Ids only.",
+    ),
     _table(
         "accounts",
         "revocations",

@@ -265,6 +265,15 @@ ACCOUNTS_CREATE_EXPORT = f"{PREFIX}.accounts.create_export"
 ACCOUNTS_READ_EXPORT = f"{PREFIX}.accounts.read_export"
 ACCOUNTS_CREATE_ERASURE = f"{PREFIX}.accounts.create_erasure"
 ACCOUNTS_LIST_DATA_JOBS = f"{PREFIX}.accounts.list_data_jobs"
+ACCOUNTS_CREATE_GROUP = f"{PREFIX}.accounts.create_group"
+ACCOUNTS_READ_GROUP = f"{PREFIX}.accounts.read_group"
+ACCOUNTS_LIST_GROUPS = f"{PREFIX}.accounts.list_groups"
+ACCOUNTS_LIST_OWN_GROUPS = f"{PREFIX}.accounts.list_own_groups"
+ACCOUNTS_CHANGE_GROUP = f"{PREFIX}.accounts.change_group"
+ACCOUNTS_DELETE_GROUP = f"{PREFIX}.accounts.delete_group"
+ACCOUNTS_LIST_GROUP_MEMBERS = f"{PREFIX}.accounts.list_group_members"
+ACCOUNTS_ADD_GROUP_MEMBER = f"{PREFIX}.accounts.add_group_member"
+ACCOUNTS_REMOVE_GROUP_MEMBER = f"{PREFIX}.accounts.remove_group_member"
 
 # -- domain events ----------------------------------------------------------------------------------
 

@@ -147,7 +147,7 @@ class DataRequests:
     def _visible(self, connection: Connection, request: PrincipalRequest, user_id: str | None) -> str:
         if user_id is None or user_id == request.owner_id:
             return require_actor(connection, request, Permission.ACCOUNT_READ).id
-        if Permission.USERS_READ not in effective(request.role, request.scopes):
+        if Permission.USERS_READ not in effective(request.role, request.scopes, request.granted):
             raise user_not_found()
         require_actor(connection, request, Permission.USERS_READ)
         return user_id

@@ -9,12 +9,14 @@ import pytest
 from parley_accounts.tables import STORE, metadata
 from sqlalchemy import URL
 
+from tests.tested_databases import store_params
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
+from tests.unit.accounts.data_rights_rig import ScriptedServices
 
 EMPTY = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=store_params())
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """The address of a database with empty tables."""
     if request.param == "sqlite":
@@ -32,3 +34,10 @@ async def accounts(url: URL) -> AsyncGenerator[Accounts]:
     """An accounts service over an empty database."""
     async with open_accounts(url) as opened:
         yield opened
+
+
+@pytest.fixture
+async def services(accounts: Accounts) -> ScriptedServices:
+    scripted = ScriptedServices(accounts.bus)
+    scripted.start()
+    return scripted

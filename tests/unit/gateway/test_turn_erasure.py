@@ -52,7 +52,7 @@ async def is_kept(bus: Bus, turn_id: str) -> list[bool]:
     """Return of each stream whether it holds something of a turn."""
     kept = (
         (stream_names.TURN_PEN, subjects.pen_slots_of(turn_id)),
-        (stream_names.TURN_EVENTS, f"{subjects.PREFIX}.turn.events.*.{turn_id}"),
+        (stream_names.TURN_EVENTS, subjects.turn_events("gateway-1", turn_id)),
         (stream_names.TURNS, subjects.turn_start(turn_id)),
         (stream_names.TURN_PEN, subjects.turn_cancel(turn_id)),
     )

@@ -12,7 +12,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.feedback import RateCitation, Verdict
 from parley_contracts.npu import Embed
 from parley_contracts.rag import IngestDocument
-from parley_messaging.memory_bus import MemoryObjects
+from parley_messaging.memory_objects import MemoryObjects
 from parley_rag.backends.memory import MemoryIndex
 from parley_rag.tables import ErasedOwnerRow, Row
 from sqlalchemy import select
