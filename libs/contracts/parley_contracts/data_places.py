@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from parley_contracts import stream_names
-from parley_contracts.redis_rights import EMBEDDING_KEYS, REVOCATION_KEYS
+from parley_contracts.redis_rights import EMBEDDING_KEYS, LIMIT_KEYS, REVOCATION_KEYS
 
 
 class PlaceKind(StrEnum):
@@ -315,6 +315,14 @@ _OTHERS = (
         holds="vectors of texts, under hashes of them",
         ending=Ending.EXPIRES,
         why="Numbers under a hash, with nobody's id; gone after 30 days without use.",
+    ),
+    DataPlace(
+        name=f"{LIMIT_KEYS}*",
+        kind=PlaceKind.KEYS,
+        service="gateway",
+        holds="how much was asked of late, under ids and addresses",
+        ending=Ending.EXPIRES,
+        why="Ids, addresses and times; gone when the limit is full again: minutes.",
     ),
     DataPlace(
         name=f"{REVOCATION_KEYS}*",

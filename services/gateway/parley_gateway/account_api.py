@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncGenerator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from anyio import to_thread
 from fastapi import APIRouter
@@ -70,7 +70,8 @@ async def download_export(export_id: str, edge: CurrentEdge, principal: CurrentP
     """Download an export of yours, a ZIP, until it expires."""
     asked = ReadExport(**principal.asking, job_id=export_id)
     found = await edge.bus.request(subjects.ACCOUNTS_READ_EXPORT, asked, ExportFile, timeout_s=ASK_S)
-    file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - closed when it is sent
+    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - closed when it is sent
+    file = cast("BinaryIO", spool)
     try:
         await edge.bus.objects.fetch(found.key, file)
         size_bytes = await to_thread.run_sync(file.tell)
@@ -90,7 +91,7 @@ async def download_export(export_id: str, edge: CurrentEdge, principal: CurrentP
     )
 
 
-async def _pieces(file: "BinaryIO | tempfile.SpooledTemporaryFile[bytes]") -> AsyncGenerator[bytes]:
+async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes]:
     with file:
         while piece := await to_thread.run_sync(file.read, _PIECE_BYTES):
             yield piece

@@ -4,10 +4,11 @@ A part is a transaction that others can wait for. Vectors and uploads go by the 
 """
 
 from collections.abc import Callable
+from typing import cast
 
 from parley_contracts.data_rights import ErasedPart, EraseUser, PlaceCount
 from parley_contracts.errors import ErrorCode, ParleyError
-from sqlalchemy import delete, func, select, text, tuple_
+from sqlalchemy import Table, delete, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.clock import now_ms
@@ -88,12 +89,12 @@ class Erasure:
                 left = limit - sum(counts.values())
                 if left <= 0:
                     break
-                table = row.__table__
+                table = cast("Table", row.__table__)
                 key = tuple(table.primary_key)
                 some = select(*key).where(table.c.owner_id == owner_id).limit(left)
                 gone = await session.execute(delete(row).where(tuple_(*key).in_(some)).returning(*key))
                 if count := len(gone.all()):
-                    counts[str(table.name)] = count
+                    counts[table.name] = count
         return counts
 
 

@@ -29,7 +29,8 @@ WAIT_S = 40.0
 
 
 async def ask_erasure(accounts: Accounts, user: User, **fields: Any) -> DataJob:
-    request = CreateErasure(**as_user(user), **{"password": PASSWORD, **fields})
+    proof: dict[str, Any] = {"password": PASSWORD, **fields}
+    request = CreateErasure(**as_user(user), **proof)
     return await accounts.ask(subjects.ACCOUNTS_CREATE_ERASURE, request, DataJob)
 
 

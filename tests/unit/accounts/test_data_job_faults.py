@@ -18,7 +18,7 @@ from tests.unit.accounts.data_jobs_steps import (
     job_of,
     work,
 )
-from tests.unit.accounts.data_rights_rig import ScriptedServices
+from tests.unit.accounts.data_rights_rig import ScriptedServices, no_fault
 
 REQUESTS = 12
 """More than an erasure or an export of this rig asks in its first round."""
@@ -79,7 +79,7 @@ async def test_the_job_of_a_process_that_died_is_taken_up_when_its_lease_is_over
     assert not await runner.run_due()
     held = await job_of(accounts, user.id)
     accounts.clock.advance(16)
-    services.fault = lambda *_: None
+    services.fault = no_fault
     assert await runner.run_due()
     await work(accounts)
     done = await job_of(accounts, user.id)

@@ -1,5 +1,7 @@
 """Who may have himself or others erased, by what proof, and what is so at once."""
 
+from typing import Any
+
 import pytest
 from parley_contracts import subjects
 from parley_contracts.accounts import LOCAL_OWNER, ChangeUser, SessionTokens, User, UserState
@@ -19,11 +21,12 @@ from tests.unit.accounts.data_jobs_steps import ask_erasure
 async def test_ones_own_erasure_wants_the_password_or_a_fresh_login(accounts: Accounts) -> None:
     user = await accounts.user("ada")
     session = await accounts.log_in("ada")
-    for fields in (
+    proofs: tuple[dict[str, Any], ...] = (
         {"password": None},
         {"password": "wrong", "session_id": session.session_id},
         {"password": None, "session_id": "never-was"},
-    ):
+    )
+    for fields in proofs:
         request = CreateErasure(**as_user(user), **fields)
         told = await accounts.told(subjects.ACCOUNTS_CREATE_ERASURE, request)
         assert (told.code, told.field) == (ErrorCode.UNAUTHENTICATED, "password")

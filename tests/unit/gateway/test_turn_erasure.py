@@ -13,6 +13,7 @@ from parley_contracts.turn_events import TurnCancelled, TurnCompleted
 from parley_gateway import turn_erasure, turn_stopper
 from parley_gateway.principal import Principal
 from parley_messaging.bus import Bus
+from parley_messaging.erasing import erase_subject
 from parley_messaging.nats_bus import NatsBus
 
 from tests.integration.waiting import eventually
@@ -128,7 +129,7 @@ async def test_a_part_that_was_cut_short_is_made_good_by_the_next(
     bus: Bus, monkeypatch: pytest.MonkeyPatch, survives: int
 ) -> None:
     """However many messages are erased before the gateway dies, the turn is found again."""
-    real = turn_erasure.erase_subject
+    real = erase_subject
     left = [survives]
 
     async def dies(on: Bus, stream: str, subject: str) -> int:
