@@ -57,6 +57,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
         secrets.turn_key, service.bus, lasts_s=settings.gateway_visitor_hours * 3600, turns=turns
     )
     await sites.bots.start()
+    service.spawn(sites.forgotten.run)
     identities.revoked.on_revoked(sites.bots.forget_owner)
     edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites)
     guard = connection_guard(settings)

@@ -30,6 +30,8 @@ _FIRST_SLOTS = subjects.ALL_PEN_SLOTS.removesuffix("*") + "1"
 _READ_AT_ONCE = 20
 """How many slots of others are read for each turn that a part may take."""
 
+_ALL_AT_ONCE = 1000
+
 Whose = Callable[[str], bool]
 Message = TypeVar("Message", bound=WireModel)
 
@@ -72,15 +74,18 @@ class TurnErasure:
             waits_for="turns that are being stopped" if part.running else None,
         )
 
-    async def erase_of(self, owner_id: str) -> bool:
-        """Erase all turns of one owner; False when one of them still runs."""
-        request, is_done = EraseUser(owner_id=owner_id, limit=1000), True
+    async def erase_all(self, is_his: Whose) -> bool:
+        """Erase the turns of all who are meant, in one go; False when one of them still runs."""
+        running, seq = 0, 1
         while True:
-            part = await self.erase(request)
-            is_done = is_done and part.waits_for is None
-            if part.next_cursor is None:
-                return is_done
-            request = request.model_copy(update={"cursor": part.next_cursor})
+            part = await self._erase_claimed(is_his, seq, _ALL_AT_ONCE)
+            running += part.running
+            if part.next_seq is None:
+                break
+            seq = part.next_seq
+        running += await self._stop_waiting(is_his)
+        await self._compact()
+        return not running
 
     async def _erase_claimed(self, is_his: Whose, begun_at: int, limit: int) -> _Part:
         part, seq = _Part(Counter()), begun_at

@@ -98,6 +98,7 @@ class ConversationShelf:
             )
 
         await self._database.write(remove)
+        await self._database.truncate_log()
 
     def _forbid(self, connection: Connection, owned: OwnedConversation) -> bool:
         """Leave the mark of a deleted conversation for an id that nothing is known of; False when it is."""

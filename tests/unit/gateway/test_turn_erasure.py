@@ -10,7 +10,7 @@ from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.data_rights import ErasedPart, EraseUser
 from parley_contracts.policy import Role
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted
-from parley_gateway import turn_erasure, turn_stopper
+from parley_gateway import forgotten_visitors, turn_erasure, turn_stopper
 from parley_gateway.principal import Principal
 from parley_messaging.bus import Bus
 from parley_messaging.erasing import erase_subject
@@ -122,6 +122,35 @@ async def test_turns_of_visitors_go_with_the_bot_that_they_asked(bus: Bus) -> No
         assert (await is_kept(bus, turn_id))[0]
         await erase(rig, BOT)
         assert await is_kept(bus, turn_id) == [False] * 4
+
+
+async def test_turns_of_visitors_who_are_to_be_forgotten_go_and_those_of_others_stay(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgotten_visitors, "PAUSE_S", 0.02)
+    async with running(bus) as rig:
+        ended = await ask(rig, VISITOR)
+        await ended[1].ended()
+        kept = await ask(rig, OTHER)
+        await kept[1].ended()
+        rig.model.may_go_on.clear()
+        other_visitor = Principal(f"visitor-{BOT}-{'1' * 32}", Role.GUEST)
+        runs = await ask(rig, other_visitor)
+        await runs[1].until(lambda found: bool(found.text))
+        forgotten = forgotten_visitors.ForgottenVisitors(rig.second.parts.erasure)
+        for one in (VISITOR, other_visitor, VISITOR):
+            forgotten.forget(one.owner_id)
+        forgetting = asyncio.create_task(forgotten.run())
+
+        async def are_gone() -> bool:
+            found = [await is_kept(bus, turn_id) for turn_id, _ in (ended, runs)]
+            return found == [[False] * 4] * 2
+
+        await eventually(are_gone)
+        assert isinstance(await runs[1].ended(), TurnCancelled)
+        assert (await is_kept(bus, kept[0]))[:2] == [True, True]
+        forgetting.cancel()
+        await asyncio.wait([forgetting])
 
 
 @pytest.mark.parametrize("survives", range(4))
