@@ -166,6 +166,17 @@ _ACCOUNTS = (
     ),
     _table(
         "accounts",
+        "audit_log",
+        "what he did to what, with ids and addresses",
+        Ending.KEPT,
+        why="Ids, times and addresses, chained so that nobody removes a row unseen: as long as the audit keeps "
+        "them (PARLEY_ACCOUNTS_AUDIT_DAYS).",
+    ),
+    _table("accounts", "audit_head", "where the chain of the audit ends", Ending.IMPERSONAL),
+    _table("accounts", "audit_anchors", "signed ends of the audit's chain", Ending.IMPERSONAL),
+    _table("accounts", "audit_keys", "keys that sign them", Ending.IMPERSONAL),
+    _table(
+        "accounts",
         "revocations",
         "ids of what is refused",
         Ending.EXPIRES,
@@ -281,6 +292,13 @@ _STREAMS = (
         "ids of documents that wait to be read",
         Ending.EXPIRES,
         "Ids, gone when the job is taken, which finds nothing.",
+    ),
+    _stream(
+        stream_names.AUDIT,
+        "accounts",
+        "what he did to what, with ids and addresses",
+        Ending.KEPT,
+        "Ids, times and addresses, until the stream forgets them; the audit's rows are checked against it.",
     ),
     _stream(
         stream_names.DOMAIN_EVENTS,

@@ -6,6 +6,8 @@ from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.audit_handlers import audit_parts
+from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.data_rights import data_rights_parts
@@ -68,6 +70,7 @@ async def prepared_parts(
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
+    database.wrap_writes(audited)
     access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
@@ -108,4 +111,5 @@ async def prepared_parts(
         rotations=rotations,
         data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
+        audit=await audit_parts(settings, database, ring, bus, clock),
     )

@@ -5,6 +5,8 @@ from pathlib import Path
 from parley_storage import StorableText, Store
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table
 
+from parley_accounts.audit_rows import audit_tables
+
 metadata = MetaData()
 
 
@@ -250,6 +252,7 @@ data_jobs = Table(
     Index("accounts_data_jobs_due", "due_at_ms"),
     Index("accounts_data_jobs_expiry", "expires_at_ms"),
 )
+audit_log, audit_head, audit_anchors, audit_keys = audit_tables(metadata)
 
 STORE = Store(
     "accounts",
