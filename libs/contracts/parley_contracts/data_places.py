@@ -169,8 +169,7 @@ _ACCOUNTS = (
         "audit_log",
         "what he did to what, with ids and addresses",
         Ending.KEPT,
-        why="Ids, times and addresses, chained so that nobody removes a row unseen: as long as the audit keeps "
-        "them (PARLEY_ACCOUNTS_AUDIT_DAYS).",
+        why="Ids, times and addresses, chained so that nobody removes a row unseen; as long as the audit is.",
     ),
     _table("accounts", "audit_head", "where the chain of the audit ends", Ending.IMPERSONAL),
     _table("accounts", "audit_anchors", "signed ends of the audit's chain", Ending.IMPERSONAL),
