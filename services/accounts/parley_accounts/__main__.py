@@ -52,6 +52,7 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
         owner_key=read_owner_key(folder),
     )
     bind(service, parts)
+    service.spawn(parts.data_rights.runner.run)
     for endless in (parts.outbox.run, *parts.audit.endless, *parts.notices.endless):
         service.spawn(endless)
     grace_s = settings.accounts_refresh_grace_s

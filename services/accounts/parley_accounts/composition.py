@@ -1,17 +1,16 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
-from typing import Protocol
-
 from parley_identity.revocation_board import RevocationBoard
+from parley_messaging import Bus
 from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
-from parley_accounts.audit_anchors import AnchorBus
 from parley_accounts.audit_handlers import audit_parts
 from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_rights import data_rights_parts
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
@@ -21,7 +20,6 @@ from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.notices.composition import Telling, notice_parts, telling
-from parley_accounts.notices.news import NewsBus
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -29,10 +27,6 @@ from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.signing_keys import SigningKeys
 from parley_accounts.user_directory import UserDirectory
-
-
-class AccountsBus(AnchorBus, NewsBus, Protocol):
-    """The part of the bus that accounts uses besides answering."""
 
 
 def session_limits(settings: AccountsSettings) -> SessionLimits:
@@ -88,7 +82,7 @@ async def prepared_parts(
     passwords: Passwords,
     ring: KeyRing,
     *,
-    bus: AccountsBus,
+    bus: Bus,
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
@@ -137,6 +131,7 @@ async def prepared_parts(
         notices=notice_parts(
             settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
         ),
+        data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )

@@ -42,6 +42,7 @@ BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_DELETE_WEBHOOK: {"webhook_id": "x"},
     subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET: {"webhook_id": "x"},
     subjects.ACCOUNTS_TRY_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_READ_EXPORT: {"job_id": "x"},
     subjects.ACCOUNTS_CREATE_GROUP: {"name": "x"},
     subjects.ACCOUNTS_READ_GROUP: {"group_id": "x"},
     subjects.ACCOUNTS_CHANGE_GROUP: {"group_id": "x"},

@@ -3,7 +3,7 @@
 from parley_storage import StorableText
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table
 
-from parley_accounts.tables import metadata
+from parley_accounts.metadata import metadata
 
 
 def _of(table: str, *, is_key: bool = False, is_needed: bool = True) -> "Column[str]":
