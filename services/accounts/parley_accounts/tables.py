@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from parley_storage import StorableText, Store
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table
 
 from parley_accounts.audit_rows import audit_tables
-from parley_accounts.metadata import metadata
 from parley_accounts.notices import tables as notice_tables
+
+# One for all tables: those of notices are in it already.
+metadata: MetaData = notice_tables.notices.metadata
 
 
 def _of_user() -> ForeignKey:
@@ -257,8 +259,7 @@ audit_log, audit_head, audit_anchors, audit_keys = audit_tables(metadata)
 STORE = Store(
     "accounts",
     "account store",
-    # The same that stands above; those of notices are in it too.
-    notice_tables.metadata,
+    metadata,
     head="0006",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )
