@@ -32,6 +32,7 @@ from parley_accounts.bot_rows import (
     require_sensible,
     require_version,
     settings_of,
+    summary_fields,
 )
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.granting import granted_to
@@ -40,18 +41,6 @@ from parley_accounts.tables import bots, users
 
 MAX_BOTS = 200
 """How many bots a user may have."""
-
-
-def _summary(row: BotRow) -> BotSummary:
-    settings = settings_of(row)
-    return BotSummary(
-        id=row.id,
-        name=settings.name,
-        is_enabled=settings.is_enabled,
-        version=row.version,
-        created_at_ms=row.created_at_ms,
-        changed_at_ms=row.changed_at_ms,
-    )
 
 
 def _place(cursor: str) -> tuple[int, str]:
@@ -117,7 +106,7 @@ class Bots:
             page = rows[: request.limit]
             last = page[-1] if len(rows) > len(page) else None
             return BotList(
-                bots=tuple(_summary(row) for row in page),
+                bots=tuple(BotSummary(**summary_fields(row)) for row in page),
                 next_cursor=None if last is None else f"{last.created_at_ms}.{last.id}",
             )
 
@@ -168,6 +157,7 @@ class Bots:
         row, permitted = await self._database.read(read)
         is_open = (
             row is not None
+            and row.blocked_at_ms is None
             and row.state == UserState.ACTIVE
             and Permission.BOTS_WRITE in permitted
             and settings_of(row).is_enabled

@@ -1,8 +1,9 @@
-"""Requests about groups: subject -> function. A change wakes the outbox, also when its caller leaves."""
+"""Requests about groups, and about what is everybody's: subject -> function."""
 
 from dataclasses import dataclass
 
 from parley_contracts import groups as asked
+from parley_contracts import oversight as of_all
 from parley_contracts import subjects
 from parley_messaging import Service
 from parley_storage import Database
@@ -12,6 +13,7 @@ from parley_accounts.clock import Clock
 from parley_accounts.group_membership import GroupMembership
 from parley_accounts.groups import Groups
 from parley_accounts.outbox import Outbox
+from parley_accounts.oversight import Oversight
 from parley_accounts.revocations import Revocations
 
 
@@ -21,12 +23,15 @@ class GroupParts:
 
     groups: Groups
     membership: GroupMembership
+    oversight: Oversight
 
 
 def group_parts(database: Database, revocations: Revocations, clock: Clock) -> GroupParts:
     """Return them over a database."""
     return GroupParts(
-        Groups(database, revocations, clock=clock), GroupMembership(database, revocations, clock=clock)
+        Groups(database, revocations, clock=clock),
+        GroupMembership(database, revocations, clock=clock),
+        Oversight(database, clock=clock),
     )
 
 
@@ -46,3 +51,8 @@ def bind_groups(service: Service, parts: GroupParts, outbox: Outbox) -> None:
         asked.RemoveGroupMember,
         telling(outbox, done(membership.remove)),
     )
+    oversight = parts.oversight
+    service.answer(subjects.ACCOUNTS_LIST_ALL_KEYS, of_all.ListAllKeys, oversight.list_keys)
+    service.answer(subjects.ACCOUNTS_LIST_ALL_BOTS, of_all.ListAllBots, oversight.list_bots)
+    service.answer(subjects.ACCOUNTS_READ_ANY_BOT, of_all.ReadAnyBot, oversight.read_bot)
+    service.answer(subjects.ACCOUNTS_BLOCK_BOT, of_all.BlockBot, telling(outbox, oversight.block_bot))
