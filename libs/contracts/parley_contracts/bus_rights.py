@@ -132,6 +132,12 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_LIST_ALL_BOTS,
     subjects.ACCOUNTS_READ_ANY_BOT,
     subjects.ACCOUNTS_BLOCK_BOT,
+    subjects.ACCOUNTS_SHARE_BOT,
+    subjects.ACCOUNTS_UNSHARE_BOT,
+    subjects.ACCOUNTS_LIST_BOT_SHARES,
+    subjects.ACCOUNTS_LIST_SHARED_BOTS,
+    subjects.ACCOUNTS_READ_SHARED_BOT,
+    subjects.ACCOUNTS_ASK_BOT,
 )
 
 _OF_MEMORY = (

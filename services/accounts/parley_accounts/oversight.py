@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from parley_contracts.bots import Bot, BotChanged
-from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.oversight import (
     BlockBot,
     ListAllBots,
@@ -17,7 +16,7 @@ from parley_contracts.oversight import (
 )
 from parley_contracts.policy import Permission, Role
 from parley_storage import Database
-from sqlalchemy import Connection, Select, Table, select, tuple_, update
+from sqlalchemy import Connection, Select, select, update
 from sqlalchemy.engine import Row
 
 from parley_accounts.acting import require_actor
@@ -27,28 +26,8 @@ from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.installation import OWNER_KEY_ID
 from parley_accounts.opaque_secrets import key_start
 from parley_accounts.outbox import add_event
+from parley_accounts.row_pages import read_page
 from parley_accounts.tables import api_keys, bots, users
-
-
-def _place(cursor: str) -> tuple[int, str]:
-    """Return where a page ended; `invalid_request` for what is no cursor."""
-    at_ms, _, row_id = cursor.partition(".")
-    if not (at_ms.isascii() and at_ms.isdecimal() and len(at_ms) < 16 and row_id):
-        raise ParleyError(ErrorCode.INVALID_REQUEST, "cursor: not one of this list.", field="cursor")
-    return int(at_ms), row_id
-
-
-def _page(
-    connection: Connection, query: Select[Any], of: Table, *, limit: int, cursor: str | None
-) -> tuple[list[Row[Any]], str | None]:
-    """Return rows of a table, the newest first, and the cursor of the next page."""
-    if cursor is not None:
-        query = query.where(tuple_(of.c.created_at_ms, of.c.id) < _place(cursor))
-    ordered = query.order_by(of.c.created_at_ms.desc(), of.c.id.desc())
-    rows = list(connection.execute(ordered.limit(limit + 1)).all())
-    page = rows[:limit]
-    last = page[-1] if len(rows) > len(page) else None
-    return page, None if last is None else f"{last.created_at_ms}.{last.id}"
 
 
 def _owned_key(row: Row[Any]) -> OwnedKey:
@@ -80,7 +59,9 @@ class Oversight:
             query = query.where(api_keys.c.revoked_at_ms.is_(None))
             if request.user_id is not None:
                 query = query.where(api_keys.c.user_id == request.user_id)
-            rows, following = _page(connection, query, api_keys, limit=request.limit, cursor=request.cursor)
+            rows, following = read_page(
+                connection, query, api_keys, limit=request.limit, cursor=request.cursor
+            )
             return OwnedKeyList(keys=tuple(_owned_key(row) for row in rows), next_cursor=following)
 
         return await self._database.read(read)
@@ -96,7 +77,7 @@ class Oversight:
             if request.is_blocked is not None:
                 is_blocked = bots.c.blocked_at_ms.is_not(None)
                 query = query.where(is_blocked if request.is_blocked else ~is_blocked)
-            rows, following = _page(connection, query, bots, limit=request.limit, cursor=request.cursor)
+            rows, following = read_page(connection, query, bots, limit=request.limit, cursor=request.cursor)
             return OwnedBotList(bots=tuple(_owned_bot(row) for row in rows), next_cursor=following)
 
         return await self._database.read(read)

@@ -23,6 +23,7 @@ from parley_gateway import (
     probes_api,
     search_api,
     session_api,
+    shared_bots_api,
     site_chat_api,
 )
 from parley_gateway.body_limit import BodyLimit
@@ -40,7 +41,12 @@ async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentP
     """Serve one client's WebSocket."""
     await socket.accept()
     chat = ChatSocket(
-        socket, principal, edge.door, edge.stopper, outbox_bytes=edge.settings.gateway_outbox_bytes
+        socket,
+        principal,
+        edge.door,
+        edge.stopper,
+        bots=edge.bot_turns,
+        outbox_bytes=edge.settings.gateway_outbox_bytes,
     )
     with edge.sockets.serving(chat):
         await chat.run()
@@ -67,6 +73,7 @@ def create_app(edge: Edge) -> FastAPI:
         oversight_api,
         keys_api,
         bots_api,
+        shared_bots_api,
         site_chat_api,
         conversations_api,
         collections_api,

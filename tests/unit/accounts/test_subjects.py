@@ -43,6 +43,11 @@ BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_ADD_GROUP_MEMBER: {"group_id": "x", "user_id": "x"},
     subjects.ACCOUNTS_REMOVE_GROUP_MEMBER: {"group_id": "x", "user_id": "x"},
     subjects.ACCOUNTS_READ_ANY_BOT: {"bot_id": "x"},
+    subjects.ACCOUNTS_SHARE_BOT: {"bot_id": "x", "group_id": "x"},
+    subjects.ACCOUNTS_UNSHARE_BOT: {"bot_id": "x", "group_id": "x"},
+    subjects.ACCOUNTS_LIST_BOT_SHARES: {"bot_id": "x"},
+    subjects.ACCOUNTS_READ_SHARED_BOT: {"bot_id": "x"},
+    subjects.ACCOUNTS_ASK_BOT: {"bot_id": "x"},
     subjects.ACCOUNTS_BLOCK_BOT: {"bot_id": "x", "is_blocked": True},
 }
 """What a request needs besides who asks to get as far as what it may do."""

@@ -36,7 +36,7 @@ HTTP = [route for route in ROUTES if route[0] != "WEBSOCKET"]
 ADMIN = "/api/admin/"
 QUERIES = {"/api/documents/{document_id}/passage": "?start=0&end=5"}
 NEVER: dict[str, str] = {**dict.fromkeys(THINGS, "never-was"), "version": "1"}
-SEEN = ("user_id", "group_id", "key_id", "bot_id")
+SEEN = ("user_id", "group_id", "key_id", "bot_id", "shared_bot_id")
 """What those see of others who look after them."""
 IN_BODIES = {("POST", "/api/feedback"): {"turn_id"}, ("POST", "/api/search"): {"name"}}
 """Routes that take an id in their body."""
