@@ -62,6 +62,7 @@ class BotTurns:
             history=history,
             is_stored=is_stored and is_kept(bot),
             bot=turn_bot(bot),
+            bot_limits=bot.settings.limits,
         )
 
 

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from parley_gateway.bot_turns import BotTurns
 from parley_gateway.identity import Doorkeeper, scheme_of
+from parley_gateway.limits import Limits
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.models import Models
 from parley_gateway.principal import IDENTIFIED, Principal
@@ -42,6 +43,10 @@ class Edge:
     @property
     def bot_turns(self) -> BotTurns:
         return BotTurns(self.bus, self.door, self.models)
+
+    @property
+    def limits(self) -> Limits:
+        return self.door.limits
 
 
 def _edge(connection: HTTPConnection) -> Edge:

@@ -89,6 +89,7 @@ class Sites:
             sink,
             is_stored=is_kept(bot),
             bot=turn_bot(bot),
+            bot_limits=bot.settings.limits,
         )
         return turn, replace(visitor, session=turn.conversation_id, is_kept=is_kept(bot))
 
