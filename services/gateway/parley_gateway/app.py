@@ -6,7 +6,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    account_api,
     admin_api,
+    admin_data_api,
     auth_api,
     bots_api,
     collections_api,
@@ -71,7 +73,9 @@ def create_app(edge: Edge) -> FastAPI:
         health_api,
         session_api,
         auth_api,
+        account_api,
         admin_api,
+        admin_data_api,
         groups_api,
         oversight_api,
         keys_api,
