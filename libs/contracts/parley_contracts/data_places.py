@@ -4,85 +4,16 @@ Accounts and memory are driven by it: a table that names its user is exported an
 A test compares it with the tables of all services, the streams, the rights in Redis and the data folder.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from parley_contracts import stream_names
+from parley_contracts.data_place import DataPlace, Ending, PlaceKind, table_place
+from parley_contracts.notices_data_places import NOTICE_PLACES
 from parley_contracts.redis_rights import EMBEDDING_KEYS, LIMIT_KEYS, REVOCATION_KEYS
 
-
-class PlaceKind(StrEnum):
-    """What a place is."""
-
-    TABLE = "table"
-    STREAM = "stream"
-    BUCKET = "bucket"
-    INDEX = "index"
-    KEYS = "keys"
-    FILE = "file"
-
-
-class Ending(StrEnum):
-    """What an erasure does to what a place holds of a user."""
-
-    ERASED = "erased"
-    """Removed by the job; what was written is overwritten."""
-    WITH_PARENT = "with parent"
-    """Removed by the database with the row that it belongs to."""
-    EXPIRES = "expires"
-    """Ids only, gone by themselves in a while."""
-    KEPT = "kept"
-    """Ids and times only, kept for the reason that is given."""
-    IMPERSONAL = "impersonal"
-    """Holds nothing of a user."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataPlace:
-    """One place.
-
-    Attributes:
-        name: The table, stream, bucket, index, pattern of keys, or pattern of files in the data folder.
-        kind: What it is.
-        service: Whose it is, and who is asked to export and erase it.
-        holds: What it can hold of a user, for people.
-        ending: What an erasure does to it.
-        user_column: Of a table that is erased or exported by its rows: the column that names the user.
-        is_exported: Whether it goes into the user's export.
-        hidden: Columns that no export shows: what proves who somebody is.
-        why: Why it is kept or not exported, and for how long; for people.
-    """
-
-    name: str
-    kind: PlaceKind
-    service: str
-    holds: str
-    ending: Ending
-    user_column: str = ""
-    is_exported: bool = False
-    hidden: tuple[str, ...] = ()
-    why: str = ""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether something of the user stays there, for a while at least."""
-        return self.ending in {Ending.KEPT, Ending.EXPIRES}
-
-
-def _table(service: str, name: str, holds: str, ending: Ending, **more: object) -> DataPlace:
-    return DataPlace(
-        name=f"{service}_{name}",
-        kind=PlaceKind.TABLE,
-        service=service,
-        holds=holds,
-        ending=ending,
-        **more,  # pyright: ignore[reportArgumentType] - the fields of DataPlace, by their names
-    )
-
+__all__ = ["PLACES", "DataPlace", "Ending", "PlaceKind", "kept_places", "places_of"]
 
 _ACCOUNTS = (
-    _table("accounts", "installation", "the name of the installation", Ending.IMPERSONAL),
-    _table(
+    table_place("accounts", "installation", "the name of the installation", Ending.IMPERSONAL),
+    table_place(
         "accounts",
         "users",
         "name, address, role and password hash",
@@ -91,7 +22,7 @@ _ACCOUNTS = (
         is_exported=True,
         hidden=("password_hash",),
     ),
-    _table(
+    table_place(
         "accounts",
         "sessions",
         "when and by which client he was logged in",
@@ -99,14 +30,14 @@ _ACCOUNTS = (
         user_column="user_id",
         is_exported=True,
     ),
-    _table(
+    table_place(
         "accounts",
         "refresh_tokens",
         "hashes of tokens",
         Ending.WITH_PARENT,
         why="Hashes of random tokens: they say nothing to anybody.",
     ),
-    _table(
+    table_place(
         "accounts",
         "api_keys",
         "names, scopes and hashes of his keys",
@@ -115,8 +46,8 @@ _ACCOUNTS = (
         is_exported=True,
         hidden=("key_hash",),
     ),
-    _table("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
-    _table(
+    table_place("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
+    table_place(
         "accounts",
         "links",
         "invitations that he made, and resets of his password",
@@ -125,7 +56,7 @@ _ACCOUNTS = (
         is_exported=True,
         hidden=("token_hash",),
     ),
-    _table(
+    table_place(
         "accounts",
         "bots",
         "his bots with their prompts",
@@ -133,7 +64,7 @@ _ACCOUNTS = (
         user_column="owner_id",
         is_exported=True,
     ),
-    _table(
+    table_place(
         "accounts",
         "bot_versions",
         "earlier settings of his bots",
@@ -141,79 +72,16 @@ _ACCOUNTS = (
         user_column="changed_by",
         is_exported=True,
     ),
-    _table(
+    table_place(
         "accounts",
         "provider_keys",
         "sealed keys of his bots at providers",
         Ending.WITH_PARENT,
         why="Sealed, and never shown to anybody; their last four characters stand with the bot.",
     ),
-    _table(
-        "accounts",
-        "notices",
-        "what he was told, with ids",
-        Ending.ERASED,
-        user_column="user_id",
-        is_exported=True,
-    ),
-    _table(
-        "accounts",
-        "notice_settings",
-        "in which ways he is told",
-        Ending.ERASED,
-        user_column="user_id",
-        is_exported=True,
-    ),
-    _table(
-        "accounts",
-        "webhooks",
-        "URLs of his own, with sealed secrets",
-        Ending.ERASED,
-        user_column="user_id",
-        is_exported=True,
-        hidden=("sealed_secret", "sealed_old_secret"),
-    ),
-    _table(
-        "accounts",
-        "deliveries",
-        "what of his notices and invitations was mailed or posted, and to which address",
-        Ending.ERASED,
-        user_column="user_id",
-        why="His notices, webhooks and invitations are exported.",
-    ),
-    _table(
-        "accounts",
-        "places",
-        "digests of where he logged in from",
-        Ending.ERASED,
-        user_column="user_id",
-        why="Digests: they say nothing to anybody.",
-    ),
-    _table(
-        "accounts",
-        "refused_logins",
-        "how often his password was wrong in a row",
-        Ending.ERASED,
-        user_column="user_id",
-        is_exported=True,
-    ),
-    _table(
-        "accounts",
-        "expiring_keys",
-        "which keys he was told of that they expire",
-        Ending.WITH_PARENT,
-        why="Ids of keys, which are exported.",
-    ),
-    _table(
-        "accounts",
-        "forgotten_passwords",
-        "names as they were typed by who asked for a link",
-        Ending.EXPIRES,
-        why="Gone when the name has been looked up: seconds.",
-    ),
-    _table("accounts", "read_events", "up to where a stream was read", Ending.IMPERSONAL),
-    _table("accounts", "groups", "names and permissions of groups", Ending.IMPERSONAL),
-    _table(
+    *NOTICE_PLACES,
+    table_place("accounts", "groups", "names and permissions of groups", Ending.IMPERSONAL),
+    table_place(
         "accounts",
         "group_members",
         "which groups he is in",
@@ -221,38 +89,38 @@ _ACCOUNTS = (
         user_column="user_id",
         is_exported=True,
     ),
-    _table(
+    table_place(
         "accounts",
         "group_bots",
         "which groups may ask his bots",
         Ending.WITH_PARENT,
         why="Ids only.",
     ),
-    _table(
+    table_place(
         "accounts",
         "audit_log",
         "what he did to what, with ids and addresses",
         Ending.KEPT,
         why="Ids, times and addresses, chained so that nobody removes a row unseen; as long as the audit is.",
     ),
-    _table("accounts", "audit_head", "where the chain of the audit ends", Ending.IMPERSONAL),
-    _table("accounts", "audit_anchors", "signed ends of the audit's chain", Ending.IMPERSONAL),
-    _table("accounts", "audit_keys", "keys that sign them", Ending.IMPERSONAL),
-    _table(
+    table_place("accounts", "audit_head", "where the chain of the audit ends", Ending.IMPERSONAL),
+    table_place("accounts", "audit_anchors", "signed ends of the audit's chain", Ending.IMPERSONAL),
+    table_place("accounts", "audit_keys", "keys that sign them", Ending.IMPERSONAL),
+    table_place(
         "accounts",
         "revocations",
         "ids of what is refused",
         Ending.EXPIRES,
         why="An id, so that his tokens are refused until the last of them has expired: minutes.",
     ),
-    _table(
+    table_place(
         "accounts",
         "outbox",
         "ids in events that are about to be told",
         Ending.EXPIRES,
         why="Ids, gone when the event is published: seconds.",
     ),
-    _table(
+    table_place(
         "accounts",
         "data_jobs",
         "his exports and his erasure, with counts",
@@ -265,7 +133,7 @@ _ACCOUNTS = (
 )
 
 _MEMORY = (
-    _table(
+    table_place(
         "memory",
         "conversations",
         "conversations and their titles, also of visitors of his bots",
@@ -273,7 +141,7 @@ _MEMORY = (
         user_column="owner_id",
         is_exported=True,
     ),
-    _table(
+    table_place(
         "memory",
         "messages",
         "what he asked and what was answered",
@@ -281,7 +149,7 @@ _MEMORY = (
         user_column="owner_id",
         is_exported=True,
     ),
-    _table(
+    table_place(
         "memory",
         "outbox",
         "ids in events that are about to be told",
@@ -289,7 +157,7 @@ _MEMORY = (
         user_column="owner_id",
         why="Ids only.",
     ),
-    _table(
+    table_place(
         "memory",
         "erased_owners",
         "ids of users that are erased",
@@ -299,30 +167,34 @@ _MEMORY = (
 )
 
 _RAG = (
-    _table("rag", "collections", "names of his collections", Ending.ERASED, is_exported=True),
-    _table("rag", "documents", "names and data of his documents", Ending.ERASED, is_exported=True),
-    _table("rag", "archive_members", "which file came in which archive", Ending.ERASED, why="Ids only."),
-    _table(
+    table_place("rag", "collections", "names of his collections", Ending.ERASED, is_exported=True),
+    table_place("rag", "documents", "names and data of his documents", Ending.ERASED, is_exported=True),
+    table_place("rag", "archive_members", "which file came in which archive", Ending.ERASED, why="Ids only."),
+    table_place(
         "rag",
         "page_texts",
         "text that was recognised on scanned pages",
         Ending.ERASED,
         why="Made from the upload, which is exported.",
     ),
-    _table(
+    table_place(
         "rag",
         "document_texts",
         "the text of his documents",
         Ending.ERASED,
         why="Made from the upload, which is exported.",
     ),
-    _table("rag", "chunks", "passages of it", Ending.ERASED, why="Made from the upload, which is exported."),
-    _table("rag", "terms", "how often words occur in it", Ending.ERASED, why="Numbers of words, hashed."),
-    _table("rag", "feedback", "his verdicts and notes on citations", Ending.ERASED, is_exported=True),
-    _table("rag", "search_days", "how many searches he made a day", Ending.ERASED, is_exported=True),
-    _table("rag", "removals", "documents that are being removed", Ending.ERASED, why="Ids only."),
-    _table("rag", "vector_spaces", "which model made the vectors", Ending.IMPERSONAL),
-    _table(
+    table_place(
+        "rag", "chunks", "passages of it", Ending.ERASED, why="Made from the upload, which is exported."
+    ),
+    table_place(
+        "rag", "terms", "how often words occur in it", Ending.ERASED, why="Numbers of words, hashed."
+    ),
+    table_place("rag", "feedback", "his verdicts and notes on citations", Ending.ERASED, is_exported=True),
+    table_place("rag", "search_days", "how many searches he made a day", Ending.ERASED, is_exported=True),
+    table_place("rag", "removals", "documents that are being removed", Ending.ERASED, why="Ids only."),
+    table_place("rag", "vector_spaces", "which model made the vectors", Ending.IMPERSONAL),
+    table_place(
         "rag",
         "erased_owners",
         "ids of users that are erased",

@@ -33,6 +33,7 @@ from parley_contracts.rag import (
     IngestDocument,
     original_key,
 )
+from parley_contracts.shared_bots import BotShare, ShareBot
 from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
 from parley_contracts.webhooks import CreateWebhook, WebhookCreated
@@ -72,6 +73,7 @@ THINGS: tuple[str, ...] = (
     "provider",
     "webhook_id",
     "group_id",
+    "shared_bot_id",
     "export_id",
 )
 """Names that routes have for the ids of what somebody has."""
@@ -166,6 +168,8 @@ class WholeEdge:
             ids["webhook_id"] = await self._webhook(user)
         if "group_id" in wanted:
             ids["group_id"] = await self.group(user)
+        if "shared_bot_id" in wanted:
+            ids["shared_bot_id"] = await self.shared_bot(user)
         if "export_id" in wanted:
             ids["export_id"] = await self._export(user)
         return ids
@@ -175,6 +179,14 @@ class WholeEdge:
             return "guests-have-none"
         request = CreateWebhook(**as_user(user), url=NOBODYS_URL)
         return (await self._ask(subjects.ACCOUNTS_CREATE_WEBHOOK, request, WebhookCreated)).webhook.id
+
+    async def shared_bot(self, *members: User, **settings: Any) -> str:
+        """Make a bot of the owner's that is shared with users; return its id."""
+        created = CreateBot(**OWNER, settings=BotSettings(name="Shared", **settings))
+        bot = await self._ask(subjects.ACCOUNTS_CREATE_BOT, created, Bot)
+        share = ShareBot(**OWNER, bot_id=bot.id, group_id=await self.group(*members))
+        await self._ask(subjects.ACCOUNTS_SHARE_BOT, share, BotShare)
+        return bot.id
 
     async def group(self, *members: User, permissions: tuple[Permission, ...] = ()) -> str:
         """Make a group of users; return its id."""
