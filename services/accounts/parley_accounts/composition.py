@@ -14,6 +14,8 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.oidc.bounded_client import BoundedClient
+from parley_accounts.oidc.parts import provider_logins
 from parley_accounts.outbox import EventBus, Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -44,6 +46,7 @@ async def prepared_parts(
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
+    provider_client: BoundedClient,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
@@ -93,4 +96,14 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        provider_logins=provider_logins(
+            settings,
+            database,
+            ring,
+            provider_client,
+            sessions=sessions,
+            revocations=revocations,
+            metrics=metrics,
+            clock=clock,
+        ),
     )

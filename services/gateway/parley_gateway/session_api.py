@@ -54,15 +54,21 @@ async def log_in(login: Login, request: Request, edge: CurrentEdge) -> Response:
     edge.doorkeeper.origins.check_key(scheme_of(request.scope), request.headers)
     opened = await _open(login, request, edge)
     response = JSONResponse({"owner_id": opened.user.id})
+    put_session(response, request, edge, opened.session_id)
+    return response
+
+
+def put_session(response: Response, request: Request, edge: Edge, session_id: str) -> None:
+    """Give a browser the cookie of a session that was opened for it."""
+    scheme = scheme_of(request.scope)
     response.set_cookie(
-        session_cookie(scheme_of(request.scope)),
-        edge.doorkeeper.new_session(opened.session_id),
+        session_cookie(scheme),
+        edge.doorkeeper.new_session(session_id),
         max_age=edge.doorkeeper.session_s,
         httponly=True,
         samesite="strict",
-        secure=is_secure(scheme_of(request.scope)),
+        secure=is_secure(scheme),
     )
-    return response
 
 
 async def _open(login: Login, request: Request, edge: Edge) -> SessionTokens:
