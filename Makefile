@@ -4,8 +4,10 @@ SHELL := /bin/bash
 # uv may stand in .venv-tools when the system's Python lets nobody install (see tools/install.sh).
 UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --version >/dev/null 2>&1 && echo $$uv && break; done)
 RUN = $(UV) run --no-sync
-# Most of the time tests wait for processes: three workers keep two cores busy.
-PYTEST = $(RUN) pytest -n 3
+# Hundreds of processes start: without the compiled form of what they import, each would compile all of it.
+unexport PYTHONDONTWRITEBYTECODE
+# Most of the time tests wait for processes: four workers keep two cores busy.
+PYTEST = $(RUN) pytest -n 4
 SERVICES := gateway llm npu rag memory accounts browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach

@@ -106,8 +106,8 @@ async def _run(files: Mapping[str, bytes], slots: int, *, kill_at: int | None) -
                 took_s = time.monotonic() - began_s
             watching.cancel()
         async with stack.without("rag"):
-            passages = stored_passages(stack.folder / "data", COLLECTION)
-            indexed = (await indexed_passages(stack.folder / "data")).get(COLLECTION, Counter())
+            passages = stored_passages(stack.tables, COLLECTION)
+            indexed = (await indexed_passages(stack.tables)).get(COLLECTION, Counter())
     failed = {one["name"]: one["error"] for one in found if one["status"] != "ready"}
     return Run(took_s, len(found), failed, passages, indexed, peak, killed_at)
 

@@ -24,6 +24,7 @@ from parley_storage import migrate, open_database
 from sqlalchemy import URL
 
 from tests.postgres import empty_database, running_postgres, server_folder
+from tests.tested_databases import STACKS_SERVER, TestedOn, store_params, tested_on
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -77,13 +78,25 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 def postgres_url() -> Generator[str]:
     """A real PostgreSQL server on a free port."""
     programs = server_folder()
+    if programs is None and tested_on() is TestedOn.POSTGRESQL:
+        pytest.fail("PostgreSQL is not installed; `make install` says how")
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
     with running_postgres(programs, free_port()) as url:
         yield url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(scope="session", autouse=True)
+def stacks_database_server(request: pytest.FixtureRequest) -> Generator[None]:
+    """The server on which stacks keep their tables, where the run's setting is `postgresql`."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv(STACKS_SERVER, raising=False)
+        if tested_on() is TestedOn.POSTGRESQL:
+            environment.setenv(STACKS_SERVER, request.getfixturevalue("postgres_url"))
+        yield
+
+
+@pytest.fixture(params=store_params())
 def database_url(request: pytest.FixtureRequest) -> Generator[str | None]:
     """The address of an empty database."""
     if request.param == "sqlite":
@@ -130,8 +143,15 @@ async def bus(request: pytest.FixtureRequest) -> AsyncGenerator[Bus]:
 
 
 @pytest.fixture(autouse=True)
-async def no_leaked_tasks() -> AsyncGenerator[None]:
-    """Fail a test that leaves a task behind."""
+def no_leaked_tasks(request: pytest.FixtureRequest) -> None:
+    """Fail a test that leaves a task behind; one without a loop is given none for it."""
+    if request.node.get_closest_marker("asyncio"):
+        request.getfixturevalue("tasks_end")
+
+
+@pytest.fixture
+async def tasks_end() -> AsyncGenerator[None]:
+    """Wait for the tasks that a test has started, and fail it when one does not end."""
     before = asyncio.all_tasks()
     yield
     async with asyncio.timeout(2):

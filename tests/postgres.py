@@ -60,7 +60,7 @@ def running_postgres(programs: Path, port: int) -> Generator[str]:
         initdb = [str(programs / "initdb"), "-D", str(data), "-U", "parley", "-A", "trust", "--no-sync"]
         subprocess.run(_as_server_user(initdb), check=True, capture_output=True, cwd="/")
         command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300"]
         with (
             log.open("wb") as lines,
             subprocess.Popen(

@@ -2,19 +2,13 @@
 
 import pytest
 
-from tests.architecture.sizes import (
-    NOTED_FUNCTION_LINES,
-    NOTED_MODULE_LINES,
-    long_functions,
-    long_modules,
-)
-from tests.architecture.source_tree import PRODUCT, real_tree, within
+from tests.architecture.sizes import NOTED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    product = within(real_tree(), PRODUCT)
-    noted = long_modules(product, NOTED_MODULE_LINES) + long_functions(product, NOTED_FUNCTION_LINES)
+    passed: list[pytest.TestReport] = terminalreporter.stats.get("passed", [])
+    noted = [str(line) for report in passed for name, line in report.user_properties if name == NOTED]
     if noted:
-        terminalreporter.section("large, and allowed", sep="-")
+        terminalreporter.section(NOTED, sep="-")
         for line in noted:
             terminalreporter.line(line)

@@ -10,6 +10,9 @@ FUNCTION_LINES, NOTED_FUNCTION_LINES = 60, 40
 NESTING = 4
 MAIN_LINES = 90
 
+NOTED = "large, and allowed"
+"""What a test records such a place by."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

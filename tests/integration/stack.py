@@ -21,6 +21,7 @@ from parley_messaging.nats_access import BusAccess
 
 from tests.conftest import free_port
 from tests.integration.chat_client import ChatClient, open_socket
+from tests.integration.kept_tables import KeptTables, open_tables
 from tests.integration.stack_process import StackProcess
 
 LOOPBACK = "127.0.0.1"
@@ -63,8 +64,10 @@ class Stack:
         owner_key: str,
         ports: Mapping[str, int],
         access: BrokerAccess,
+        tables: KeptTables,
     ) -> None:
         self.folder = folder
+        self.tables = tables
         self.owner_key = owner_key
         self.nats_url = access.nats_url
         self.access = access
@@ -212,6 +215,19 @@ def _service(
     return StackProcess(name, argv, {**environment, **own}, folder, http_probe(health_port))
 
 
+def _made_secrets(folder: Path) -> BusSecrets:
+    """Make what `parley up` makes at its first start, and return the users of the bus."""
+    create_secrets(folder)
+    users = BusSecrets(folder)
+    users.create()
+    return users
+
+
+def _free_ports(services: Collection[str], edges: Collection[str]) -> dict[str, int]:
+    probes = [health_of(name) for name in (*services, *edges)]
+    return {name: free_port() for name in (*BROKERS, MONITOR, *edges, *probes)}
+
+
 @asynccontextmanager
 async def open_stack(
     folder: Path,
@@ -240,13 +256,10 @@ async def open_stack(
     """
     services = (*services, "accounts")
     edges = [f"gateway-{index}" for index in range(gateways)]
-    probes = [health_of(name) for name in (*services, *edges)]
-    ports = {name: free_port() for name in (*BROKERS, MONITOR, *edges, *probes)}
+    ports = _free_ports(services, edges)
     data_dir, secrets_dir = folder / "data", secrets_of(folder)
     data_dir.mkdir(parents=True)
-    create_secrets(secrets_dir)
-    users = BusSecrets(secrets_dir)
-    users.create()
+    users = _made_secrets(secrets_dir)
     access = BrokerAccess(
         nats_url=nats_url or own_nats_url(ports["nats"], tls),
         redis_url=own_redis_url(ports["redis"], tls),
@@ -255,7 +268,6 @@ async def open_stack(
         nkey_dir=users.folder if nats_url is None or is_nats_locked else None,
         has_own_redis=True,
     )
-    stack = Stack(folder, owner_key=read_owner_key(secrets_dir) or "", ports=ports, access=access)
     settings = {**_environment(folder, secrets_dir, model_dir, access), **(environment or {})}
     redis = redis_argv(data_dir, ports["redis"], users, tls)
     brokers = {"redis": (redis, redis_probe(ports["redis"], tls.ca_file if tls else None))}
@@ -263,13 +275,17 @@ async def open_stack(
         nats = (*nats_argv(data_dir, ports["nats"], users, tls), "-m", str(ports[MONITOR]))
         brokers["nats"] = (nats, nats_probe(ports["nats"]))
     async with AsyncExitStack() as resources:
+        tables = resources.enter_context(open_tables(data_dir))
+        owner_key = read_owner_key(secrets_dir) or ""
+        stack = Stack(folder, owner_key=owner_key, ports=ports, access=access, tables=tables)
         resources.push_async_callback(stack.close)
         for name, (argv, probe) in brokers.items():
             stack.processes[name] = StackProcess(name, argv, settings, folder, probe)
         await stack.start(*brokers)
         for name in (*services, *edges):
-            proof = access.of_service(name.partition("-")[0])
-            environ = {**settings, **proof, **(own or {}).get(name, {})}
+            service = name.partition("-")[0]
+            proof = access.of_service(service)
+            environ = {**settings, **tables.settings_of(service), **proof, **(own or {}).get(name, {})}
             stack.processes[name] = _service(name, folder, environ, ports)
         await stack.start(*services, *edges)
         yield stack

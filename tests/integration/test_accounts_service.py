@@ -6,7 +6,7 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from parley_messaging.bus import Delivery
 from parley_messaging.nats_bus import NatsBus
 
 from tests.claims import gateways_desk
+from tests.integration.kept_tables import KeptTables, open_tables
 from tests.integration.waiting import eventually
 
 pytestmark = pytest.mark.nats
@@ -53,15 +54,24 @@ OWNER: dict[str, Any] = {"owner_id": LOCAL_OWNER, "role": Role.OWNER}
 PASSWORD = "correct horse battery"
 
 
+@pytest.fixture
+def tables(tmp_path: Path) -> Generator[KeptTables]:
+    with open_tables(tmp_path / "data") as opened:
+        yield opened
+
+
 @asynccontextmanager
-async def running(folder: Path, nats_url: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def running(
+    tables: KeptTables, folder: Path, nats_url: str
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     """Run the service until the body ends; its log is the file `log`."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")},
         "NATS_URL": nats_url,
-        "PARLEY_DATA_DIR": str(folder / "data"),
+        "PARLEY_DATA_DIR": str(tables.data_dir),
     }
     environment.pop("DATABASE_URL", None)
+    environment |= tables.settings_of("accounts")
     with (folder / "log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "parley_accounts"), env=environment, cwd=folder, stdout=log, stderr=log
@@ -100,7 +110,7 @@ async def stopped(process: asyncio.subprocess.Process) -> int:
 
 
 async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
-    tmp_path: Path, nats_url: str
+    tmp_path: Path, tables: KeptTables, nats_url: str
 ) -> None:
     secrets = tmp_path / "data" / "secrets"
     create_secrets(secrets)
@@ -110,7 +120,7 @@ async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
     async def hear(delivery: Delivery) -> None:
         heard.put_nowait(AccountsRevoked.model_validate_json(delivery.data).revocation.revoked_id)
 
-    async with asker(nats_url, secrets) as bus, running(tmp_path, nats_url) as process:
+    async with asker(nats_url, secrets) as bus, running(tables, tmp_path, nats_url) as process:
         await eventually(lambda: is_ready(bus), within_s=WAIT_S)
         await bus.subscribe(subjects.ACCOUNTS_REVOKED, hear)
         by_key = await bus.request(
@@ -136,7 +146,7 @@ async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
         assert [one.revoked_id for one in found.revocations] == [ada.id]
         assert await stopped(process) == 0
 
-    async with asker(nats_url, secrets) as bus, running(tmp_path, nats_url) as process:
+    async with asker(nats_url, secrets) as bus, running(tables, tmp_path, nats_url) as process:
         await eventually(lambda: is_ready(bus), within_s=WAIT_S)
         again = RefreshSession(refresh_token=by_key.refresh_token)
         following = await bus.request(subjects.ACCOUNTS_REFRESH_SESSION, again, SessionTokens)
@@ -149,7 +159,7 @@ async def test_a_gateway_verifies_tokens_alone_and_hears_what_is_revoked(
 
     assert stat.S_IMODE((secrets / "kek.key").stat().st_mode) == 0o600
     kek = (secrets / "kek.key").read_text()
-    written = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("accounts.sqlite*"))
+    written = tables.written("accounts")
     log = (tmp_path / "log").read_bytes()
     for secret in (owner_key, PASSWORD, kek, tokens.refresh_token, tokens.access_token, by_key.refresh_token):
         assert secret.encode() not in written

@@ -81,9 +81,8 @@ async def test_a_kill_in_the_middle_of_a_folder_changes_nothing_of_what_is_there
             if one["name"] == "box.zip"
         }
         async with stack.without("rag"):
-            data_dir = stack.folder / "data"
-            expected, found = (stored_passages(data_dir, one) for one in (QUIET, KILLED))
-            indexed = await indexed_passages(data_dir)
+            expected, found = (stored_passages(stack.tables, one) for one in (QUIET, KILLED))
+            indexed = await indexed_passages(stack.tables)
         for collection in (QUIET, KILLED):
             assert (await client.delete(f"/api/collections/{collection}")).status_code == 200
     assert found == expected

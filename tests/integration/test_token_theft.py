@@ -5,10 +5,8 @@ import base64
 import hashlib
 import hmac
 import json
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
@@ -122,9 +120,8 @@ async def test_what_is_revoked_is_refused_on_both_gateways_within_a_second(
 
 def signing_key(stack: Stack) -> tuple[str, Ed25519PrivateKey]:
     """Return the key that signs, as a thief of the data folder and its secrets would have it."""
-    with closing(sqlite3.connect(stack.folder / "data" / "accounts.sqlite")) as database:
-        query = "SELECT kid, private_key FROM accounts_signing_keys WHERE place = 'current'"
-        kid, sealed = database.execute(query).fetchone()
+    query = "SELECT kid, private_key FROM accounts_signing_keys WHERE place = 'current'"
+    ((kid, sealed),) = stack.tables.rows("accounts", query)
     envelope = Envelope(read_or_make_key(stack.folder / "secrets"))
     return kid, Ed25519PrivateKey.from_private_bytes(envelope.open(sealed, purpose=purpose_of(kid)))
 

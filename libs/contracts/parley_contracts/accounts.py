@@ -46,12 +46,16 @@ class User(WireModel):
 class PrincipalRequest(OwnedRequest):
     """A request of somebody who has been identified: `owner_id` is the user who asks.
 
-    `role` and `scopes` are those of his access token or API key. The service also looks at what he is now.
+    `role`, `scopes` and `granted` are those of his access token or API key. The service also looks at what he
+    is now.
     """
 
     role: Role
     scopes: tuple[Permission, ...] | None = Field(
         default=None, description="Of the API key that was used; None is no limit beyond the role's."
+    )
+    granted: tuple[Permission, ...] = Field(
+        default=(), max_length=100, description="What groups add to the role's."
     )
 
 

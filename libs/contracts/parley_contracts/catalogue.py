@@ -20,6 +20,7 @@ from parley_contracts.accounts_channels import ACCOUNTS_CHANNELS
 from parley_contracts.bots_channels import BOTS_CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
+from parley_contracts.groups_channels import GROUPS_CHANNELS
 from parley_contracts.replies import Done
 
 RELAYED_EVENTS: tuple[type[turn_events.TurnEvent], ...] = (
@@ -309,6 +310,7 @@ CHANNELS: tuple[Channel, ...] = (
     *MEMORY_CHANNELS,
     *ACCOUNTS_CHANNELS,
     *BOTS_CHANNELS,
+    *GROUPS_CHANNELS,
     *OTHER_CHANNELS,
 )
 

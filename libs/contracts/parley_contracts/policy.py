@@ -1,8 +1,8 @@
 """Who may do what: four roles, named permissions, and the one table between them.
 
 A permission says what a role may do to what is its own; whose something is, the service that keeps it
-checks. Permissions that reach other people's accounts say so. `route_policy` and `subject_policy` list what
-each route and each subject needs.
+checks. Groups add permissions to a role's. Permissions that reach other people's accounts say so.
+`route_policy` and `subject_policy` list what each route and each subject needs.
 """
 
 from collections.abc import Collection
@@ -46,6 +46,8 @@ class Permission(StrEnum):
     SERVICES_READ = "services:read"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
+    GROUPS_READ = "groups:read"
+    GROUPS_WRITE = "groups:write"
     SIGNING_KEYS_WRITE = "signing_keys:write"
     KEK_ROTATE = "kek:rotate"
 
@@ -71,6 +73,9 @@ MEANINGS: dict[Permission, str] = {
     Permission.USERS_READ: "List and read other people's accounts, sessions, keys and invitations.",
     Permission.USERS_WRITE: "Invite, disable and reset users of a lower role; change their role; revoke "
     "their sessions and keys.",
+    Permission.GROUPS_READ: "List groups, who is in them, and what they add and share.",
+    Permission.GROUPS_WRITE: "Make, change and delete groups that add no more than one's own role has; "
+    "put users of a lower role in and out.",
     Permission.SIGNING_KEYS_WRITE: "Rotate the keys that sign access tokens.",
     Permission.KEK_ROTATE: "Rotate the key-encryption key.",
 }
@@ -97,7 +102,13 @@ _MEMBER = _GUEST | {
     Permission.BOTS_WRITE,
     Permission.PROVIDER_KEYS_WRITE,
 }
-_ADMIN = _MEMBER | {Permission.SERVICES_READ, Permission.USERS_READ, Permission.USERS_WRITE}
+_ADMIN = _MEMBER | {
+    Permission.SERVICES_READ,
+    Permission.USERS_READ,
+    Permission.USERS_WRITE,
+    Permission.GROUPS_READ,
+    Permission.GROUPS_WRITE,
+}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.GUEST: _GUEST,
@@ -110,15 +121,25 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 _RANKS = tuple(Role)
 
 
-def effective(role: Role, scopes: Collection[Permission] | None = None) -> frozenset[Permission]:
-    """Return what a role may do with an API key of these scopes; None stands for no key, or one without."""
-    permitted = PERMISSIONS[role]
+def effective(
+    role: Role, scopes: Collection[Permission] | None = None, granted: Collection[Permission] = ()
+) -> frozenset[Permission]:
+    """Return what may be done by a role, what groups add to it, and an API key of these scopes.
+
+    None stands for no key, or for one without scopes.
+    """
+    permitted = PERMISSIONS[role].union(granted) if granted else PERMISSIONS[role]
     return permitted if scopes is None else permitted & frozenset(scopes)
 
 
-def require(role: Role, permission: Permission, scopes: Collection[Permission] | None = None) -> None:
-    """Raise ParleyError `forbidden` unless the role has the permission and the scopes hold it."""
-    if permission not in effective(role, scopes):
+def require(
+    role: Role,
+    permission: Permission,
+    scopes: Collection[Permission] | None = None,
+    granted: Collection[Permission] = (),
+) -> None:
+    """Raise ParleyError `forbidden` unless the role or a group has the permission and the scopes hold it."""
+    if permission not in effective(role, scopes, granted):
         raise ParleyError(ErrorCode.FORBIDDEN, f"This needs the permission {permission}.")
 
 

@@ -258,6 +258,15 @@ ACCOUNTS_LIST_PROVIDER_KEYS = f"{PREFIX}.accounts.list_provider_keys"
 ACCOUNTS_DELETE_PROVIDER_KEY = f"{PREFIX}.accounts.delete_provider_key"
 ACCOUNTS_ROTATE_KEK = f"{PREFIX}.accounts.rotate_kek"
 ACCOUNTS_READ_PUBLIC_BOT = f"{PREFIX}.accounts.read_public_bot"
+ACCOUNTS_CREATE_GROUP = f"{PREFIX}.accounts.create_group"
+ACCOUNTS_READ_GROUP = f"{PREFIX}.accounts.read_group"
+ACCOUNTS_LIST_GROUPS = f"{PREFIX}.accounts.list_groups"
+ACCOUNTS_LIST_OWN_GROUPS = f"{PREFIX}.accounts.list_own_groups"
+ACCOUNTS_CHANGE_GROUP = f"{PREFIX}.accounts.change_group"
+ACCOUNTS_DELETE_GROUP = f"{PREFIX}.accounts.delete_group"
+ACCOUNTS_LIST_GROUP_MEMBERS = f"{PREFIX}.accounts.list_group_members"
+ACCOUNTS_ADD_GROUP_MEMBER = f"{PREFIX}.accounts.add_group_member"
+ACCOUNTS_REMOVE_GROUP_MEMBER = f"{PREFIX}.accounts.remove_group_member"
 
 # -- domain events ----------------------------------------------------------------------------------
 

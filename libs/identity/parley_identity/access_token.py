@@ -13,7 +13,7 @@ from parley_identity.published_key import public_key
 
 ALGORITHM = "EdDSA"
 TOKEN_TYPE = "at+jwt"
-REQUIRED_CLAIMS = tuple(AccessClaims.model_fields)
+REQUIRED_CLAIMS = tuple(name for name, one in AccessClaims.model_fields.items() if one.is_required())
 MAX_TOKEN_CHARS = 4096
 LEEWAY_S = 10.0
 """How far the clocks of two machines may differ."""
@@ -56,6 +56,11 @@ _FAULTS: tuple[tuple[type[Exception], TokenFault], ...] = (
 )
 
 
+def fault_of(error: jwt.PyJWTError) -> TokenFault:
+    """Return what is wrong with a token that PyJWT refuses."""
+    return next(fault for kind, fault in _FAULTS if isinstance(error, kind))
+
+
 def sign_access_token(claims: AccessClaims, kid: str, key: Ed25519PrivateKey) -> str:
     """Return the token that says `claims`, signed by the key that is published as `kid`."""
     headers = {"kid": kid, "typ": TOKEN_TYPE}
@@ -92,8 +97,7 @@ class AccessTokenVerifier:
         try:
             claims = self._decoded(token)
         except jwt.PyJWTError as error:
-            fault = next(fault for kind, fault in _FAULTS if isinstance(error, kind))
-            raise RefusedTokenError(fault) from error
+            raise RefusedTokenError(fault_of(error)) from error
         if claims.exp - claims.iat > LONGEST_S:
             raise RefusedTokenError(TokenFault.BAD_CLAIMS)
         return claims

@@ -24,6 +24,7 @@ from parley_contracts.credentials import PublishedKey
 from parley_contracts.policy import Permission, Role
 from pydantic import ValidationError
 
+from parley_identity.access_token import TokenFault, fault_of
 from parley_identity.claims_files import (
     KEY_FILES,
     PUBLIC_FILE,
@@ -51,18 +52,6 @@ LOOK_S = 1.0
 
 SIGNERS = {"gateway": "gateway", "accounts": "gateway", "rag": "rag"}
 """Which services sign, and as whom."""
-
-# The first that matches counts: PyJWT's errors derive from each other.
-_FAULTS: tuple[tuple[type[Exception], ClaimsFault], ...] = (
-    (jwt.ExpiredSignatureError, ClaimsFault.EXPIRED),
-    (jwt.ImmatureSignatureError, ClaimsFault.NOT_YET_VALID),
-    (jwt.InvalidAudienceError, ClaimsFault.WRONG_AUDIENCE),
-    (jwt.InvalidIssuerError, ClaimsFault.WRONG_SIGNER),
-    (jwt.MissingRequiredClaimError, ClaimsFault.BAD_CLAIMS),
-    (jwt.InvalidSignatureError, ClaimsFault.BAD_SIGNATURE),
-    (jwt.InvalidAlgorithmError, ClaimsFault.BAD_SIGNATURE),
-    (jwt.PyJWTError, ClaimsFault.MALFORMED),
-)
 
 Clock = Callable[[], float]
 
@@ -223,6 +212,7 @@ class Signer:
             kind=acting.kind,
             role=acting.role,
             scopes=acting.scopes,
+            granted=acting.granted,
             good_for=good_for,
             turn_id=acting.turn_id,
             iat=now_s,
@@ -230,7 +220,14 @@ class Signer:
         )
         headers = {"kid": self._key.kid, "typ": TOKEN_TYPE}
         body = claims.model_dump(mode="json", exclude_none=True)
+        if not acting.granted:
+            del body["granted"]
         return jwt.encode(body, self._private, algorithm=ALGORITHM, headers=headers)
+
+
+def _fault_of(error: jwt.PyJWTError) -> ClaimsFault:
+    fault = fault_of(error)
+    return ClaimsFault.WRONG_SIGNER if fault is TokenFault.WRONG_ISSUER else ClaimsFault(fault.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +286,7 @@ class Verifier:
         try:
             claims, key = self._decoded(text)
         except jwt.PyJWTError as error:
-            fault = next(fault for kind, fault in _FAULTS if isinstance(error, kind))
-            raise RefusedClaimsError(fault) from error
+            raise RefusedClaimsError(_fault_of(error)) from error
         self._require_in_time(claims, now_s)
         # One that is in time only by the leeway is looked at again each time.
         self._remembered[text] = _Verified(claims, min(now_s + REMEMBERED_S, claims.exp, key.until_s))

@@ -1,9 +1,7 @@
 """The files that hold the keys of claims: one to sign by for each that signs, one to verify by for all."""
 
-import os
 import secrets
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +10,7 @@ from parley_contracts.model import WireModel
 from pydantic import Field, ValidationError
 
 from parley_identity.published_key import published
+from parley_identity.secret_files import create_once, replace_private
 
 File = TypeVar("File", bound=WireModel)
 
@@ -59,7 +58,7 @@ def create_claims_keys(folder: Path) -> None:
     """
     for signer, name in KEY_FILES.items():
         if not (folder / name).exists():
-            _write(folder / name, _new_key(signer).model_dump_json(), is_only=True)
+            create_once(folder / name, _new_key(signer).model_dump_json())
     signing = [read_signing_file(folder / name) for name in KEY_FILES.values()]
     known = {key.kid for key in _standing(folder)}
     if missing := [one for one in signing if one.kid not in known]:
@@ -87,7 +86,7 @@ def rotate_claims_key(folder: Path, signer: str, *, is_compromised: bool = False
     if is_compromised:
         kept = [key for key in kept if key.signer != signer]
     _write_public(folder, (*kept, _verifying(new)))
-    _write(folder / KEY_FILES[signer], new.model_dump_json())
+    replace_private(folder / KEY_FILES[signer], new.model_dump_json())
 
 
 def _new_key(signer: str) -> SigningFile:
@@ -121,25 +120,4 @@ def _verifying(key: SigningFile) -> VerifyingKey:
 
 
 def _write_public(folder: Path, keys: tuple[VerifyingKey, ...]) -> None:
-    _write(folder / PUBLIC_FILE, PublicFile(keys=keys).model_dump_json())
-
-
-def _write(path: Path, text: str, *, is_only: bool = False) -> None:
-    """Write a private file in one step: who reads it sees the old one or the new one, whole.
-
-    `is_only` leaves one that is there already as it is.
-    """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if is_only:
-            with suppress(FileExistsError):
-                os.link(draft, path)
-        else:
-            draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    replace_private(folder / PUBLIC_FILE, PublicFile(keys=keys).model_dump_json())

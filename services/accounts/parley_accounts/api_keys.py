@@ -23,6 +23,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 
 from parley_accounts.acting import Actor, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.granting import granted_beyond
 from parley_accounts.installation import OWNER_KEY_ID
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.opaque_secrets import api_key_id, hashed, is_secret_of, new_api_key
@@ -113,7 +114,12 @@ class ApiKeys:
         of_user = api_keys.join(users)
         query = select(api_keys, users.c.role, users.c.state).select_from(of_user)
         query = query.where(api_keys.c.id == key_id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+
+        def read(connection: Connection) -> tuple[Any, tuple[Permission, ...]]:
+            row = connection.execute(query).one_or_none()
+            return row, () if row is None else granted_beyond(connection, row.user_id, Role(row.role))
+
+        row, granted = await self._database.read(read)
         now_ms = self._clock()
         is_known = (
             is_secret_of(request.key, row.key_hash if row else None)
@@ -132,6 +138,7 @@ class ApiKeys:
             user_id=row.user_id,
             role=Role(row.role),
             scopes=_scopes(row),
+            granted=granted,
             expires_at_ms=row.expires_at_ms,
         )
 

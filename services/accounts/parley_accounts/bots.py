@@ -34,6 +34,7 @@ from parley_accounts.bot_rows import (
     settings_of,
 )
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.granting import granted_to
 from parley_accounts.outbox import add_event
 from parley_accounts.tables import bots, users
 
@@ -157,11 +158,18 @@ class Bots:
         """Return a bot that visitors may ask: enabled, of an owner who is active and may have one."""
         query = select(bots, users.c.role, users.c.state).select_from(bots.join(users))
         query = query.where(bots.c.id == request.bot_id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+
+        def read(connection: Connection) -> tuple[BotRow | None, frozenset[Permission]]:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None, frozenset()
+            return row, effective(Role(row.role), granted=granted_to(connection, row.owner_id))
+
+        row, permitted = await self._database.read(read)
         is_open = (
             row is not None
             and row.state == UserState.ACTIVE
-            and Permission.BOTS_WRITE in effective(Role(row.role))
+            and Permission.BOTS_WRITE in permitted
             and settings_of(row).is_enabled
         )
         if row is None or not is_open:

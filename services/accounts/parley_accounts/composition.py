@@ -8,6 +8,7 @@ from parley_accounts.api_keys import ApiKeys
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
+from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
 from parley_accounts.installation import Installation
 from parley_accounts.kek_rotation import KekRotations
@@ -33,6 +34,24 @@ def session_limits(settings: AccountsSettings) -> SessionLimits:
         session_days=settings.accounts_session_days,
         grace_s=settings.accounts_refresh_grace_s,
         per_user=settings.accounts_sessions_per_user,
+    )
+
+
+def _links(
+    settings: AccountsSettings,
+    database: Database,
+    passwords: Passwords,
+    revocations: Revocations,
+    clock: Clock,
+) -> Links:
+    return Links(
+        database,
+        passwords,
+        revocations,
+        password_chars=settings.accounts_password_chars,
+        invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
+        reset_ms=round(settings.accounts_reset_minutes * 60_000),
+        clock=clock,
     )
 
 
@@ -81,15 +100,7 @@ async def prepared_parts(
         ),
         sessions=sessions,
         users=UserDirectory(database, passwords, revocations, password_chars=chars, clock=clock),
-        links=Links(
-            database,
-            passwords,
-            revocations,
-            password_chars=chars,
-            invitation_ms=round(settings.accounts_invitation_hours * 3_600_000),
-            reset_ms=round(settings.accounts_reset_minutes * 60_000),
-            clock=clock,
-        ),
+        links=_links(settings, database, passwords, revocations, clock),
         keys=keys,
         signing_keys=signing_keys,
         revocations=revocations,
@@ -106,4 +117,5 @@ async def prepared_parts(
             metrics=metrics,
             clock=clock,
         ),
+        groups=group_parts(database, revocations, clock),
     )

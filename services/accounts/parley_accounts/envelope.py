@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from parley_identity.secret_files import create_once
 
 KEK_FILE = "kek.key"
 _KEY_BYTES = 32
@@ -54,22 +55,6 @@ def key_name(sealed: str) -> str:
     if version != _VERSION or not dot:
         raise SealError("a stored secret is of no known form")
     return name
-
-
-def create_once(path: Path, text: str) -> None:
-    """Write a file unless it exists; another process sees all of it or nothing, and both the same one."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 class Envelope:

@@ -9,6 +9,7 @@ from parley_accounts.answering import done, telling
 from parley_accounts.api_keys import ApiKeys
 from parley_accounts.bot_handlers import BotParts, bind_bots
 from parley_accounts.entrance import Entrance
+from parley_accounts.group_handlers import GroupParts, bind_groups
 from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.links import Links
 from parley_accounts.oidc.login import ProviderLogins
@@ -34,6 +35,7 @@ class AccountsParts:
     bots: BotParts
     rotations: KekRotations
     provider_logins: ProviderLogins
+    groups: GroupParts
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
@@ -44,6 +46,7 @@ def bind(service: Service, parts: AccountsParts) -> None:
     _bind_links(service, parts)
     _bind_keys(service, parts)
     bind_bots(service, parts.bots, parts.outbox)
+    bind_groups(service, parts.groups, parts.outbox)
 
 
 def _bind_entering(service: Service, parts: AccountsParts) -> None:

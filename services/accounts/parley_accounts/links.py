@@ -24,6 +24,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from parley_accounts.acting import described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.granting import granted_to
 from parley_accounts.login_names import normal_email, normal_name
 from parley_accounts.opaque_secrets import LINK_PREFIX, hashed, new_secret
 from parley_accounts.passwords import Passwords
@@ -171,6 +172,9 @@ class Links:
                 # Else a stolen access token would be enough to take an account over.
                 raise ParleyError(ErrorCode.FORBIDDEN, "One's own password is changed by the present one.")
             actor.require_may_manage(Role(user.role))
+            # Who sets a password may come in by it: no way to what groups add, and one has not.
+            if not granted_to(connection, user.id) <= actor.permissions:
+                raise ParleyError(ErrorCode.FORBIDDEN, "The user's groups add what you may not do.")
             self._void_resets(connection, user.id)
             of_reset = {"user_id": user.id, "created_by": actor.id}
             return self._make(connection, LinkKind.PASSWORD_RESET, self._reset_ms, **of_reset)

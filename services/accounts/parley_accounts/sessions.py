@@ -26,6 +26,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from parley_accounts.acting import UserRow, described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.granting import granted_beyond
 from parley_accounts.installation import read_issuer
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.opaque_secrets import REFRESH_PREFIX, hashed, new_secret, open_by, seal_by
@@ -122,7 +123,12 @@ class Sessions:
         """Return whose an open session is; `unauthenticated` when it is not open."""
         of_user = select(sessions, users.c.role, users.c.state).select_from(sessions.join(users))
         query = of_user.where(sessions.c.id == request.session_id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+
+        def read(connection: Connection) -> tuple[UserRow | None, tuple[Permission, ...]]:
+            row = connection.execute(query).one_or_none()
+            return row, () if row is None else granted_beyond(connection, row.user_id, Role(row.role))
+
+        row, granted = await self._database.read(read)
         now_ms = self._clock()
         if (
             row is None
@@ -142,6 +148,7 @@ class Sessions:
             user_id=row.user_id,
             role=Role(row.role),
             scopes=None,
+            granted=granted,
             session_id=row.id,
             expires_at_ms=row.expires_at_ms,
         )
@@ -277,6 +284,7 @@ class Sessions:
             aud=AUDIENCE,
             sub=user.id,
             role=Role(user.role),
+            granted=granted_beyond(connection, user.id, Role(user.role)),
             sid=session_id,
             jti=uuid4().hex,
             iat=now_s,

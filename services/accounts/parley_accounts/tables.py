@@ -183,6 +183,45 @@ provider_keys = Table(
     Index("accounts_provider_keys_id", "id", unique=True),
 )
 
+groups = Table(
+    "accounts_groups",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("name", StorableText, nullable=False),
+    # As it is compared: no two groups look the same.
+    Column("folded_name", StorableText, nullable=False),
+    Column("description", StorableText, nullable=False),
+    # Words with spaces between them.
+    Column("permissions", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Index("accounts_groups_name", "folded_name", unique=True),
+)
+
+
+def _of_group() -> ForeignKey:
+    return ForeignKey("accounts_groups.id", ondelete="CASCADE")
+
+
+group_members = Table(
+    "accounts_group_members",
+    metadata,
+    Column("group_id", StorableText, _of_group(), primary_key=True),
+    Column("user_id", StorableText, _of_user(), primary_key=True),
+    Column("added_by", StorableText, nullable=False),
+    Column("added_at_ms", BigInteger, nullable=False),
+    Index("accounts_group_members_of_user", "user_id"),
+)
+
+group_bots = Table(
+    "accounts_group_bots",
+    metadata,
+    Column("group_id", StorableText, _of_group(), primary_key=True),
+    Column("bot_id", StorableText, ForeignKey("accounts_bots.id", ondelete="CASCADE"), primary_key=True),
+    Column("shared_at_ms", BigInteger, nullable=False),
+    Index("accounts_group_bots_of_bot", "bot_id"),
+)
+
 revocations = Table(
     "accounts_revocations",
     metadata,

@@ -7,7 +7,7 @@ from parley_contracts.credentials import RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role
 from parley_storage import Database
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from parley_accounts.acting import Actor, UserRow, described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
@@ -128,8 +128,9 @@ class UserDirectory:
         if changed:
             connection.execute(update(users).where(users.c.id == row.id).values(**changed))
         if changed.keys() & {"role", "state"}:
-            # What he has offered others was his to offer.
-            connection.execute(delete(links).where(links.c.created_by == row.id))
+            # What he has offered others was his to offer, and his password another one's to reset.
+            of_his = or_(links.c.created_by == row.id, links.c.user_id == row.id)
+            connection.execute(delete(links).where(of_his))
         if changed.get("state") == UserState.DISABLED:
             end_sessions_of_user(connection, self._revocations, row.id, self._clock())
         elif "role" in changed:

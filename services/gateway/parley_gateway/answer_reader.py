@@ -5,7 +5,17 @@ from collections import deque
 from collections.abc import AsyncGenerator
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.turn_events import TERMINAL_TYPES, Sync, TurnEvent, frame_type, known_event
+from parley_contracts.turn_events import (
+    TERMINAL_TYPES,
+    GenerationFinished,
+    Sync,
+    TurnCancelled,
+    TurnCompleted,
+    TurnEvent,
+    TurnFailed,
+    frame_type,
+    known_event,
+)
 
 from parley_gateway.principal import Principal
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
@@ -16,6 +26,9 @@ END_S = 30.0
 QUIET_S = 5.0
 CATCHING_UP_S = 0.05
 """A replay that has come to the end of the log says so to nobody."""
+
+Ending = TurnCompleted | TurnCancelled | TurnFailed | Sync
+"""What ends a turn for whoever reads it."""
 
 
 class AnswerReader:
@@ -86,6 +99,25 @@ class AnswerReader:
             yield Sync.model_validate_json(frame) if kind == "sync" else known_event(frame)
             if kind in TERMINAL_TYPES or kind == "sync":
                 return
+
+    async def whole(self) -> tuple[str, Ending]:
+        """Return the whole text of the answer and what ends the turn, which is watched no longer.
+
+        Raises:
+            ParleyError: The end could not be read.
+        """
+        text = ""
+        try:
+            async for event in self.events():
+                if isinstance(event, GenerationFinished):
+                    text = event.text
+                elif isinstance(event, Sync):
+                    return event.text, event
+                elif isinstance(event, TurnCompleted | TurnCancelled | TurnFailed):
+                    return text, event
+        finally:
+            await self.release()
+        raise ParleyError(ErrorCode.INTERNAL, "The turn ended without an answer.")
 
     async def _next(self, until_s: float) -> bytes | None:
         if not self._frames and self._is_overfull:

@@ -7,7 +7,6 @@ from typing import Any
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
     EpochStarted,
-    GenerationFinished,
     Sync,
     TextDelta,
     TurnCancelled,
@@ -17,7 +16,7 @@ from parley_contracts.turn_events import (
 from parley_contracts.turns import TurnOutcome
 from pydantic_core import to_json
 
-from parley_gateway.answer_reader import AnswerReader
+from parley_gateway.answer_reader import AnswerReader, Ending
 from parley_gateway.completion_request import CompletionRequest
 from parley_gateway.http_errors import openai_error
 from parley_gateway.turn_door import AcceptedTurn
@@ -50,11 +49,11 @@ class Completion:
                     self._unsent.append(event.text)
                 elif isinstance(event, EpochStarted):
                     self._cut(event.keep_chars)
-                if self._unsent and (isinstance(event, _ENDS) or not self._reader.is_behind):
+                if self._unsent and (isinstance(event, Ending) or not self._reader.is_behind):
                     yield self._text_chunk()
                 if event is None and self._was_silent():
                     yield KEEP_ALIVE
-                elif isinstance(event, _ENDS):
+                elif isinstance(event, Ending):
                     for line in self._last_lines(event):
                         yield line
         except ParleyError as error:
@@ -84,7 +83,7 @@ class Completion:
         self._sent += len(text)
         return self._chunk({"content": text})
 
-    def _last_lines(self, event: "TurnCompleted | TurnCancelled | TurnFailed | Sync") -> list[bytes]:
+    def _last_lines(self, event: Ending) -> list[bytes]:
         match event:
             case TurnFailed():
                 return [_data(openai_error(ParleyError(event.code, event.message).body()))]
@@ -119,23 +118,10 @@ class Completion:
         Raises:
             ParleyError: The turn failed, or its end could not be read.
         """
-        text = ""
-        try:
-            async for event in self._reader.events():
-                match event:
-                    case GenerationFinished():
-                        text = event.text
-                    case Sync():
-                        return self._body(event.text, event)
-                    case TurnFailed():
-                        raise ParleyError(event.code, event.message, retryable=event.retryable)
-                    case TurnCompleted() | TurnCancelled():
-                        return self._body(text, event)
-                    case _:
-                        pass
-        finally:
-            await self._reader.release()
-        raise ParleyError(ErrorCode.INTERNAL, "The turn ended without an answer.")
+        text, end = await self._reader.whole()
+        if isinstance(end, TurnFailed):
+            raise ParleyError(end.code, end.message, retryable=end.retryable)
+        return self._body(text, end)
 
     def _body(self, text: str, event: TurnCompleted | TurnCancelled | Sync) -> dict[str, Any]:
         if isinstance(event, Sync) and event.outcome is TurnOutcome.FAILED:
@@ -153,9 +139,6 @@ class Completion:
         if not isinstance(event, TurnCancelled):
             body.update(_sources(event))
         return body
-
-
-_ENDS = (TurnCompleted, TurnCancelled, TurnFailed, Sync)
 
 
 def _data(body: dict[str, Any]) -> bytes:

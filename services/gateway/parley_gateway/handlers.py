@@ -37,7 +37,7 @@ class Submissions:
             params=request.params,
         )
         acting = current_acting() or Acting(request.owner_id, Role.MEMBER, OUTSIDE_SCOPES)
-        principal = Principal(acting.owner_id, acting.role, acting.scopes)
+        principal = Principal(acting.owner_id, acting.role, acting.scopes, granted=acting.granted)
         command = await self._door.submit(principal, frame, home)
         return TurnSubmitted(turn=command.turn, conversation_id=command.conversation_id)
 

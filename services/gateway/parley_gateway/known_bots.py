@@ -1,10 +1,6 @@
 """Bots that visitors ask: accounts is asked for one, and what it says is remembered until that changes."""
 
-import asyncio
 import logging
-import time
-from collections import OrderedDict
-from dataclasses import dataclass
 
 from parley_contracts import subjects
 from parley_contracts.bots import Bot, BotChanged, ReadPublicBot
@@ -13,6 +9,8 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
 from pydantic import ValidationError
+
+from parley_gateway.asked_once import AskedOnce
 
 log = logging.getLogger("parley.gateway")
 
@@ -25,12 +23,6 @@ ASK_TIMEOUT_S = 3.0
 MAX_ID_CHARS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    bot: Bot | None
-    until_s: float
-
-
 def no_such_bot() -> ParleyError:
     """Return the one error for a bot that is not there, is disabled or may not be had any more."""
     return ParleyError(ErrorCode.NOT_FOUND, "There is no such bot.", field="bot_id")
@@ -39,11 +31,9 @@ def no_such_bot() -> ParleyError:
 class KnownBots:
     """Asks once for all who ask at the same time; forgets what an event or a revocation is about."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, most_remembered: int = MOST_REMEMBERED) -> None:
         self._bus = bus
-        self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
-        self._asking: dict[str, asyncio.Future[Bot | None]] = {}
-        self._changes = 0
+        self._known = AskedOnce[str, Bot | None](most_remembered)
 
     async def start(self) -> None:
         """Begin to hear of changes; when some may have been missed, everything is asked for again."""
@@ -51,7 +41,7 @@ class KnownBots:
         self._bus.on_reconnect(self.forget_all)
 
     def __len__(self) -> int:
-        return len(self._remembered)
+        return len(self._known)
 
     async def find(self, bot_id: str) -> Bot:
         """Return a bot.
@@ -66,52 +56,19 @@ class KnownBots:
         return found
 
     async def _find(self, bot_id: str) -> Bot | None:
-        while True:
-            remembered = self._remembered.get(bot_id)
-            if remembered is not None and remembered.until_s > time.monotonic():
-                return remembered.bot
-            asking = self._asking.get(bot_id)
-            if asking is None:
-                return await self._ask(bot_id)
-            await asyncio.wait([asking])
-            if not asking.cancelled():
-                return asking.result()
+        return await self._known.find(bot_id, lambda: self._read(bot_id))
 
-    async def _ask(self, bot_id: str) -> Bot | None:
-        answer = self._asking[bot_id] = asyncio.get_running_loop().create_future()
-        changes = self._changes
-        try:
-            found = await self._read(bot_id)
-            # What changed meanwhile may not have been known to who answered.
-            if changes == self._changes:
-                self._remember(bot_id, found)
-            answer.set_result(found)
-            return found
-        except ParleyError as error:
-            answer.set_exception(error)
-            answer.exception()  # nobody may have waited for it
-            raise
-        finally:
-            answer.cancel()
-            del self._asking[bot_id]
-
-    async def _read(self, bot_id: str) -> Bot | None:
+    async def _read(self, bot_id: str) -> tuple[Bot | None, float]:
         request = ReadPublicBot(bot_id=bot_id)
         try:
-            return await self._bus.request(
+            found = await self._bus.request(
                 subjects.ACCOUNTS_READ_PUBLIC_BOT, request, Bot, timeout_s=ASK_TIMEOUT_S
             )
         except ParleyError as error:
             if error.code is ErrorCode.NOT_FOUND:
-                return None
+                return None, MISSED_S
             raise
-
-    def _remember(self, bot_id: str, found: Bot | None) -> None:
-        lasts_s = MISSED_S if found is None else REMEMBERED_S
-        self._remembered[bot_id] = _Remembered(found, time.monotonic() + lasts_s)
-        self._remembered.move_to_end(bot_id)
-        if len(self._remembered) > MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
+        return found, REMEMBERED_S
 
     async def _hear(self, delivery: Delivery) -> None:
         try:
@@ -120,21 +77,15 @@ class KnownBots:
             log.exception("a change of a bot cannot be read; all bots are asked for again")
             self.forget_all()
             return
-        self._changes += 1
-        self._remembered.pop(changed.bot_id, None)
+        self._known.forget(changed.bot_id)
 
     def forget_owner(self, revocation: Revocation) -> None:
         """Ask again for the bots of a user whose rights have changed."""
         if revocation.kind is not RevokedKind.USER:
             return
-        self._changes += 1
         owner_id = revocation.revoked_id
-        for bot_id in [
-            key for key, one in self._remembered.items() if one.bot is None or one.bot.owner_id == owner_id
-        ]:
-            del self._remembered[bot_id]
+        self._known.forget_where(lambda bot: bot is None or bot.owner_id == owner_id)
 
     def forget_all(self) -> None:
         """Ask again for every bot."""
-        self._changes += 1
-        self._remembered.clear()
+        self._known.forget_all()

@@ -1,10 +1,6 @@
 """Whose API keys and sessions are shown: accounts is asked, and what it says is remembered for a minute."""
 
-import asyncio
 import hashlib
-import time
-from collections import OrderedDict
-from dataclasses import dataclass
 
 from parley_contracts import subjects
 from parley_contracts.credentials import CheckKey, CheckSession, KnownPrincipal, Revocation
@@ -12,6 +8,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.message_headers import now_ms
 
+from parley_gateway.asked_once import AskedOnce
 from parley_gateway.principal import Principal
 from parley_gateway.revoked import Revoked
 
@@ -22,20 +19,12 @@ ASK_TIMEOUT_S = 3.0
 MAX_KEY_CHARS = 512
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    principal: Principal
-    until_s: float
-
-
 class KnownPrincipals:
     """Asks once for all who show the same; a revocation has what it concerns asked for again."""
 
     def __init__(self, bus: Bus, revoked: Revoked) -> None:
         self._bus = bus
-        self._revoked = revoked
-        self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Future[Principal]] = {}
+        self._principals = AskedOnce[bytes, Principal](MOST_REMEMBERED)
         revoked.on_revoked(self._forget)
 
     async def of_key(self, key: str) -> Principal:
@@ -57,46 +46,15 @@ class KnownPrincipals:
         return await self._known(session_id.encode(), subjects.ACCOUNTS_CHECK_SESSION, request)
 
     async def _known(self, name: bytes, subject: str, request: CheckKey | CheckSession) -> Principal:
-        while True:
-            found = self._remembered.get(name)
-            if found is not None and found.until_s > time.monotonic():
-                return found.principal
-            asking = self._asking.get(name)
-            if asking is None:
-                return await self._ask(name, subject, request)
-            await asyncio.wait([asking])
-            if not asking.cancelled():
-                return asking.result()
+        return await self._principals.find(name, lambda: self._ask(subject, request))
 
-    async def _ask(self, name: bytes, subject: str, request: CheckKey | CheckSession) -> Principal:
-        answer = self._asking[name] = asyncio.get_running_loop().create_future()
-        heard = self._revoked.heard
-        try:
-            told = await self._bus.request(subject, request, KnownPrincipal, timeout_s=ASK_TIMEOUT_S)
-            found = Principal(told.user_id, told.role, told.scopes, told.session_id, told.key_id)
-            # What was revoked meanwhile may not have been known to who answered.
-            if heard == self._revoked.heard:
-                self._remember(name, found, told.expires_at_ms)
-            answer.set_result(found)
-            return found
-        except ParleyError as error:
-            answer.set_exception(error)
-            answer.exception()  # nobody may have waited for it
-            raise
-        finally:
-            answer.cancel()
-            del self._asking[name]
-
-    def _remember(self, name: bytes, found: Principal, expires_at_ms: int | None) -> None:
+    async def _ask(self, subject: str, request: CheckKey | CheckSession) -> tuple[Principal, float]:
+        told = await self._bus.request(subject, request, KnownPrincipal, timeout_s=ASK_TIMEOUT_S)
         lasts_s = REMEMBERED_S
-        if expires_at_ms is not None:
-            lasts_s = min(lasts_s, (expires_at_ms - now_ms()) / 1000)
-        self._remembered[name] = _Remembered(found, time.monotonic() + lasts_s)
-        self._remembered.move_to_end(name)
-        if len(self._remembered) > MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
+        if told.expires_at_ms is not None:
+            lasts_s = min(lasts_s, (told.expires_at_ms - now_ms()) / 1000)
+        found = Principal(told.user_id, told.role, told.scopes, told.session_id, told.key_id, told.granted)
+        return found, lasts_s
 
     def _forget(self, revocation: Revocation) -> None:
-        remembered = self._remembered.items()
-        for name in [name for name, one in remembered if one.principal.is_concerned(revocation)]:
-            del self._remembered[name]
+        self._principals.forget_where(lambda principal: principal.is_concerned(revocation))

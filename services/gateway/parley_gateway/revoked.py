@@ -20,7 +20,6 @@ class Revoked:
         self._users: dict[str, int] = {}
         self._listeners: list[OnRevoked] = []
         self._prune_at = PRUNED_AT
-        self.heard = 0
 
     def on_revoked(self, tell: OnRevoked) -> None:
         """Call `tell` with every revocation that was not known."""
@@ -30,7 +29,6 @@ class Revoked:
         """Refuse something from now on; what is known already changes nothing."""
         if revocation.id in self._known or revocation.expires_at_ms <= now_ms():
             return
-        self.heard += 1
         self._known[revocation.id] = revocation
         self._refuse(revocation)
         if len(self._known) >= self._prune_at:

@@ -95,5 +95,5 @@ async def log_out(principal: CurrentPrincipal, request: Request, edge: CurrentEd
 @router.get("/users/me")
 async def read_identity(principal: CurrentPrincipal) -> Identity:
     """Return who you are, and what you may do with what you have shown."""
-    permissions = sorted(effective(principal.role, principal.scopes))
+    permissions = sorted(effective(principal.role, principal.scopes, principal.granted))
     return Identity(owner_id=principal.owner_id, role=principal.role, permissions=permissions)

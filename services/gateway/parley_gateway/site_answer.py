@@ -7,7 +7,6 @@ from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
     EpochStarted,
-    GenerationFinished,
     Sync,
     TextDelta,
     TurnCancelled,
@@ -17,7 +16,7 @@ from parley_contracts.turn_events import (
 from parley_contracts.turns import TurnOutcome
 from pydantic_core import to_json
 
-from parley_gateway.answer_reader import AnswerReader
+from parley_gateway.answer_reader import AnswerReader, Ending
 
 SILENT = b": the turn goes on\n\n"
 """A comment, which clients skip: proxies close what is silent for long."""
@@ -69,7 +68,7 @@ class SiteAnswer:
                     yield SILENT
                     continue
                 self._take(event)
-                is_last = isinstance(event, TurnCompleted | TurnCancelled | TurnFailed | Sync)
+                is_last = isinstance(event, Ending)
                 if self._sent > len(self._text):
                     self._sent = len(self._text)
                     yield _event("epoch_started", keep_chars=self._sent)
@@ -102,27 +101,21 @@ class SiteAnswer:
         Raises:
             ParleyError: The turn failed, or its end could not be read.
         """
-        text = ""
         try:
-            async for event in self._reader.events():
-                match event:
-                    case GenerationFinished():
-                        text = event.text
-                    case TurnFailed():
-                        raise _failed(event)
-                    case Sync():
-                        if event.outcome is TurnOutcome.FAILED:
-                            raise for_visitors(ParleyError(ErrorCode.UPSTREAM_FAILED, ""))
-                        return self._body(event.text, "stop", event.citations)
-                    case TurnCompleted():
-                        return self._body(text, event.finish_reason, event.citations)
-                    case TurnCancelled():
-                        return self._body(text, "cancelled", ())
-                    case _:
-                        pass
-        finally:
-            await self._reader.release()
-        raise for_visitors(ParleyError(ErrorCode.INTERNAL, ""))
+            text, end = await self._reader.whole()
+        except ParleyError as error:
+            raise for_visitors(error) from error
+        match end:
+            case TurnFailed():
+                raise _failed(end)
+            case Sync(outcome=TurnOutcome.FAILED):
+                raise for_visitors(ParleyError(ErrorCode.UPSTREAM_FAILED, ""))
+            case TurnCancelled():
+                return self._body(text, "cancelled", ())
+            case Sync():
+                return self._body(text, "stop", end.citations)
+            case TurnCompleted():
+                return self._body(text, end.finish_reason, end.citations)
 
     def _body(self, text: str, finish_reason: str, citations: Sequence[Citation]) -> dict[str, Any]:
         return {

@@ -9,12 +9,13 @@ import pytest
 from parley_accounts.tables import STORE, metadata
 from sqlalchemy import URL
 
+from tests.tested_databases import store_params
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
 
 EMPTY = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=store_params())
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """The address of a database with empty tables."""
     if request.param == "sqlite":

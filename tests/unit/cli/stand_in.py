@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class Probe(BaseHTTPRequestHandler):
-    """Answers every GET by whether the process is ready."""
+    """Answers every GET by whether the process is ready, and refuses what is posted."""
 
     ready_at_s = 0.0
 
@@ -24,6 +24,12 @@ class Probe(BaseHTTPRequestHandler):
         self.send_response(200 if time.monotonic() >= self.ready_at_s else 503)
         self.end_headers()
         self.wfile.write(json.dumps({"instance": os.environ["PARLEY_INSTANCE"]}).encode())
+
+    def do_POST(self) -> None:
+        # Read to its end: a connection that closes over an unread body looks like nobody to the client.
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(404)
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the log for what the test looks for."""

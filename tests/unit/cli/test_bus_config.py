@@ -299,6 +299,16 @@ def test_the_printed_configuration_has_tls_and_redis_users_when_asked_for(tmp_pa
     assert "~emb:*" in redis
 
 
+def test_who_may_use_the_bus_is_changed_by_one_command_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley_cli.bus_secrets.CHANGE_WAIT_S", 0.0)
+    with BusSecrets(tmp_path / "data" / "secrets").changing():
+        done = parley(tmp_path, "issue", "shop")
+    assert (done.exit_code, "another command" in done.stderr) == (1, True)
+    assert parley(tmp_path, "issue", "shop").exit_code == 0
+
+
 def test_credentials_of_an_outside_service_are_issued_and_revoked_by_name(tmp_path: Path) -> None:
     done = parley(tmp_path, "issue", "shop")
     users = BusSecrets(tmp_path / "data" / "secrets")

@@ -45,9 +45,12 @@ STATUSES: dict[Route, int] = {
     ("POST", "/api/documents/{document_id}/cancel"): 409,
     ("POST", "/api/admin/users/{user_id}/reset"): 403,
     ("POST", "/api/admin/signing-keys/rotate"): 409,
+    ("PUT", "/api/admin/groups/{group_id}/members/{user_id}"): 403,
+    ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): 403,
 }
 """How routes answer to whom the policy lets in: by the empty body, the wrong password that is sent, because
-the document is through, because nobody resets his own password, and because the next key is too young."""
+the document is through, because nobody resets his own password, because the next key is too young, and as
+only owners put themselves into groups."""
 
 
 class Whose(Enum):
@@ -84,6 +87,8 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
         ("POST", "/api/admin/users"): {"name": uuid4().hex, "role": "guest"},
         ("PATCH", "/api/admin/users/{user_id}"): {"display_name": "x"},
         ("POST", "/api/admin/invitations"): {"role": "guest"},
+        ("POST", "/api/admin/groups"): {"name": uuid4().hex, "permissions": ["documents:write"]},
+        ("PATCH", "/api/admin/groups/{group_id}"): {"permissions": ["web:use"]},
     }
     return bodies.get(route, {})
 
@@ -250,9 +255,9 @@ async def test_each_role_may_do_what_the_policy_says_and_nothing_more(whole: Who
     for route in HTTP:
         shown = (await matrix.check(route, Whose.OWN)).text
         if not things_in(route):
-            # A user list shows users; nothing else shows anything of another's.
+            # A list of users shows users, one of groups groups; nothing else shows anything of another's.
             hidden = set(others.values()) - {"1", "openai", others["invitation_id"]}
-            hidden -= {others["user_id"]} if route[1].startswith(ADMIN) else set()
+            hidden -= {others["user_id"], others["group_id"]} if route[1].startswith(ADMIN) else set()
             assert not [one for one in hidden if one in shown], route
             continue
         of_others = await matrix.check(route, Whose.OTHERS, others)

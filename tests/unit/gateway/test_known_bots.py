@@ -9,7 +9,6 @@ from parley_contracts import subjects
 from parley_contracts.bots import Bot, BotChanged, BotSettings, ReadPublicBot
 from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_gateway import known_bots
 from parley_gateway.known_bots import KnownBots
 from parley_messaging.memory_bus import MemoryBus
 
@@ -119,9 +118,9 @@ async def test_a_user_whose_rights_change_has_his_bots_forgotten(
 
 
 async def test_what_is_not_there_is_asked_for_once_and_no_more_is_remembered_than_may_be(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    told: Told,
 ) -> None:
-    monkeypatch.setattr(known_bots, "MOST_REMEMBERED", 10)
+    told.bots = KnownBots(told.bus, most_remembered=10)
     for number in range(30):
         for _ in range(2):
             assert await told.refusal(f"no-{number}") is ErrorCode.NOT_FOUND

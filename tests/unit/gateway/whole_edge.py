@@ -17,6 +17,7 @@ from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef
 from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.feedback import CitationFeedback, RateCitation, Verdict
+from parley_contracts.groups import AddGroupMember, CreateGroup, Group, GroupMember
 from parley_contracts.llm import ListModels, ModelInfo, ModelList
 from parley_contracts.memory import Stored, StoreTurn, StoreUserMessage
 from parley_contracts.model import OwnedRequest, WireModel
@@ -66,6 +67,7 @@ THINGS: tuple[str, ...] = (
     "bot_id",
     "version",
     "provider",
+    "group_id",
 )
 """Names that routes have for the ids of what somebody has."""
 
@@ -153,7 +155,18 @@ class WholeEdge:
             ids["invitation_id"] = await self._invitation()
         if wanted & {"bot_id", "version", "provider"}:
             ids |= {"version": "1", "provider": "openai", "bot_id": await self._bot(user)}
+        if "group_id" in wanted:
+            ids["group_id"] = await self.group(user)
         return ids
+
+    async def group(self, *members: User, permissions: tuple[Permission, ...] = ()) -> str:
+        """Make a group of users; return its id."""
+        made = CreateGroup(**OWNER, name=uuid4().hex, permissions=permissions)
+        group = await self._ask(subjects.ACCOUNTS_CREATE_GROUP, made, Group)
+        for user in members:
+            add = AddGroupMember(**OWNER, group_id=group.id, user_id=user.id)
+            await self._ask(subjects.ACCOUNTS_ADD_GROUP_MEMBER, add, GroupMember)
+        return group.id
 
     async def _bot(self, user: User) -> str:
         if user.role is Role.GUEST:

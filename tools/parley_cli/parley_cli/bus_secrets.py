@@ -1,17 +1,24 @@
 """Who may use our own nats-server and redis-server: a seed or a password each, in private files."""
 
+import fcntl
 import hashlib
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, outside_rights
 from parley_contracts.redis_rights import REDIS_USERS
+from parley_identity.secret_files import create_once, replace_private
 
-from parley_cli.secret_files import create_once, make_private_folder, replace_private
+from parley_cli.private_folder import make_private_folder
 
 OPERATOR = "operator"
 """The user that may do anything, for whoever looks after the bus."""
+
+CHANGE_WAIT_S = 10.0
+_LOOK_S = 0.05
 
 
 class BusSecrets:
@@ -30,6 +37,28 @@ class BusSecrets:
         for user in (*REDIS_USERS, OPERATOR):
             if not (path := self._password_file(user)).exists():
                 create_once(path, secrets.token_urlsafe(32))
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """Let nobody else change the outside services while the body runs.
+
+        What a command tells the bus is all users that it has read: of two at once, one's would be lost.
+
+        Raises:
+            TimeoutError: Another command has been at it for `CHANGE_WAIT_S`.
+        """
+        make_private_folder(self._nats)
+        until_s = time.monotonic() + CHANGE_WAIT_S
+        with (self._nats / ".changing").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until_s:
+                        raise TimeoutError("another command is changing who may use the bus") from None
+                    time.sleep(_LOOK_S)
+            yield
 
     @property
     def folder(self) -> Path:

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 from parley_contracts.login_code import LOGIN_CODE_S, LOGIN_CODES_FOLDER, code_file
+from parley_identity.secret_files import create_once
 
-from parley_cli.secret_files import create_once, make_private_folder
+from parley_cli.private_folder import make_private_folder
 
 OWNER_KEY = "owner.key"
 TURN_KEY = "turn.key"

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +13,13 @@ from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.bus_permissions import permissions_of
 from parley_contracts.bus_rights import SERVICES, outside_rights
 from parley_contracts.subject_permissions import OUTSIDE_SCOPES, OUTSIDE_SUBJECTS
+from parley_identity.secret_files import replace_private
 
 from parley_cli.bus_config import BrokerTls, nats_authorization, nats_tls, redis_users
 from parley_cli.bus_secrets import BusSecrets
 from parley_cli.commands.options import AsJson
 from parley_cli.exits import EXIT_CODES_HELP, CliError, ExitCode
 from parley_cli.output import Output, command
-from parley_cli.secret_files import replace_private
 from parley_cli.settings import CliSettings, read_settings
 from parley_cli.supervisor.brokers import AUTHORIZATION, write_authorization
 from parley_cli.supervisor.processes import identity
@@ -70,9 +72,11 @@ def issue(
     settings = read_settings()
     users = BusSecrets(settings.secrets_dir)
     with_name = _checked(name)
-    users.create()
-    user = users.issue(with_name)
-    _vouch(settings.secrets_dir, users.claims_file(user), owner, days)
+    with _changing(users):
+        users.create()
+        user = users.issue(with_name)
+        _vouch(settings.secrets_dir, users.claims_file(user), owner, days)
+        is_known = _tell_bus(settings, users)
     rights = outside_rights(with_name)
     allowed = permissions_of(rights, SERVICES.values())
     found: dict[str, Any] = {
@@ -84,7 +88,7 @@ def issue(
         "asks_for_turns_on": subjects.turn_submit(user),
         "publish": allowed.publish,
         "subscribe": allowed.subscribe,
-        "is_known_to_the_bus": _tell_bus(settings, users),
+        "is_known_to_the_bus": is_known,
     }
     output = Output(is_json=as_json)
     output.data(found)
@@ -105,14 +109,25 @@ def revoke(name: Name, as_json: AsJson = False) -> None:
     """Take an outside service's credentials back; it is disconnected at once."""
     settings = read_settings()
     users = BusSecrets(settings.secrets_dir)
-    was_there = users.revoke(_checked(name))
-    # Also of one that is gone: the revocation that took it may have ended before the bus was told.
-    is_known = _tell_bus(settings, users)
+    with_name = _checked(name)
+    with _changing(users):
+        was_there = users.revoke(with_name)
+        # Also of one that is gone: the revocation that took it may have ended before the bus was told.
+        is_known = _tell_bus(settings, users)
     if not was_there:
         raise CliError(f"There is no user of the name {name!r}.", ExitCode.NOT_FOUND, code="not_found")
     output = Output(is_json=as_json)
     output.data({"revoked": True, "is_known_to_the_bus": is_known})
     output.show("It may connect no more." if is_known else "It may connect no more after the next start.")
+
+
+@contextmanager
+def _changing(users: BusSecrets) -> Generator[None]:
+    try:
+        with users.changing():
+            yield
+    except TimeoutError as error:
+        raise CliError(f"Not done, since {error}. Try again.", code="timeout") from None
 
 
 def _vouch(secrets_dir: Path, claims_file: Path, owner_id: str, days: int) -> None:

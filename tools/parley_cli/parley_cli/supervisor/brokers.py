@@ -4,10 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
+from parley_identity.secret_files import replace_private
+
 from parley_cli.bus_config import BrokerTls, nats_authorization, nats_tls, quoted, redis_tls, redis_users
 from parley_cli.bus_secrets import BusSecrets
 from parley_cli.exits import CliError
-from parley_cli.secret_files import replace_private
 
 # Debian keeps nats-server in /usr/sbin, which an ordinary user's PATH leaves out.
 EXTRA_PATH = ("/usr/local/bin", "/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin")
