@@ -108,14 +108,7 @@ async def prepared_parts(
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
         provider_logins=provider_logins(
-            settings,
-            database,
-            ring,
-            provider_client,
-            sessions=sessions,
-            revocations=revocations,
-            metrics=metrics,
-            clock=clock,
+            settings, database, ring, provider_client, sessions, revocations, metrics, clock
         ),
         groups=group_parts(database, revocations, clock),
     )

@@ -246,7 +246,7 @@ async def test_only_addresses_of_the_allowed_domains_come_in(url: URL) -> None:
         assert is_refused(await opened.refusal(sub="n-0", email="a@evil.net"))
 
 
-ROLES = {"roles": "staff=member;bosses=admin; cn=x,ou=y=guest", "role_claim": "groups"}
+ROLES: dict[str, Any] = {"roles": "staff=member;bosses=admin; cn=x,ou=y=guest", "role_claim": "groups"}
 
 
 GROUPS: list[tuple[object, Role]] = [

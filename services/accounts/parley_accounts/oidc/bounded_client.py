@@ -1,7 +1,6 @@
 """Asks a provider over HTTP: no redirects, a bound on the size of each answer, JSON objects only."""
 
 import json
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,21 +38,24 @@ class BoundedClient:
     async def get(self, url: str, *, bearer: str | None = None) -> Answer:
         """Return what stands there; ProviderAwayError when that cannot be told."""
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-        return await self._ask(self._client.build_request("GET", url, headers=headers))
+        return await self._ask("GET", url, headers)
 
     async def post(self, url: str, form: Mapping[str, str], *, basic: str | None = None) -> Answer:
         """Return what a form is answered by; ProviderAwayError when that cannot be told."""
         headers = {} if basic is None else {"Authorization": f"Basic {basic}"}
-        return await self._ask(self._client.build_request("POST", url, data=dict(form), headers=headers))
+        return await self._ask("POST", url, headers, dict(form))
 
-    async def _ask(self, request: httpx.Request) -> Answer:
+    async def _ask(
+        self, method: str, url: str, headers: dict[str, str], form: dict[str, str] | None = None
+    ) -> Answer:
         try:
+            request = self._client.build_request(method, url, data=form, headers=headers)
             response = await self._client.send(request, stream=True)
             try:
                 body = await _read(response)
             finally:
                 await response.aclose()
-        except (httpx.HTTPError, ssl.SSLError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise ProviderAwayError(type(error).__name__) from error
         return Answer(response.status_code, _object(body))
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from parley_accounts.oidc.faults import LoginFault, RefusedLoginError
 from parley_accounts.oidc.provider import Provider
-from parley_accounts.oidc.provider_keys import ALGORITHMS
+from parley_accounts.oidc.published_keys import ALGORITHMS
 
 MAX_TOKEN_CHARS = 32 * 1024
 LEEWAY_S = 30.0

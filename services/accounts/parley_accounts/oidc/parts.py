@@ -20,7 +20,6 @@ def provider_logins(
     database: Database,
     ring: KeyRing,
     client: BoundedClient,
-    *,
     sessions: Sessions,
     revocations: Revocations,
     metrics: AccountsMetrics,

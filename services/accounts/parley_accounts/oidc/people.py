@@ -8,7 +8,7 @@ from parley_contracts.accounts import SessionTokens, UserState
 from parley_contracts.credentials import RevokedKind
 from parley_contracts.policy import Role
 from parley_storage import Database
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from parley_accounts.acting import UserRow, find_user
 from parley_accounts.clock import Clock
@@ -154,8 +154,7 @@ class People:
         for key_id in connection.execute(keys).scalars().all():
             connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at_ms=now_ms))
             self._revocations.add(connection, RevokedKind.KEY, key_id)
-        resets = (links.c.kind == LinkKind.PASSWORD_RESET) & (links.c.user_id == user.id)
-        connection.execute(delete(links).where(resets | (links.c.created_by == user.id)))
+        _void_links(connection, user.id)
         end_sessions_of_user(connection, self._revocations, user.id, now_ms)
         return user
 
@@ -201,9 +200,13 @@ class People:
         if role == user.role:
             return
         connection.execute(update(users).where(users.c.id == user.id).values(role=role))
-        # What he has offered others was his to offer.
-        connection.execute(delete(links).where(links.c.created_by == user.id))
+        _void_links(connection, user.id)
         self._revocations.add(connection, RevokedKind.USER, user.id)
+
+
+def _void_links(connection: Connection, user_id: str) -> None:
+    """Void what a user has offered others as who he was, and what others were to set his password by."""
+    connection.execute(delete(links).where(or_(links.c.created_by == user_id, links.c.user_id == user_id)))
 
 
 def _free_name(connection: Connection, called: str) -> str:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from parley_accounts.oidc.bounded_client import BoundedClient
 from parley_accounts.oidc.faults import ProviderAwayError
-from parley_accounts.oidc.provider_keys import PublicKey, SigningKey, find_key, read_keys
 from parley_accounts.oidc.provider_settings import is_safe_address
+from parley_accounts.oidc.published_keys import PublicKey, SigningKey, find_key, read_keys
 
 log = logging.getLogger("parley.accounts")
 
