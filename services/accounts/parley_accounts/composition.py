@@ -108,7 +108,14 @@ async def prepared_parts(
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
         provider_logins=provider_logins(
-            settings, database, ring, provider_client, sessions, revocations, metrics, clock
+            settings,
+            database,
+            ring,
+            provider_client,
+            sessions,
+            revocations=revocations,
+            metrics=metrics,
+            clock=clock,
         ),
         groups=group_parts(database, revocations, clock),
     )

@@ -192,12 +192,12 @@ def test_a_name_that_two_keys_have_is_nobodys() -> None:
     assert find_key(read_keys({"keys": [first.jwk, ProviderKey().jwk]}), None, "ES256") is None
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"keys": {}}, {"keys": [{}] * (MAX_KEYS + 1)}], ids=["none", "object", "many"]
-)
-def test_what_is_no_set_of_keys_is_not_taken_for_one(body: dict[str, Any]) -> None:
-    with pytest.raises(ProviderAwayError):
-        read_keys(body)
+def test_what_is_no_set_of_keys_is_not_taken_for_one() -> None:
+    empty: dict[str, str] = {}
+    many = [empty] * (MAX_KEYS + 1)
+    for body in (empty, {"keys": empty}, {"keys": many}):
+        with pytest.raises(ProviderAwayError):
+            read_keys(body)
 
 
 NAMED = {

@@ -21,6 +21,7 @@ def provider_logins(
     ring: KeyRing,
     client: BoundedClient,
     sessions: Sessions,
+    *,
     revocations: Revocations,
     metrics: AccountsMetrics,
     clock: Clock,
