@@ -72,8 +72,9 @@ def test_what_the_code_of_a_service_names_stands_in_its_rights(rights: BusRights
 
 @every_service
 def test_no_service_has_a_right_that_its_code_does_not_name(rights: BusRights) -> None:
-    own_health = subjects.service_health(rights.name)
-    named = {*reachable_subjects(real_tree(), rights.name), own_health}
+    # Whoever answers requests tells its health, and writes what it did into the audit.
+    own = {subjects.service_health(rights.name), subjects.audit_events(rights.name)}
+    named = {*reachable_subjects(real_tree(), rights.name), *own}
     expect_none(
         [
             pattern
@@ -102,7 +103,7 @@ def test_a_request_is_answered_by_the_service_the_catalogue_names(channel: Chann
 def test_what_is_stored_stands_in_the_stream_that_messaging_makes() -> None:
     made = {pattern: stream.name for stream in STREAMS for pattern in stream.subjects}
     assert made == STREAM_OF
-    assert all(pattern in STREAM_OF for one in EVERYBODY for pattern in one.stores)
+    assert all(stands_in(pattern, tuple(STREAM_OF)) for one in EVERYBODY for pattern in one.stores)
     assert {one.carried_by for one in CHANNELS} - {CORE} <= set(STREAM_OF.values())
 
 

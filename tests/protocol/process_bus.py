@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.bus import (
     Delivery,
     Handler,
@@ -100,6 +101,7 @@ class ProcessBus:
 
     def __init__(self, network: Network, process: Process, on_death: Callable[[], None]) -> None:
         self.claims = ClaimsDesk()
+        self.audit = AuditDesk()
         self.process = process
         self.operations = 0
         self.has_met_fault = False

@@ -62,7 +62,12 @@ def permissions_of(rights: BusRights, everybody: Collection[BusRights]) -> Permi
 
 def streams_of(rights: BusRights) -> tuple[str, ...]:
     """Return the streams that must be there before a service can do what it does."""
-    used = [STREAM_OF[subject] for subject in rights.stores]
+    used = [
+        stream
+        for subject in rights.stores
+        for pattern, stream in STREAM_OF.items()
+        if _overlap(pattern, subject)
+    ]
     used += [*rights.reads, *(worker.stream for worker in (*rights.works, *rights.looks_at)), *rights.keeps]
     return tuple(dict.fromkeys(used))
 

@@ -77,6 +77,8 @@ STREAM_OF = {
     subjects.ACCOUNTS_REVOKED: stream_names.DOMAIN_EVENTS,
     subjects.ACCOUNTS_KEYS_CHANGED: stream_names.DOMAIN_EVENTS,
     subjects.BOT_CHANGED: stream_names.DOMAIN_EVENTS,
+    subjects.ALL_AUDIT_EVENTS: stream_names.AUDIT,
+    subjects.AUDIT_ANCHORED: stream_names.AUDIT,
 }
 """Which stream keeps what is stored on a subject."""
 
@@ -167,6 +169,7 @@ _OF_RAG = (
 
 _TURN_RUNNERS = Worker(stream_names.TURNS, stream_names.TURN_RUNNERS)
 _INGESTERS = Worker(stream_names.INGEST, stream_names.INGESTERS)
+_AUDITORS = Worker(stream_names.AUDIT, stream_names.AUDIT_WRITERS)
 _POOLS = Worker(stream_names.LLM_JOBS, ANY)
 
 _GATEWAY = BusRights(
@@ -200,6 +203,7 @@ _GATEWAY = BusRights(
         subjects.ALL_TURN_EVENTS,
         subjects.ALL_GENERATE,
         subjects.RAG_INGEST,
+        subjects.audit_events("gateway"),
     ),
     reads=(stream_names.TURNS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
     works=(_TURN_RUNNERS,),
@@ -237,7 +241,7 @@ _RAG = BusRights(
     ),
     asks=(subjects.NPU_EMBED, subjects.NPU_RECOGNISE, subjects.NPU_RERANK),
     publishes=(subjects.ALL_INGEST_EVENTS,),
-    stores=(subjects.RAG_INGEST,),
+    stores=(subjects.RAG_INGEST, subjects.audit_events("rag")),
     works=(_INGESTERS,),
     originals=frozenset(Originals),
 )
@@ -248,13 +252,21 @@ _MEMORY = BusRights(
         subjects.service_health("memory"),
         *_OF_MEMORY,
     ),
-    stores=(subjects.ALL_CONVERSATION_EVENTS,),
+    stores=(subjects.ALL_CONVERSATION_EVENTS, subjects.audit_events("memory")),
 )
 
 _ACCOUNTS = BusRights(
     name="accounts",
     answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
-    stores=(subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED, subjects.BOT_CHANGED),
+    stores=(
+        subjects.ACCOUNTS_REVOKED,
+        subjects.ACCOUNTS_KEYS_CHANGED,
+        subjects.BOT_CHANGED,
+        subjects.audit_events("accounts"),
+        subjects.AUDIT_ANCHORED,
+    ),
+    reads=(stream_names.AUDIT,),
+    works=(_AUDITORS,),
 )
 
 _BROWSER = BusRights(

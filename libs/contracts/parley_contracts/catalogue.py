@@ -17,6 +17,7 @@ from parley_contracts import (
     turns,
 )
 from parley_contracts.accounts_channels import ACCOUNTS_CHANNELS
+from parley_contracts.audit_channels import AUDIT_CHANNELS
 from parley_contracts.bots_channels import BOTS_CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
@@ -310,6 +311,7 @@ CHANNELS: tuple[Channel, ...] = (
     *MEMORY_CHANNELS,
     *ACCOUNTS_CHANNELS,
     *BOTS_CHANNELS,
+    *AUDIT_CHANNELS,
     *GROUPS_CHANNELS,
     *OTHER_CHANNELS,
 )

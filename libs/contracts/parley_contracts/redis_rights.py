@@ -9,6 +9,10 @@ EMBEDDING_KEYS = "emb:"
 """What the key of a remembered vector begins with."""
 
 
+LIMIT_KEYS = "lim:"
+"""What the keys of limits and quotas begin with."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedisRights:
     """One user of Redis.
@@ -27,13 +31,20 @@ class RedisRights:
 
 
 _POST = ("multi", "exec", "zadd", "zremrangebyscore", "set")
+_LIMIT = ("eval", "evalsha", "time", "set", "zadd", "zcard", "zremrangebyscore")
+"""A script may send what its user may, and nothing else."""
 
 REDIS_USERS = {
     one.name: one
     for one in (
         RedisRights("npu", ("ping", "select", "mget", "set"), keys=(f"{EMBEDDING_KEYS}*",)),
         RedisRights("accounts", ("ping", "select", *_POST), keys=(f"{REVOCATION_KEYS}*",)),
-        RedisRights("gateway", ("ping", "select", "get", "zrange"), reads=(f"{REVOCATION_KEYS}*",)),
+        RedisRights(
+            "gateway",
+            ("ping", "select", "get", "zrange", *_LIMIT),
+            keys=(f"{LIMIT_KEYS}*",),
+            reads=(f"{REVOCATION_KEYS}*",),
+        ),
     )
 }
 """Every service that uses Redis."""

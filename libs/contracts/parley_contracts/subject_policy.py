@@ -122,6 +122,8 @@ _ACCOUNTS: dict[str, P | Standing] = {
     subjects.BOT_CHANGED: Standing.TOLD,
     subjects.ACCOUNTS_REVOKED: Standing.TOLD,
     subjects.ACCOUNTS_KEYS_CHANGED: Standing.TOLD,
+    subjects.ALL_AUDIT_EVENTS: Standing.TOLD,
+    subjects.AUDIT_ANCHORED: Standing.TOLD,
 }
 """For what is one's own; `OF_OTHERS` is what another's needs instead."""
 

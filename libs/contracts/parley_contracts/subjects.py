@@ -276,6 +276,23 @@ BOT_CHANGED = f"{PREFIX}.bot.changed"
 CONVERSATION_TURN_COMPLETED = f"{PREFIX}.conversation.turn_completed"
 ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
 
+# -- audit ------------------------------------------------------------------------------------------
+
+_AUDIT = f"{PREFIX}.audit"
+ALL_AUDIT_EVENTS = f"{_AUDIT}.*"
+AUDIT_ANCHORED = f"{_AUDIT}.accounts.anchored"
+
+
+def audit_events(service: str) -> str:
+    """Return the subject on which a service tells what was done; nobody else may publish to it."""
+    return f"{_AUDIT}.{_part(service)}"
+
+
+def parse_audit_events(subject: str) -> str:
+    """Return the service that told an audit event; ValueError for any other subject."""
+    return _parts(subject, _AUDIT, 1)[0]
+
+
 # -- every service ----------------------------------------------------------------------------------
 
 _HEALTH = f"{PREFIX}.health"

@@ -7,6 +7,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.queues import WorkQueue
 
@@ -180,6 +181,11 @@ class Bus(Protocol):
     @property
     def claims(self) -> ClaimsDesk:
         """What messages are sent claims by, and by which those that come are checked."""
+        ...
+
+    @property
+    def audit(self) -> AuditDesk:
+        """Where what was done is handed in."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from uuid import uuid4
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.bus import (
     AlreadyStoredError,
     Handler,
@@ -29,7 +30,7 @@ from parley_messaging.bus import (
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
-from parley_messaging.message_headers import outgoing
+from parley_messaging.message_headers import requesting
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
 
@@ -190,6 +191,7 @@ class MemoryBus:
 
     def __init__(self, claims: ClaimsDesk | None = None) -> None:
         self.claims = claims or ClaimsDesk()
+        self.audit = AuditDesk()
         self.objects = MemoryObjects()
         self.is_connected = True
         self.reconnects = 0
@@ -237,6 +239,7 @@ class MemoryBus:
             waiting=waiting,
             max_reply_bytes=lambda: self.max_payload_bytes,
             check=partial(self.claims.check, subject),
+            audited=self.audit.of_subject(subject, group),
         )
 
     async def start(self) -> None:
@@ -261,7 +264,7 @@ class MemoryBus:
     ) -> Reply:
         """Ask whoever answers `subject` in this process, or a core subscriber to it."""
         data = request.model_dump_json().encode()
-        headers = outgoing(timeout_s, self.claims.of_request(subject, request))
+        headers = requesting(timeout_s, self.claims.of_request(subject, request))
         if len(data) > self.max_payload_bytes:
             raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.")
         try:

@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.bus import (
     AlreadyStoredError,
     Handler,
@@ -36,7 +37,7 @@ from parley_messaging.bus import (
 from parley_messaging.bus_refusals import Refusals
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
-from parley_messaging.message_headers import outgoing
+from parley_messaging.message_headers import outgoing, requesting
 from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
 from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
@@ -77,6 +78,7 @@ class NatsBus:
         self._access = access
         self._refusals = Refusals()
         self.claims = claims or ClaimsDesk()
+        self.audit = AuditDesk()
         self._start_timeout_s = start_timeout_s
         self._is_closing = False
         self._is_closed = asyncio.Event()
@@ -268,6 +270,7 @@ class NatsBus:
             waiting=waiting,
             max_reply_bytes=lambda: self.max_payload_bytes,
             check=partial(self.claims.check, subject),
+            audited=self.audit.of_subject(subject, group),
         )
         self._requests.answer(subject, group, concurrency + waiting, answering.answer)
 
@@ -276,7 +279,7 @@ class NatsBus:
     ) -> Reply:
         """Ask and wait for the answer."""
         data = request.model_dump_json().encode()
-        headers = outgoing(timeout_s, self.claims.of_request(subject, request))
+        headers = requesting(timeout_s, self.claims.of_request(subject, request))
         try:
             reply: Msg = await self.connection.request(subject, data, timeout=timeout_s, headers=headers)
         except NoRespondersError:

@@ -87,6 +87,16 @@ class Service:
             label="fault",
         )
         measures.gauge(
+            "parley_audit_waiting",
+            "Events of the audit that the bus has not acknowledged yet.",
+            lambda: bus.audit.waiting,
+        )
+        measures.counter(
+            "parley_audit_lost",
+            "Events of the audit that were lost because too many waited; the audit says how many.",
+            lambda: bus.audit.lost,
+        )
+        measures.gauge(
             "parley_jobs_running",
             "Jobs being worked on, by work queue.",
             lambda: {loop.queue.consumer: float(loop.jobs_running) for loop in self.loops},

@@ -5,6 +5,9 @@ from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.audit_anchors import AnchorBus
+from parley_accounts.audit_handlers import audit_parts
+from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.entrance import Entrance
@@ -17,7 +20,7 @@ from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.oidc.bounded_client import BoundedClient
 from parley_accounts.oidc.parts import provider_logins
-from parley_accounts.outbox import EventBus, Outbox
+from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
@@ -55,13 +58,23 @@ def _links(
     )
 
 
+def _signing_keys(settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock) -> SigningKeys:
+    return SigningKeys(
+        database,
+        ring,
+        access_token_s=settings.accounts_access_token_s,
+        published_ahead_s=settings.accounts_next_key_s,
+        clock=clock,
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
     passwords: Passwords,
     ring: KeyRing,
     *,
-    bus: EventBus,
+    bus: AnchorBus,
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
@@ -69,19 +82,14 @@ async def prepared_parts(
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
+    database.wrap_writes(audited)
     access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations = KekRotations(database, ring)
     await rotations.prepare()
-    signing_keys = SigningKeys(
-        database,
-        ring,
-        access_token_s=access_token_s,
-        published_ahead_s=settings.accounts_next_key_s,
-        clock=clock,
-    )
+    signing_keys = _signing_keys(settings, database, ring, clock)
     await signing_keys.prepare()
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
@@ -118,4 +126,5 @@ async def prepared_parts(
             clock=clock,
         ),
         groups=group_parts(database, revocations, clock),
+        audit=await audit_parts(settings, database, ring, bus, clock),
     )

@@ -7,6 +7,7 @@ from parley_messaging import Service
 
 from parley_accounts.answering import done, telling
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.audit_handlers import AuditParts, bind_audit
 from parley_accounts.bot_handlers import BotParts, bind_bots
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import GroupParts, bind_groups
@@ -36,6 +37,7 @@ class AccountsParts:
     rotations: KekRotations
     provider_logins: ProviderLogins
     groups: GroupParts
+    audit: AuditParts
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
@@ -47,6 +49,7 @@ def bind(service: Service, parts: AccountsParts) -> None:
     _bind_keys(service, parts)
     bind_bots(service, parts.bots, parts.outbox)
     bind_groups(service, parts.groups, parts.outbox)
+    bind_audit(service, parts.audit)
 
 
 def _bind_entering(service: Service, parts: AccountsParts) -> None:

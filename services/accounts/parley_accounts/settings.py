@@ -76,6 +76,10 @@ class AccountsSettings(OidcSettings):
         default=60.0, ge=0, description="How long a signing key is published before it may sign."
     )
 
+    accounts_audit_anchor_s: float = Field(
+        default=60.0, gt=0, le=3600, description="How often the head of the audit's chain is signed."
+    )
+
     @property
     def keks(self) -> list[bytes]:
         """The key-encryption keys of the environment, the one to seal by first; none are those of files."""

@@ -5,6 +5,8 @@ from pathlib import Path
 from parley_storage import StorableText, Store
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table
 
+from parley_accounts.audit_rows import audit_tables
+
 metadata = MetaData()
 
 
@@ -242,6 +244,8 @@ outbox = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Index("accounts_outbox_oldest", "created_at_ms", "id"),
 )
+
+audit_log, audit_head, audit_anchors, audit_keys = audit_tables(metadata)
 
 STORE = Store(
     "accounts",

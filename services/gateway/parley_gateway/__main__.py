@@ -16,6 +16,7 @@ from parley_gateway.metrics import export, export_connections
 from parley_gateway.origins import Origins, read_origins
 from parley_gateway.server import connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.shared_buckets import enter_limits
 from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
 from parley_gateway.turn_parts import TurnParts
@@ -23,12 +24,14 @@ from parley_gateway.turn_parts import TurnParts
 
 async def compose(service: Service, settings: GatewaySettings) -> None:
     secrets = Secrets.read(settings.secrets_path)
+    limits = await enter_limits(service, settings)
     turns = TurnParts(
         service.bus,
         home=settings.instance,
         ids=OwnedIds(secrets.turn_key),
         settings=settings,
         circuits=service.circuits,
+        limits=limits,
     )
     export(service, turns)
     await turns.start()
@@ -38,7 +41,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     bind(service, turns.runner, Submissions(turns.door), slots=settings.gateway_runner_slots)
     sockets = Sockets()
     board = await service.enter(open_board(settings.redis_url, settings.revocations_redis_url))
-    identities = Identities(service.bus, board)
+    identities = Identities(service.bus, board, limits.look_up)
     identities.revoked.on_revoked(sockets.expel)
     await identities.start()
     for endless in identities.endless:

@@ -30,6 +30,8 @@ from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.forwarded import ForwardedHeaders
 from parley_gateway.http_errors import ERROR_RESPONSES, REQUEST_ID, install_error_handlers
+from parley_gateway.limit_doors import ASKING, AddressDoor, CallerDoor
+from parley_gateway.limits import Kind
 from parley_gateway.networks import Networks
 from parley_gateway.request_shape import RequestShape
 from parley_gateway.security_headers import SecurityHeaders
@@ -38,6 +40,7 @@ from parley_gateway.site_door import SiteDoor
 
 async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentPrincipal) -> None:
     """Serve one client's WebSocket."""
+    await edge.limits.ask(socket.scope[ASKING], principal, Kind.READS)
     await socket.accept()
     chat = ChatSocket(
         socket, principal, edge.door, edge.stopper, outbox_bytes=edge.settings.gateway_outbox_bytes
@@ -80,6 +83,7 @@ def create_app(edge: Edge) -> FastAPI:
     app.add_api_websocket_route("/ws", serve_socket)
     pages.mount_files(app)
     install_error_handlers(app)
+    app.add_middleware(CallerDoor, limits=edge.limits)
     app.add_middleware(
         BodyLimit, doorkeeper=edge.doorkeeper, max_upload_bytes=edge.settings.gateway_max_upload_bytes
     )
@@ -97,9 +101,10 @@ def _guard(app: FastAPI, edge: Edge) -> None:
             allow_credentials=False,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
-            expose_headers=["Retry-After", REQUEST_ID],
+            expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID],
         )
     app.add_middleware(SiteDoor, bots=edge.sites.bots)
+    app.add_middleware(AddressDoor, limits=edge.limits)
     app.add_middleware(RequestShape)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(ForwardedHeaders, trusted=Networks(edge.settings.gateway_trusted_proxies))

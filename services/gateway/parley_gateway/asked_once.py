@@ -31,6 +31,11 @@ class AskedOnce(Generic[Name, Answer]):
     def __len__(self) -> int:
         return len(self._remembered)
 
+    def __contains__(self, name: Name) -> bool:
+        """Return whether an answer is remembered that still holds."""
+        found = self._remembered.get(name)
+        return found is not None and found.until_s > time.monotonic()
+
     async def find(self, name: Name, ask: Callable[[], Awaitable[tuple[Answer, float]]]) -> Answer:
         """Return what is remembered, or else what `ask` gives: an answer and for how long it holds."""
         while True:

@@ -9,6 +9,7 @@ from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
 
 from parley_gateway.identity import Doorkeeper, scheme_of
+from parley_gateway.limits import Limits
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.models import Models
 from parley_gateway.principal import IDENTIFIED, Principal
@@ -37,6 +38,10 @@ class Edge:
     @property
     def bus(self) -> Bus:
         return self.service.bus
+
+    @property
+    def limits(self) -> Limits:
+        return self.door.limits
 
 
 def _edge(connection: HTTPConnection) -> Edge:

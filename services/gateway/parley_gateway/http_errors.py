@@ -41,8 +41,17 @@ _OPENAI_TYPES = {
     ErrorCode.NOT_FOUND: "invalid_request_error",
     ErrorCode.MODEL_NOT_FOUND: "invalid_request_error",
     ErrorCode.OVERLOADED: "rate_limit_error",
+    ErrorCode.RATE_LIMITED: "rate_limit_error",
+    ErrorCode.QUOTA_EXCEEDED: "insufficient_quota",
 }
-_OPENAI_CODES = {ErrorCode.UNAUTHENTICATED: "invalid_api_key"}
+_OPENAI_CODES = {
+    ErrorCode.UNAUTHENTICATED: "invalid_api_key",
+    ErrorCode.RATE_LIMITED: "rate_limit_exceeded",
+    ErrorCode.QUOTA_EXCEEDED: "insufficient_quota",
+}
+_COME_BACK = frozenset(
+    {ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED, ErrorCode.QUOTA_EXCEEDED}
+)
 _STATUS_CODES = {
     401: ErrorCode.UNAUTHENTICATED,
     403: ErrorCode.FORBIDDEN,
@@ -96,7 +105,7 @@ def error_response(request: HTTPConnection, body: ErrorBody, status: int | None 
         found = body.model_dump(mode="json", exclude_none=True)
         content = {"error": {**found, "request_id": request_id}}
     headers = {REQUEST_ID: request_id, "Content-Security-Policy": NO_PAGE_POLICY, **SECURITY_HEADERS}
-    if body.code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE):
+    if body.code in _COME_BACK:
         headers["Retry-After"] = str(body.retry_after_s or RETRY_AFTER_S)
     if body.code is ErrorCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"

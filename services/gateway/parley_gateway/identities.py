@@ -1,6 +1,6 @@
 """Everything by which a gateway process knows who asks, wired together."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from parley_contracts.credentials import AccessClaims
@@ -21,10 +21,10 @@ TOKEN_START = "eyJ"
 class Identities:
     """API keys and sessions are asked for, access tokens are verified; what was revoked is refused."""
 
-    def __init__(self, bus: Bus, board: Board) -> None:
+    def __init__(self, bus: Bus, board: Board, toll: Callable[[], Awaitable[None]] | None = None) -> None:
         self.revoked = Revoked()
         self._tokens = AccessTokens(bus)
-        self._known = KnownPrincipals(bus, self.revoked)
+        self._known = KnownPrincipals(bus, self.revoked, toll) if toll else KnownPrincipals(bus, self.revoked)
         self._watch = RevocationWatch(bus, board, self.revoked)
 
     async def of_bearer(self, text: str) -> Principal:

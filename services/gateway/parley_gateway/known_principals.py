@@ -1,6 +1,7 @@
 """Whose API keys and sessions are shown: accounts is asked, and what it says is remembered for a minute."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 
 from parley_contracts import subjects
 from parley_contracts.credentials import CheckKey, CheckSession, KnownPrincipal, Revocation
@@ -19,11 +20,19 @@ ASK_TIMEOUT_S = 3.0
 MAX_KEY_CHARS = 512
 
 
-class KnownPrincipals:
-    """Asks once for all who show the same; a revocation has what it concerns asked for again."""
+async def _freely() -> None:
+    """Let anybody ask."""
 
-    def __init__(self, bus: Bus, revoked: Revoked) -> None:
+
+class KnownPrincipals:
+    """Asks once for all who show the same; a revocation has what it concerns asked for again.
+
+    `toll` is awaited before anybody asks for what is not remembered, and may refuse it.
+    """
+
+    def __init__(self, bus: Bus, revoked: Revoked, toll: Callable[[], Awaitable[None]] = _freely) -> None:
         self._bus = bus
+        self._toll = toll
         self._principals = AskedOnce[bytes, Principal](MOST_REMEMBERED)
         revoked.on_revoked(self._forget)
 
@@ -46,6 +55,8 @@ class KnownPrincipals:
         return await self._known(session_id.encode(), subjects.ACCOUNTS_CHECK_SESSION, request)
 
     async def _known(self, name: bytes, subject: str, request: CheckKey | CheckSession) -> Principal:
+        if name not in self._principals:
+            await self._toll()
         return await self._principals.find(name, lambda: self._ask(subject, request))
 
     async def _ask(self, subject: str, request: CheckKey | CheckSession) -> tuple[Principal, float]:

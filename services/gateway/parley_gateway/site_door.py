@@ -28,7 +28,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": f"Content-Type, Idempotency-Key, {VISITOR_HEADER}, {REQUEST_ID}",
     "Access-Control-Max-Age": str(PREFLIGHT_S),
 }
-_EXPOSED = f"{VISITOR_HEADER}, Retry-After, {REQUEST_ID}"
+_EXPOSED = f"{VISITOR_HEADER}, Retry-After, RateLimit, RateLimit-Policy, {REQUEST_ID}"
 
 
 @dataclass(frozen=True, slots=True)

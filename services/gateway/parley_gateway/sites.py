@@ -98,6 +98,7 @@ class Sites:
             sink,
             is_stored=is_kept,
             bot=TurnBot(id=bot.id, version=bot.version, owner_id=bot.owner_id, prompt=settings.prompt),
+            bot_limits=settings.limits,
         )
         return turn, replace(visitor, session=turn.conversation_id, is_kept=is_kept)
 

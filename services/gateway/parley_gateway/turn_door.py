@@ -5,6 +5,7 @@ from functools import partial
 from uuid import uuid4
 
 from parley_contracts import headers, subjects
+from parley_contracts.bots import BotLimits
 from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -22,6 +23,7 @@ from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 from parley_gateway.admission import Admission
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.ids import OwnedIds, is_just_made
+from parley_gateway.limits import Limits
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
@@ -67,6 +69,7 @@ class TurnDoor:
         admission: Admission,
         waiting: WaitingTurns,
         positions: PositionWatches,
+        limits: Limits,
         turn_s: float,
     ) -> None:
         self._bus = bus
@@ -78,6 +81,7 @@ class TurnDoor:
         self._admission = admission
         self._waiting = waiting
         self._positions = positions
+        self.limits = limits
         self._turn_s = turn_s
         self.is_closed = False
 
@@ -90,12 +94,13 @@ class TurnDoor:
         history: tuple[ChatMessage, ...] | None = None,
         is_stored: bool = True,
         bot: TurnBot | None = None,
+        bot_limits: BotLimits | None = None,
     ) -> AcceptedTurn:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
         Raises:
             ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
-                something else, `overloaded`, or `unavailable` when the turn is not accepted.
+                something else, `overloaded`, `rate_limited`, or `unavailable` when the turn is not accepted.
         """
         frame = self._let_in(principal, frame, bot)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
@@ -104,6 +109,7 @@ class TurnDoor:
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
+            await self._limit(principal, bot, bot_limits)
         except ParleyError:
             # A repeat of an accepted turn is no new one.
             if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
@@ -130,6 +136,7 @@ class TurnDoor:
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
+            await self._limit(principal)
             with self._admission.entering():
                 command = await self._with_model(command)
                 ack = await self._accept(command)
@@ -144,6 +151,13 @@ class TurnDoor:
         if found is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
         return _same(command, found)
+
+    async def _limit(
+        self, principal: Principal, bot: TurnBot | None = None, bot_limits: BotLimits | None = None
+    ) -> None:
+        """Take from the buckets what a turn costs."""
+        turns_a_minute = None if bot_limits is None else bot_limits.turns_a_minute
+        await self.limits.start_turn(principal, None if bot is None else bot.id, turns_a_minute)
 
     def _let_in(
         self, principal: Principal, frame: StartTurnFrame, bot: TurnBot | None = None

@@ -144,9 +144,10 @@ def _worker(bus: Bus, model: SiteModel) -> tuple[list[Any], list[Coroutine[Any, 
 
 
 @asynccontextmanager
-async def open_site_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator[SiteEdge]:
+async def open_site_edge(folder: Path, accounts_tables: Path, **changed: Any) -> AsyncGenerator[SiteEdge]:
     """Run everything until the body ends; `accounts_tables` is a file with empty tables of accounts."""
-    settings, model = GatewaySettings(data_dir=folder, gateway_turn_s=20), SiteModel()
+    settings = GatewaySettings.model_validate({"data_dir": folder, "gateway_turn_s": 20, **changed})
+    model = SiteModel()
     async with open_whole_edge(folder, accounts_tables) as whole, asyncio.TaskGroup() as tasks:
         bus = whole.bus
         turns = TurnParts(bus, home="gateway-2", ids=IDS, settings=settings)

@@ -1,0 +1,105 @@
+"""Limits that hold whatever becomes of Redis: its buckets while it answers, and a share of our own else."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from parley_contracts.errors import ParleyError
+from parley_limits import Buckets, MemoryBuckets, RedisBuckets, Take, Verdict, open_limits
+from parley_limits.gateway_count import RedisGatewayCount
+from parley_messaging import Service
+from parley_messaging.circuit import Circuit
+
+from parley_gateway.limits import Limits
+from parley_gateway.settings import GatewaySettings
+
+log = logging.getLogger("parley.gateway")
+
+# Any failure counts, also one that cost no time: the gateway has buckets of its own at once.
+ANY_FAILURE = 0.0
+COUNT_EVERY_S = 5.0
+UNKNOWN_GATEWAYS = 2
+"""How many gateways there are where nobody has told: half of each limit is this one's."""
+
+
+class GatewayCount(Protocol):
+    """Tells how many gateways there are."""
+
+    async def announce(self, name: str) -> int:
+        """Say that the gateway of this name runs; return how many do. ParleyError when that is not known."""
+        ...
+
+
+class SharedBuckets:
+    """Falls back at once, never open, and asks Redis again when its circuit lets a call through."""
+
+    def __init__(self, shared: Buckets, circuit: Circuit, count: GatewayCount, *, name: str) -> None:
+        self._shared = shared
+        self._circuit = circuit
+        self._count = count
+        self._name = name
+        self._own = MemoryBuckets(share=lambda: 1 / self.gateways)
+        self._is_shared = True
+        self.gateways = UNKNOWN_GATEWAYS
+        self.fallbacks = 0
+
+    async def take(self, takes: Sequence[Take]) -> Verdict:
+        """Take from all of these buckets, or from none."""
+        try:
+            with self._circuit.passing(ANY_FAILURE):
+                verdict = await self._shared.take(takes)
+        except ParleyError:
+            self._note(is_shared=False)
+            self.fallbacks += 1
+            return await self._own.take(takes)
+        self._note(is_shared=True)
+        return verdict
+
+    def _note(self, *, is_shared: bool) -> None:
+        if is_shared != self._is_shared:
+            self._is_shared = is_shared
+            log.warning("limits are shared again" if is_shared else "limits are not shared: redis is away")
+
+    async def run(self) -> None:
+        """Count gateways until cancelled; the last count known stays."""
+        while True:
+            with suppress(ParleyError):
+                self.gateways = max(1, await self._count.announce(self._name))
+            await asyncio.sleep(COUNT_EVERY_S)
+
+
+async def enter_limits(service: Service, settings: GatewaySettings) -> Limits:
+    """Return the limits of a gateway process, which go on until it stops."""
+    redis = await service.enter(open_limits(settings.redis_url, settings.limits_redis_url))
+    buckets = SharedBuckets(
+        RedisBuckets(redis),
+        service.circuits.to("limits"),
+        RedisGatewayCount(redis),
+        name=settings.instance,
+    )
+    service.spawn(buckets.run)
+    limits = Limits(settings, buckets)
+    _export(service, limits, buckets)
+    return limits
+
+
+def _export(service: Service, limits: Limits, buckets: SharedBuckets) -> None:
+    """Export what limits refused, and how often they were this gateway's own."""
+    service.measures.counter(
+        "parley_limits_refused",
+        "Requests and turns refused by a limit, by its name.",
+        lambda: {name: float(count) for name, count in limits.refused.items()},
+        label="limit",
+    )
+    service.measures.counter(
+        "parley_limits_unshared",
+        "Askings for which Redis was away, so that this gateway went by its share alone.",
+        lambda: buckets.fallbacks,
+    )
+    service.measures.gauge(
+        "parley_limits_gateways",
+        "Gateways that share the limits, as far as is known.",
+        lambda: buckets.gateways,
+    )
