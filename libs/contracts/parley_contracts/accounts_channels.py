@@ -51,6 +51,12 @@ _PROVIDER = (
         oidc.ProviderLoginCompleted,
         "Enter by the word of a provider.",
     ),
+    _request(
+        subjects.ACCOUNTS_READ_PROVIDER_LOGOUT,
+        oidc.ReadProviderLogout,
+        oidc.ProviderLogout,
+        "Where a browser ends its session at the provider.",
+    ),
 )
 
 _USERS = (

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parley_contracts.accounts import SessionTokens
+from parley_contracts.accounts import PrincipalRequest, SessionTokens
 from parley_contracts.model import WireModel
 
 Proof = Annotated[str, Field(min_length=1, max_length=3500, repr=False)]
@@ -61,3 +61,17 @@ class ProviderLoginCompleted(WireModel):
     type: Literal["provider_login_completed"] = "provider_login_completed"
     tokens: SessionTokens
     return_to: str
+
+
+class ReadProviderLogout(PrincipalRequest):
+    """Request: where a browser ends its session at the provider, when its session here was opened by it."""
+
+    type: Literal["read_provider_logout"] = "read_provider_logout"
+    session_id: str
+
+
+class ProviderLogout(WireModel):
+    """Where a browser goes that logs out."""
+
+    type: Literal["provider_logout"] = "provider_logout"
+    address: str | None = Field(description="Of the provider; None is nowhere.")

@@ -94,6 +94,16 @@ async def prepared_parts(
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
     )
+    logins, logouts = provider_logins(
+        settings,
+        database,
+        ring,
+        provider_client,
+        sessions,
+        revocations=revocations,
+        metrics=metrics,
+        clock=clock,
+    )
     keys = ApiKeys(database, revocations, metrics, clock=clock)
     return AccountsParts(
         entrance=Entrance(
@@ -115,16 +125,8 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
-        provider_logins=provider_logins(
-            settings,
-            database,
-            ring,
-            provider_client,
-            sessions,
-            revocations=revocations,
-            metrics=metrics,
-            clock=clock,
-        ),
+        provider_logins=logins,
+        provider_logout=logouts,
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )

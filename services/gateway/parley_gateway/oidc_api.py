@@ -24,14 +24,12 @@ from parley_gateway.auth_api import ASK_S, client_name
 from parley_gateway.edge import CurrentEdge, Edge
 from parley_gateway.identity import is_secure, read_cookie, scheme_of
 from parley_gateway.return_path import return_path
-from parley_gateway.session_api import put_session
+from parley_gateway.session_api import PROVIDER_S, put_session
 
 router = APIRouter(prefix="/api/auth/oidc", tags=["auth"])
 
 PROOF_COOKIE = "parley_login"
 SECURE_PROOF_COOKIE = "__Host-parley_login"
-PROVIDER_S = 20.0
-"""Accounts asks the provider, and has its own bound on that."""
 REFUSED_PAGE = "/login#oidc-refused"
 AWAY_PAGE = "/login#oidc-away"
 _ANSWERS = ("state", "code", "iss", "error")

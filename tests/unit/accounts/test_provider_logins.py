@@ -22,11 +22,13 @@ from parley_contracts.accounts import (
 )
 from parley_contracts.credentials import CheckKey, CreateKey, KeyCreated, KnownPrincipal, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.oidc import ProviderLogout, ReadProviderLogout
 from parley_contracts.policy import Role
 from sqlalchemy import URL, func, select, update
 
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
 from tests.unit.accounts.provider_rig import ADDRESS, ProviderLogin, open_provider_login
+from tests.unit.accounts.test_secrets_at_rest import everything
 
 WORDS = "Logging in did not work; begin again."
 
@@ -337,3 +339,33 @@ async def test_the_same_name_at_another_provider_is_somebody_else(welcome: Provi
 
     await welcome.accounts.database.write(move)
     assert (await welcome.log_in(email=None)).user.id != ada.user.id
+
+
+async def test_nothing_that_proves_a_login_stands_in_the_database(welcome: ProviderLogin) -> None:
+    request = await welcome.request()
+    await welcome.complete(request)
+    (exchange,) = welcome.fake.token_requests
+    told = [
+        request.proof,
+        request.state,
+        exchange["code"],
+        exchange["code_verifier"],
+        *welcome.fake.secrets_told,
+    ]
+    kept = await welcome.accounts.database.read(everything)
+    assert not [one for one in told if one.encode() in kept]
+
+
+async def test_nobody_is_told_where_somebody_else_logs_out(url: URL) -> None:
+    async with open_provider_login(url, ends_provider_session=True) as opened:
+        ada = await opened.log_in()
+        bob = await opened.accounts.user("bob")
+
+        async def address(user: User, session_id: str) -> str | None:
+            request = ReadProviderLogout(**as_user(user), session_id=session_id)
+            subject = subjects.ACCOUNTS_READ_PROVIDER_LOGOUT
+            return (await opened.accounts.ask(subject, request, ProviderLogout)).address
+
+        assert await address(ada.user, ada.session_id) is not None
+        assert await address(bob, ada.session_id) is None
+        assert await address(ada.user, "never-was") is None

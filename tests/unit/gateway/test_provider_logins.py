@@ -14,6 +14,8 @@ from parley_gateway.return_path import return_path
 
 from tests.chaos.printed import print_row
 from tests.fakes.id_tokens import Draft
+from tests.fakes.oidc_provider import CLIENT_ID
+from tests.unit.accounts.accounts_rig import PASSWORD
 from tests.unit.accounts.provider_rig import ADA
 from tests.unit.gateway.forged_id_tokens import FORGERIES
 from tests.unit.gateway.http_edge import open_edge
@@ -273,3 +275,34 @@ async def test_over_http_the_cookies_are_those_of_this_machine(tmp_path: Path, a
         begun = await client.get(BEGIN)
         assert cookie_of(begun, "parley_login")
         assert "secure" not in cookie_of(begun, "parley_login")
+
+
+async def test_logging_out_leads_to_the_provider_when_that_is_set_and_never_fails(
+    tmp_path: Path, accounts_file: Path
+) -> None:
+    return_url = "https://gateway/login"
+    settings = {"ends_provider_session": True, "logout_return_url": return_url}
+    async with open_provider_edge(tmp_path, accounts_file, **settings) as edge:
+        name = "ada-with-a-password"
+        await edge.entered.accounts.user(name)
+        for failing in ({}, {"openid-configuration": "away"}):
+            async with edge.browser() as browser:
+                await browser.log_in()
+                edge.fake.failing = failing
+                out = await browser.client.delete("/api/auth/session", headers={"Origin": "https://gateway"})
+                there = urlsplit(out.json()["provider_logout"])
+                said = {one: values[-1] for one, values in parse_qs(there.query).items()}
+                assert there._replace(query="").geturl() == f"{edge.fake.url}/logout"
+                assert said == {"client_id": CLIENT_ID, "post_logout_redirect_uri": return_url}
+        async with edge.browser() as browser:
+            proof = {"login": name, "password": PASSWORD}
+            assert (await browser.client.post("/api/auth/session", json=proof)).status_code == 200
+            out = await browser.client.delete("/api/auth/session", headers={"Origin": "https://gateway"})
+            assert (out.status_code, out.json()["provider_logout"]) == (200, None)
+
+
+async def test_logging_out_stays_here_by_default(edge: ProviderEdge) -> None:
+    async with edge.browser() as browser:
+        await browser.log_in()
+        out = await browser.client.delete("/api/auth/session", headers={"Origin": "https://gateway"})
+        assert (out.status_code, out.json()["provider_logout"]) == (200, None)

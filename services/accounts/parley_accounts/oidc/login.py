@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus
 
 from parley_contracts.accounts import SessionTokens
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -23,6 +23,7 @@ from parley_storage import Database
 
 from parley_accounts.clock import Clock
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.oidc.addresses import with_query
 from parley_accounts.oidc.attempts import Attempt, Attempts
 from parley_accounts.oidc.faults import LoginFault, ProviderAwayError, RefusedLoginError
 from parley_accounts.oidc.id_token import Expected, IdTokenClaims, read_id_token
@@ -222,11 +223,6 @@ class ProviderLogins:
                 yield
         except TimeoutError:
             raise ProviderAwayError("it takes too long") from None
-
-
-def with_query(address: str, added: Mapping[str, str]) -> str:
-    """Return an address with more of a query, whatever query it has."""
-    return f"{address}{'&' if '?' in address else '?'}{urlencode(added)}"
 
 
 def _tokens(body: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -8,6 +8,7 @@ from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.oidc.attempts import Attempts
 from parley_accounts.oidc.bounded_client import BoundedClient
 from parley_accounts.oidc.login import ProviderLogins
+from parley_accounts.oidc.logout import ProviderLogouts
 from parley_accounts.oidc.people import Admission, People
 from parley_accounts.oidc.provider import Provider
 from parley_accounts.oidc.provider_settings import OidcSettings
@@ -25,12 +26,13 @@ def provider_logins(
     revocations: Revocations,
     metrics: AccountsMetrics,
     clock: Clock,
-) -> ProviderLogins:
+) -> tuple[ProviderLogins, ProviderLogouts]:
     """Return them; without an issuer in the settings there is no provider, and they say so."""
     issuer = settings.oidc_issuer
-    return ProviderLogins(
+    provider = Provider(client, issuer, keep_s=settings.accounts_oidc_cache_s) if issuer else None
+    logins = ProviderLogins(
         database,
-        Provider(client, issuer, keep_s=settings.accounts_oidc_cache_s) if issuer else None,
+        provider,
         Attempts(database, ring, lasts_s=settings.accounts_oidc_login_s, clock=clock),
         People(database, sessions, revocations, Admission.of(settings), clock=clock),
         settings=settings,
@@ -38,3 +40,4 @@ def provider_logins(
         metrics=metrics,
         clock=clock,
     )
+    return logins, ProviderLogouts(database, provider, settings)

@@ -11,9 +11,9 @@ from typing import Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from parley_accounts.oidc.addresses import is_safe_address
 from parley_accounts.oidc.bounded_client import BoundedClient
 from parley_accounts.oidc.faults import ProviderAwayError
-from parley_accounts.oidc.provider_settings import is_safe_address
 from parley_accounts.oidc.published_keys import PublicKey, SigningKey, find_key, read_keys
 
 log = logging.getLogger("parley.accounts")

@@ -1,14 +1,14 @@
 """What the accounts service is told of a provider of OpenID Connect."""
 
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from parley_contracts.policy import Role
 from parley_messaging import ServiceSettings
 from pydantic import Field, SecretStr, field_validator, model_validator
+
+from parley_accounts.oidc.addresses import is_safe_address
 
 REFUSE: Literal["refuse"] = "refuse"
 _GIVEN = (Role.GUEST, Role.MEMBER, Role.ADMIN)
@@ -20,26 +20,6 @@ class Strangers(StrEnum):
     REFUSED = "refused"
     INVITED = "invited"
     WELCOME = "welcome"
-
-
-def is_safe_address(url: str) -> bool:
-    """Return whether secrets may be sent to an address: over TLS, or without leaving this machine."""
-    try:
-        found = urlsplit(url)
-        host, _ = found.hostname or "", found.port
-    except ValueError:
-        return False
-    if not host or found.username is not None or found.fragment or not url.isprintable() or " " in url:
-        return False
-    return found.scheme == "https" or (found.scheme == "http" and is_loopback(host))
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class OidcSettings(ServiceSettings):
@@ -103,6 +83,10 @@ class OidcSettings(ServiceSettings):
     )
     accounts_oidc_ends_provider_session: bool = Field(
         default=False, description="Whether logging out leads a browser to the provider's logout as well."
+    )
+    accounts_oidc_logout_return_url: str = Field(
+        default="",
+        description="Where the provider leads back after that, as it is registered there; unset is its page.",
     )
     accounts_oidc_ca_file: Path | None = Field(
         default=None, description="Certificates to trust the provider by, besides the usual ones."
@@ -171,6 +155,8 @@ class OidcSettings(ServiceSettings):
         for name in ("accounts_oidc_issuer", "accounts_oidc_redirect_url"):
             if not is_safe_address(getattr(self, name)):
                 raise ValueError(f"{name} is no https address (http is for this machine only)")
+        if self.accounts_oidc_logout_return_url and not is_safe_address(self.accounts_oidc_logout_return_url):
+            raise ValueError("accounts_oidc_logout_return_url is no https address")
         if not self.accounts_oidc_client_id:
             raise ValueError("accounts_oidc_client_id is missing")
         if self.accounts_oidc_client_secret and self.accounts_oidc_client_secret_file:
