@@ -45,6 +45,7 @@ function showForm(words) {
   status.textContent = words;
   form.hidden = false;
   field.focus();
+  if (providerLink.hidden) offerProvider();
 }
 
 async function logIn(proof, refusal) {
@@ -81,4 +82,3 @@ function begin() {
 
 addEventListener("hashchange", begin);
 begin();
-offerProvider();
