@@ -202,6 +202,12 @@ async def test_who_is_not_invited_is_refused_and_an_invitation_is_used_once(url:
         assert [one.email for one in listed.invitations] == ["somebody@example.org"]
 
 
+async def test_an_invitation_says_the_role_also_where_everybody_is_welcome(welcome: ProviderLogin) -> None:
+    await invited(welcome.accounts, ADDRESS, Role.MEMBER)
+    assert (await welcome.log_in()).user.role == Role.MEMBER
+    assert (await welcome.log_in(sub="ada-2", email="a2@example.org")).user.role == Role.GUEST
+
+
 async def test_an_invitation_that_has_expired_lets_nobody_in(url: URL) -> None:
     async with open_provider_login(url, strangers="invited") as opened:
         await invited(opened.accounts, ADDRESS)

@@ -159,13 +159,12 @@ class People:
         return user
 
     def _newcomer(self, connection: Connection, proven: Proven) -> UserRow:
-        strangers = self._admission.strangers
-        if strangers is Strangers.WELCOME:
-            role = self._admission.role_of(proven, self._admission.default_role)
-        elif strangers is Strangers.INVITED and proven.email is not None:
-            role = self._admission.role_of(proven, self._take_invitation(connection, proven.email))
-        else:
+        strangers, invited = self._admission.strangers, None
+        if strangers is not Strangers.REFUSED and proven.email is not None:
+            invited = self._take_invitation(connection, proven.email)
+        if invited is None and strangers is not Strangers.WELCOME:
             raise RefusedLoginError(LoginFault.STRANGER)
+        role = self._admission.role_of(proven, invited or self._admission.default_role)
         return insert_user(
             connection,
             self._database,
@@ -177,8 +176,8 @@ class People:
             now_ms=self._clock(),
         )
 
-    def _take_invitation(self, connection: Connection, email: str) -> Role:
-        """Use up the latest invitation to an address; RefusedLoginError without one."""
+    def _take_invitation(self, connection: Connection, email: str) -> Role | None:
+        """Use up the latest invitation to an address and return its role; None without one."""
         query = select(links).where(
             links.c.kind == LinkKind.INVITATION,
             links.c.email == email,
@@ -187,7 +186,7 @@ class People:
         newest = query.order_by(links.c.created_at_ms.desc(), links.c.id).limit(1)
         found = connection.execute(newest).one_or_none()
         if found is None:
-            raise RefusedLoginError(LoginFault.STRANGER)
+            return None
         if not connection.execute(delete(links).where(links.c.id == found.id)).rowcount:
             raise OvertakenError
         return Role(found.role)
