@@ -192,6 +192,8 @@ async def test_who_is_not_invited_is_refused_and_an_invitation_is_used_once(url:
         assert is_refused(await opened.refusal())
         await invited(accounts, "somebody@example.org")
         assert is_refused(await opened.refusal())
+        await invited(accounts, ADDRESS, Role.OWNER)
+        assert is_refused(await opened.refusal())
         await invited(accounts, ADDRESS, Role.ADMIN)
         assert is_refused(await opened.refusal(email_verified=False))
         tokens = await opened.log_in()
@@ -199,7 +201,7 @@ async def test_who_is_not_invited_is_refused_and_an_invitation_is_used_once(url:
         listed = await accounts.ask(
             subjects.ACCOUNTS_LIST_INVITATIONS, ListInvitations(**OWNER), InvitationList
         )
-        assert [one.email for one in listed.invitations] == ["somebody@example.org"]
+        assert [one.email for one in listed.invitations] == [ADDRESS, "somebody@example.org"]
 
 
 async def test_an_invitation_says_the_role_also_where_everybody_is_welcome(welcome: ProviderLogin) -> None:

@@ -181,6 +181,8 @@ class People:
         query = select(links).where(
             links.c.kind == LinkKind.INVITATION,
             links.c.email == email,
+            # No provider makes owners: such an invitation is taken by its link alone.
+            links.c.role != Role.OWNER,
             links.c.expires_at_ms > self._clock(),
         )
         newest = query.order_by(links.c.created_at_ms.desc(), links.c.id).limit(1)
