@@ -87,6 +87,8 @@ class Action(StrEnum):
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     KEY_CHECKED = "key_checked"
+    EXPORT_ASKED = "export_asked"
+    ERASURE_ASKED = "erasure_asked"
     BOT_CREATED = "bot_created"
     BOT_CHANGED = "bot_changed"
     BOT_DELETED = "bot_deleted"

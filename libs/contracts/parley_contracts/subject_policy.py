@@ -24,6 +24,7 @@ class Standing(StrEnum):
 _TURNS: dict[str, P | Standing] = {
     subjects.ALL_TURN_STARTS: P.TURNS_WRITE,
     subjects.ALL_SUBMITS: P.TURNS_WRITE,
+    subjects.TURN_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.ALL_CANCELS: P.TURNS_WRITE,
     subjects.ALL_GENERATE: P.TURNS_WRITE,
     subjects.ALL_PEN_SLOTS: Standing.TOLD,
@@ -41,6 +42,8 @@ _MEMORY: dict[str, P | Standing] = {
     subjects.MEMORY_READ_CONVERSATION: P.CONVERSATIONS_READ,
     subjects.MEMORY_RENAME_CONVERSATION: P.CONVERSATIONS_WRITE,
     subjects.MEMORY_DELETE_CONVERSATION: P.CONVERSATIONS_WRITE,
+    subjects.MEMORY_EXPORT_USER: P.ACCOUNT_WRITE,
+    subjects.MEMORY_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.CONVERSATION_TURN_COMPLETED: Standing.TOLD,
 }
 
@@ -65,6 +68,8 @@ _RAG: dict[str, P | Standing] = {
     subjects.RAG_LIST_FEEDBACK: P.FEEDBACK_WRITE,
     subjects.RAG_DELETE_FEEDBACK: P.FEEDBACK_WRITE,
     subjects.RAG_COUNT_CITATIONS: P.TURNS_WRITE,
+    subjects.RAG_EXPORT_USER: P.ACCOUNT_WRITE,
+    subjects.RAG_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.ALL_INGEST_EVENTS: Standing.TOLD,
 }
 
@@ -120,6 +125,10 @@ _ACCOUNTS: dict[str, P | Standing] = {
     subjects.ACCOUNTS_ADD_GROUP_MEMBER: P.GROUPS_WRITE,
     subjects.ACCOUNTS_REMOVE_GROUP_MEMBER: P.GROUPS_WRITE,
     subjects.ACCOUNTS_READ_PUBLIC_BOT: Standing.SERVICES,
+    subjects.ACCOUNTS_CREATE_EXPORT: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_READ_EXPORT: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CREATE_ERASURE: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS: P.ACCOUNT_READ,
     subjects.BOT_CHANGED: Standing.TOLD,
     subjects.ACCOUNTS_REVOKED: Standing.TOLD,
     subjects.ACCOUNTS_KEYS_CHANGED: Standing.TOLD,
@@ -135,6 +144,9 @@ OF_OTHERS: dict[str, P] = {
     subjects.ACCOUNTS_CHANGE_USER: P.USERS_WRITE,
     subjects.ACCOUNTS_LIST_KEYS: P.USERS_READ,
     subjects.ACCOUNTS_REVOKE_KEY: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_EXPORT: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_ERASURE: P.USERS_WRITE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS: P.USERS_READ,
 }
 """What a subject needs where it is about another user; every other one is about one's own alone."""
 

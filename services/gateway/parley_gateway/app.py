@@ -6,7 +6,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    account_api,
     admin_api,
+    admin_data_api,
     auth_api,
     bots_api,
     collections_api,
@@ -66,7 +68,9 @@ def create_app(edge: Edge) -> FastAPI:
         session_api,
         auth_api,
         oidc_api,
+        account_api,
         admin_api,
+        admin_data_api,
         groups_api,
         keys_api,
         bots_api,

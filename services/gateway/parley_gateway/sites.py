@@ -14,6 +14,7 @@ from parley_contracts.turns import GenerationParams, TurnBot
 from parley_messaging import Bus
 from parley_messaging.turn_watch import Sink
 
+from parley_gateway.forgotten_visitors import ForgottenVisitors
 from parley_gateway.known_bots import KnownBots
 from parley_gateway.models import Models
 from parley_gateway.principal import Principal
@@ -40,19 +41,28 @@ class Sites:
     """Starts the turns of visitors, and ends their sessions."""
 
     def __init__(
-        self, bus: Bus, bots: KnownBots, tokens: VisitorTokens, *, door: TurnDoor, models: Models
+        self,
+        bus: Bus,
+        bots: KnownBots,
+        tokens: VisitorTokens,
+        *,
+        door: TurnDoor,
+        models: Models,
+        forgotten: ForgottenVisitors,
     ) -> None:
         self._bus = bus
         self.bots = bots
         self._tokens = tokens
         self._door = door
         self._models = models
+        self.forgotten = forgotten
 
     @classmethod
     def signed_by(cls, secret: bytes, bus: Bus, *, lasts_s: int, turns: TurnParts) -> "Sites":
         """Return sites whose visitors' tokens are signed by `secret` and are good for `lasts_s`."""
         tokens = VisitorTokens(secret, lasts_s=lasts_s)
-        return cls(bus, KnownBots(bus), tokens, door=turns.door, models=turns.models)
+        forgotten = ForgottenVisitors(turns.erasure)
+        return cls(bus, KnownBots(bus), tokens, door=turns.door, models=turns.models, forgotten=forgotten)
 
     def visitor(self, site: Site, token: str | None) -> Visitor:
         """Return who asks: by his token, or somebody new without one.
@@ -117,7 +127,7 @@ class Sites:
         return None
 
     async def forget(self, visitor: Visitor, session: str) -> None:
-        """Remove a visitor's session for good, also while a turn of it runs.
+        """Remove a visitor's session for good, also while a turn of it runs; that is stopped.
 
         Raises:
             ParleyError: `not_found` when it is not his.
@@ -130,6 +140,7 @@ class Sites:
         except ParleyError as error:
             if error.code is not ErrorCode.NOT_FOUND:  # which is to say that it is deleted
                 raise
+        self.forgotten.forget(visitor.owner_id)
 
 
 def _limited(model: BotModel | None, answer_tokens: int | None) -> GenerationParams:

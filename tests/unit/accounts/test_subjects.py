@@ -36,6 +36,7 @@ BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_SET_PROVIDER_KEY: {"bot_id": "x", "provider": "x", "key": "sk-0123456789"},
     subjects.ACCOUNTS_LIST_PROVIDER_KEYS: {"bot_id": "x"},
     subjects.ACCOUNTS_DELETE_PROVIDER_KEY: {"bot_id": "x", "provider": "x"},
+    subjects.ACCOUNTS_READ_EXPORT: {"job_id": "x"},
     subjects.ACCOUNTS_CREATE_GROUP: {"name": "x"},
     subjects.ACCOUNTS_READ_GROUP: {"group_id": "x"},
     subjects.ACCOUNTS_CHANGE_GROUP: {"group_id": "x"},

@@ -40,6 +40,8 @@ IN_BODIES = {("POST", "/api/feedback"): {"turn_id"}, ("POST", "/api/search"): {"
 """Routes that take an id in their body."""
 
 STATUSES: dict[Route, int] = {
+    ("POST", "/api/account/erasure"): 401,
+    ("POST", "/api/admin/users/{user_id}/erasure"): 400,
     ("POST", "/v1/chat/completions"): 400,
     ("POST", "/api/auth/password"): 401,
     ("POST", "/api/documents/{document_id}/cancel"): 409,
@@ -48,9 +50,9 @@ STATUSES: dict[Route, int] = {
     ("PUT", "/api/admin/groups/{group_id}/members/{user_id}"): 403,
     ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): 403,
 }
-"""How routes answer to whom the policy lets in: by the empty body, the wrong password that is sent, because
-the document is through, because nobody resets his own password, because the next key is too young, and as
-only owners put themselves into groups."""
+"""How routes answer to whom the policy lets in: by the empty body, the wrong password or name that is sent,
+because the document is through, because nobody resets his own password, because the next key is too young,
+and as only owners put themselves into groups."""
 
 
 class Whose(Enum):
@@ -80,6 +82,8 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
             "new_password": "correct battery horse",
         },
         ("POST", "/api/keys"): {"name": "x"},
+        ("POST", "/api/account/erasure"): {"password": "wrong"},
+        ("POST", "/api/admin/users/{user_id}/erasure"): {"name": "not-his-name"},
         ("POST", "/api/bots"): {"name": "x"},
         ("PUT", "/api/bots/{bot_id}"): {"if_version": 1, "settings": {"name": "x"}},
         ("POST", "/api/bots/{bot_id}/versions/{version}/restore"): {"if_version": 1},
