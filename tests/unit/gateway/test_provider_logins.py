@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -281,11 +282,12 @@ async def test_logging_out_leads_to_the_provider_when_that_is_set_and_never_fail
     tmp_path: Path, accounts_file: Path
 ) -> None:
     return_url = "https://gateway/login"
-    settings = {"ends_provider_session": True, "logout_return_url": return_url}
+    settings: dict[str, Any] = {"ends_provider_session": True, "logout_return_url": return_url}
     async with open_provider_edge(tmp_path, accounts_file, **settings) as edge:
         name = "ada-with-a-password"
         await edge.entered.accounts.user(name)
-        for failing in ({}, {"openid-configuration": "away"}):
+        failures: list[dict[str, str]] = [{}, {"openid-configuration": "away"}]
+        for failing in failures:
             async with edge.browser() as browser:
                 await browser.log_in()
                 edge.fake.failing = failing
