@@ -292,7 +292,7 @@ async def test_logging_out_leads_to_the_provider_when_that_is_set_and_never_fail
                 await browser.log_in()
                 edge.fake.failing = failing
                 out = await browser.client.delete("/api/auth/session", headers={"Origin": "https://gateway"})
-                there = urlsplit(out.json()["provider_logout"])
+                there = urlsplit(str(out.json()["provider_logout"]))
                 said = {one: values[-1] for one, values in parse_qs(there.query).items()}
                 assert there._replace(query="").geturl() == f"{edge.fake.url}/logout"
                 assert said == {"client_id": CLIENT_ID, "post_logout_redirect_uri": return_url}
