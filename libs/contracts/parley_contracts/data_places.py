@@ -360,7 +360,28 @@ _OTHERS = (
     ),
 )
 
-PLACES: tuple[DataPlace, ...] = (*_ACCOUNTS, *_MEMORY, *_RAG, *_STREAMS, *_OTHERS)
+
+def _file(name: str, service: str, holds: str, ending: Ending, why: str = "") -> DataPlace:
+    return DataPlace(name=name, kind=PlaceKind.FILE, service=service, holds=holds, ending=ending, why=why)
+
+
+_IN_TABLES = "The tables, streams and indexes in it are exported."
+
+_FILES = (
+    _file("accounts.sqlite*", "accounts", "the tables of accounts", Ending.ERASED, _IN_TABLES),
+    _file("memory.sqlite*", "memory", "the tables of memory", Ending.ERASED, _IN_TABLES),
+    _file("rag.sqlite*", "rag", "the tables of rag", Ending.ERASED, _IN_TABLES),
+    _file("vectors", "rag", "the vector index", Ending.ERASED, _IN_TABLES),
+    _file("nats", "gateway", "streams and the object store", Ending.ERASED, _IN_TABLES),
+    _file("redis", "npu", "what Redis keeps", Ending.EXPIRES, "Ids, and numbers under hashes."),
+    _file("logs", "gateway", "ids", Ending.EXPIRES, "Ids, in files that are turned over and forgotten."),
+    _file("secrets", "gateway", "keys of the installation", Ending.IMPERSONAL),
+    _file("models", "npu", "the embedding model", Ending.IMPERSONAL),
+    _file("run", "gateway", "the state of the running stack", Ending.IMPERSONAL),
+)
+"""By what stands directly in the data folder."""
+
+PLACES: tuple[DataPlace, ...] = (*_ACCOUNTS, *_MEMORY, *_RAG, *_STREAMS, *_OTHERS, *_FILES)
 """All of them, in the order in which an export shows tables."""
 
 
