@@ -20,7 +20,8 @@ from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.oidc.bounded_client import BoundedClient
-from parley_accounts.oidc.parts import provider_logins
+from parley_accounts.oidc.parts import provider_parts
+from parley_accounts.oidc.people import Admission, People
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -95,16 +96,7 @@ async def prepared_parts(
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
     )
-    logins, logouts = provider_logins(
-        settings,
-        database,
-        ring,
-        provider_client,
-        sessions,
-        revocations=revocations,
-        metrics=metrics,
-        clock=clock,
-    )
+    people = People(database, sessions, revocations, Admission.of(settings), clock=clock)
     keys = ApiKeys(database, revocations, metrics, clock=clock)
     return AccountsParts(
         entrance=Entrance(
@@ -126,8 +118,9 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
-        provider_logins=logins,
-        provider_logout=logouts,
+        provider=provider_parts(
+            settings, database, ring, provider_client, people, metrics=metrics, clock=clock
+        ),
         data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),

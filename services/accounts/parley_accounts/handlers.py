@@ -14,8 +14,7 @@ from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import GroupParts, bind_groups
 from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.links import Links
-from parley_accounts.oidc.login import ProviderLogins
-from parley_accounts.oidc.logout import ProviderLogouts
+from parley_accounts.oidc.parts import ProviderParts
 from parley_accounts.outbox import Outbox
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import Sessions
@@ -37,8 +36,7 @@ class AccountsParts:
     outbox: Outbox
     bots: BotParts
     rotations: KekRotations
-    provider_logins: ProviderLogins
-    provider_logout: ProviderLogouts
+    provider: ProviderParts
     data_rights: DataRightsParts
     groups: GroupParts
     audit: AuditParts
@@ -77,11 +75,11 @@ def _bind_entering(service: Service, parts: AccountsParts) -> None:
 
 
 def _bind_provider(service: Service, parts: AccountsParts) -> None:
-    outbox, logins = parts.outbox, parts.provider_logins
+    outbox, logins = parts.outbox, parts.provider.logins
     service.answer(subjects.ACCOUNTS_READ_LOGIN_PROVIDER, oidc.ReadLoginProvider, logins.describe)
     service.answer(subjects.ACCOUNTS_BEGIN_PROVIDER_LOGIN, oidc.BeginProviderLogin, logins.begin)
     service.answer(
-        subjects.ACCOUNTS_READ_PROVIDER_LOGOUT, oidc.ReadProviderLogout, parts.provider_logout.read
+        subjects.ACCOUNTS_READ_PROVIDER_LOGOUT, oidc.ReadProviderLogout, parts.provider.logouts.read
     )
     service.answer(
         subjects.ACCOUNTS_COMPLETE_PROVIDER_LOGIN,
