@@ -126,6 +126,10 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.ACCOUNTS_CHANGE_BOT: Written(_A.BOT_CHANGED, _O.BOT, "asked.bot_id"),
     s.ACCOUNTS_DELETE_BOT: Written(_A.BOT_DELETED, _O.BOT, "asked.bot_id"),
     s.ACCOUNTS_RESTORE_BOT_VERSION: Written(_A.BOT_RESTORED, _O.BOT, "asked.bot_id"),
+    s.ACCOUNTS_SHARE_BOT: Written(_A.BOT_SHARED, _O.BOT, "asked.bot_id", of="asked.group_id"),
+    s.ACCOUNTS_UNSHARE_BOT: Written(_A.BOT_UNSHARED, _O.BOT, "asked.bot_id", of="asked.group_id"),
+    s.ACCOUNTS_BLOCK_BOT: Written(_A.BOT_BLOCKED, _O.BOT, "asked.bot_id", changed=("is_blocked",)),
+    s.ACCOUNTS_ASK_BOT: Unwritten.TURN,
     s.ACCOUNTS_CREATE_GROUP: Written(_A.GROUP_CREATED, _O.GROUP, "told.id"),
     s.ACCOUNTS_CHANGE_GROUP: Written(
         _A.GROUP_CHANGED, _O.GROUP, "asked.group_id", changed=("name", "description", "permissions")
@@ -190,6 +194,10 @@ ROUTES: dict[Route, str | Unwritten] = {
     ("POST", "/api/admin/users/{user_id}/erasure"): s.ACCOUNTS_CREATE_ERASURE,
     ("POST", "/api/admin/invitations"): s.ACCOUNTS_CREATE_INVITATION,
     ("DELETE", "/api/admin/invitations/{invitation_id}"): s.ACCOUNTS_REVOKE_INVITATION,
+    ("PUT", "/api/bots/{bot_id}/groups/{group_id}"): s.ACCOUNTS_SHARE_BOT,
+    ("DELETE", "/api/bots/{bot_id}/groups/{group_id}"): s.ACCOUNTS_UNSHARE_BOT,
+    ("DELETE", "/api/admin/keys/{key_id}"): s.ACCOUNTS_REVOKE_KEY,
+    ("PATCH", "/api/admin/bots/{bot_id}"): s.ACCOUNTS_BLOCK_BOT,
     ("POST", "/api/admin/groups"): s.ACCOUNTS_CREATE_GROUP,
     ("PATCH", "/api/admin/groups/{group_id}"): s.ACCOUNTS_CHANGE_GROUP,
     ("DELETE", "/api/admin/groups/{group_id}"): s.ACCOUNTS_DELETE_GROUP,

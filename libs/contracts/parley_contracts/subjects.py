@@ -278,6 +278,16 @@ ACCOUNTS_DELETE_GROUP = f"{PREFIX}.accounts.delete_group"
 ACCOUNTS_LIST_GROUP_MEMBERS = f"{PREFIX}.accounts.list_group_members"
 ACCOUNTS_ADD_GROUP_MEMBER = f"{PREFIX}.accounts.add_group_member"
 ACCOUNTS_REMOVE_GROUP_MEMBER = f"{PREFIX}.accounts.remove_group_member"
+ACCOUNTS_LIST_ALL_KEYS = f"{PREFIX}.accounts.list_all_keys"
+ACCOUNTS_LIST_ALL_BOTS = f"{PREFIX}.accounts.list_all_bots"
+ACCOUNTS_READ_ANY_BOT = f"{PREFIX}.accounts.read_any_bot"
+ACCOUNTS_BLOCK_BOT = f"{PREFIX}.accounts.block_bot"
+ACCOUNTS_SHARE_BOT = f"{PREFIX}.accounts.share_bot"
+ACCOUNTS_UNSHARE_BOT = f"{PREFIX}.accounts.unshare_bot"
+ACCOUNTS_LIST_BOT_SHARES = f"{PREFIX}.accounts.list_bot_shares"
+ACCOUNTS_LIST_SHARED_BOTS = f"{PREFIX}.accounts.list_shared_bots"
+ACCOUNTS_READ_SHARED_BOT = f"{PREFIX}.accounts.read_shared_bot"
+ACCOUNTS_ASK_BOT = f"{PREFIX}.accounts.ask_bot"
 
 # -- domain events ----------------------------------------------------------------------------------
 

@@ -155,6 +155,8 @@ bots = Table(
     Column("settings", StorableText, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("changed_at_ms", BigInteger, nullable=False),
+    # Nobody may ask it, whatever its settings say.
+    Column("blocked_at_ms", BigInteger),
     Index("accounts_bots_of_owner", "owner_id", "created_at_ms", "id"),
 )
 

@@ -93,6 +93,10 @@ class UserDirectory:
             query = select(users).order_by(users.c.name).limit(request.limit + 1)
             if request.after_name is not None:
                 query = query.where(users.c.name > folded(request.after_name))
+            wanted = {"role": request.of_role, "state": request.state}
+            query = query.filter_by(**{name: value for name, value in wanted.items() if value is not None})
+            if request.contains is not None:
+                query = query.where(users.c.name.contains(folded(request.contains), autoescape=True))
             rows = connection.execute(query).all()
             page = rows[: request.limit]
             return UserList(

@@ -21,10 +21,12 @@ from parley_gateway import (
     keys_api,
     oidc_api,
     openai_api,
+    oversight_api,
     pages,
     probes_api,
     search_api,
     session_api,
+    shared_bots_api,
     site_chat_api,
 )
 from parley_gateway.body_limit import BodyLimit
@@ -45,7 +47,12 @@ async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentP
     await edge.limits.ask(socket.scope[ASKING], principal, Kind.READS)
     await socket.accept()
     chat = ChatSocket(
-        socket, principal, edge.door, edge.stopper, outbox_bytes=edge.settings.gateway_outbox_bytes
+        socket,
+        principal,
+        edge.door,
+        edge.stopper,
+        bots=edge.bot_turns,
+        outbox_bytes=edge.settings.gateway_outbox_bytes,
     )
     with edge.sockets.serving(chat):
         await chat.run()
@@ -72,8 +79,10 @@ def create_app(edge: Edge) -> FastAPI:
         admin_api,
         admin_data_api,
         groups_api,
+        oversight_api,
         keys_api,
         bots_api,
+        shared_bots_api,
         site_chat_api,
         conversations_api,
         collections_api,

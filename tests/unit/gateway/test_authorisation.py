@@ -36,6 +36,8 @@ HTTP = [route for route in ROUTES if route[0] != "WEBSOCKET"]
 ADMIN = "/api/admin/"
 QUERIES = {"/api/documents/{document_id}/passage": "?start=0&end=5"}
 NEVER: dict[str, str] = {**dict.fromkeys(THINGS, "never-was"), "version": "1"}
+SEEN = ("user_id", "group_id", "key_id", "bot_id", "shared_bot_id")
+"""What those see of others who look after them."""
 IN_BODIES = {("POST", "/api/feedback"): {"turn_id"}, ("POST", "/api/search"): {"name"}}
 """Routes that take an id in their body."""
 
@@ -92,6 +94,7 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
         ("PATCH", "/api/admin/users/{user_id}"): {"display_name": "x"},
         ("POST", "/api/admin/invitations"): {"role": "guest"},
         ("POST", "/api/admin/groups"): {"name": uuid4().hex, "permissions": ["documents:write"]},
+        ("PATCH", "/api/admin/bots/{bot_id}"): {"is_blocked": True},
         ("PATCH", "/api/admin/groups/{group_id}"): {"permissions": ["web:use"]},
     }
     return bodies.get(route, {})
@@ -259,9 +262,9 @@ async def test_each_role_may_do_what_the_policy_says_and_nothing_more(whole: Who
     for route in HTTP:
         shown = (await matrix.check(route, Whose.OWN)).text
         if not things_in(route):
-            # A list of users shows users, one of groups groups; nothing else shows anything of another's.
+            # Who looks after people sees what they have; nobody else sees anything of another's.
             hidden = set(others.values()) - {"1", "openai", others["invitation_id"]}
-            hidden -= {others["user_id"], others["group_id"]} if route[1].startswith(ADMIN) else set()
+            hidden -= {others[name] for name in SEEN} if route[1].startswith(ADMIN) else set()
             assert not [one for one in hidden if one in shown], route
             continue
         of_others = await matrix.check(route, Whose.OTHERS, others)

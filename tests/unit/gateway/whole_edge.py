@@ -33,6 +33,7 @@ from parley_contracts.rag import (
     IngestDocument,
     original_key,
 )
+from parley_contracts.shared_bots import BotShare, ShareBot
 from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
 from parley_gateway.edge import Edge
@@ -70,6 +71,7 @@ THINGS: tuple[str, ...] = (
     "version",
     "provider",
     "group_id",
+    "shared_bot_id",
     "export_id",
 )
 """Names that routes have for the ids of what somebody has."""
@@ -160,9 +162,19 @@ class WholeEdge:
             ids |= {"version": "1", "provider": "openai", "bot_id": await self._bot(user)}
         if "group_id" in wanted:
             ids["group_id"] = await self.group(user)
+        if "shared_bot_id" in wanted:
+            ids["shared_bot_id"] = await self.shared_bot(user)
         if "export_id" in wanted:
             ids["export_id"] = await self._export(user)
         return ids
+
+    async def shared_bot(self, *members: User, **settings: Any) -> str:
+        """Make a bot of the owner's that is shared with users; return its id."""
+        created = CreateBot(**OWNER, settings=BotSettings(name="Shared", **settings))
+        bot = await self._ask(subjects.ACCOUNTS_CREATE_BOT, created, Bot)
+        share = ShareBot(**OWNER, bot_id=bot.id, group_id=await self.group(*members))
+        await self._ask(subjects.ACCOUNTS_SHARE_BOT, share, BotShare)
+        return bot.id
 
     async def group(self, *members: User, permissions: tuple[Permission, ...] = ()) -> str:
         """Make a group of users; return its id."""
