@@ -3,9 +3,11 @@
 import re
 from typing import NamedTuple
 
+from parley_contracts import model
+
 PREFIX = "parley.v1"
 
-_PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_PART = re.compile(model.SUBJECT_PART)
 _SLOT = re.compile(r"[1-9][0-9]*")
 
 
