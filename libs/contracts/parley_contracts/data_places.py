@@ -46,6 +46,15 @@ _ACCOUNTS = (
         is_exported=True,
         hidden=("key_hash",),
     ),
+    table_place(
+        "accounts",
+        "oidc_identities",
+        "who he is at a login provider",
+        Ending.ERASED,
+        user_column="user_id",
+        is_exported=True,
+    ),
+    table_place("accounts", "oidc_attempts", "logins by a provider that are used up", Ending.IMPERSONAL),
     table_place("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
     table_place(
         "accounts",

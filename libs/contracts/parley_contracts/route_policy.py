@@ -13,9 +13,12 @@ ENTRANCES: frozenset[Route] = frozenset(
         ("POST", "/api/auth/invitation"),
         ("POST", "/api/auth/reset"),
         ("POST", "/api/auth/forgot"),
+        ("GET", "/api/auth/oidc"),
+        ("GET", "/api/auth/oidc/callback"),
+        ("GET", "/api/auth/oidc/provider"),
     }
 )
-"""By which people come in: the body is the proof, or what is answered tells nothing."""
+"""By which people come in: what they send is the proof, or what is answered tells nothing."""
 
 SITE_ROUTES: frozenset[Route] = frozenset(
     {

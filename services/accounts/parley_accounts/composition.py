@@ -20,6 +20,10 @@ from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
 from parley_accounts.notices.composition import Telling, notice_parts, telling
+from parley_accounts.notices.places import Places
+from parley_accounts.oidc.bounded_client import BoundedClient
+from parley_accounts.oidc.parts import provider_parts
+from parley_accounts.oidc.people import Admission, People
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -76,6 +80,34 @@ async def _signing_keys(
     return keys
 
 
+def _sessions(
+    settings: AccountsSettings,
+    database: Database,
+    keys: SigningKeys,
+    revocations: Revocations,
+    metrics: AccountsMetrics,
+    *,
+    places: Places,
+    clock: Clock,
+) -> Sessions:
+    limits = session_limits(settings)
+    return Sessions(database, keys, revocations, metrics, limits=limits, places=places, clock=clock)
+
+
+def _users(
+    database: Database,
+    passwords: Passwords,
+    revocations: Revocations,
+    password_chars: int,
+    *,
+    told: Telling,
+    clock: Clock,
+) -> UserDirectory:
+    return UserDirectory(
+        database, passwords, revocations, told=told.notices, password_chars=password_chars, clock=clock
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -86,21 +118,23 @@ async def prepared_parts(
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
+    provider_client: BoundedClient,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
     database.wrap_writes(audited)
-    access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
+    chars, access_token_s = settings.accounts_password_chars, settings.accounts_access_token_s
     metrics, told = AccountsMetrics(registry), telling(settings, database, ring, clock)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations = KekRotations(database, ring)
     await rotations.prepare()
     signing_keys = await _signing_keys(settings, database, ring, clock)
-    limits = session_limits(settings)
-    sessions = Sessions(
-        database, signing_keys, revocations, metrics, limits=limits, places=told.places, clock=clock
+    sessions = _sessions(
+        settings, database, signing_keys, revocations, metrics, places=told.places, clock=clock
     )
+    people = People(database, sessions, revocations, Admission.of(settings), clock=clock)
+    provider = provider_parts(settings, database, ring, provider_client, people, metrics=metrics, clock=clock)
     keys = ApiKeys(database, revocations, metrics, told=told.notices, clock=clock)
     outbox = Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s)
     links = _links(settings, database, passwords, revocations, told=told, clock=clock)
@@ -118,9 +152,7 @@ async def prepared_parts(
             clock=clock,
         ),
         sessions=sessions,
-        users=UserDirectory(
-            database, passwords, revocations, told=told.notices, password_chars=chars, clock=clock
-        ),
+        users=_users(database, passwords, revocations, chars, told=told, clock=clock),
         links=links,
         keys=keys,
         signing_keys=signing_keys,
@@ -131,6 +163,7 @@ async def prepared_parts(
         notices=notice_parts(
             settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
         ),
+        provider=provider,
         data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),

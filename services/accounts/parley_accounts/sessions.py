@@ -95,6 +95,7 @@ class Sessions:
         client: str,
         address: str | None = None,
         key_id: str | None = None,
+        identity_id: str | None = None,
     ) -> SessionTokens:
         """Open a session of a user, whose row is locked; the one unused longest makes room for it."""
         now_ms, session_id = self._clock(), secrets.token_hex(16)
@@ -105,6 +106,7 @@ class Sessions:
                 id=session_id,
                 user_id=user.id,
                 key_id=key_id,
+                identity_id=identity_id,
                 client=client,
                 created_at_ms=now_ms,
                 last_used_at_ms=now_ms,

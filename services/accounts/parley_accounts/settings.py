@@ -6,11 +6,12 @@ from pydantic import Field, SecretStr, field_validator
 
 from parley_accounts.envelope import parse_key
 from parley_accounts.notices.telling_settings import TellingSettings
+from parley_accounts.oidc.provider_settings import OidcSettings
 from parley_accounts.passwords import HashParameters
 from parley_accounts.tables import STORE
 
 
-class AccountsSettings(TellingSettings):
+class AccountsSettings(TellingSettings, OidcSettings):
     """Settings of the accounts service; where the data is kept comes from DATABASE_URL or PARLEY_DATA_DIR."""
 
     secrets_dir: Path | None = Field(
