@@ -105,6 +105,7 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("DELETE", "/api/admin/users/{user_id}/sessions"): (P.USERS_WRITE,),
     ("POST", "/api/admin/users/{user_id}/reset"): (P.USERS_WRITE,),
     ("GET", "/api/admin/users/{user_id}/keys"): (P.USERS_READ,),
+    ("GET", "/api/admin/services"): (P.SERVICES_READ,),
     ("GET", "/api/admin/keys"): (P.USERS_READ,),
     ("DELETE", "/api/admin/keys/{key_id}"): (P.USERS_WRITE, P.KEYS_WRITE),
     ("GET", "/api/admin/bots"): (P.USERS_READ,),
