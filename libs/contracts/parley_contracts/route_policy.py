@@ -12,9 +12,12 @@ ENTRANCES: frozenset[Route] = frozenset(
         ("POST", "/api/auth/refresh"),
         ("POST", "/api/auth/invitation"),
         ("POST", "/api/auth/reset"),
+        ("GET", "/api/auth/oidc"),
+        ("GET", "/api/auth/oidc/callback"),
+        ("GET", "/api/auth/oidc/provider"),
     }
 )
-"""By which people come in: the body is the proof."""
+"""By which people come in: what they send is the proof."""
 
 SITE_ROUTES: frozenset[Route] = frozenset(
     {
