@@ -111,6 +111,7 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.ACCOUNTS_REVOKE_KEY: Written(_A.KEY_REVOKED, _O.KEY, "asked.key_id"),
     s.ACCOUNTS_ROTATE_SIGNING_KEY: Written(_A.SIGNING_KEY_ROTATED, _O.SIGNING_KEY),
     s.ACCOUNTS_ROTATE_KEK: Written(_A.KEK_ROTATED, _O.KEK),
+    s.ACCOUNTS_OPEN_AUDIT_EXPORT: Written(_A.AUDIT_EXPORTED, _O.AUDIT),
     s.ACCOUNTS_CREATE_BOT: Written(_A.BOT_CREATED, _O.BOT, "told.id"),
     s.ACCOUNTS_CHANGE_BOT: Written(_A.BOT_CHANGED, _O.BOT, "asked.bot_id"),
     s.ACCOUNTS_DELETE_BOT: Written(_A.BOT_DELETED, _O.BOT, "asked.bot_id"),

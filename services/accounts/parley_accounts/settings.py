@@ -80,6 +80,10 @@ class AccountsSettings(ServiceSettings):
         default=60.0, gt=0, le=3600, description="How often the head of the audit's chain is signed."
     )
 
+    accounts_audit_days: float = Field(
+        default=365.0, ge=31, le=36_500, description="How long rows of the audit are kept."
+    )
+
     @property
     def keks(self) -> list[bytes]:
         """The key-encryption keys of the environment, the one to seal by first; none are those of files."""

@@ -8,6 +8,7 @@ from parley_messaging import Bus, Service
 from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
 
+from parley_gateway.audit_door import came_by
 from parley_gateway.identity import Doorkeeper, scheme_of
 from parley_gateway.limits import Limits
 from parley_gateway.login_codes import LoginCodes
@@ -54,6 +55,8 @@ async def _principal(connection: HTTPConnection) -> Principal:
         # A WebSocket handshake is a GET that browsers send across origins with our cookie.
         method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
         principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
+    connection.scope[IDENTIFIED] = principal
+    came_by(principal)
     principal.require(*needs_of(connection.scope))
     # What the request or the socket asks of others from here on, it asks for him.
     act_for(principal.acting)
