@@ -45,7 +45,7 @@ class OpenAuditExport(PrincipalRequest):
 
 
 class AuditExport(WireModel):
-    """The chain as it is: an export has the rows behind the checkpoint, or from the first one, to the head."""
+    """The chain as it is. An export has the rows behind the checkpoint, or all of them, up to the head."""
 
     type: Literal["audit_export"] = "audit_export"
     installation: str

@@ -44,6 +44,8 @@ class BusRights:
         reads: Streams out of which it reads any message.
         works: Work queues it takes jobs from.
         looks_at: Work queues whose state it reads.
+        erases: Streams of which it overwrites messages.
+        compacts: Work queues from whose files it has what is done removed.
         keeps: Streams it makes and changes; everybody else waits until they are there.
         originals: What it does with uploaded originals.
     """
@@ -57,6 +59,8 @@ class BusRights:
     reads: tuple[str, ...] = ()
     works: tuple[Worker, ...] = ()
     looks_at: tuple[Worker, ...] = ()
+    erases: tuple[str, ...] = ()
+    compacts: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     originals: frozenset[Originals] = frozenset()
 
@@ -125,6 +129,10 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_OPEN_AUDIT_EXPORT,
     subjects.ACCOUNTS_READ_AUDIT_SEGMENT,
     subjects.ACCOUNTS_CHECK_AUDIT,
+    subjects.ACCOUNTS_CREATE_EXPORT,
+    subjects.ACCOUNTS_READ_EXPORT,
+    subjects.ACCOUNTS_CREATE_ERASURE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS,
     subjects.ACCOUNTS_CREATE_GROUP,
     subjects.ACCOUNTS_READ_GROUP,
     subjects.ACCOUNTS_LIST_GROUPS,
@@ -134,6 +142,16 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_LIST_GROUP_MEMBERS,
     subjects.ACCOUNTS_ADD_GROUP_MEMBER,
     subjects.ACCOUNTS_REMOVE_GROUP_MEMBER,
+    subjects.ACCOUNTS_LIST_ALL_KEYS,
+    subjects.ACCOUNTS_LIST_ALL_BOTS,
+    subjects.ACCOUNTS_READ_ANY_BOT,
+    subjects.ACCOUNTS_BLOCK_BOT,
+    subjects.ACCOUNTS_SHARE_BOT,
+    subjects.ACCOUNTS_UNSHARE_BOT,
+    subjects.ACCOUNTS_LIST_BOT_SHARES,
+    subjects.ACCOUNTS_LIST_SHARED_BOTS,
+    subjects.ACCOUNTS_READ_SHARED_BOT,
+    subjects.ACCOUNTS_ASK_BOT,
 )
 
 _OF_MEMORY = (
@@ -175,7 +193,7 @@ _POOLS = Worker(stream_names.LLM_JOBS, ANY)
 
 _GATEWAY = BusRights(
     name="gateway",
-    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS),
+    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS, subjects.TURN_ERASE_USER),
     asks=(
         subjects.ALL_HEALTH,
         subjects.ALL_HOLDS,
@@ -206,7 +224,9 @@ _GATEWAY = BusRights(
         subjects.RAG_INGEST,
         subjects.audit_events("gateway"),
     ),
-    reads=(stream_names.TURNS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    reads=(stream_names.TURNS, stream_names.LLM_JOBS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    erases=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    compacts=(stream_names.TURNS, stream_names.LLM_JOBS),
     works=(_TURN_RUNNERS,),
     looks_at=(_POOLS,),
     keeps=(*dict.fromkeys(STREAM_OF.values()), f"OBJ_{stream_names.ORIGINALS}"),
@@ -239,6 +259,8 @@ _RAG = BusRights(
         subjects.service_health("rag"),
         *_OF_RAG,
         subjects.RAG_ADD_DOCUMENT,
+        subjects.RAG_EXPORT_USER,
+        subjects.RAG_ERASE_USER,
     ),
     asks=(subjects.NPU_EMBED, subjects.NPU_RECOGNISE, subjects.NPU_RERANK),
     publishes=(subjects.ALL_INGEST_EVENTS,),
@@ -252,6 +274,8 @@ _MEMORY = BusRights(
     answers=(
         subjects.service_health("memory"),
         *_OF_MEMORY,
+        subjects.MEMORY_EXPORT_USER,
+        subjects.MEMORY_ERASE_USER,
     ),
     stores=(subjects.ALL_CONVERSATION_EVENTS, subjects.audit_events("memory")),
 )
@@ -259,6 +283,13 @@ _MEMORY = BusRights(
 _ACCOUNTS = BusRights(
     name="accounts",
     answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
+    asks=(
+        subjects.MEMORY_EXPORT_USER,
+        subjects.MEMORY_ERASE_USER,
+        subjects.RAG_EXPORT_USER,
+        subjects.RAG_ERASE_USER,
+        subjects.TURN_ERASE_USER,
+    ),
     stores=(
         subjects.ACCOUNTS_REVOKED,
         subjects.ACCOUNTS_KEYS_CHANGED,
@@ -268,6 +299,7 @@ _ACCOUNTS = BusRights(
     ),
     reads=(stream_names.AUDIT,),
     works=(_AUDITORS,),
+    originals=frozenset(Originals),
 )
 
 _BROWSER = BusRights(

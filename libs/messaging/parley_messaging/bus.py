@@ -3,13 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from parley_contracts.model import WireModel
 
 from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.queues import WorkQueue
+
+if TYPE_CHECKING:
+    from parley_messaging.erasing import Eraser
 
 Reply = TypeVar("Reply", bound=WireModel)
 Request = TypeVar("Request", bound=WireModel)
@@ -165,8 +168,12 @@ class ObjectStore(Protocol):
         """Return what is kept under `key`; ParleyError `not_found` when nothing is."""
         ...
 
+    async def fetch(self, key: str, into: BinaryIO) -> None:
+        """Write what is kept under `key` into a file, piece by piece; `not_found` when nothing is."""
+        ...
+
     async def delete(self, key: str) -> None:
-        """Forget `key`; one that is not there is fine."""
+        """Overwrite what is kept under `key` and forget it; one that is not there is fine."""
         ...
 
 
@@ -176,6 +183,11 @@ class Bus(Protocol):
     @property
     def objects(self) -> ObjectStore:
         """The object store for uploaded originals."""
+        ...
+
+    @property
+    def eraser(self) -> "Eraser":
+        """Removes stored messages for good."""
         ...
 
     @property
@@ -305,7 +317,7 @@ class Bus(Protocol):
         ...
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a literal subject at or after a stream sequence."""
+        """Return the first stored message of a subject, which may hold wildcards, from a sequence on."""
         ...
 
     async def open_jobs(self, queue: WorkQueue) -> JobSource:

@@ -36,6 +36,7 @@ from parley_messaging.bus import (
 )
 from parley_messaging.bus_refusals import Refusals
 from parley_messaging.claims_desk import ClaimsDesk
+from parley_messaging.erasing import NatsEraser
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing, requesting
 from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
@@ -111,6 +112,7 @@ class NatsBus:
         self._connection: Client | None = None
         self._js: JetStreamContext | None = None
         self._objects: NatsObjects | None = None
+        self.eraser = NatsEraser(lambda: self._jetstream)
 
     # -- lifecycle ---------------------------------------------------------------------------------
 

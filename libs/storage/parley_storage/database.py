@@ -103,6 +103,21 @@ class Database:
         """Raise when the database does not answer."""
         await self.read(lambda connection: connection.execute(select(1)))
 
+    async def truncate_log(self) -> bool:
+        """Have SQLite move its log into the file and empty it: what was deleted stands there until then.
+
+        False when somebody still reads by it. PostgreSQL sees to its own.
+        """
+        if not self.is_sqlite:
+            return True
+        with await self._take((self._writers, self._free)):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._truncate)
+
+    def _truncate(self) -> bool:
+        with self._reading.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            return driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
     async def close(self) -> None:
         """Wait for what runs, each at most as long as its driver lets it, and close the connections."""
         try:

@@ -1,15 +1,16 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
 from parley_identity.revocation_board import RevocationBoard
+from parley_messaging import Bus
 from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
-from parley_accounts.audit_anchors import AnchorBus
 from parley_accounts.audit_handlers import audit_parts
 from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_rights import data_rights_parts
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
@@ -62,7 +63,7 @@ async def prepared_parts(
     passwords: Passwords,
     ring: KeyRing,
     *,
-    bus: AnchorBus,
+    bus: Bus,
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
@@ -108,6 +109,7 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )

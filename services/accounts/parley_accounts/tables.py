@@ -130,6 +130,8 @@ bots = Table(
     Column("settings", StorableText, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("changed_at_ms", BigInteger, nullable=False),
+    # Nobody may ask it, whatever its settings say.
+    Column("blocked_at_ms", BigInteger),
     Index("accounts_bots_of_owner", "owner_id", "created_at_ms", "id"),
 )
 
@@ -220,12 +222,44 @@ outbox = Table(
     Index("accounts_outbox_oldest", "created_at_ms", "id"),
 )
 
+data_jobs = Table(
+    "accounts_data_jobs",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    # No foreign key: an erasure is told of when the user is gone.
+    Column("user_id", StorableText, nullable=False),
+    Column("kind", StorableText, nullable=False),
+    Column("state", StorableText, nullable=False),
+    Column("asked_by", StorableText, nullable=False),
+    Column("asked_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("ended_at_ms", BigInteger),
+    Column("deadline_at_ms", BigInteger, nullable=False),
+    # When it is to be gone on with; none when it has ended.
+    Column("due_at_ms", BigInteger),
+    # Who works on it, and until when that holds unless he says that he still does.
+    Column("lease_id", StorableText),
+    Column("lease_until_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("waits_for", StorableText),
+    Column("error", StorableText),
+    # How far it is, and what it has done, as JSON.
+    Column("steps", StorableText, nullable=False),
+    Column("report", StorableText, nullable=False),
+    # Where the file of an export is.
+    Column("object_key", StorableText),
+    Column("size_bytes", BigInteger),
+    Column("expires_at_ms", BigInteger),
+    Index("accounts_data_jobs_of_user", "user_id", "asked_at_ms", "id"),
+    Index("accounts_data_jobs_due", "due_at_ms"),
+    Index("accounts_data_jobs_expiry", "expires_at_ms"),
+)
 audit_log, audit_head, audit_anchors, audit_keys = audit_tables(metadata)
 
 STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0003",
+    head="0005",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

@@ -6,7 +6,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    account_api,
     admin_api,
+    admin_data_api,
     audit_api,
     auth_api,
     bots_api,
@@ -19,10 +21,12 @@ from parley_gateway import (
     health_api,
     keys_api,
     openai_api,
+    oversight_api,
     pages,
     probes_api,
     search_api,
     session_api,
+    shared_bots_api,
     site_chat_api,
 )
 from parley_gateway.asked_request import REQUEST_ID
@@ -45,7 +49,12 @@ async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentP
     await edge.limits.ask(socket.scope[ASKING], principal, Kind.READS)
     await socket.accept()
     chat = ChatSocket(
-        socket, principal, edge.door, edge.stopper, outbox_bytes=edge.settings.gateway_outbox_bytes
+        socket,
+        principal,
+        edge.door,
+        edge.stopper,
+        bots=edge.bot_turns,
+        outbox_bytes=edge.settings.gateway_outbox_bytes,
     )
     with edge.sockets.serving(chat):
         await chat.run()
@@ -67,11 +76,15 @@ def create_app(edge: Edge) -> FastAPI:
         health_api,
         session_api,
         auth_api,
+        account_api,
         admin_api,
         audit_api,
+        admin_data_api,
         groups_api,
+        oversight_api,
         keys_api,
         bots_api,
+        shared_bots_api,
         site_chat_api,
         conversations_api,
         collections_api,

@@ -12,6 +12,7 @@ from parley_limits import Buckets, Rate, Standing, Take, Verdict, parse_rate
 from parley_gateway.limit_settings import RATES, LimitSettings
 from parley_gateway.networks import Networks, host_of
 from parley_gateway.principal import Principal
+from parley_gateway.visitor_tokens import VISITOR_START
 
 MINUTE_S = 60
 
@@ -103,18 +104,20 @@ class Limits:
         await self._require(takes, asking)
 
     async def start_turn(self, principal: Principal, bot_id: str | None, bot_turns: int | None) -> None:
-        """Let a turn begin: of a user, or of a bot's visitor where `bot_id` is given; raises as `enter` does.
+        """Let a turn begin, of a user or of a bot's visitor; raises as `enter` does.
+
+        A user who asks a bot pays for both: else a bot of his own would be his way round his limit.
 
         Args:
             principal: Who asks.
             bot_id: The bot that is asked.
             bot_turns: Turns a minute that the bot itself allows.
         """
-        if bot_id is None:
-            takes = self._of_principal(principal, Kind.TURNS)
-        else:
-            rate = Rate(bot_turns, MINUTE_S) if bot_turns else self._rates["bot_turns"]
-            takes = () if rate is None else (Take("bot_turns", bot_id, rate),)
+        is_visitor = principal.owner_id.startswith(VISITOR_START)
+        takes = () if is_visitor else self._of_principal(principal, Kind.TURNS)
+        rate = Rate(bot_turns, MINUTE_S) if bot_turns else self._rates["bot_turns"]
+        if bot_id is not None and rate is not None:
+            takes += (Take("bot_turns", bot_id, rate),)
         await self._require(takes, _ASKING.get())
 
     def _of_principal(self, principal: Principal, kind: Kind) -> tuple[Take, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from tests.tested_databases import store_params
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
+from tests.unit.accounts.data_rights_rig import ScriptedServices
 
 _TABLES = [audit_log, *(table for table in reversed(metadata.sorted_tables) if table is not audit_log)]
 # The audit lets nobody delete what its head does not name.
@@ -40,3 +41,10 @@ async def accounts(url: URL) -> AsyncGenerator[Accounts]:
     """An accounts service over an empty database."""
     async with open_accounts(url) as opened:
         yield opened
+
+
+@pytest.fixture
+async def services(accounts: Accounts) -> ScriptedServices:
+    scripted = ScriptedServices(accounts.bus)
+    scripted.start()
+    return scripted

@@ -293,3 +293,20 @@ async def test_askings_of_one_socket_do_not_pile_up() -> None:
         for _ in range(30):
             tasks.create_task(limits.start_turn(ADA, None, None))
     assert set(asking.standings) == {"turns", "key"}
+
+
+async def test_a_user_who_asks_a_bot_pays_for_himself_and_for_the_bot() -> None:
+    limits = Limits(GatewaySettings(gateway_limit_turns=f"3/{HOUR}"), MemoryBuckets())
+    visitor = Principal("visitor-b1-1")
+    await limits.start_turn(ADA, "b1", 4)
+    await limits.start_turn(ADA, "b2", None)
+    await limits.start_turn(ADA, None, None)
+    for bot_id in ("b1", "b3", None):
+        with pytest.raises(ParleyError) as told:
+            await limits.start_turn(ADA, bot_id, 4)
+        assert told.value.code is ErrorCode.RATE_LIMITED
+    for _ in range(3):
+        await limits.start_turn(visitor, "b1", 4)
+    with pytest.raises(ParleyError):
+        await limits.start_turn(visitor, "b1", 4)
+    assert limits.refused == {"turns": 3, "bot_turns": 1}
