@@ -144,3 +144,13 @@ def test_nats_server_itself_answers_nothing_that_a_service_without_jetstream_sen
     stored = [pattern for stream in STREAMS for pattern in stream.subjects]
     assert not [one for one in published if one.startswith((API, "$O", "$SYS"))]
     assert not [one for one in published if any(matches(pattern, one) for pattern in stored)]
+
+
+def test_only_accounts_asks_for_all_of_a_user_and_only_a_gateway_overwrites_turns() -> None:
+    verbs = {"export_user", "erase_user"}
+    of_data_jobs = {one for one in BUILT.values() if isinstance(one, str) and one.rpartition(".")[2] in verbs}
+    assert len(of_data_jobs) == 5
+    for rights in EVERYBODY:
+        asked = of_data_jobs & set(permissions_of(rights, EVERYBODY).publish)
+        assert asked == (of_data_jobs if rights.name == "accounts" else set()), rights.name
+        assert bool(rights.erases or rights.compacts) == (rights.name == "gateway"), rights.name

@@ -90,6 +90,10 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.ACCOUNTS_LOG_IN_WITH_KEY: Written(
         _A.SESSION_OPENED, _O.SESSION, "told.session_id", actor="told.user.id"
     ),
+    s.ACCOUNTS_BEGIN_PROVIDER_LOGIN: Unwritten.READS,
+    s.ACCOUNTS_COMPLETE_PROVIDER_LOGIN: Written(
+        _A.SESSION_OPENED, _O.SESSION, "told.tokens.session_id", actor="told.tokens.user.id"
+    ),
     s.ACCOUNTS_REFRESH_SESSION: Written(_A.SESSION_REFRESHED, _O.SESSION, only_refusals=True),
     s.ACCOUNTS_CHECK_KEY: Written(_A.KEY_CHECKED, _O.KEY, only_refusals=True),
     s.ACCOUNTS_END_SESSION: Written(_A.SESSION_ENDED, _O.SESSION, "asked.session_id"),

@@ -12,9 +12,12 @@ ENTRANCES: frozenset[Route] = frozenset(
         ("POST", "/api/auth/refresh"),
         ("POST", "/api/auth/invitation"),
         ("POST", "/api/auth/reset"),
+        ("GET", "/api/auth/oidc"),
+        ("GET", "/api/auth/oidc/callback"),
+        ("GET", "/api/auth/oidc/provider"),
     }
 )
-"""By which people come in: the body is the proof."""
+"""By which people come in: what they send is the proof."""
 
 SITE_ROUTES: frozenset[Route] = frozenset(
     {
@@ -105,6 +108,7 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("DELETE", "/api/admin/users/{user_id}/sessions"): (P.USERS_WRITE,),
     ("POST", "/api/admin/users/{user_id}/reset"): (P.USERS_WRITE,),
     ("GET", "/api/admin/users/{user_id}/keys"): (P.USERS_READ,),
+    ("GET", "/api/admin/services"): (P.SERVICES_READ,),
     ("GET", "/api/admin/keys"): (P.USERS_READ,),
     ("DELETE", "/api/admin/keys/{key_id}"): (P.USERS_WRITE, P.KEYS_WRITE),
     ("GET", "/api/admin/bots"): (P.USERS_READ,),

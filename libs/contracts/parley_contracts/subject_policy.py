@@ -76,6 +76,9 @@ _RAG: dict[str, P | Standing] = {
 _ACCOUNTS: dict[str, P | Standing] = {
     subjects.ACCOUNTS_LOG_IN: Standing.PROOF,
     subjects.ACCOUNTS_LOG_IN_WITH_KEY: Standing.PROOF,
+    subjects.ACCOUNTS_READ_LOGIN_PROVIDER: Standing.SERVICES,
+    subjects.ACCOUNTS_BEGIN_PROVIDER_LOGIN: Standing.SERVICES,
+    subjects.ACCOUNTS_COMPLETE_PROVIDER_LOGIN: Standing.PROOF,
     subjects.ACCOUNTS_REFRESH_SESSION: Standing.PROOF,
     subjects.ACCOUNTS_ACCEPT_INVITATION: Standing.PROOF,
     subjects.ACCOUNTS_RESET_PASSWORD: Standing.PROOF,
@@ -83,6 +86,7 @@ _ACCOUNTS: dict[str, P | Standing] = {
     subjects.ACCOUNTS_CHECK_SESSION: Standing.SERVICES,
     subjects.ACCOUNTS_PUBLISHED_KEYS: Standing.SERVICES,
     subjects.ACCOUNTS_READ_REVOCATIONS: Standing.SERVICES,
+    subjects.ACCOUNTS_READ_PROVIDER_LOGOUT: P.ACCOUNT_WRITE,
     subjects.ACCOUNTS_LIST_SESSIONS: P.ACCOUNT_READ,
     subjects.ACCOUNTS_END_SESSION: P.ACCOUNT_WRITE,
     subjects.ACCOUNTS_END_SESSIONS: P.ACCOUNT_WRITE,

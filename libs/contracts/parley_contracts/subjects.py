@@ -3,9 +3,11 @@
 import re
 from typing import NamedTuple
 
+from parley_contracts import model
+
 PREFIX = "parley.v1"
 
-_PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_PART = re.compile(model.SUBJECT_PART)
 _SLOT = re.compile(r"[1-9][0-9]*")
 
 
@@ -225,6 +227,10 @@ BROWSER_READ = f"{PREFIX}.browser.read"
 
 ACCOUNTS_LOG_IN = f"{PREFIX}.accounts.log_in"
 ACCOUNTS_LOG_IN_WITH_KEY = f"{PREFIX}.accounts.log_in_with_key"
+ACCOUNTS_READ_LOGIN_PROVIDER = f"{PREFIX}.accounts.read_login_provider"
+ACCOUNTS_BEGIN_PROVIDER_LOGIN = f"{PREFIX}.accounts.begin_provider_login"
+ACCOUNTS_COMPLETE_PROVIDER_LOGIN = f"{PREFIX}.accounts.complete_provider_login"
+ACCOUNTS_READ_PROVIDER_LOGOUT = f"{PREFIX}.accounts.read_provider_logout"
 ACCOUNTS_REFRESH_SESSION = f"{PREFIX}.accounts.refresh_session"
 ACCOUNTS_LIST_SESSIONS = f"{PREFIX}.accounts.list_sessions"
 ACCOUNTS_END_SESSION = f"{PREFIX}.accounts.end_session"

@@ -39,9 +39,10 @@ from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.erasing import NatsEraser
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.message_headers import outgoing, requesting
-from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
+from parley_messaging.nats_access import OPEN, BusAccess, has_tls
 from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
+from parley_messaging.nats_reading import make_ours, note_unread
 from parley_messaging.nats_requests import RequestBroker
 from parley_messaging.nats_streams import bound_stream, read_queue_state
 from parley_messaging.nats_subscription import HeardSubject
@@ -162,7 +163,7 @@ class NatsBus:
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 self._connection = await self._requests.broker.connect()
-                hide_inboxes(self._connection)
+                make_ours(self._connection)
                 self._require_tls()
                 self._js = self._connection.jetstream(timeout=5.0)
                 await self._keeper.begin(self._js)
@@ -212,7 +213,7 @@ class NatsBus:
             if on_drop := self._drops.get(id(error.sub)):
                 on_drop()
             return
-        if self._refusals.take(error):
+        if self._refusals.take(error) or note_unread(error):
             return
         if self.is_connected:
             # What a subscriber's callback raised comes here as well.

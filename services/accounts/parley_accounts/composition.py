@@ -19,6 +19,9 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.oidc.bounded_client import BoundedClient
+from parley_accounts.oidc.parts import provider_parts
+from parley_accounts.oidc.people import Admission, People
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -57,6 +60,16 @@ def _links(
     )
 
 
+def _signing_keys(settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock) -> SigningKeys:
+    return SigningKeys(
+        database,
+        ring,
+        access_token_s=settings.accounts_access_token_s,
+        published_ahead_s=settings.accounts_next_key_s,
+        clock=clock,
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -67,6 +80,7 @@ async def prepared_parts(
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
+    provider_client: BoundedClient,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
@@ -77,17 +91,12 @@ async def prepared_parts(
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations = KekRotations(database, ring)
     await rotations.prepare()
-    signing_keys = SigningKeys(
-        database,
-        ring,
-        access_token_s=access_token_s,
-        published_ahead_s=settings.accounts_next_key_s,
-        clock=clock,
-    )
+    signing_keys = _signing_keys(settings, database, ring, clock)
     await signing_keys.prepare()
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
     )
+    people = People(database, sessions, revocations, Admission.of(settings), clock=clock)
     keys = ApiKeys(database, revocations, metrics, clock=clock)
     return AccountsParts(
         entrance=Entrance(
@@ -109,6 +118,9 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        provider=provider_parts(
+            settings, database, ring, provider_client, people, metrics=metrics, clock=clock
+        ),
         data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),

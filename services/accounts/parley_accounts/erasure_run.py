@@ -69,6 +69,8 @@ class ErasureRun:
             job.count(service, {one.place: one.count for one in part.removed})
             job.steps["cursor"] = part.next_cursor
             await self._jobs.note(job, waits_for=part.waits_for)
+            if self._jobs.now_ms() > job.deadline_at_ms:
+                return f"{service}: more parts"
             if part.next_cursor is None and (part.is_done or part.waits_for is not None):
                 return None if part.is_done else f"{service}: {part.waits_for}"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from parley_contracts import accounts, credentials, provider_keys, subjects
+from parley_contracts import accounts, credentials, oidc, provider_keys, subjects
 from parley_messaging import Service
 
 from parley_accounts.answering import done, telling
@@ -14,6 +14,7 @@ from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import GroupParts, bind_groups
 from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.links import Links
+from parley_accounts.oidc.parts import ProviderParts
 from parley_accounts.outbox import Outbox
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import Sessions
@@ -35,6 +36,7 @@ class AccountsParts:
     outbox: Outbox
     bots: BotParts
     rotations: KekRotations
+    provider: ProviderParts
     data_rights: DataRightsParts
     groups: GroupParts
     audit: AuditParts
@@ -43,6 +45,7 @@ class AccountsParts:
 def bind(service: Service, parts: AccountsParts) -> None:
     """Answer every `accounts.*` subject."""
     _bind_entering(service, parts)
+    _bind_provider(service, parts)
     _bind_users(service, parts)
     _bind_links(service, parts)
     _bind_keys(service, parts)
@@ -68,6 +71,20 @@ def _bind_entering(service: Service, parts: AccountsParts) -> None:
     service.answer(subjects.ACCOUNTS_END_SESSION, accounts.EndSession, telling(outbox, done(sessions.end)))
     service.answer(
         subjects.ACCOUNTS_END_SESSIONS, accounts.EndSessions, telling(outbox, done(sessions.end_all))
+    )
+
+
+def _bind_provider(service: Service, parts: AccountsParts) -> None:
+    outbox, logins = parts.outbox, parts.provider.logins
+    service.answer(subjects.ACCOUNTS_READ_LOGIN_PROVIDER, oidc.ReadLoginProvider, logins.describe)
+    service.answer(subjects.ACCOUNTS_BEGIN_PROVIDER_LOGIN, oidc.BeginProviderLogin, logins.begin)
+    service.answer(
+        subjects.ACCOUNTS_READ_PROVIDER_LOGOUT, oidc.ReadProviderLogout, parts.provider.logouts.read
+    )
+    service.answer(
+        subjects.ACCOUNTS_COMPLETE_PROVIDER_LOGIN,
+        oidc.CompleteProviderLogin,
+        telling(outbox, logins.complete),
     )
 
 

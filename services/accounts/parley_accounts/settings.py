@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from parley_messaging import ServiceSettings
 from pydantic import Field, SecretStr, field_validator
 
 from parley_accounts.envelope import parse_key
+from parley_accounts.oidc.provider_settings import OidcSettings
 from parley_accounts.passwords import HashParameters
 from parley_accounts.tables import STORE
 
 
-class AccountsSettings(ServiceSettings):
+class AccountsSettings(OidcSettings):
     """Settings of the accounts service; where the data is kept comes from DATABASE_URL or PARLEY_DATA_DIR."""
 
     secrets_dir: Path | None = Field(

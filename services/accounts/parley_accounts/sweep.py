@@ -8,7 +8,15 @@ from sqlalchemy import Connection, Delete, Update, delete, or_, update
 
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.revocations import Revocations
-from parley_accounts.tables import api_keys, links, refresh_tokens, revocations, sessions, signing_keys
+from parley_accounts.tables import (
+    api_keys,
+    links,
+    oidc_attempts,
+    refresh_tokens,
+    revocations,
+    sessions,
+    signing_keys,
+)
 
 log = logging.getLogger("parley.accounts")
 
@@ -28,6 +36,7 @@ def _statements(now_ms: int, grace_ms: int) -> tuple[Delete | Update, ...]:
         # Of a session that goes on, also the used ones: to be shown one of them ends it.
         delete(refresh_tokens).where(refresh_tokens.c.expires_at_ms < now_ms),
         delete(links).where(links.c.expires_at_ms < now_ms),
+        delete(oidc_attempts).where(oidc_attempts.c.expires_at_ms < now_ms),
         delete(revocations).where(revocations.c.expires_at_ms < now_ms),
         delete(signing_keys).where(signing_keys.c.published_until_ms < now_ms),
         delete(api_keys).where(api_keys.c.revoked_at_ms < now_ms - _REVOKED_KEYS_MS),

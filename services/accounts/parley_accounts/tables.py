@@ -45,6 +45,8 @@ sessions = Table(
     Column("user_id", StorableText, _of_user(), nullable=False),
     # The API key that opened it; it ends with the key.
     Column("key_id", StorableText),
+    # The identity at a provider that it was opened by.
+    Column("identity_id", StorableText),
     Column("client", StorableText, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("last_used_at_ms", BigInteger, nullable=False),
@@ -118,6 +120,29 @@ links = Table(
     Column("expires_at_ms", BigInteger, nullable=False),
     Index("accounts_links_token", "token_hash", unique=True),
     Index("accounts_links_newest", "kind", "created_at_ms"),
+)
+
+oidc_identities = Table(
+    "accounts_oidc_identities",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("user_id", StorableText, _of_user(), nullable=False),
+    Column("issuer", StorableText, nullable=False),
+    # The provider's name for the person, which no other person is ever given.
+    Column("subject", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("last_login_at_ms", BigInteger),
+    Index("accounts_oidc_identities_subject", "issuer", "subject", unique=True),
+    Index("accounts_oidc_identities_of_user", "user_id"),
+)
+
+oidc_attempts = Table(
+    "accounts_oidc_attempts",
+    metadata,
+    # Of a login by a provider that was completed, or tried to be: it is good no more.
+    Column("id", StorableText, primary_key=True),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("accounts_oidc_attempts_expiry", "expires_at_ms"),
 )
 
 bots = Table(
@@ -260,6 +285,6 @@ STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0005",
+    head="0008",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

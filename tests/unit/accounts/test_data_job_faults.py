@@ -87,6 +87,25 @@ async def test_the_job_of_a_process_that_died_is_taken_up_when_its_lease_is_over
     assert done.attempts > held.attempts
 
 
+async def test_a_service_that_never_ends_does_not_hold_an_erasure_beyond_its_deadline(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada")
+
+    def fills_again(service: str, at: int, is_after: bool) -> None:
+        if service == "memory" and not is_after:
+            services.rows["memory"][user.id] = ["again"] * 3
+            accounts.clock.advance(3600)
+
+    services.fill(user.id)
+    services.fault = fills_again
+    await ask_erasure(accounts, user)
+    await work(accounts)
+    job = await job_of(accounts, user.id)
+    assert (job.state, job.waits_for) == (DataJobState.FAILED, "memory: more parts")
+    assert services.asked["rag"] == 0
+
+
 async def test_two_runners_work_on_two_jobs_and_never_on_one(
     accounts: Accounts, services: ScriptedServices
 ) -> None:

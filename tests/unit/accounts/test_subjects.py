@@ -17,6 +17,7 @@ from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
 TARGET = "target"
 BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_END_SESSION: {"session_id": "x"},
+    subjects.ACCOUNTS_READ_PROVIDER_LOGOUT: {"session_id": "x"},
     subjects.ACCOUNTS_CREATE_USER: {"name": "x", "new_role": Role.GUEST},
     subjects.ACCOUNTS_CHANGE_USER: {"display_name": "x"},
     subjects.ACCOUNTS_CHANGE_PASSWORD: {"current_password": PASSWORD, "new_password": PASSWORD},
