@@ -143,7 +143,8 @@ async def test_what_a_group_added_is_refused_on_both_gateways_within_a_second_of
 
     left_s = await seconds_until(has_ended)
     print_row(
-        f"refused by both: what a group added {left_s:.3f} s after leaving it, earlier tokens {joined_s:.3f} s"
+        f"refused by both: what a group added {left_s:.3f} s after leaving it, "
+        f"earlier tokens {joined_s:.3f} s"
     )
     assert max(joined_s, left_s) < REFUSED_WITHIN_S
     # The session and the key go on, without what the group added.
