@@ -56,6 +56,7 @@ _ACCOUNTS = (
     ),
     table_place("accounts", "oidc_attempts", "logins by a provider that are used up", Ending.IMPERSONAL),
     table_place("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
+    table_place("accounts", "data_keys", "keys that stored files are sealed under", Ending.IMPERSONAL),
     table_place(
         "accounts",
         "links",

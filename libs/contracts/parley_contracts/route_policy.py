@@ -142,7 +142,11 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("PUT", "/api/admin/groups/{group_id}/members/{user_id}"): (P.GROUPS_WRITE,),
     ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): (P.GROUPS_WRITE,),
     ("DELETE", "/api/admin/groups/{group_id}"): (P.GROUPS_WRITE,),
+    ("GET", "/api/admin/audit"): (P.AUDIT_READ,),
+    ("GET", "/api/admin/audit/export"): (P.AUDIT_READ,),
+    ("GET", "/api/admin/audit/verify"): (P.AUDIT_READ,),
     ("POST", "/api/admin/signing-keys/rotate"): (P.SIGNING_KEYS_WRITE,),
     ("POST", "/api/admin/kek/rotate"): (P.KEK_ROTATE,),
+    ("POST", "/api/admin/data-key/rotate"): (P.KEK_ROTATE,),
 }
 """What who asks must have, all of it. Whose an object is, the service that keeps it checks."""

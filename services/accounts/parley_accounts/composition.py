@@ -1,5 +1,6 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
+from parley_envelope import DataKeys, Originals
 from parley_identity.revocation_board import RevocationBoard
 from parley_messaging import Bus
 from parley_storage import Database
@@ -10,7 +11,8 @@ from parley_accounts.audit_handlers import audit_parts
 from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
-from parley_accounts.data_rights import data_rights_parts
+from parley_accounts.data_keys import DataKeyRows
+from parley_accounts.data_rights import DataRightsParts, data_rights_parts
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
@@ -108,6 +110,22 @@ def _users(
     )
 
 
+def _data_rights(
+    settings: AccountsSettings,
+    database: Database,
+    passwords: Passwords,
+    revocations: Revocations,
+    *,
+    bus: Bus,
+    data_keys: DataKeyRows,
+    clock: Clock,
+) -> DataRightsParts:
+    originals = Originals(bus.objects, DataKeys(data_keys.tell))
+    return data_rights_parts(
+        settings, database, passwords, revocations, bus=bus, originals=originals, clock=clock
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -127,9 +145,7 @@ async def prepared_parts(
     metrics, told = AccountsMetrics(registry), telling(settings, database, ring, clock)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
-    rotations = KekRotations(database, ring)
-    await rotations.prepare()
-    signing_keys = await _signing_keys(settings, database, ring, clock)
+    rotations, signing_keys, data_keys = await _prepared_keys(settings, database, ring, clock)
     sessions = _sessions(
         settings, database, signing_keys, revocations, metrics, places=told.places, clock=clock
     )
@@ -160,11 +176,27 @@ async def prepared_parts(
         outbox=outbox,
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        data_keys=data_keys,
         notices=notice_parts(
             settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
         ),
         provider=provider,
-        data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
+        data_rights=_data_rights(
+            settings, database, passwords, revocations, bus=bus, data_keys=data_keys, clock=clock
+        ),
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )
+
+
+async def _prepared_keys(
+    settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock
+) -> tuple[KekRotations, SigningKeys, DataKeyRows]:
+    """Return what keeps keys, with the first of each kind made."""
+    rotations = KekRotations(database, ring)
+    await rotations.prepare()
+    signing_keys = _signing_keys(settings, database, ring, clock)
+    await signing_keys.prepare()
+    data_keys = DataKeyRows(database, ring, clock=clock)
+    await data_keys.prepare()
+    return rotations, signing_keys, data_keys

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from parley_envelope.envelope import parse_key
 from pydantic import Field, SecretStr, field_validator
 
-from parley_accounts.envelope import parse_key
 from parley_accounts.notices.telling_settings import TellingSettings
 from parley_accounts.oidc.provider_settings import OidcSettings
 from parley_accounts.passwords import HashParameters
@@ -100,6 +100,10 @@ class AccountsSettings(TellingSettings, OidcSettings):
 
     accounts_audit_anchor_s: float = Field(
         default=60.0, gt=0, le=3600, description="How often the head of the audit's chain is signed."
+    )
+
+    accounts_audit_days: float = Field(
+        default=365.0, ge=31, le=36_500, description="How long rows of the audit are kept."
     )
 
     @property

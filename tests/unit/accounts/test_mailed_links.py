@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parley_accounts.envelope import read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.notices import link_mails, notices
 from parley_accounts.notices.link_mails import BETWEEN_MAILS_MS
