@@ -68,18 +68,14 @@ def _links(
     )
 
 
-async def _signing_keys(
-    settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock
-) -> SigningKeys:
-    keys = SigningKeys(
+def _signing_keys(settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock) -> SigningKeys:
+    return SigningKeys(
         database,
         ring,
         access_token_s=settings.accounts_access_token_s,
         published_ahead_s=settings.accounts_next_key_s,
         clock=clock,
     )
-    await keys.prepare()
-    return keys
 
 
 def _sessions(
@@ -107,6 +103,32 @@ def _users(
 ) -> UserDirectory:
     return UserDirectory(
         database, passwords, revocations, told=told.notices, password_chars=password_chars, clock=clock
+    )
+
+
+def _entrance(
+    database: Database,
+    passwords: Passwords,
+    sessions: Sessions,
+    keys: ApiKeys,
+    revocations: Revocations,
+    *,
+    metrics: AccountsMetrics,
+    told: Telling,
+    password_chars: int,
+    clock: Clock,
+) -> Entrance:
+    return Entrance(
+        database,
+        passwords,
+        sessions,
+        keys=keys,
+        revocations=revocations,
+        metrics=metrics,
+        told=told.notices,
+        refused=told.refused,
+        password_chars=password_chars,
+        clock=clock,
     )
 
 
@@ -154,19 +176,22 @@ async def prepared_parts(
     keys = ApiKeys(database, revocations, metrics, told=told.notices, clock=clock)
     outbox = Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s)
     links = _links(settings, database, passwords, revocations, told=told, clock=clock)
+    entrance = _entrance(
+        database,
+        passwords,
+        sessions,
+        keys,
+        revocations,
+        metrics=metrics,
+        told=told,
+        password_chars=chars,
+        clock=clock,
+    )
+    notices = notice_parts(
+        settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
+    )
     return AccountsParts(
-        entrance=Entrance(
-            database,
-            passwords,
-            sessions,
-            keys=keys,
-            revocations=revocations,
-            metrics=metrics,
-            told=told.notices,
-            refused=told.refused,
-            password_chars=chars,
-            clock=clock,
-        ),
+        entrance=entrance,
         sessions=sessions,
         users=_users(database, passwords, revocations, chars, told=told, clock=clock),
         links=links,
@@ -177,9 +202,7 @@ async def prepared_parts(
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
         data_keys=data_keys,
-        notices=notice_parts(
-            settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
-        ),
+        notices=notices,
         provider=provider,
         data_rights=_data_rights(
             settings, database, passwords, revocations, bus=bus, data_keys=data_keys, clock=clock
