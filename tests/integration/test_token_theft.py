@@ -15,8 +15,9 @@ import jwt
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from parley_accounts.envelope import Envelope, read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.signing_keys import purpose_of
+from parley_envelope.envelope import Envelope
 from parley_identity.audit_export import verify_export
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

@@ -115,6 +115,7 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.ACCOUNTS_REVOKE_KEY: Written(_A.KEY_REVOKED, _O.KEY, "asked.key_id"),
     s.ACCOUNTS_ROTATE_SIGNING_KEY: Written(_A.SIGNING_KEY_ROTATED, _O.SIGNING_KEY),
     s.ACCOUNTS_ROTATE_KEK: Written(_A.KEK_ROTATED, _O.KEK),
+    s.ACCOUNTS_ROTATE_DATA_KEY: Written(_A.DATA_KEY_ROTATED, _O.DATA_KEY, "told.key_id"),
     s.ACCOUNTS_OPEN_AUDIT_EXPORT: Written(_A.AUDIT_EXPORTED, _O.AUDIT),
     s.ACCOUNTS_CREATE_EXPORT: Written(_A.EXPORT_ASKED, _O.USER, _USER),
     s.ACCOUNTS_CREATE_ERASURE: Written(_A.ERASURE_ASKED, _O.USER, _USER),
@@ -206,6 +207,7 @@ ROUTES: dict[Route, str | Unwritten] = {
     ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): s.ACCOUNTS_REMOVE_GROUP_MEMBER,
     ("POST", "/api/admin/signing-keys/rotate"): s.ACCOUNTS_ROTATE_SIGNING_KEY,
     ("POST", "/api/admin/kek/rotate"): s.ACCOUNTS_ROTATE_KEK,
+    ("POST", "/api/admin/data-key/rotate"): s.ACCOUNTS_ROTATE_DATA_KEY,
 }
 """Every route but GET: the subject behind it that writes, or why none does."""
 

@@ -125,6 +125,7 @@ _ACCOUNTS = (
     ),
     _table("accounts", "oidc_attempts", "logins by a provider that are used up", Ending.IMPERSONAL),
     _table("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
+    _table("accounts", "data_keys", "keys that stored files are sealed under", Ending.IMPERSONAL),
     _table(
         "accounts",
         "links",

@@ -78,7 +78,7 @@ MEANINGS: dict[Permission, str] = {
     Permission.GROUPS_WRITE: "Make, change and delete groups that add no more than one's own role has; "
     "put users of a lower role in and out.",
     Permission.SIGNING_KEYS_WRITE: "Rotate the keys that sign access tokens.",
-    Permission.KEK_ROTATE: "Rotate the key-encryption key.",
+    Permission.KEK_ROTATE: "Rotate the key-encryption key, and the data key.",
     Permission.AUDIT_READ: "Search, export and verify the audit: what everybody has done.",
 }
 

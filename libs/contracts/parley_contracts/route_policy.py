@@ -134,5 +134,6 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("GET", "/api/admin/audit/verify"): (P.AUDIT_READ,),
     ("POST", "/api/admin/signing-keys/rotate"): (P.SIGNING_KEYS_WRITE,),
     ("POST", "/api/admin/kek/rotate"): (P.KEK_ROTATE,),
+    ("POST", "/api/admin/data-key/rotate"): (P.KEK_ROTATE,),
 }
 """What who asks must have, all of it. Whose an object is, the service that keeps it checks."""

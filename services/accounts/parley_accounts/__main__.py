@@ -6,9 +6,9 @@ from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
 from parley_accounts.composition import prepared_parts
-from parley_accounts.envelope import read_or_make_key
 from parley_accounts.handlers import bind
 from parley_accounts.installation import read_owner_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.oidc.bounded_client import open_bounded_client
 from parley_accounts.passwords import open_passwords

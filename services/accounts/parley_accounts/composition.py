@@ -1,5 +1,6 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
+from parley_envelope import DataKeys, Originals
 from parley_identity.revocation_board import RevocationBoard
 from parley_messaging import Bus
 from parley_storage import Database
@@ -10,6 +11,7 @@ from parley_accounts.audit_handlers import audit_parts
 from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_keys import DataKeyRows
 from parley_accounts.data_rights import data_rights_parts
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import group_parts
@@ -89,10 +91,7 @@ async def prepared_parts(
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
-    rotations = KekRotations(database, ring)
-    await rotations.prepare()
-    signing_keys = _signing_keys(settings, database, ring, clock)
-    await signing_keys.prepare()
+    rotations, signing_keys, data_keys = await _prepared_keys(settings, database, ring, clock)
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
     )
@@ -118,10 +117,32 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        data_keys=data_keys,
+        data_rights=data_rights_parts(
+            settings,
+            database,
+            passwords,
+            revocations,
+            bus=bus,
+            originals=Originals(bus.objects, DataKeys(data_keys.tell)),
+            clock=clock,
+        ),
         provider=provider_parts(
             settings, database, ring, provider_client, people, metrics=metrics, clock=clock
         ),
-        data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )
+
+
+async def _prepared_keys(
+    settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock
+) -> tuple[KekRotations, SigningKeys, DataKeyRows]:
+    """Return what keeps keys, with the first of each kind made."""
+    rotations = KekRotations(database, ring)
+    await rotations.prepare()
+    signing_keys = _signing_keys(settings, database, ring, clock)
+    await signing_keys.prepare()
+    data_keys = DataKeyRows(database, ring, clock=clock)
+    await data_keys.prepare()
+    return rotations, signing_keys, data_keys

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from parley_contracts import accounts, credentials, oidc, provider_keys, subjects
+from parley_contracts import accounts, credentials, data_keys, oidc, provider_keys, subjects
 from parley_messaging import Service
 
 from parley_accounts.answering import done, telling
 from parley_accounts.api_keys import ApiKeys
 from parley_accounts.audit_handlers import AuditParts, bind_audit
 from parley_accounts.bot_handlers import BotParts, bind_bots
+from parley_accounts.data_keys import DataKeyRows
 from parley_accounts.data_rights import DataRightsParts, bind_data_rights
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import GroupParts, bind_groups
@@ -36,6 +37,7 @@ class AccountsParts:
     outbox: Outbox
     bots: BotParts
     rotations: KekRotations
+    data_keys: DataKeyRows
     provider: ProviderParts
     data_rights: DataRightsParts
     groups: GroupParts
@@ -131,3 +133,5 @@ def _bind_keys(service: Service, parts: AccountsParts) -> None:
     )
     service.answer(subjects.ACCOUNTS_READ_REVOCATIONS, credentials.ReadRevocations, parts.revocations.read)
     service.answer(subjects.ACCOUNTS_ROTATE_KEK, provider_keys.RotateKek, parts.rotations.rotate)
+    service.answer(subjects.ACCOUNTS_READ_DATA_KEY, data_keys.ReadDataKey, parts.data_keys.tell)
+    service.answer(subjects.ACCOUNTS_ROTATE_DATA_KEY, data_keys.RotateDataKey, parts.data_keys.rotate)

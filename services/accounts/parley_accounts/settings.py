@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from parley_envelope.envelope import parse_key
 from pydantic import Field, SecretStr, field_validator
 
-from parley_accounts.envelope import parse_key
 from parley_accounts.oidc.provider_settings import OidcSettings
 from parley_accounts.passwords import HashParameters
 from parley_accounts.tables import STORE

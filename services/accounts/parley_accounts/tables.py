@@ -104,6 +104,20 @@ signing_keys = Table(
     Index("accounts_signing_keys_place", "place", unique=True),
 )
 
+data_keys = Table(
+    "accounts_data_keys",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("purpose", StorableText, nullable=False),
+    # The purpose, of the one key that seals for it; none of a key that only opens.
+    Column("seals_for", StorableText),
+    # By the key-encryption key.
+    Column("sealed_key", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("retired_at_ms", BigInteger),
+    Index("accounts_data_keys_seals_for", "seals_for", unique=True),
+)
+
 links = Table(
     "accounts_links",
     metadata,
@@ -285,6 +299,6 @@ STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0008",
+    head="0004",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

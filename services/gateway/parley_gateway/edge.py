@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
+from parley_envelope import Originals
 from parley_messaging import Bus, Service
 from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
@@ -36,6 +37,7 @@ class Edge:
     sockets: Sockets
     login_codes: LoginCodes
     sites: Sites
+    originals: Originals
 
     @property
     def bus(self) -> Bus:

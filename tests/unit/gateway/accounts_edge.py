@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parley_accounts.envelope import read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.tables import STORE
 from parley_contracts.credentials import Revocation

@@ -10,10 +10,10 @@ import json
 import secrets
 from dataclasses import asdict, dataclass
 
+from parley_envelope import SealError
 from parley_storage import Database
 
 from parley_accounts.clock import Clock
-from parley_accounts.envelope import SealError
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.oidc.faults import LoginFault, RefusedLoginError
 from parley_accounts.tables import oidc_attempts
