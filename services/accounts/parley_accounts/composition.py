@@ -115,7 +115,7 @@ def _entrance(
     *,
     metrics: AccountsMetrics,
     told: Telling,
-    password_chars: int,
+    chars: int,
     clock: Clock,
 ) -> Entrance:
     return Entrance(
@@ -127,7 +127,7 @@ def _entrance(
         metrics=metrics,
         told=told.notices,
         refused=told.refused,
-        password_chars=password_chars,
+        password_chars=chars,
         clock=clock,
     )
 
@@ -177,15 +177,7 @@ async def prepared_parts(
     outbox = Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s)
     links = _links(settings, database, passwords, revocations, told=told, clock=clock)
     entrance = _entrance(
-        database,
-        passwords,
-        sessions,
-        keys,
-        revocations,
-        metrics=metrics,
-        told=told,
-        password_chars=chars,
-        clock=clock,
+        database, passwords, sessions, keys, revocations, metrics=metrics, told=told, chars=chars, clock=clock
     )
     notices = notice_parts(
         settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
