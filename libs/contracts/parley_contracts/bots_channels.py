@@ -57,7 +57,10 @@ BOTS_CHANNELS: tuple[Channel, ...] = (
         "A step of a rotation of the key-encryption key.",
     ),
     _request(
-        subjects.ACCOUNTS_READ_PUBLIC_BOT, bots.ReadPublicBot, bots.Bot, "A bot that a visitor has asked."
+        subjects.ACCOUNTS_READ_PUBLIC_BOT,
+        bots.ReadPublicBot,
+        bots.PublicBot,
+        "A bot that a visitor has asked.",
     ),
     Channel(
         subjects.BOT_CHANGED,

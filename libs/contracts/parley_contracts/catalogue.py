@@ -22,6 +22,7 @@ from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
 from parley_contracts.groups_channels import GROUPS_CHANNELS
 from parley_contracts.replies import Done
+from parley_contracts.usage_channels import USAGE_CHANNELS
 
 RELAYED_EVENTS: tuple[type[turn_events.TurnEvent], ...] = (
     turn_events.EpochStarted,
@@ -311,6 +312,7 @@ CHANNELS: tuple[Channel, ...] = (
     *ACCOUNTS_CHANNELS,
     *BOTS_CHANNELS,
     *GROUPS_CHANNELS,
+    *USAGE_CHANNELS,
     *OTHER_CHANNELS,
 )
 

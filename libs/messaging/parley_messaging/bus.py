@@ -299,7 +299,7 @@ class Bus(Protocol):
         ...
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a literal subject at or after a stream sequence."""
+        """Return the first stored message of a subject or pattern at or after a stream sequence."""
         ...
 
     async def open_jobs(self, queue: WorkQueue) -> JobSource:

@@ -368,9 +368,9 @@ class MemoryBus:
         return None
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a literal subject at or after a stream sequence."""
+        """Return the first stored message of a subject or pattern at or after a stream sequence."""
         for stored in self._stream(stream).messages:
-            if stored.subject == subject and stored.stream_seq >= from_stream_seq:
+            if matches(subject, stored.subject) and stored.stream_seq >= from_stream_seq:
                 return StoredMessage(stored.stream_seq, stored.subject, stored.data)
         return None
 

@@ -21,6 +21,7 @@ from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.signing_keys import SigningKeys
+from parley_accounts.usage import Usage
 from parley_accounts.user_directory import UserDirectory
 
 
@@ -105,4 +106,5 @@ async def prepared_parts(
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
         groups=group_parts(database, revocations, clock),
+        usage=Usage(database, clock=clock),
     )

@@ -16,6 +16,7 @@ from parley_accounts.outbox import Outbox
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import Sessions
 from parley_accounts.signing_keys import SigningKeys
+from parley_accounts.usage import Usage, bind_usage
 from parley_accounts.user_directory import UserDirectory
 
 
@@ -34,6 +35,7 @@ class AccountsParts:
     bots: BotParts
     rotations: KekRotations
     groups: GroupParts
+    usage: Usage
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
@@ -44,6 +46,7 @@ def bind(service: Service, parts: AccountsParts) -> None:
     _bind_keys(service, parts)
     bind_bots(service, parts.bots, parts.outbox)
     bind_groups(service, parts.groups, parts.outbox)
+    bind_usage(service, parts.usage)
 
 
 def _bind_entering(service: Service, parts: AccountsParts) -> None:

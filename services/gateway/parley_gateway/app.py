@@ -23,6 +23,7 @@ from parley_gateway import (
     search_api,
     session_api,
     site_chat_api,
+    usage_api,
 )
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
@@ -74,6 +75,7 @@ def create_app(edge: Edge) -> FastAPI:
         documents_api,
         search_api,
         feedback_api,
+        usage_api,
         pages,
         probes_api,
     ):

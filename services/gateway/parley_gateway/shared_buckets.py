@@ -7,13 +7,16 @@ from contextlib import suppress
 from typing import Protocol
 
 from parley_contracts.errors import ParleyError
-from parley_limits import Buckets, MemoryBuckets, RedisBuckets, Take, Verdict, open_limits
+from parley_limits import Buckets, MemoryBuckets, RedisBuckets, RedisLedger, Take, Verdict, open_limits
 from parley_limits.gateway_count import RedisGatewayCount
 from parley_messaging import Service
 from parley_messaging.circuit import Circuit
 
 from parley_gateway.limits import Limits
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.shared_ledger import SharedLedger
+from parley_gateway.spending import Spending
+from parley_gateway.turn_quotas import TurnQuotas
 
 log = logging.getLogger("parley.gateway")
 
@@ -40,7 +43,7 @@ class SharedBuckets:
         self._circuit = circuit
         self._count = count
         self._name = name
-        self._own = MemoryBuckets(share=lambda: 1 / self.gateways)
+        self.own = MemoryBuckets(share=lambda: 1 / self.gateways)
         self._is_shared = True
         self.gateways = UNKNOWN_GATEWAYS
         self.fallbacks = 0
@@ -53,7 +56,7 @@ class SharedBuckets:
         except ParleyError:
             self._note(is_shared=False)
             self.fallbacks += 1
-            return await self._own.take(takes)
+            return await self.own.take(takes)
         self._note(is_shared=True)
         return verdict
 
@@ -73,14 +76,17 @@ class SharedBuckets:
 async def enter_limits(service: Service, settings: GatewaySettings) -> Limits:
     """Return the limits of a gateway process, which go on until it stops."""
     redis = await service.enter(open_limits(settings.redis_url, settings.limits_redis_url))
+    circuit = service.circuits.to("limits")
     buckets = SharedBuckets(
         RedisBuckets(redis),
-        service.circuits.to("limits"),
+        circuit,
         RedisGatewayCount(redis),
         name=settings.instance,
     )
     service.spawn(buckets.run)
-    limits = Limits(settings, buckets)
+    ledger = SharedLedger(RedisLedger(redis), circuit, buckets.own, share=lambda: 1 / buckets.gateways)
+    quotas = TurnQuotas(service.bus, ledger, Spending(settings), service.circuits.to("accounts-usage"))
+    limits = Limits(settings, buckets, quotas)
     _export(service, limits, buckets)
     return limits
 
