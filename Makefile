@@ -42,12 +42,13 @@ soak: install ## moderate load for ten minutes: nothing may grow
 manuals: install ## twenty questions on manuals of Debian packages: the right file and page
 	PARLEY_MANUALS=full $(RUN) pytest tests/integration/manuals -s $(ARGS)
 
-# Cases of each kind; for each operation of the API a twelfth.
+# Cases of each kind; for each operation of the API a twelfth, for each channel of the bus a tenth.
 FUZZ_CASES ?= 2400
 
-fuzz: install ## requests and WebSocket frames of every kind; says how many
+fuzz: install ## requests, WebSocket frames and bus messages of every kind; says how many
 	PARLEY_FUZZ_CASES=$(FUZZ_CASES) $(RUN) pytest --timeout 3600 -s tests/unit/gateway/test_socket_fuzz.py \
-	    tests/unit/gateway/test_request_fuzz.py tests/integration/test_api_description.py $(ARGS)
+	    tests/unit/gateway/test_request_fuzz.py tests/integration/test_api_description.py \
+	    tests/integration/test_bus_fuzz.py $(ARGS)
 
 check: install lint types ## what CI runs: lint, types, requirements, tests
 	$(RUN) python tools/requirements_fresh.py

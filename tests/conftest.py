@@ -63,11 +63,16 @@ def executable(name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+def nats_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the nats-server of the tests keeps its files."""
+    return tmp_path_factory.mktemp("nats")
+
+
+@pytest.fixture(scope="session")
+def nats_url(nats_store: Path) -> Generator[str]:
     """A real nats-server with JetStream on a free port."""
     port = free_port()
-    store: Path = tmp_path_factory.mktemp("nats")
-    command = [executable("nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
+    command = [executable("nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(nats_store)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         wait_for_port(port, server)
         yield f"nats://127.0.0.1:{port}"

@@ -118,6 +118,40 @@ async def test_what_is_revoked_is_refused_on_both_gateways_within_a_second(
     assert max(key_s, token_s) < REFUSED_WITHIN_S
 
 
+async def test_what_a_group_added_is_refused_on_both_gateways_within_a_second_of_leaving_it(
+    stack: Stack, person: Person
+) -> None:
+    users = "/api/admin/users"
+    tokens = await person.log_in()
+    assert await person.statuses(tokens["access_token"], users) == {403}
+    async with stack.http() as owner:
+        made = {"name": person.name, "permissions": ["users:read"]}
+        group = (await owner.post("/api/admin/groups", json=made)).json()
+        member = f"/api/admin/groups/{group['id']}/members/{tokens['user']['id']}"
+        assert (await owner.put(member)).status_code == 200
+        joined_s = await seconds_until(lambda: is_refused(person, tokens["access_token"]))
+        tokens = (await person.refresh(tokens)).json()
+        async with stack.http(headers={"Authorization": f"Bearer {tokens['access_token']}"}) as client:
+            key = (await client.post("/api/keys", json={"name": "k"})).json()["key"]
+        for bearer in (tokens["access_token"], key):
+            assert await person.statuses(bearer, users) == {200}
+        assert (await owner.delete(member)).status_code == 200
+
+    async def has_ended() -> bool:
+        found = [await person.statuses(bearer, users) for bearer in (tokens["access_token"], key)]
+        return found == [{401}, {403}]
+
+    left_s = await seconds_until(has_ended)
+    print_row(
+        f"refused by both: what a group added {left_s:.3f} s after leaving it, earlier tokens {joined_s:.3f} s"
+    )
+    assert max(joined_s, left_s) < REFUSED_WITHIN_S
+    # The session and the key go on, without what the group added.
+    tokens = (await person.refresh(tokens)).json()
+    assert await person.statuses(tokens["access_token"]) == await person.statuses(key) == {200}
+    assert await person.statuses(tokens["access_token"], users) == {403}
+
+
 def signing_key(stack: Stack) -> tuple[str, Ed25519PrivateKey]:
     """Return the key that signs, as a thief of the data folder and its secrets would have it."""
     query = "SELECT kid, private_key FROM accounts_signing_keys WHERE place = 'current'"

@@ -167,6 +167,11 @@ class ListUsers(PrincipalRequest):
     type: Literal["list_users"] = "list_users"
     limit: int = Field(default=50, ge=1, le=500)
     after_name: str | None = Field(default=None, max_length=64, description="Where the last page ended.")
+    of_role: Role | None = Field(default=None, description="Only those of this role.")
+    state: UserState | None = Field(default=None, description="Only those in this state.")
+    contains: str | None = Field(
+        default=None, max_length=64, description="Only names that have this in them."
+    )
 
 
 class UserList(WireModel):

@@ -105,6 +105,7 @@ class Bot(WireModel):
     owner_id: str
     version: int
     settings: BotSettings
+    is_blocked: bool = Field(default=False, description="Nobody may ask it, whatever its owner sets.")
     created_at_ms: int
     changed_at_ms: int
 
@@ -121,6 +122,7 @@ class BotSummary(WireModel):
     id: str
     name: str
     is_enabled: bool
+    is_blocked: bool = False
     version: int
     created_at_ms: int
     changed_at_ms: int

@@ -17,9 +17,11 @@ from parley_contracts import (
     turns,
 )
 from parley_contracts.accounts_channels import ACCOUNTS_CHANNELS
+from parley_contracts.audit_channels import AUDIT_CHANNELS
 from parley_contracts.bots_channels import BOTS_CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
+from parley_contracts.data_rights_channels import DATA_RIGHTS_CHANNELS
 from parley_contracts.groups_channels import GROUPS_CHANNELS
 from parley_contracts.replies import Done
 from parley_contracts.usage_channels import USAGE_CHANNELS
@@ -311,6 +313,8 @@ CHANNELS: tuple[Channel, ...] = (
     *MEMORY_CHANNELS,
     *ACCOUNTS_CHANNELS,
     *BOTS_CHANNELS,
+    *DATA_RIGHTS_CHANNELS,
+    *AUDIT_CHANNELS,
     *GROUPS_CHANNELS,
     *USAGE_CHANNELS,
     *OTHER_CHANNELS,

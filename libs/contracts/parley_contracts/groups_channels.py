@@ -1,8 +1,8 @@
-"""The channels about groups, a part of the catalogue."""
+"""The channels about groups and about what is everybody's, a part of the catalogue."""
 
 from functools import partial
 
-from parley_contracts import groups, subjects
+from parley_contracts import bots, groups, oversight, shared_bots, subjects
 from parley_contracts.channel import Channel, request_channel
 from parley_contracts.replies import Done
 
@@ -42,5 +42,49 @@ GROUPS_CHANNELS: tuple[Channel, ...] = (
         groups.RemoveGroupMember,
         Done,
         "Take a user out of a group.",
+    ),
+    _request(
+        subjects.ACCOUNTS_LIST_ALL_KEYS,
+        oversight.ListAllKeys,
+        oversight.OwnedKeyList,
+        "Everybody's API keys, the newest first.",
+    ),
+    _request(
+        subjects.ACCOUNTS_LIST_ALL_BOTS,
+        oversight.ListAllBots,
+        oversight.OwnedBotList,
+        "Everybody's bots, the newest first.",
+    ),
+    _request(subjects.ACCOUNTS_READ_ANY_BOT, oversight.ReadAnyBot, bots.Bot, "One bot, whosever it is."),
+    _request(
+        subjects.ACCOUNTS_BLOCK_BOT, oversight.BlockBot, bots.Bot, "Let nobody ask a bot, or let them again."
+    ),
+    _request(
+        subjects.ACCOUNTS_SHARE_BOT,
+        shared_bots.ShareBot,
+        shared_bots.BotShare,
+        "Let a group's members ask a bot.",
+    ),
+    _request(subjects.ACCOUNTS_UNSHARE_BOT, shared_bots.UnshareBot, Done, "Let them ask it no more."),
+    _request(
+        subjects.ACCOUNTS_LIST_BOT_SHARES,
+        shared_bots.ListBotShares,
+        shared_bots.BotShareList,
+        "The groups that a bot is shared with.",
+    ),
+    _request(
+        subjects.ACCOUNTS_LIST_SHARED_BOTS,
+        shared_bots.ListSharedBots,
+        shared_bots.SharedBotList,
+        "Others' bots that one may ask.",
+    ),
+    _request(
+        subjects.ACCOUNTS_READ_SHARED_BOT,
+        shared_bots.ReadSharedBot,
+        shared_bots.SharedBot,
+        "One bot that one may ask.",
+    ),
+    _request(
+        subjects.ACCOUNTS_ASK_BOT, shared_bots.AskBot, bots.Bot, "A bot that a user asks, to start a turn by."
     ),
 )

@@ -70,9 +70,9 @@ MEANINGS: dict[Permission, str] = {
     Permission.BOTS_WRITE: "Make, change and delete one's own bots, which answer the public for one.",
     Permission.PROVIDER_KEYS_WRITE: "Set and forget the keys of one's own bots at providers of models.",
     Permission.SERVICES_READ: "See the state of the services.",
-    Permission.USERS_READ: "List and read other people's accounts, sessions, keys and invitations.",
+    Permission.USERS_READ: "List and read other people's accounts, sessions, keys, bots and invitations.",
     Permission.USERS_WRITE: "Invite, disable and reset users of a lower role; change their role; revoke "
-    "their sessions and keys.",
+    "their sessions and keys; block their bots.",
     Permission.GROUPS_READ: "List groups, who is in them, and what they add and share.",
     Permission.GROUPS_WRITE: "Make, change and delete groups that add no more than one's own role has; "
     "put users of a lower role in and out.",

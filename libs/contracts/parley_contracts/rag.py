@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from parley_contracts.citations import Passage
-from parley_contracts.model import MAX_EXACT, OwnedRequest, UnixMs, WireModel
+from parley_contracts.model import MAX_EXACT, OwnedRequest, SubjectPart, UnixMs, WireModel
 
 MAX_NAME_CHARS = 500
 MAX_ADDED_BYTES = 5 * 1024 * 1024
@@ -144,7 +144,7 @@ class IngestDocument(OwnedRequest):
     """Command on INGEST: read, cut, embed and index a document whose original is in the object store."""
 
     type: Literal["ingest_document"] = "ingest_document"
-    document_id: str
+    document_id: SubjectPart
     object_key: str
 
 

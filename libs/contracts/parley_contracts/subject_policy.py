@@ -24,6 +24,7 @@ class Standing(StrEnum):
 _TURNS: dict[str, P | Standing] = {
     subjects.ALL_TURN_STARTS: P.TURNS_WRITE,
     subjects.ALL_SUBMITS: P.TURNS_WRITE,
+    subjects.TURN_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.ALL_CANCELS: P.TURNS_WRITE,
     subjects.ALL_GENERATE: P.TURNS_WRITE,
     subjects.ALL_PEN_SLOTS: Standing.TOLD,
@@ -41,6 +42,8 @@ _MEMORY: dict[str, P | Standing] = {
     subjects.MEMORY_READ_CONVERSATION: P.CONVERSATIONS_READ,
     subjects.MEMORY_RENAME_CONVERSATION: P.CONVERSATIONS_WRITE,
     subjects.MEMORY_DELETE_CONVERSATION: P.CONVERSATIONS_WRITE,
+    subjects.MEMORY_EXPORT_USER: P.ACCOUNT_WRITE,
+    subjects.MEMORY_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.CONVERSATION_TURN_COMPLETED: Standing.TOLD,
 }
 
@@ -65,6 +68,8 @@ _RAG: dict[str, P | Standing] = {
     subjects.RAG_LIST_FEEDBACK: P.FEEDBACK_WRITE,
     subjects.RAG_DELETE_FEEDBACK: P.FEEDBACK_WRITE,
     subjects.RAG_COUNT_CITATIONS: P.TURNS_WRITE,
+    subjects.RAG_EXPORT_USER: P.ACCOUNT_WRITE,
+    subjects.RAG_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.ALL_INGEST_EVENTS: Standing.TOLD,
 }
 
@@ -115,13 +120,29 @@ _ACCOUNTS: dict[str, P | Standing] = {
     subjects.ACCOUNTS_LIST_GROUP_MEMBERS: P.GROUPS_READ,
     subjects.ACCOUNTS_ADD_GROUP_MEMBER: P.GROUPS_WRITE,
     subjects.ACCOUNTS_REMOVE_GROUP_MEMBER: P.GROUPS_WRITE,
+    subjects.ACCOUNTS_LIST_ALL_KEYS: P.USERS_READ,
+    subjects.ACCOUNTS_LIST_ALL_BOTS: P.USERS_READ,
+    subjects.ACCOUNTS_READ_ANY_BOT: P.USERS_READ,
+    subjects.ACCOUNTS_BLOCK_BOT: P.USERS_WRITE,
+    subjects.ACCOUNTS_SHARE_BOT: P.BOTS_WRITE,
+    subjects.ACCOUNTS_UNSHARE_BOT: P.BOTS_WRITE,
+    subjects.ACCOUNTS_LIST_BOT_SHARES: P.BOTS_READ,
+    subjects.ACCOUNTS_LIST_SHARED_BOTS: P.TURNS_WRITE,
+    subjects.ACCOUNTS_READ_SHARED_BOT: P.TURNS_WRITE,
+    subjects.ACCOUNTS_ASK_BOT: P.TURNS_WRITE,
     subjects.ACCOUNTS_READ_PUBLIC_BOT: Standing.SERVICES,
     subjects.ACCOUNTS_RECORD_USAGE: P.TURNS_WRITE,
     subjects.ACCOUNTS_READ_TOTALS: Standing.SERVICES,
     subjects.ACCOUNTS_READ_USAGE: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CREATE_EXPORT: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_READ_EXPORT: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CREATE_ERASURE: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS: P.ACCOUNT_READ,
     subjects.BOT_CHANGED: Standing.TOLD,
     subjects.ACCOUNTS_REVOKED: Standing.TOLD,
     subjects.ACCOUNTS_KEYS_CHANGED: Standing.TOLD,
+    subjects.ALL_AUDIT_EVENTS: Standing.TOLD,
+    subjects.AUDIT_ANCHORED: Standing.TOLD,
 }
 """For what is one's own; `OF_OTHERS` is what another's needs instead."""
 
@@ -133,6 +154,9 @@ OF_OTHERS: dict[str, P] = {
     subjects.ACCOUNTS_CHANGE_USER: P.USERS_WRITE,
     subjects.ACCOUNTS_LIST_KEYS: P.USERS_READ,
     subjects.ACCOUNTS_REVOKE_KEY: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_EXPORT: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_ERASURE: P.USERS_WRITE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS: P.USERS_READ,
 }
 """What a subject needs where it is about another user; every other one is about one's own alone."""
 

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorBody
-from parley_contracts.model import WireModel
+from parley_contracts.model import SubjectPart, WireModel
 
 EPOCH_SPAN = 1_000_000
 """seq = epoch x EPOCH_SPAN + i, so that seq grows across takeovers without knowing the last one."""
@@ -20,10 +20,10 @@ MAX_STOPS = 4
 class TurnRef(WireModel):
     """One turn, wherever it is mentioned."""
 
-    turn_id: str = Field(description="On the bus: keyed hash of owner and client_turn_id.")
+    turn_id: SubjectPart = Field(description="On the bus: keyed hash of owner and client_turn_id.")
     client_turn_id: str = Field(description="As the client named it; what its frames carry.")
     owner_id: str
-    home: str = Field(description="The gateway process that started the turn; a routing word only.")
+    home: SubjectPart = Field(description="The gateway process that started the turn; a routing word only.")
 
 
 class ChatMessage(WireModel):
@@ -54,7 +54,7 @@ class ChosenModel(WireModel):
     """The model of a turn, as it was there when the turn was accepted."""
 
     id: str
-    pool: str = Field(description="The worker pool that serves it.")
+    pool: SubjectPart = Field(description="The worker pool that serves it.")
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
 
 
@@ -123,7 +123,7 @@ class PenClaim(WireModel):
     nonce: str = Field(description="Unique to one attempt, so that a lost ack can be told from a lost race.")
     role: PenRole
     holder: str = Field(description="The process that holds the pen.")
-    home: str
+    home: SubjectPart
     command: StartTurn | None = Field(
         default=None,
         description="In the first claim, and every runner's: the turn itself, so that anybody can end it.",

@@ -36,11 +36,11 @@ def bots_scope(owner_id: str) -> str:
     return f"bots_of:{owner_id}"
 
 
-def scopes_of(payer_id: str, bot_id: str | None) -> tuple[str, ...]:
-    """Return under which names a turn is counted: of a user, or of a visitor of his bot."""
-    if bot_id is None:
-        return (user_scope(payer_id),)
-    return (bot_scope(bot_id), user_scope(payer_id), bots_scope(payer_id))
+def scopes_of(payer_id: str, bot_id: str | None, *, is_visitor: bool) -> tuple[str, ...]:
+    """Return under which names a turn is counted: of a user, who may ask a bot, or of a visitor of his bot."""
+    bot = () if bot_id is None else (bot_scope(bot_id),)
+    visitors = (bots_scope(payer_id),) if is_visitor else ()
+    return (*bot, user_scope(payer_id), *visitors)
 
 
 def periods_of(at_ms: int) -> tuple[str, str]:

@@ -3,12 +3,16 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.queues import WorkQueue
+
+if TYPE_CHECKING:
+    from parley_messaging.erasing import Eraser
 
 Reply = TypeVar("Reply", bound=WireModel)
 Request = TypeVar("Request", bound=WireModel)
@@ -164,8 +168,12 @@ class ObjectStore(Protocol):
         """Return what is kept under `key`; ParleyError `not_found` when nothing is."""
         ...
 
+    async def fetch(self, key: str, into: BinaryIO) -> None:
+        """Write what is kept under `key` into a file, piece by piece; `not_found` when nothing is."""
+        ...
+
     async def delete(self, key: str) -> None:
-        """Forget `key`; one that is not there is fine."""
+        """Overwrite what is kept under `key` and forget it; one that is not there is fine."""
         ...
 
 
@@ -178,8 +186,18 @@ class Bus(Protocol):
         ...
 
     @property
+    def eraser(self) -> "Eraser":
+        """Removes stored messages for good."""
+        ...
+
+    @property
     def claims(self) -> ClaimsDesk:
         """What messages are sent claims by, and by which those that come are checked."""
+        ...
+
+    @property
+    def audit(self) -> AuditDesk:
+        """Where what was done is handed in."""
         ...
 
     @property
@@ -299,7 +317,7 @@ class Bus(Protocol):
         ...
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a subject or pattern at or after a stream sequence."""
+        """Return the first stored message of a subject, which may hold wildcards, from a sequence on."""
         ...
 
     async def open_jobs(self, queue: WorkQueue) -> JobSource:

@@ -5,12 +5,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import uuid4
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.bus import (
     AlreadyStoredError,
     Handler,
@@ -29,7 +30,8 @@ from parley_messaging.bus import (
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
-from parley_messaging.message_headers import outgoing
+from parley_messaging.memory_objects import MemoryObjects
+from parley_messaging.message_headers import requesting
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
 
@@ -162,25 +164,22 @@ class _JobSource:
         """Nothing is open."""
 
 
-class MemoryObjects:
-    """Objects in a dictionary."""
+class _Eraser:
+    """Takes messages out; there are no files."""
 
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
+    def __init__(self, streams: Mapping[str, _Stream]) -> None:
+        self._streams = streams
 
-    async def put(self, key: str, data: bytes | BinaryIO) -> None:
-        """Keep `data` under `key`."""
-        self.kept[key] = data if isinstance(data, bytes) else data.read()
+    async def erase(self, stream: str, stream_seq: int) -> bool:
+        """Remove a message."""
+        messages = self._streams[stream].messages if stream in self._streams else []
+        found = [stored for stored in messages if stored.stream_seq == stream_seq]
+        for stored in found:
+            messages.remove(stored)
+        return bool(found)
 
-    async def get(self, key: str) -> bytes:
-        """Return what is kept under `key`."""
-        if key not in self.kept:
-            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such object.")
-        return self.kept[key]
-
-    async def delete(self, key: str) -> None:
-        """Forget `key`."""
-        self.kept.pop(key, None)
+    async def compact(self, queue_stream: str) -> None:
+        """Do nothing."""
 
 
 class MemoryBus:
@@ -190,6 +189,7 @@ class MemoryBus:
 
     def __init__(self, claims: ClaimsDesk | None = None) -> None:
         self.claims = claims or ClaimsDesk()
+        self.audit = AuditDesk()
         self.objects = MemoryObjects()
         self.is_connected = True
         self.reconnects = 0
@@ -198,6 +198,7 @@ class MemoryBus:
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
         self._streams: dict[str, _Stream] = {}
+        self.eraser = _Eraser(self._streams)
         self._on_reconnect: list[OnReconnect] = []
 
     def new_inbox(self) -> str:
@@ -237,6 +238,7 @@ class MemoryBus:
             waiting=waiting,
             max_reply_bytes=lambda: self.max_payload_bytes,
             check=partial(self.claims.check, subject),
+            audited=self.audit.of_subject(subject, group),
         )
 
     async def start(self) -> None:
@@ -261,7 +263,7 @@ class MemoryBus:
     ) -> Reply:
         """Ask whoever answers `subject` in this process, or a core subscriber to it."""
         data = request.model_dump_json().encode()
-        headers = outgoing(timeout_s, self.claims.of_request(subject, request))
+        headers = requesting(timeout_s, self.claims.of_request(subject, request))
         if len(data) > self.max_payload_bytes:
             raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.")
         try:
@@ -368,7 +370,7 @@ class MemoryBus:
         return None
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a subject or pattern at or after a stream sequence."""
+        """Return the first stored message of a subject from a stream sequence on."""
         for stored in self._stream(stream).messages:
             if matches(subject, stored.subject) and stored.stream_seq >= from_stream_seq:
                 return StoredMessage(stored.stream_seq, stored.subject, stored.data)

@@ -16,6 +16,7 @@ from nats.js.errors import NoStreamResponseError, NotFoundError, ObjectNotFoundE
 from nats.js.errors import ServiceUnavailableError as JetStreamUnavailableError
 from nats.js.object_store import ObjectStore as Bucket
 from parley_contracts import stream_names
+from parley_contracts.bus_permissions import BUCKET
 from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_messaging.nats_access import OPEN, BusAccess
@@ -94,10 +95,29 @@ class NatsObjects:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such object.") from None
         return found.data or b""
 
-    async def delete(self, key: str) -> None:
-        """Forget `key`."""
+    async def fetch(self, key: str, into: BinaryIO) -> None:
+        """Write what is kept under `key` into a file, in threads."""
         try:
             async with _away_told():
-                await (await self._open()).delete(key)
+                await (await self._open()).get(key, writeinto=cast("BufferedIOBase", into))
+        except (ObjectNotFoundError, NotFoundError):
+            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such object.") from None
+
+    async def delete(self, key: str) -> None:
+        """Overwrite what is kept under `key` and forget it."""
+        try:
+            async with _away_told():
+                bucket = await self._open()
+                await self._overwrite(bucket, key)
+                await bucket.delete(key)
         except (ObjectNotFoundError, NotFoundError):
             return
+
+    async def _overwrite(self, bucket: Bucket, key: str) -> None:
+        """Overwrite the chunks of an object: the purge that follows leaves their bytes in the files."""
+        info = await bucket.get_info(key)
+        chunks, stream_seq = f"$O.{stream_names.ORIGINALS}.C.{info.nuid}", 1
+        for _ in range(info.chunks or 0):
+            found = await self._js.get_msg(BUCKET, seq=stream_seq, subject=chunks, next=True)
+            stream_seq = (found.seq or stream_seq) + 1
+            await self._js.delete_msg(BUCKET, stream_seq - 1)

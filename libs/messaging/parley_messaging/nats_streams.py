@@ -36,7 +36,7 @@ MAX_SLOTS = 20_000
 """Above all slots of all replicas: a pull beyond it gets an instant 409 that looks like a timeout."""
 
 
-_DESCRIBED = ("subjects", "max_age", "max_bytes", "discard", "allow_direct", "num_replicas")
+_DESCRIBED = ("subjects", "max_age", "max_bytes", "discard", "allow_direct", "num_replicas", "deny_purge")
 """What of a stream its description decides and an update may change."""
 
 
@@ -52,6 +52,8 @@ def _config(spec: StreamSpec, replicas: int) -> StreamConfig:
         discard=DiscardPolicy.NEW if spec.is_work_queue else DiscardPolicy.OLD,
         allow_direct=True,
         num_replicas=replicas,
+        deny_delete=spec.is_append_only,
+        deny_purge=spec.is_append_only,
     )
 
 

@@ -16,6 +16,8 @@ MIB_BYTES = 1024 * 1024
 class StreamSpec:
     """One stream; ages in seconds, sizes in bytes, 0 and -1 are unlimited.
 
+    What is append-only lets nobody delete messages or purge them; not even who keeps the streams can undo it.
+
     Full rule: a work queue refuses the newest job, any other stream forgets its oldest message.
     """
 
@@ -24,6 +26,7 @@ class StreamSpec:
     is_work_queue: bool = False
     max_age_s: float = 0
     max_bytes: int = -1
+    is_append_only: bool = False
 
 
 STREAMS = (
@@ -47,6 +50,14 @@ STREAMS = (
         ),
         max_age_s=7 * DAY_S,
         max_bytes=256 * MIB_BYTES,
+    ),
+    # Accounts copies it into its tables; what they lack after so long, they lack for ever.
+    StreamSpec(
+        stream_names.AUDIT,
+        (subjects.ALL_AUDIT_EVENTS, subjects.AUDIT_ANCHORED),
+        max_age_s=30 * DAY_S,
+        max_bytes=1024 * MIB_BYTES,
+        is_append_only=True,
     ),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from sqlalchemy import URL, Connection, Engine, Table, select
@@ -35,6 +35,18 @@ SILENT_S = 2.0
 """How much longer than its transaction may take a silent server is waited for."""
 
 
+class Wrap(Protocol):
+    """Makes other work of the work of a transaction."""
+
+    def __call__(self, work: Callable[[Connection], Result]) -> Callable[[Connection], Result]:
+        """Return work with the same result."""
+        ...
+
+
+def _unwrapped(work: Callable[[Connection], Result]) -> Callable[[Connection], Result]:
+    return work
+
+
 class Database:
     """Transactions on one engine, with the errors a caller may be told; a thread for each connection."""
 
@@ -46,6 +58,7 @@ class Database:
         self._running: set[asyncio.Future[Any]] = set()
         self._in_threads: dict[int, _Transaction] = {}
         tell_connections(engine, self._note_connection)
+        self._wrap: Wrap = _unwrapped
         self._wait_s = wait_s
         self._free = asyncio.Semaphore(connections)
         # SQLite has one writer: queueing here is fair and costs nothing, while its own waiting sleeps.
@@ -80,11 +93,30 @@ class Database:
         A caller who is cancelled before the transaction begins leaves nothing behind; later, it goes on to
         its end without him.
         """
-        return await self._run(self._writing, work, within_s, (self._writers, self._free))
+        return await self._run(self._writing, self._wrap(work), within_s, (self._writers, self._free))
+
+    def wrap_writes(self, wrap: "Wrap") -> None:
+        """Have each transaction that writes do what `wrap` makes of its work, where it is asked for."""
+        self._wrap = wrap
 
     async def check(self) -> None:
         """Raise when the database does not answer."""
         await self.read(lambda connection: connection.execute(select(1)))
+
+    async def truncate_log(self) -> bool:
+        """Have SQLite move its log into the file and empty it: what was deleted stands there until then.
+
+        False when somebody still reads by it. PostgreSQL sees to its own.
+        """
+        if not self.is_sqlite:
+            return True
+        with await self._take((self._writers, self._free)):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._truncate)
+
+    def _truncate(self) -> bool:
+        with self._reading.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            return driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
 
     async def close(self) -> None:
         """Wait for what runs, each at most as long as its driver lets it, and close the connections."""

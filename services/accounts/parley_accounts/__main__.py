@@ -53,6 +53,9 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
     )
     bind(service, parts)
     service.spawn(parts.outbox.run)
+    service.spawn(parts.data_rights.runner.run)
+    for endless in parts.audit.endless:
+        service.spawn(endless)
     grace_s = settings.accounts_refresh_grace_s
     sweep = Sweep(database, parts.revocations, every_s=settings.accounts_sweep_s, grace_s=grace_s)
     service.spawn(sweep.run)

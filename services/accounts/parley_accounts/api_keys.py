@@ -44,7 +44,8 @@ def _scopes(row: Any) -> tuple[Permission, ...] | None:
     return tuple(Permission(word) for word in row.scopes.split() if word in known)
 
 
-def _described(row: Any) -> ApiKey:
+def described(row: Any) -> ApiKey:
+    """Return a key as it is listed, of its row."""
     return ApiKey(
         id=row.id,
         name=row.name,
@@ -84,7 +85,7 @@ class ApiKeys:
             )
             query = select(api_keys).filter_by(user_id=user.id, revoked_at_ms=None)
             rows = connection.execute(query.order_by(api_keys.c.created_at_ms.desc(), api_keys.c.id)).all()
-            return KeyList(keys=tuple(_described(row) for row in rows))
+            return KeyList(keys=tuple(described(row) for row in rows))
 
         return await self._database.read(read)
 
@@ -172,7 +173,7 @@ class ApiKeys:
         }
         connection.execute(insert(api_keys).values(**row))
         made = connection.execute(select(api_keys).filter_by(id=key_id)).one()
-        return KeyCreated(key=key, described=_described(made))
+        return KeyCreated(key=key, described=described(made))
 
     def _require_sensible(self, connection: Connection, actor: Actor, request: CreateKey) -> None:
         # A key without scopes has all that its user will ever have: one with scopes may not make it.

@@ -1,12 +1,16 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
 from parley_identity.revocation_board import RevocationBoard
+from parley_messaging import Bus
 from parley_storage import Database
 from prometheus_client import CollectorRegistry
 
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.audit_handlers import audit_parts
+from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_rights import data_rights_parts
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
@@ -15,7 +19,7 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
-from parley_accounts.outbox import EventBus, Outbox
+from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
@@ -60,13 +64,14 @@ async def prepared_parts(
     passwords: Passwords,
     ring: KeyRing,
     *,
-    bus: EventBus,
+    bus: Bus,
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
+    database.wrap_writes(audited)
     access_token_s, chars = settings.accounts_access_token_s, settings.accounts_password_chars
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
@@ -105,6 +110,8 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
+        data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
         groups=group_parts(database, revocations, clock),
         usage=Usage(database, clock=clock),
+        audit=await audit_parts(settings, database, ring, bus, clock),
     )

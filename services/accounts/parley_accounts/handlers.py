@@ -7,7 +7,9 @@ from parley_messaging import Service
 
 from parley_accounts.answering import done, telling
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.audit_handlers import AuditParts, bind_audit
 from parley_accounts.bot_handlers import BotParts, bind_bots
+from parley_accounts.data_rights import DataRightsParts, bind_data_rights
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import GroupParts, bind_groups
 from parley_accounts.kek_rotation import KekRotations
@@ -34,8 +36,10 @@ class AccountsParts:
     outbox: Outbox
     bots: BotParts
     rotations: KekRotations
+    data_rights: DataRightsParts
     groups: GroupParts
     usage: Usage
+    audit: AuditParts
 
 
 def bind(service: Service, parts: AccountsParts) -> None:
@@ -45,8 +49,10 @@ def bind(service: Service, parts: AccountsParts) -> None:
     _bind_links(service, parts)
     _bind_keys(service, parts)
     bind_bots(service, parts.bots, parts.outbox)
+    bind_data_rights(service, parts.data_rights, parts.outbox)
     bind_groups(service, parts.groups, parts.outbox)
     bind_usage(service, parts.usage)
+    bind_audit(service, parts.audit)
 
 
 def _bind_entering(service: Service, parts: AccountsParts) -> None:

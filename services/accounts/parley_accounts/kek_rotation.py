@@ -15,12 +15,13 @@ from parley_storage import Database
 from sqlalchemy import Column, Connection, Table, func, select, update
 
 from parley_accounts.acting import require_actor
+from parley_accounts.audit_keys import purpose_of as purpose_of_audit_key
 from parley_accounts.envelope import key_name, prefix_of
 from parley_accounts.key_ring import KEK_ROW, KeyRing, present_name
 from parley_accounts.provider_keys import purpose_of as purpose_of_provider_key
 from parley_accounts.signing_keys import CURRENT
 from parley_accounts.signing_keys import purpose_of as purpose_of_signing_key
-from parley_accounts.tables import installation, provider_keys, signing_keys
+from parley_accounts.tables import audit_keys, installation, provider_keys, signing_keys
 
 _BATCH = 50
 """Rows of one transaction: others write in between."""
@@ -43,6 +44,7 @@ _SEALED = (
         signing_keys.c.private_key,
         lambda row: purpose_of_signing_key(row.kid),
     ),
+    _Sealed(audit_keys, audit_keys.c.kid, audit_keys.c.private_key, purpose_of_audit_key),
     _Sealed(provider_keys, provider_keys.c.id, provider_keys.c.sealed_key, purpose_of_provider_key),
 )
 """Everything in the database that the key-encryption key has sealed."""

@@ -25,6 +25,7 @@ from parley_storage import Database
 from sqlalchemy import Connection, insert, select, update
 
 from parley_accounts.acting import UserRow, described, find_user, require_actor, require_target
+from parley_accounts.audit_writes import note_reuse
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.granting import granted_beyond
 from parley_accounts.installation import read_issuer
@@ -248,6 +249,7 @@ class Sessions:
                     connection, user, shown.session_id, successor, following.expires_at_ms
                 )
         end_session(connection, self._revocations, shown.session_id, now_ms)
+        note_reuse(connection, shown.session_id, user.id)
         return Refreshed.REUSED, None
 
     def _add_token(

@@ -5,6 +5,8 @@ from pathlib import Path
 from parley_storage import StorableText, Store
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table
 
+from parley_accounts.audit_rows import audit_tables
+
 metadata = MetaData()
 
 
@@ -128,6 +130,8 @@ bots = Table(
     Column("settings", StorableText, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("changed_at_ms", BigInteger, nullable=False),
+    # Nobody may ask it, whatever its settings say.
+    Column("blocked_at_ms", BigInteger),
     Index("accounts_bots_of_owner", "owner_id", "created_at_ms", "id"),
 )
 
@@ -254,6 +258,40 @@ usage_totals = Table(
     # Grows with each turn that is counted: of two readings, the one of the higher version is the later.
     Column("version", BigInteger, nullable=False),
 )
+
+data_jobs = Table(
+    "accounts_data_jobs",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    # No foreign key: an erasure is told of when the user is gone.
+    Column("user_id", StorableText, nullable=False),
+    Column("kind", StorableText, nullable=False),
+    Column("state", StorableText, nullable=False),
+    Column("asked_by", StorableText, nullable=False),
+    Column("asked_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("ended_at_ms", BigInteger),
+    Column("deadline_at_ms", BigInteger, nullable=False),
+    # When it is to be gone on with; none when it has ended.
+    Column("due_at_ms", BigInteger),
+    # Who works on it, and until when that holds unless he says that he still does.
+    Column("lease_id", StorableText),
+    Column("lease_until_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("waits_for", StorableText),
+    Column("error", StorableText),
+    # How far it is, and what it has done, as JSON.
+    Column("steps", StorableText, nullable=False),
+    Column("report", StorableText, nullable=False),
+    # Where the file of an export is.
+    Column("object_key", StorableText),
+    Column("size_bytes", BigInteger),
+    Column("expires_at_ms", BigInteger),
+    Index("accounts_data_jobs_of_user", "user_id", "asked_at_ms", "id"),
+    Index("accounts_data_jobs_due", "due_at_ms"),
+    Index("accounts_data_jobs_expiry", "expires_at_ms"),
+)
+audit_log, audit_head, audit_anchors, audit_keys = audit_tables(metadata)
 
 STORE = Store(
     "accounts",

@@ -40,10 +40,10 @@ class Usage:
     async def record(self, request: RecordUsage) -> UsageTotals:
         """Count a turn unless it is counted; return what its scopes have spent."""
         periods = periods_of(request.accepted_at_ms)
+        is_visitor = request.payer_id != request.owner_id
+        scopes = scopes_of(request.payer_id, request.bot_id, is_visitor=is_visitor)
         name = turn_name(request.turn_id, request.accepted_at_ms)
-        places = [
-            (scope, period) for scope in scopes_of(request.payer_id, request.bot_id) for period in periods
-        ]
+        places = [(scope, period) for scope in scopes for period in periods]
 
         def record(connection: Connection) -> UsageTotals:
             turn = self._database.insert(usage_turns).values(name=name, recorded_at_ms=self._clock())

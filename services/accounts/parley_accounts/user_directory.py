@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, or_, select, update
 
 from parley_accounts.acting import Actor, UserRow, described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_jobs import is_being_erased
 from parley_accounts.login_names import folded, normal_email, normal_name
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -92,6 +93,10 @@ class UserDirectory:
             query = select(users).order_by(users.c.name).limit(request.limit + 1)
             if request.after_name is not None:
                 query = query.where(users.c.name > folded(request.after_name))
+            wanted = {"role": request.of_role, "state": request.state}
+            query = query.filter_by(**{name: value for name, value in wanted.items() if value is not None})
+            if request.contains is not None:
+                query = query.where(users.c.name.contains(folded(request.contains), autoescape=True))
             rows = connection.execute(query).all()
             page = rows[: request.limit]
             return UserList(
@@ -119,6 +124,8 @@ class UserDirectory:
             locks=True,
         )
         self._require_allowed(actor, row, request)
+        if request.state is UserState.ACTIVE and is_being_erased(connection, row.id):
+            raise ParleyError(ErrorCode.CONFLICT, "The user is being erased.", field="state")
         wanted = {
             "display_name": request.display_name and request.display_name.strip(),
             "role": request.new_role,

@@ -38,7 +38,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await service.enter(turns.counts.finishing())
     for endless in turns.endless:
         service.spawn(endless)
-    bind(service, turns.runner, Submissions(turns.door), slots=settings.gateway_runner_slots)
+    bind(service, turns.runner, Submissions(turns.door), turns.erasure, slots=settings.gateway_runner_slots)
     sockets = Sockets()
     board = await service.enter(open_board(settings.redis_url, settings.revocations_redis_url))
     identities = Identities(service.bus, board, limits.look_up)
@@ -57,6 +57,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
         secrets.turn_key, service.bus, lasts_s=settings.gateway_visitor_hours * 3600, turns=turns
     )
     await sites.bots.start()
+    service.spawn(sites.forgotten.run)
     identities.revoked.on_revoked(sites.bots.forget_owner)
     edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites)
     guard = connection_guard(settings)

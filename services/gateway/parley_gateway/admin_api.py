@@ -107,11 +107,17 @@ async def list_roles(principal: CurrentPrincipal) -> RoleList:
 async def list_users(
     edge: CurrentEdge,
     principal: CurrentPrincipal,
+    *,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    after_name: Annotated[str | None, Query(max_length=64)] = None,
+    after_name: Annotated[str | None, Query(max_length=64, description="`next_after_name`.")] = None,
+    role: Annotated[Role | None, Query(description="Only those of this role.")] = None,
+    state: Annotated[UserState | None, Query(description="Only those in this state.")] = None,
+    name: Annotated[str | None, Query(max_length=64, description="Only those with this in it.")] = None,
 ) -> UserList:
     """List users by name."""
-    asked = ListUsers(**principal.asking, limit=limit, after_name=after_name)
+    asked = ListUsers(
+        **principal.asking, limit=limit, after_name=after_name, of_role=role, state=state, contains=name
+    )
     return await edge.bus.request(subjects.ACCOUNTS_LIST_USERS, asked, UserList, timeout_s=ASK_S)
 
 

@@ -6,7 +6,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    account_api,
     admin_api,
+    admin_data_api,
     auth_api,
     bots_api,
     collections_api,
@@ -18,10 +20,13 @@ from parley_gateway import (
     health_api,
     keys_api,
     openai_api,
+    oversight_api,
     pages,
     probes_api,
     search_api,
+    services_api,
     session_api,
+    shared_bots_api,
     site_chat_api,
     usage_api,
 )
@@ -43,7 +48,12 @@ async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentP
     await edge.limits.ask(socket.scope[ASKING], principal, Kind.READS)
     await socket.accept()
     chat = ChatSocket(
-        socket, principal, edge.door, edge.stopper, outbox_bytes=edge.settings.gateway_outbox_bytes
+        socket,
+        principal,
+        edge.door,
+        edge.stopper,
+        bots=edge.bot_turns,
+        outbox_bytes=edge.settings.gateway_outbox_bytes,
     )
     with edge.sockets.serving(chat):
         await chat.run()
@@ -65,10 +75,15 @@ def create_app(edge: Edge) -> FastAPI:
         health_api,
         session_api,
         auth_api,
+        account_api,
         admin_api,
+        admin_data_api,
         groups_api,
+        oversight_api,
+        services_api,
         keys_api,
         bots_api,
+        shared_bots_api,
         site_chat_api,
         conversations_api,
         collections_api,

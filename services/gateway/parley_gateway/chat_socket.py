@@ -25,6 +25,7 @@ from parley_messaging.turn_watch import TurnWatch
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from parley_gateway.bot_turns import BotTurns
 from parley_gateway.frame_protocol import FRAMES
 from parley_gateway.outbox import FrameWriter, Lane, Outbox, SlowSocketError
 from parley_gateway.principal import Principal
@@ -54,12 +55,14 @@ class ChatSocket:
         door: TurnDoor,
         stopper: TurnStopper,
         *,
+        bots: BotTurns,
         outbox_bytes: int,
     ) -> None:
         self._socket = socket
         self.principal = principal
         self._door = door
         self._stopper = stopper
+        self._bots = bots
         self._writer: FrameWriter = socket.scope["extensions"][FRAMES]
         self._outbox = Outbox(self._writer, outbox_bytes)
         self._watches: dict[str, TurnWatch] = {}
@@ -145,7 +148,7 @@ class ChatSocket:
     async def _start(self, frame: StartTurnFrame) -> None:
         await self._make_room()
         relay = _TurnRelay(self._outbox)
-        accepted = await self._door.start(self.principal, frame, relay.take)
+        accepted = await self._bots.start(self.principal, frame, relay.take)
         await self._watch(accepted.ref.client_turn_id, accepted.watch)
         self._accept(accepted, relay)
         await self._door.hear_positions(accepted, self._outbox.put)

@@ -8,6 +8,7 @@ from parley_messaging import Bus, Service
 from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
 
+from parley_gateway.bot_turns import BotTurns
 from parley_gateway.identity import Doorkeeper, scheme_of
 from parley_gateway.limits import Limits
 from parley_gateway.login_codes import LoginCodes
@@ -38,6 +39,10 @@ class Edge:
     @property
     def bus(self) -> Bus:
         return self.service.bus
+
+    @property
+    def bot_turns(self) -> BotTurns:
+        return BotTurns(self.bus, self.door, self.models)
 
     @property
     def limits(self) -> Limits:

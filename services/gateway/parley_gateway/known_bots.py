@@ -8,6 +8,7 @@ from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
+from parley_messaging.error_boundary import described
 from pydantic import ValidationError
 
 from parley_gateway.asked_once import AskedOnce
@@ -73,8 +74,11 @@ class KnownBots:
     async def _hear(self, delivery: Delivery) -> None:
         try:
             changed = BotChanged.model_validate_json(delivery.data)
-        except ValidationError:
-            log.exception("a change of a bot cannot be read; all bots are asked for again")
+        except ValidationError as error:
+            fault = described(error).message
+            log.error(
+                "a change of a bot cannot be read; all bots are asked for again", extra={"fault": fault}
+            )
             self.forget_all()
             return
         self._known.forget(changed.bot_id)

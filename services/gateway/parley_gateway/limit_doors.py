@@ -24,6 +24,7 @@ _WORK = frozenset(
         ("POST", "/api/search"),
         ("POST", "/api/documents"),
         ("POST", "/api/documents/url"),
+        ("POST", "/api/account/exports"),
     }
 )
 

@@ -15,6 +15,7 @@ from parley_gateway.networks import Networks, host_of
 from parley_gateway.principal import Principal
 from parley_gateway.spending import BotPayer
 from parley_gateway.turn_quotas import TurnQuotas
+from parley_gateway.visitor_tokens import VISITOR_START
 
 MINUTE_S = 60
 
@@ -112,19 +113,20 @@ class Limits:
         command: StartTurn,
         payer: BotPayer | None = None,
     ) -> Claim | None:
-        """Let a turn begin: of a user, or of a visitor of the bot that pays; return what it has reserved.
+        """Let a turn begin, of a user or of a bot's visitor; return what it has reserved.
 
-        None where nothing was: it has no quota, or it is the repeat of a turn that has reserved before.
+        A user who asks a bot pays for both: else a bot of his own would be his way round his limit. None where
+        nothing is reserved: it has no quota, or it is the repeat of a turn that has reserved before.
 
         Raises:
             ParleyError: `rate_limited`, `quota_exceeded`, or `unavailable` when what was spent is not known.
         """
-        if command.bot is None:
-            takes = self._of_principal(principal, Kind.TURNS)
-        else:
-            turns = None if payer is None else payer.limits.turns_a_minute
-            rate = Rate(turns, MINUTE_S) if turns else self._rates["bot_turns"]
-            takes = () if rate is None else (Take("bot_turns", command.bot.id, rate),)
+        is_visitor = principal.owner_id.startswith(VISITOR_START)
+        takes = () if is_visitor else self._of_principal(principal, Kind.TURNS)
+        turns = None if payer is None else payer.limits.turns_a_minute
+        rate = Rate(turns, MINUTE_S) if turns else self._rates["bot_turns"]
+        if command.bot is not None and rate is not None:
+            takes += (Take("bot_turns", command.bot.id, rate),)
         claim = self.quotas and self.quotas.spending.claim(command, principal.role, payer)
         if claim is None or self.quotas is None:
             await self._require(takes, _ASKING.get())

@@ -59,7 +59,7 @@ async def _start(
     idempotency_key: str | None,
 ) -> AcceptedTurn:
     try:
-        return await edge.door.start(
+        return await edge.bot_turns.start(
             principal,
             request.start_frame(idempotency_key),
             reader.take,
@@ -67,6 +67,9 @@ async def _start(
             is_stored=bool(request.store),
         )
     except ParleyError as error:
+        if error.code is ErrorCode.NOT_FOUND and error.field == "bot_id":
+            message = f"There is no model {request.model!r}."
+            raise ParleyError(ErrorCode.MODEL_NOT_FOUND, message, field="model") from None
         if error.code is not ErrorCode.CONFLICT:
             raise
         message = f"That {KEY_HEADER} was used for another request."

@@ -11,6 +11,7 @@ from parley_contracts.credentials import AccountsRevoked, ReadRevocations, Revoc
 from parley_contracts.errors import ParleyError
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
+from parley_messaging.error_boundary import described
 from pydantic import ValidationError
 
 from parley_gateway.revoked import Revoked
@@ -112,8 +113,9 @@ class RevocationWatch:
     async def _hear(self, delivery: Delivery) -> None:
         try:
             self._revoked.add(AccountsRevoked.model_validate_json(delivery.data).revocation)
-        except ValidationError:
-            log.exception("a revocation cannot be read; it is asked for")
+        except ValidationError as error:
+            fault = described(error).message
+            log.error("a revocation cannot be read; it is asked for", extra={"fault": fault})
             self._catch_up()
 
     def _catch_up(self) -> None:

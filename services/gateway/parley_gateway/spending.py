@@ -20,6 +20,7 @@ from parley_messaging.message_headers import now_ms
 
 from parley_gateway.limit_settings import LimitSettings
 from parley_gateway.prices import Prices, parse_most
+from parley_gateway.visitor_tokens import VISITOR_START
 
 CHARS_A_TOKEN = 4
 AFTER_DEADLINE_MS = 60_000
@@ -32,11 +33,11 @@ class BotPayer:
 
     Attributes:
         limits: The bot's own.
-        owner_role: That of its owner.
+        owner_role: That of its owner, by which visitors are limited.
     """
 
     limits: BotLimits
-    owner_role: Role
+    owner_role: Role = Role.GUEST
 
 
 def _or(own: Most, usual: Most) -> Most:
@@ -76,24 +77,29 @@ class Spending:
         self, command: StartTurn, role: Role, payer: BotPayer | None, period: str, name: str
     ) -> tuple[Quota, ...]:
         bot = command.bot
+        own_quota = Quota(user_scope(command.turn.owner_id), period, self._most[role.value, name])
         if bot is None:
-            return (Quota(user_scope(command.turn.owner_id), period, self._most[role.value, name]),)
+            return (own_quota,)
         limits = BotLimits() if payer is None else payer.limits
         owner = self._most[Role.GUEST.value if payer is None else payer.owner_role.value, name]
         if name == "day":
             own = Most(limits.turns_a_day, limits.tokens_a_day, limits.micros_a_day)
         else:
             own = Most(limits.turns_a_month, limits.tokens_a_month, limits.micros_a_month)
+        bot_quota = Quota(bot_scope(bot.id), period, _or(own, self._most["bot", name]))
+        if not is_visitors(command):
+            return bot_quota, own_quota
         return (
-            Quota(bot_scope(bot.id), period, _or(own, self._most["bot", name])),
+            bot_quota,
             Quota(user_scope(bot.owner_id), period, owner),
             Quota(bots_scope(bot.owner_id), period, owner.share(self._percent)),
         )
 
     def open_turn(self, command: StartTurn) -> OpenTurn:
         """Return an accepted turn as everything is counted that it may spend from."""
-        bot = command.bot
-        scopes = scopes_of(command.turn.owner_id, None) if bot is None else scopes_of(bot.owner_id, bot.id)
+        bot, is_visitor = command.bot, is_visitors(command)
+        payer_id = bot.owner_id if bot is not None and is_visitor else command.turn.owner_id
+        scopes = scopes_of(payer_id, None if bot is None else bot.id, is_visitor=is_visitor)
         places = tuple((scope, period) for scope in scopes for period in periods_of(command.accepted_at_ms))
         name = turn_name(command.turn.turn_id, command.accepted_at_ms)
         return OpenTurn(command.turn.turn_id, name, self._expected(command), places, _lasts_ms(command))
@@ -125,6 +131,11 @@ class Spending:
             cost_micros=self._prices.cost_micros(seal.model, usage),
             accepted_at_ms=seal.accepted_at_ms,
         )
+
+
+def is_visitors(command: StartTurn) -> bool:
+    """Return whether a visitor asks, for whom the bot's owner pays; a user who asks a bot pays himself."""
+    return command.bot is not None and command.turn.owner_id.startswith(VISITOR_START)
 
 
 def _spent(seal: Seal) -> TokenUsage:

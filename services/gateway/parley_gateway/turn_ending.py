@@ -34,6 +34,7 @@ from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.turn_writer import TurnWriters
 
 from parley_gateway.cited import cited, support
+from parley_gateway.spending import is_visitors
 from parley_gateway.turn_quotas import TurnQuotas
 
 log = logging.getLogger("parley.gateway")
@@ -78,7 +79,7 @@ def new_seal(
         last_seq=last_seq,
         is_stored=command.is_stored,
         bot_id=command.bot.id if command.bot else None,
-        payer_id=command.bot.owner_id if command.bot else None,
+        payer_id=command.bot.owner_id if command.bot and is_visitors(command) else None,
         accepted_at_ms=command.accepted_at_ms,
         sealed_at_ms=now_ms(),
     )

@@ -29,6 +29,7 @@ from parley_gateway.queue_lag import QueueLag
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_ending import TurnEnding
+from parley_gateway.turn_erasure import TurnErasure
 from parley_gateway.turn_finder import TurnFinder
 from parley_gateway.turn_runner import TurnRunner
 from parley_gateway.turn_stopper import TurnStopper
@@ -59,6 +60,7 @@ class TurnParts:
         self.ending.count_by(limits.quotas)
         finder = TurnFinder(bus, self.pen)
         self.stopper = TurnStopper(bus, self.pen, finder, self.watches, self.ending)
+        self.erasure = TurnErasure(bus, self.pen, self.stopper)
         self._holds = Holds(bus, home, PenRole.RUNNER)
         self._stops = Stops(bus)
         self._questions = QuestionKeeper(bus, storing)

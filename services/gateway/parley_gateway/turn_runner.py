@@ -11,6 +11,7 @@ from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTur
 from parley_messaging import Bus, JobOutcome, QueuedJob
 from parley_messaging.acting import acting_for
 from parley_messaging.claims_desk import may_be_known_later
+from parley_messaging.error_boundary import described
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.stops import Stops
@@ -29,6 +30,9 @@ log = logging.getLogger("parley.gateway")
 
 MAX_RUNNERS = 3
 """A turn that this many runners have died of is not tried again."""
+
+MAX_UNREAD = 4
+"""A turn that cannot be read, and of which somebody else has the pen, is left to others so often."""
 
 LOOK_S = 3.0
 """How often a runner without a claim looks who has made the first one, until its worker has."""
@@ -69,15 +73,13 @@ class TurnRunner:
         """Handle one delivery of a turn."""
         try:
             turn = RunningTurn(StartTurn.model_validate_json(delivery.data))
-        except ValidationError:
-            log.exception("turn cannot be read")
+        except ValidationError as error:
+            log.error("turn cannot be read", extra={"fault": described(error).message})
             return await self._end_unreadable(delivery)
         try:
             acting = self._acting(turn, delivery)
         except RefusedClaimsError as error:
-            if may_be_known_later(error, delivery):
-                return JobOutcome.RETRY
-            return await self._refuse(turn, error)
+            return await self._refused(turn, delivery, error)
         with acting_for(acting):
             return await self._run(turn, delivery)
 
@@ -112,22 +114,29 @@ class TurnRunner:
             turn.claims = {headers.CLAIMS: text}
         return acting or Acting(ref.owner_id)
 
-    async def _refuse(self, turn: RunningTurn, error: RefusedClaimsError) -> JobOutcome:
+    async def _refused(self, turn: RunningTurn, delivery: QueuedJob, error: RefusedClaimsError) -> JobOutcome:
         """End a turn that nobody vouches for, in nobody's conversation; one that there was stays as it is."""
+        if may_be_known_later(error, delivery):
+            return JobOutcome.RETRY
         if await self._pen.read(turn.command.turn.turn_id, 1) is not None:
             return JobOutcome.DONE
         turn.command = turn.command.model_copy(update={"is_stored": False})
         return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:
-        """Fail a turn whose command cannot be read, from what its header says."""
+        """Fail a turn whose command cannot be read, by its header, if somebody vouches for that."""
         try:
             turn = RunningTurn(StartTurn.model_validate_json(delivery.headers[headers.TURN]))
         except (KeyError, ValidationError):
-            log.exception("turn without a readable header is dropped")
+            log.error("turn without a readable header is dropped")
             return JobOutcome.DONE
+        try:
+            self._acting(turn, delivery)
+        except RefusedClaimsError as error:
+            return await self._refused(turn, delivery, error)
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
-        return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
+        outcome = _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
+        return JobOutcome.DONE if delivery.deliveries >= MAX_UNREAD else outcome
 
     async def _begin_first(self, turn: RunningTurn) -> Sealing:
         """Run a turn that nobody has run."""

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from parley_messaging import Bus
 
 from parley_rag.archives import Archives
+from parley_rag.data_rights import DataRights
 from parley_rag.database import Database
 from parley_rag.document_collections import Collections
 from parley_rag.documents import Documents
 from parley_rag.embedding import Embedder
+from parley_rag.erasure import Erasure
+from parley_rag.export import Export
 from parley_rag.feedback import Feedback
 from parley_rag.handlers import RagHandlers
 from parley_rag.indexing import Indexing
@@ -41,6 +44,7 @@ class Parts:
     jobs: Jobs
     quality: QualityHandlers
     days: SearchDays
+    rights: DataRights
 
 
 def assemble(
@@ -100,7 +104,8 @@ def assemble(
         originals=bus.objects,
     )
     quality = QualityHandlers(database, Feedback(database), days, measures)
-    return Parts(handlers, searching, ingestion, kept.removals, kept.jobs, quality, days)
+    rights = DataRights(Export(database), Erasure(database, kept.removals))
+    return Parts(handlers, searching, ingestion, kept.removals, kept.jobs, quality, days, rights)
 
 
 @dataclass(frozen=True, slots=True)

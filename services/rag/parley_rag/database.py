@@ -57,6 +57,20 @@ class Database:
         ):
             yield session
 
+    async def truncate_log(self) -> bool:
+        """Have SQLite move its log into the file and empty it: what was deleted stands there until then.
+
+        False when somebody still reads by it. PostgreSQL sees to its own.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return True
+        async with self._turn, self._engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            cursor = await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # pyright: ignore[reportOptionalMemberAccess]  it is connected
+            row = await cursor.fetchone()
+            await cursor.close()
+            return row[0] == 0
+
     async def check(self) -> None:
         """Raise when the database does not answer."""
         async with self._engine.connect() as connection:
@@ -105,6 +119,7 @@ def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> 
         "journal_mode=WAL",
         "synchronous=FULL",  # a document that was acknowledged survives a power cut
         "foreign_keys=ON",
+        "secure_delete=ON",  # what was deleted does not linger in free pages
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
     ):
         cursor.execute(f"PRAGMA {pragma}")

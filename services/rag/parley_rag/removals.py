@@ -103,6 +103,19 @@ class Removals:
         """Carry out every removal that is noted; return how many there were."""
         async with self._database.reading() as session:
             noted = list(await session.scalars(select(RemovalRow)))
+        return await self._carry_out(noted)
+
+    async def finish_some(self, owner_id: str, limit: int) -> int:
+        """Carry out up to `limit` removals of an owner; return how many there were."""
+        query = select(RemovalRow).where(RemovalRow.owner_id == owner_id).limit(limit)
+        async with self._database.reading() as session:
+            noted = list(await session.scalars(query))
+        done = await self._carry_out(noted)
+        if done:
+            await self._index.flush()
+        return done
+
+    async def _carry_out(self, noted: Sequence[RemovalRow]) -> int:
         for removal in noted:
             await self._index.remove_document(removal.owner_id, removal.document_id)
             if removal.object_key:

@@ -215,6 +215,15 @@ class RemovalRow(Row):
     object_key: Mapped[str | None] = mapped_column(Storable(500))
 
 
+class ErasedOwnerRow(Row):
+    """An owner whose data were erased: nothing is kept for him again."""
+
+    __tablename__ = "rag_erased_owners"
+
+    owner_id: Mapped[str] = mapped_column(Storable(200), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
+
+
 class VectorSpaceRow(Row):
     """What made the vectors of an index; vectors of another model or engine are never added to it."""
 

@@ -127,6 +127,7 @@ class Accounts:
     async def revocations(self) -> list[tuple[RevokedKind, str]]:
         """Return what the bus was told of, in order."""
         await self.parts.outbox.drain()
+        await self.parts.audit.outbox.drain()
         # A question behind the events: once it is answered, they have been heard.
         await self.published()
         return [(one.kind, one.revoked_id) for one in self.revoked]

@@ -36,10 +36,14 @@ HTTP = [route for route in ROUTES if route[0] != "WEBSOCKET"]
 ADMIN = "/api/admin/"
 QUERIES = {"/api/documents/{document_id}/passage": "?start=0&end=5"}
 NEVER: dict[str, str] = {**dict.fromkeys(THINGS, "never-was"), "version": "1"}
+SEEN = ("user_id", "group_id", "key_id", "bot_id", "shared_bot_id")
+"""What those see of others who look after them."""
 IN_BODIES = {("POST", "/api/feedback"): {"turn_id"}, ("POST", "/api/search"): {"name"}}
 """Routes that take an id in their body."""
 
 STATUSES: dict[Route, int] = {
+    ("POST", "/api/account/erasure"): 401,
+    ("POST", "/api/admin/users/{user_id}/erasure"): 400,
     ("POST", "/v1/chat/completions"): 400,
     ("POST", "/api/auth/password"): 401,
     ("POST", "/api/documents/{document_id}/cancel"): 409,
@@ -48,9 +52,9 @@ STATUSES: dict[Route, int] = {
     ("PUT", "/api/admin/groups/{group_id}/members/{user_id}"): 403,
     ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): 403,
 }
-"""How routes answer to whom the policy lets in: by the empty body, the wrong password that is sent, because
-the document is through, because nobody resets his own password, because the next key is too young, and as
-only owners put themselves into groups."""
+"""How routes answer to whom the policy lets in: by the empty body, the wrong password or name that is sent,
+because the document is through, because nobody resets his own password, because the next key is too young,
+and as only owners put themselves into groups."""
 
 
 class Whose(Enum):
@@ -80,6 +84,8 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
             "new_password": "correct battery horse",
         },
         ("POST", "/api/keys"): {"name": "x"},
+        ("POST", "/api/account/erasure"): {"password": "wrong"},
+        ("POST", "/api/admin/users/{user_id}/erasure"): {"name": "not-his-name"},
         ("POST", "/api/bots"): {"name": "x"},
         ("PUT", "/api/bots/{bot_id}"): {"if_version": 1, "settings": {"name": "x"}},
         ("POST", "/api/bots/{bot_id}/versions/{version}/restore"): {"if_version": 1},
@@ -88,6 +94,7 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
         ("PATCH", "/api/admin/users/{user_id}"): {"display_name": "x"},
         ("POST", "/api/admin/invitations"): {"role": "guest"},
         ("POST", "/api/admin/groups"): {"name": uuid4().hex, "permissions": ["documents:write"]},
+        ("PATCH", "/api/admin/bots/{bot_id}"): {"is_blocked": True},
         ("PATCH", "/api/admin/groups/{group_id}"): {"permissions": ["web:use"]},
     }
     return bodies.get(route, {})
@@ -255,9 +262,9 @@ async def test_each_role_may_do_what_the_policy_says_and_nothing_more(whole: Who
     for route in HTTP:
         shown = (await matrix.check(route, Whose.OWN)).text
         if not things_in(route):
-            # A list of users shows users, one of groups groups; nothing else shows anything of another's.
+            # Who looks after people sees what they have; nobody else sees anything of another's.
             hidden = set(others.values()) - {"1", "openai", others["invitation_id"]}
-            hidden -= {others["user_id"], others["group_id"]} if route[1].startswith(ADMIN) else set()
+            hidden -= {others[name] for name in SEEN} if route[1].startswith(ADMIN) else set()
             assert not [one for one in hidden if one in shown], route
             continue
         of_others = await matrix.check(route, Whose.OTHERS, others)

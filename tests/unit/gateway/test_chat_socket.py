@@ -11,9 +11,11 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode
 from parley_contracts.turn_events import TurnFailed, encode_event
+from parley_gateway.bot_turns import BotTurns
 from parley_gateway.chat_socket import MAX_TURNS_A_SOCKET, TRY_AGAIN_LATER, ChatSocket
 from parley_gateway.frame_protocol import FRAMES
 from parley_gateway.ids import OwnedIds
+from parley_gateway.models import Models
 from parley_messaging.bus import Bus
 from parley_messaging.memory_bus import MemoryBus
 from starlette.websockets import WebSocket
@@ -61,7 +63,12 @@ class Client:
 async def connected(rig: Rig, *, outbox_bytes: int = 1_000_000) -> AsyncGenerator[Client]:
     client = Client()
     socket = ChatSocket(
-        cast(WebSocket, client), OWNER, rig.first.door, rig.first.stopper, outbox_bytes=outbox_bytes
+        cast(WebSocket, client),
+        OWNER,
+        rig.first.door,
+        rig.first.stopper,
+        bots=BotTurns(rig.bus, rig.first.door, Models(rig.bus)),
+        outbox_bytes=outbox_bytes,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(socket.run())

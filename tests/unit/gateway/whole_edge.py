@@ -16,6 +16,7 @@ from parley_contracts.bots import Bot, BotSettings, CreateBot
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef
 from parley_contracts.credentials import CreateKey, KeyCreated
+from parley_contracts.data_rights import CreateExport, DataJob
 from parley_contracts.feedback import CitationFeedback, RateCitation, Verdict
 from parley_contracts.groups import AddGroupMember, CreateGroup, Group, GroupMember
 from parley_contracts.llm import ListModels, ModelInfo, ModelList
@@ -32,6 +33,7 @@ from parley_contracts.rag import (
     IngestDocument,
     original_key,
 )
+from parley_contracts.shared_bots import BotShare, ShareBot
 from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
 from parley_gateway.edge import Edge
@@ -43,6 +45,7 @@ from parley_messaging.bus import Reply
 from parley_messaging.memory_bus import MemoryBus
 from parley_rag.assembly import Parts, assemble
 from parley_rag.backends.memory import MemoryIndex
+from parley_rag.data_rights import bind_data_rights
 from parley_rag.database import open_database
 from parley_rag.handlers import bind as bind_rag
 from parley_rag.measures import Measures
@@ -68,6 +71,8 @@ THINGS: tuple[str, ...] = (
     "version",
     "provider",
     "group_id",
+    "shared_bot_id",
+    "export_id",
 )
 """Names that routes have for the ids of what somebody has."""
 
@@ -157,7 +162,19 @@ class WholeEdge:
             ids |= {"version": "1", "provider": "openai", "bot_id": await self._bot(user)}
         if "group_id" in wanted:
             ids["group_id"] = await self.group(user)
+        if "shared_bot_id" in wanted:
+            ids["shared_bot_id"] = await self.shared_bot(user)
+        if "export_id" in wanted:
+            ids["export_id"] = await self._export(user)
         return ids
+
+    async def shared_bot(self, *members: User, **settings: Any) -> str:
+        """Make a bot of the owner's that is shared with users; return its id."""
+        created = CreateBot(**OWNER, settings=BotSettings(name="Shared", **settings))
+        bot = await self._ask(subjects.ACCOUNTS_CREATE_BOT, created, Bot)
+        share = ShareBot(**OWNER, bot_id=bot.id, group_id=await self.group(*members))
+        await self._ask(subjects.ACCOUNTS_SHARE_BOT, share, BotShare)
+        return bot.id
 
     async def group(self, *members: User, permissions: tuple[Permission, ...] = ()) -> str:
         """Make a group of users; return its id."""
@@ -167,6 +184,14 @@ class WholeEdge:
             add = AddGroupMember(**OWNER, group_id=group.id, user_id=user.id)
             await self._ask(subjects.ACCOUNTS_ADD_GROUP_MEMBER, add, GroupMember)
         return group.id
+
+    async def _export(self, user: User) -> str:
+        """Return an export that is made, of all that the user has by then."""
+        job = await self._ask(subjects.ACCOUNTS_CREATE_EXPORT, CreateExport(**as_user(user)), DataJob)
+        runner = self.entered.accounts.parts.data_rights.runner
+        while await runner.run_due():
+            continue
+        return job.id
 
     async def _bot(self, user: User) -> str:
         if user.role is Role.GUEST:
@@ -273,11 +298,12 @@ async def open_whole_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator
         open_database(None, folder) as rag_rows,
         open_edge(bus, folder, entered.identities) as client,
     ):
-        bind_memory(Service("memory", MemorySettings(data_dir=folder), bus), memory.handlers)
+        bind_memory(Service("memory", MemorySettings(data_dir=folder), bus), memory.handlers, memory.rights)
         rag_service = Service("rag", rag_settings, bus)
         rag = assemble(rag_rows, MemoryIndex(), bus, rag_settings, Measures(rag_service.metrics))
         bind_rag(rag_service, rag.handlers, rag.searching, rag.ingestion, slots=1)
         bind_quality(rag_service, rag.quality)
+        bind_data_rights(rag_service, rag.rights)
         bus.answer(subjects.NPU_EMBED, Embed, FakeNpu().embed)
         bus.answer(subjects.LLM_MODELS, ListModels, _models)
         bus.answer(subjects.BROWSER_READ, ReadPage, _page)

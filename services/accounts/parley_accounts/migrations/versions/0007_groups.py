@@ -1,4 +1,4 @@
-"""Groups: who is in them, what they add to a role, and the bots that they may ask."""
+"""Groups: who is in them, what they add to a role, and the bots that they may ask; bots that are blocked."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,7 @@ def _key(name: str, of: str) -> "sa.Column[str]":
 
 
 def upgrade() -> None:
+    op.add_column("accounts_bots", sa.Column("blocked_at_ms", sa.BigInteger))
     op.create_table(
         "accounts_groups",
         sa.Column("id", sa.Text, primary_key=True),
@@ -46,3 +47,4 @@ def downgrade() -> None:
     op.drop_table("accounts_group_bots")
     op.drop_table("accounts_group_members")
     op.drop_table("accounts_groups")
+    op.drop_column("accounts_bots", "blocked_at_ms")

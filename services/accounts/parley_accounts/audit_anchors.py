@@ -1,0 +1,160 @@
+"""Signs the head of the audit's chain, every so often, and publishes what was signed.
+
+Nothing is signed that does not follow from what was signed before: a chain that was written anew, or cut,
+stays without an anchor, and the log and a metric say so.
+"""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from parley_contracts import stream_names, subjects
+from parley_contracts.audit import AnchorKind, AuditAnchored, AuditRow
+from parley_contracts.model import WireModel
+from parley_identity.audit_chain import Break, ChainCheck, ChainFault, is_signed
+from parley_messaging.bus import StoredMessage
+from parley_storage import Database
+from pydantic import ValidationError
+from sqlalchemy import Connection, select
+
+from parley_accounts.audit_keys import AuditKeys
+from parley_accounts.audit_rows import HEAD
+from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.tables import audit_anchors, audit_head, audit_log
+
+log = logging.getLogger("parley.accounts")
+
+MOST_ROWS = 2000
+"""Between two anchors: so many are looked at in one transaction."""
+
+
+class AnchorBus(Protocol):
+    """The part of the bus that keeps anchors where the database's administrator cannot change them."""
+
+    async def publish_event(self, subject: str, event: WireModel, *, message_id: str) -> None:
+        """Publish and wait for the acknowledgement; raise when none comes."""
+        ...
+
+    async def last_stored(self, stream: str, subject: str) -> StoredMessage | None:
+        """Return the newest stored message of a subject."""
+        ...
+
+
+async def last_published(bus: AnchorBus, keys: AuditKeys) -> AuditAnchored | None:
+    """Return the newest anchor on the bus that is ours; ParleyError `unavailable` while the bus is away."""
+    stored = await bus.last_stored(stream_names.AUDIT, subjects.AUDIT_ANCHORED)
+    if stored is None:
+        return None
+    try:
+        anchor = AuditAnchored.model_validate_json(stored.data)
+    except ValidationError:
+        return None
+    return anchor if is_signed(anchor, keys.signer.installation, keys.public) else None
+
+
+def read_anchors(
+    connection: Connection, kind: AnchorKind, after_seq: int, until_seq: int
+) -> list[AuditAnchored]:
+    """Return the anchors of rows behind `after_seq`, the oldest first."""
+    query = select(audit_anchors).where(
+        audit_anchors.c.kind == kind.value,
+        audit_anchors.c.seq > after_seq,
+        audit_anchors.c.seq <= until_seq,
+    )
+    rows = connection.execute(query.order_by(audit_anchors.c.seq)).mappings()
+    return [AuditAnchored.model_validate(dict(row)) for row in rows]
+
+
+def newest_anchor(connection: Connection, kind: AnchorKind) -> AuditAnchored | None:
+    """Return the newest anchor of a kind."""
+    query = select(audit_anchors).filter_by(kind=kind.value).order_by(audit_anchors.c.seq.desc()).limit(1)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else AuditAnchored.model_validate(dict(row))
+
+
+def read_rows(connection: Connection, after_seq: int, until_seq: int, limit: int) -> list[AuditRow]:
+    """Return rows behind `after_seq` and up to `until_seq`, in their order."""
+    query = select(audit_log).where(audit_log.c.seq > after_seq, audit_log.c.seq <= until_seq)
+    rows = connection.execute(query.order_by(audit_log.c.seq).limit(limit)).mappings()
+    return [AuditRow.model_validate(dict(row)) for row in rows]
+
+
+class AuditAnchors:
+    """Signs every `every_s`, and every `MOST_ROWS` rows; several processes may."""
+
+    def __init__(
+        self,
+        database: Database,
+        bus: AnchorBus,
+        keys: AuditKeys,
+        *,
+        every_s: float = 60.0,
+        clock: Clock = unix_ms,
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._keys = keys
+        self._every_s = every_s
+        self._clock = clock
+        self._last: AuditAnchored | None = None
+        self._is_informed = False
+        self.broken: Break | None = None
+
+    async def run(self) -> None:
+        """Sign until cancelled."""
+        while True:
+            try:
+                await self.anchor()
+            except Exception:
+                log.warning("the audit could not be anchored", exc_info=True)
+            await asyncio.sleep(self._every_s)
+
+    async def anchor(self) -> None:
+        """Sign what has been added; nothing when the chain is broken since the last anchor."""
+        if not self._is_informed:
+            self._last = await last_published(self._bus, self._keys)
+            self._is_informed = True
+        while (anchor := await self._database.write(self._sign)) is not None:
+            self._last = anchor
+            await self._bus.publish_event(
+                subjects.AUDIT_ANCHORED, anchor, message_id=f"audit-anchor-{anchor.seq}-{anchor.kid}"
+            )
+        if self.broken is not None:
+            log.critical(
+                "the audit's chain is broken and is not signed",
+                extra={"seq": self.broken.seq, "fault": self.broken.fault.value},
+            )
+
+    def _sign(self, connection: Connection) -> AuditAnchored | None:
+        head = connection.execute(select(audit_head).filter_by(name=HEAD).with_for_update(read=True)).one()
+        last = self._newest_known(connection)
+        begin = last or newest_anchor(connection, AnchorKind.CHECKPOINT)
+        check = ChainCheck(self._keys.signer.installation, self._keys.public)
+        if begin is not None:
+            check.seq, check.hash = begin.seq, begin.hash
+            self._look_at(connection, begin, check)
+        for row in read_rows(connection, check.seq, head.seq, MOST_ROWS):
+            check.take(row)
+        if check.rows < MOST_ROWS or check.broken:
+            check.end(head.seq, head.hash)
+        self.broken = check.broken
+        if check.broken or check.rows == 0:
+            return None
+        anchor = self._keys.signer.sign(AnchorKind.HEAD, check.seq, check.hash, self._clock())
+        into = self._database.insert(audit_anchors).values(**anchor.model_dump(exclude={"type"}))
+        connection.execute(into.on_conflict_do_nothing())
+        return anchor
+
+    def _newest_known(self, connection: Connection) -> AuditAnchored | None:
+        """Return the newer of what this process has seen signed and what the table says."""
+        kept = newest_anchor(connection, AnchorKind.HEAD)
+        if kept is not None and not is_signed(kept, self._keys.signer.installation, self._keys.public):
+            kept = None
+        known = [one for one in (self._last, kept) if one is not None]
+        return max(known, key=lambda one: one.seq, default=None)
+
+    def _look_at(self, connection: Connection, begin: AuditAnchored, check: ChainCheck) -> None:
+        """See that the row that was signed still is what it was; retention may have removed it."""
+        row = connection.execute(select(audit_log.c.hash).filter_by(seq=begin.seq)).one_or_none()
+        if row is not None and row.hash != begin.hash:
+            check.fail(begin.seq, ChainFault.NOT_ANCHORED)

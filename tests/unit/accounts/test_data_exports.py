@@ -1,0 +1,144 @@
+"""Exports hold everything once and no secret, and are the user's alone."""
+
+import asyncio
+import hashlib
+import json
+
+from parley_accounts.tables import users
+from parley_contracts import subjects
+from parley_contracts.accounts import LOCAL_OWNER
+from parley_contracts.credentials import CreateKey, KeyCreated
+from parley_contracts.data_rights import (
+    CreateExport,
+    DataJob,
+    DataJobState,
+    ExportedOriginal,
+    ExportFile,
+    ReadExport,
+)
+from parley_contracts.errors import ErrorCode
+from sqlalchemy import select
+
+from tests.unit.accounts.accounts_rig import OWNER, Accounts, as_user
+from tests.unit.accounts.data_jobs_steps import (
+    ask_export,
+    downloaded,
+    job_of,
+    work,
+)
+from tests.unit.accounts.data_rights_rig import ScriptedServices
+
+
+async def test_an_export_holds_everything_once_with_a_manifest_that_is_right(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada", email="ada@example.org")
+    services.fill(user.id)
+    await accounts.bus.objects.put("k/1", b"an upload")
+    services.originals[user.id] = [
+        ExportedOriginal(document_id=one, key=key, name=name, size_bytes=9, sha256="")
+        for one, key, name in (("d1", "k/1", "../../etc/passwd"), ("d2", "k/gone", "b.txt"))
+    ]
+    job = await ask_export(accounts, user)
+    await work(accounts)
+    done = await job_of(accounts, user.id)
+    assert (done.id, done.state, done.report.missing) == (job.id, DataJobState.DONE, ("d2",))
+    assert done.report.counts["memory"] == {"memory_messages": 5}
+    assert done.report.counts["rag"] == {"rag_documents": 5, "uploads": 1}
+    archive = await downloaded(accounts, user, done)
+    assert archive.testzip() is None
+    messages = [json.loads(line) for line in archive.read("memory_messages.jsonl").splitlines()]
+    assert [one["text"] for one in messages] == [f"memory-{number}" for number in range(5)]
+    assert archive.read("documents/d1/passwd") == b"an upload"
+    (described,) = map(json.loads, archive.read("accounts_users.jsonl").splitlines())
+    assert described["email"] == "ada@example.org"
+    assert "password_hash" not in described
+    manifest = json.loads(archive.read("manifest.json"))
+    assert {one["name"] for one in manifest["files"]} == set(archive.namelist()) - {"manifest.json"}
+    for one in manifest["files"]:
+        data = archive.read(one["name"])
+        assert (one["size_bytes"], one["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert "d2" in archive.read("README.txt").decode()
+
+
+async def test_no_export_holds_what_proves_who_somebody_is(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada")
+    made = await accounts.ask(subjects.ACCOUNTS_CREATE_KEY, CreateKey(**as_user(user), name="k"), KeyCreated)
+    session = await accounts.log_in("ada")
+    await ask_export(accounts, user)
+    await work(accounts)
+    archive = await downloaded(accounts, user, await job_of(accounts, user.id))
+    text = b"".join(archive.read(name) for name in archive.namelist()).decode()
+    query = select(users.c.password_hash).filter_by(id=user.id)
+    password_hash = await accounts.database.read(lambda c: c.execute(query).scalar_one())
+    for secret in (
+        made.key,
+        hashlib.sha256(made.key.encode()).hexdigest(),
+        session.refresh_token,
+        password_hash,
+    ):
+        assert secret not in text
+    assert "argon2" not in text
+
+
+async def test_only_the_user_downloads_his_export_and_only_until_it_expires(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user, other = await accounts.user("ada"), await accounts.user("bob")
+    asked_by_admin = CreateExport(**OWNER, user_id=user.id)
+    job = await accounts.ask(subjects.ACCOUNTS_CREATE_EXPORT, asked_by_admin, DataJob)
+    assert (job.user_id, job.asked_by) == (user.id, LOCAL_OWNER)
+    own = ReadExport(**as_user(user), job_id=job.id)
+    assert await accounts.refusal_code(subjects.ACCOUNTS_READ_EXPORT, own) is ErrorCode.NOT_FOUND
+    await work(accounts)
+    assert (await accounts.ask(subjects.ACCOUNTS_READ_EXPORT, own, ExportFile)).size_bytes > 0
+    told = {
+        await accounts.told(subjects.ACCOUNTS_READ_EXPORT, request)
+        for request in (
+            ReadExport(**as_user(other), job_id=job.id),
+            ReadExport(**OWNER, job_id=job.id),
+            ReadExport(**as_user(user), job_id="never-was"),
+        )
+    }
+    assert [one.code for one in told] == [ErrorCode.NOT_FOUND]
+    accounts.clock.advance(3 * 86_400 + 1)
+    assert await accounts.refusal_code(subjects.ACCOUNTS_READ_EXPORT, own) is ErrorCode.NOT_FOUND
+    assert accounts.bus.objects.kept
+    assert await accounts.parts.data_rights.runner.remove_expired() == 1
+    assert not accounts.bus.objects.kept
+
+
+async def test_two_exports_asked_at_once_are_one_and_the_next_takes_the_place_of_its_file(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada")
+    first, second = await asyncio.gather(ask_export(accounts, user), ask_export(accounts, user))
+    assert first.id == second.id
+    await work(accounts)
+    third = await ask_export(accounts, user)
+    assert third.id != first.id
+    await work(accounts)
+    assert list(accounts.bus.objects.kept) == [f"exports/{third.id}"]
+
+
+async def test_an_export_waits_for_a_service_and_says_which_then_fails_at_its_deadline(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada")
+    services.away = {"rag"}
+    await ask_export(accounts, user)
+    await accounts.parts.data_rights.runner.run_due()
+    waiting = await job_of(accounts, user.id)
+    assert waiting.state is DataJobState.RUNNING
+    assert waiting.waits_for == "rag: That part of Parley is away."
+    accounts.clock.advance(25 * 3600)
+    await accounts.parts.data_rights.runner.run_due()
+    failed = await job_of(accounts, user.id)
+    assert failed.state is DataJobState.FAILED
+    assert failed.waits_for == "rag: That part of Parley is away."
+    services.away = set()
+    assert (await ask_export(accounts, user)).id != failed.id
+    await work(accounts)
+    assert (await job_of(accounts, user.id)).state is DataJobState.DONE
