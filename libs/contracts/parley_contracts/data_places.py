@@ -118,6 +118,28 @@ _ACCOUNTS = (
     _table("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
     _table(
         "accounts",
+        "usage",
+        "how many turns and tokens he and his bots have spent, by day and model",
+        Ending.ERASED,
+        user_column="user_id",
+        is_exported=True,
+    ),
+    _table(
+        "accounts",
+        "usage_turns",
+        "ids of turns that are counted",
+        Ending.EXPIRES,
+        why="For eight days: what was counted is counted no second time. Ids are keyed hashes.",
+    ),
+    _table(
+        "accounts",
+        "usage_totals",
+        "his id with sums of what was spent",
+        Ending.EXPIRES,
+        why="For two months, so that quotas hold; the same by day and model is in his export.",
+    ),
+    _table(
+        "accounts",
         "links",
         "invitations that he made, and resets of his password",
         Ending.ERASED,

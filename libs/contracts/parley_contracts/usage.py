@@ -37,7 +37,7 @@ def bots_scope(owner_id: str) -> str:
 
 
 def scopes_of(payer_id: str, bot_id: str | None, *, is_visitor: bool) -> tuple[str, ...]:
-    """Return under which names a turn is counted: of a user, who may ask a bot, or of a visitor of his bot."""
+    """Return under which names a turn is counted: of a user, also of a bot, or of his bot's visitor."""
     bot = () if bot_id is None else (bot_scope(bot_id),)
     visitors = (bots_scope(payer_id),) if is_visitor else ()
     return (*bot, user_scope(payer_id), *visitors)
@@ -96,11 +96,18 @@ class UsageTotals(WireModel):
     recorded: tuple[str, ...] = ()
 
 
+class SpentPlace(WireModel):
+    """A scope and a period."""
+
+    scope: Scope
+    period: str = Field(max_length=10)
+
+
 class ReadTotals(WireModel):
     """Request: what scopes have spent in periods."""
 
     type: Literal["read_totals"] = "read_totals"
-    scopes: tuple[tuple[Scope, str], ...] = Field(default=(), max_length=100)
+    places: tuple[SpentPlace, ...] = Field(default=(), max_length=100)
     turns: tuple[str, ...] = Field(
         default=(), max_length=MOST_ASKED, description="Turns by `turn_name`: which of them are counted?"
     )

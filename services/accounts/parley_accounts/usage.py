@@ -89,7 +89,10 @@ class Usage:
         def read(connection: Connection) -> UsageTotals:
             # First which turns are counted: one that is counted meanwhile may count twice, and never not.
             recorded = tuple(_recorded(connection, request.turns))
-            return UsageTotals(totals=_totals(connection, request.scopes), recorded=recorded)
+            return UsageTotals(
+                totals=_totals(connection, [(one.scope, one.period) for one in request.places]),
+                recorded=recorded,
+            )
 
         return await self._database.read(read)
 

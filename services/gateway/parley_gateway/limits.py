@@ -115,8 +115,8 @@ class Limits:
     ) -> Claim | None:
         """Let a turn begin, of a user or of a bot's visitor; return what it has reserved.
 
-        A user who asks a bot pays for both: else a bot of his own would be his way round his limit. None where
-        nothing is reserved: it has no quota, or it is the repeat of a turn that has reserved before.
+        A user who asks a bot pays for both: else a bot of his own would be his way round his limit. None
+        where nothing is reserved: it has no quota, or it is the repeat of a turn that has reserved before.
 
         Raises:
             ParleyError: `rate_limited`, `quota_exceeded`, or `unavailable` when what was spent is not known.

@@ -14,7 +14,7 @@ from typing import Protocol
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turns import Seal, StartTurn
-from parley_contracts.usage import MOST_ASKED, ReadTotals, ScopeTotal, UsageTotals
+from parley_contracts.usage import MOST_ASKED, ReadTotals, ScopeTotal, SpentPlace, UsageTotals
 from parley_limits import Claim, LedgerAwayError, OpenTurn, Outcome, Reserved, Take
 from parley_limits.quotas import Place
 from parley_messaging import Bus
@@ -126,7 +126,7 @@ class TurnQuotas:
             self._fillings += 1
 
     async def _totals(self, places: Sequence[Place]) -> tuple[ScopeTotal, ...]:
-        request = ReadTotals(scopes=tuple(places))
+        request = ReadTotals(places=tuple(SpentPlace(scope=scope, period=period) for scope, period in places))
         found = await self._bus.request(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals, timeout_s=ASK_S)
         return found.totals
 

@@ -12,6 +12,7 @@ from parley_contracts.usage import (
     ReadTotals,
     ReadUsage,
     RecordUsage,
+    SpentPlace,
     UsageReport,
     UsageTotals,
     bot_scope,
@@ -25,6 +26,7 @@ from tests.unit.accounts.accounts_rig import OWNER, Accounts, as_user
 NOON_MS = 1_795_262_400_000
 """12:00 of 2026-11-21, UTC."""
 DAY, MONTH = "2026-11-21", "2026-11"
+ADAS_DAY = SpentPlace(scope=user_scope("ada"), period=DAY)
 
 
 def turn(turn_id: str, user_id: str = "ada", **fields: Any) -> RecordUsage:
@@ -74,7 +76,7 @@ async def test_what_a_visitor_spends_is_the_bots_the_owners_and_that_of_all_his_
     assert set(found) == {(scope, period) for scope in scopes for period in (DAY, MONTH)}
     assert set(found.values()) == {Amount(turns=1, tokens=100, micros=5)}
     await record(accounts, turn("t2", "ada"))
-    request = ReadTotals(scopes=tuple((scope, DAY) for scope in sorted(scopes)))
+    request = ReadTotals(places=tuple(SpentPlace(scope=scope, period=DAY) for scope in sorted(scopes)))
     totals = (await accounts.ask(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals)).totals
     assert {one.scope: one.spent.turns for one in totals} == {
         bot_scope("b"): 1,
@@ -84,7 +86,7 @@ async def test_what_a_visitor_spends_is_the_bots_the_owners_and_that_of_all_his_
 
 
 async def test_versions_grow_with_each_turn_and_nothing_is_version_nought(accounts: Accounts) -> None:
-    request = ReadTotals(scopes=((user_scope("ada"), DAY),), turns=(turn_name("t1", NOON_MS), "x.1"))
+    request = ReadTotals(places=(ADAS_DAY,), turns=(turn_name("t1", NOON_MS), "x.1"))
     versions: list[int] = []
     for number in range(3):
         found = await accounts.ask(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals)
@@ -145,6 +147,6 @@ async def test_counted_turns_are_forgotten_after_a_week_and_sums_stay(accounts: 
     await record(accounts, turn("t1"))
     accounts.clock.advance(9 * 86_400)
     await accounts.sweep.sweep()
-    request = ReadTotals(scopes=((user_scope("ada"), DAY),), turns=(turn_name("t1", NOON_MS),))
+    request = ReadTotals(places=(ADAS_DAY,), turns=(turn_name("t1", NOON_MS),))
     found = await accounts.ask(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals)
     assert (found.recorded, found.totals[0].spent.turns) == ((), 1)

@@ -12,6 +12,7 @@ from parley_contracts import subjects
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
+from parley_contracts.turn_events import TurnCompleted
 from parley_contracts.turns import TokenUsage
 from parley_contracts.usage import Amount, ReadUsage, UsageReport
 from parley_gateway.limits import Limits
@@ -21,7 +22,7 @@ from parley_gateway.settings import GatewaySettings
 from parley_gateway.shared_ledger import SharedLedger
 from parley_gateway.spending import Spending
 from parley_gateway.turn_quotas import TurnQuotas
-from parley_limits import Ledger, LedgerAwayError, MemoryBuckets, MemoryLedger, Most
+from parley_limits import LedgerAwayError, MemoryBuckets, MemoryLedger, Most
 from parley_messaging.circuit import Circuit
 from parley_messaging.memory_bus import MemoryBus
 
@@ -55,7 +56,7 @@ class Shared:
         self.ledger = LedgerOfAll(MemoryBuckets())
 
 
-def limits_of(bus: MemoryBus, shared: Ledger, **settings: Any) -> Limits:
+def limits_of(bus: MemoryBus, shared: Any, **settings: Any) -> Limits:
     found = GatewaySettings(**settings)
     buckets = MemoryBuckets()
     ledger = SharedLedger(shared, Circuit("limits", cool_down_s=0), buckets, share=lambda: 1 / 2)
@@ -119,7 +120,7 @@ async def test_so_many_turns_are_accepted_as_the_quota_says_and_each_is_counted_
         accepted = await counted.accepted(16)
         assert len(accepted) == 5
         for seen in accepted:
-            assert (await seen.ended()).type == "turn_completed"
+            assert isinstance(await seen.ended(), TurnCompleted)
         report = await counted.spent(5)
         [row] = report.rows
         assert (row.user_id, row.bot_id, row.model, row.turns) == ("ada", None, "scripted", 5)
@@ -213,7 +214,10 @@ async def test_a_turn_that_the_stream_refuses_gives_back_what_it_reserved(tmp_pa
 
 
 async def test_tokens_are_reserved_by_guess_and_settled_by_what_was_written(tmp_path: Path) -> None:
-    settings = {"gateway_quota_member_day": "tokens=1500", "gateway_quota_answer_tokens": 1000}
+    settings: dict[str, Any] = {
+        "gateway_quota_member_day": "tokens=1500",
+        "gateway_quota_answer_tokens": 1000,
+    }
     async with open_counted(tmp_path, **settings) as counted:
         # Two guesses are more than there is; what one has really spent leaves room for the next.
         assert len(await counted.accepted(2)) == 1
