@@ -16,6 +16,7 @@ from parley_accounts.tables import (
     revocations,
     sessions,
     signing_keys,
+    usage_totals,
     usage_turns,
 )
 
