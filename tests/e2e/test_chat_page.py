@@ -346,3 +346,23 @@ async def test_the_link_logs_in_and_leaves_no_code_in_the_address(
     await expect(page.get_by_test_id("composer")).to_be_visible()
     assert page.url == f"{address}/#c=conv-7"
     await page.context.close()
+
+
+async def test_the_provider_to_log_in_by_is_offered_and_a_refusal_is_told(
+    browser: Browser, address: str, state: StandInState
+) -> None:
+    state.requires_login = True
+    page = await browser.new_page()
+    await page.goto(f"{address}/login")
+    await expect(page.get_by_test_id("login-key")).to_be_visible()
+    await expect(page.get_by_test_id("login-provider")).to_be_hidden()
+    state.provider_label = "Log in with <b>Example</b>"
+    await page.goto(f"{address}/login?again#oidc-refused")
+    await expect(page.get_by_role("status")).to_contain_text("did not work")
+    offered = page.get_by_test_id("login-provider")
+    await expect(offered).to_have_text("Log in with <b>Example</b>")
+    await offered.evaluate("link => link.addEventListener('click', event => event.preventDefault())")
+    await page.evaluate("sessionStorage.setItem('parley.return', '#c=conv-7')")
+    await offered.click()
+    await expect(offered).to_have_attribute("href", re.compile(r"^/api/auth/oidc\?next=%2F%23c%3Dconv-7$"))
+    await page.context.close()

@@ -59,6 +59,7 @@ class StandInState:
     frames: list[Any] = field(default_factory=list[Any])
     sockets: set[WebSocket] = field(default_factory=set[WebSocket])
     requires_login: bool = False
+    provider_label: str | None = None
     is_refusing_sockets: bool = False
     is_memory_late: bool = False
     messages_a_page: int = 100
@@ -90,6 +91,7 @@ class StandInGateway:
                 Route("/login", self.page),
                 Route("/page/{file}", self.page),
                 Route("/api/auth/session", self.log_in, methods=["POST"]),
+                Route("/api/auth/oidc/provider", self.provider),
                 Route("/api/conversations", self.conversations),
                 Route("/api/conversations/{id}", self.conversation, methods=["GET", "PATCH", "DELETE"]),
                 Route("/v1/models", self.models),
@@ -118,6 +120,9 @@ class StandInGateway:
         response = JSONResponse({})
         response.set_cookie(COOKIE, "yes", httponly=True, samesite="strict")
         return response
+
+    async def provider(self, _: Request) -> Response:
+        return JSONResponse({"label": self.state.provider_label})
 
     def may_enter(self, connection: Request | WebSocket) -> bool:
         return not self.state.requires_login or COOKIE in connection.cookies

@@ -15,8 +15,9 @@ import jwt
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from parley_accounts.envelope import Envelope, read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.signing_keys import purpose_of
+from parley_envelope.envelope import Envelope
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.chaos.printed import print_row
@@ -143,7 +144,8 @@ async def test_what_a_group_added_is_refused_on_both_gateways_within_a_second_of
 
     left_s = await seconds_until(has_ended)
     print_row(
-        f"refused by both: what a group added {left_s:.3f} s after leaving it, earlier tokens {joined_s:.3f} s"
+        f"refused by both: what a group added {left_s:.3f} s after leaving it, "
+        f"earlier tokens {joined_s:.3f} s"
     )
     assert max(joined_s, left_s) < REFUSED_WITHIN_S
     # The session and the key go on, without what the group added.

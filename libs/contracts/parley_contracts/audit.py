@@ -19,6 +19,7 @@ _KNOWN_ID = (
     r"|visitor-[0-9a-f]{32}-[0-9a-f]{32}"
 )
 ID_FORM = rf"^(?:{_KNOWN_ID}|{_HASHED})?$"
+ROUTE_FORM = r"^(?:[A-Z]{3,9} (?:/[a-z0-9_.:{}-]*){1,12})?$"
 NAME_FORM = r"^[a-z][a-z0-9_]{0,63}$"
 _ID = re.compile(_KNOWN_ID)
 _NAME = re.compile(NAME_FORM)
@@ -61,6 +62,7 @@ class ObjectKind(StrEnum):
     PROVIDER_KEY = "provider_key"
     SIGNING_KEY = "signing_key"
     KEK = "kek"
+    DATA_KEY = "data_key"
     CONVERSATION = "conversation"
     DOCUMENT = "document"
     COLLECTION = "collection"
@@ -105,6 +107,7 @@ class Action(StrEnum):
     PROVIDER_KEY_DELETED = "provider_key_deleted"
     SIGNING_KEY_ROTATED = "signing_key_rotated"
     KEK_ROTATED = "kek_rotated"
+    DATA_KEY_ROTATED = "data_key_rotated"
     CONVERSATION_RENAMED = "conversation_renamed"
     CONVERSATION_DELETED = "conversation_deleted"
     DOCUMENT_CREATED = "document_created"
@@ -115,6 +118,8 @@ class Action(StrEnum):
     COLLECTION_REINDEXED = "collection_reindexed"
     COLLECTION_DELETED = "collection_deleted"
     ROUTE_REQUESTED = "route_requested"
+    AUDIT_EXPORTED = "audit_exported"
+    ROWS_REMOVED = "rows_removed"
     EVENTS_LOST = "events_lost"
 
 
@@ -137,6 +142,9 @@ class AuditDetails(WireModel):
     )
     of: AuditId = Field(default="", description="What the object is a part of.")
     code: AuditName | None = Field(default=None, description="The error it was refused or failed with.")
+    route: str = Field(
+        default="", pattern=ROUTE_FORM, description="Method and path of a route, as it is declared."
+    )
     count: int | None = Field(
         default=None, ge=1, le=MAX_EXACT, description="How many there were, where one stands for more."
     )
@@ -161,9 +169,12 @@ class AuditEvent(WireModel):
 
 
 class AuditRow(WireModel):
-    """An event as it is kept: a link of the chain. `audit_chain` of `parley_identity` says what is hashed."""
+    """An event as it is kept: a link of the chain. `audit_chain` of `parley_identity` says what is hashed.
 
-    seq: int = Field(ge=1)
+    It takes what the table says, also where somebody has changed that.
+    """
+
+    seq: int
     event_id: str
     at_ms: int
     recorded_at_ms: int = Field(description="When it was written; never less than the row before it says.")
@@ -179,8 +190,8 @@ class AuditRow(WireModel):
     credential: str
     request_id: str
     details: str = Field(description="`AuditDetails` as JSON, without what is empty.")
-    prev_hash: Digest = Field(description="Of the row before; zeros for the first.")
-    hash: Digest
+    prev_hash: str = Field(description="Of the row before; zeros for the first.")
+    hash: str
 
 
 class AnchorKind(StrEnum):
@@ -213,6 +224,12 @@ def as_id(text: str | None) -> str:
 def as_names(texts: "tuple[str, ...] | list[str]") -> tuple[str, ...]:
     """Return those that are names of fields, each once."""
     return tuple(dict.fromkeys(text for text in texts if _NAME.fullmatch(text)))[:64]
+
+
+def as_route(method: str, path: str) -> str:
+    """Return a route as it is declared; nothing where what was asked for leads to none."""
+    text = f"{method} {path}"
+    return text if path and re.fullmatch(ROUTE_FORM, text) else ""
 
 
 def as_address(text: str | None) -> str:

@@ -91,6 +91,10 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.ACCOUNTS_LOG_IN_WITH_KEY: Written(
         _A.SESSION_OPENED, _O.SESSION, "told.session_id", actor="told.user.id"
     ),
+    s.ACCOUNTS_BEGIN_PROVIDER_LOGIN: Unwritten.READS,
+    s.ACCOUNTS_COMPLETE_PROVIDER_LOGIN: Written(
+        _A.SESSION_OPENED, _O.SESSION, "told.tokens.session_id", actor="told.tokens.user.id"
+    ),
     s.ACCOUNTS_REFRESH_SESSION: Written(_A.SESSION_REFRESHED, _O.SESSION, only_refusals=True),
     s.ACCOUNTS_CHECK_KEY: Written(_A.KEY_CHECKED, _O.KEY, only_refusals=True),
     s.ACCOUNTS_END_SESSION: Written(_A.SESSION_ENDED, _O.SESSION, "asked.session_id"),
@@ -112,6 +116,8 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.ACCOUNTS_REVOKE_KEY: Written(_A.KEY_REVOKED, _O.KEY, "asked.key_id"),
     s.ACCOUNTS_ROTATE_SIGNING_KEY: Written(_A.SIGNING_KEY_ROTATED, _O.SIGNING_KEY),
     s.ACCOUNTS_ROTATE_KEK: Written(_A.KEK_ROTATED, _O.KEK),
+    s.ACCOUNTS_ROTATE_DATA_KEY: Written(_A.DATA_KEY_ROTATED, _O.DATA_KEY, "told.key_id"),
+    s.ACCOUNTS_OPEN_AUDIT_EXPORT: Written(_A.AUDIT_EXPORTED, _O.AUDIT),
     s.ACCOUNTS_CREATE_EXPORT: Written(_A.EXPORT_ASKED, _O.USER, _USER),
     s.ACCOUNTS_CREATE_ERASURE: Written(_A.ERASURE_ASKED, _O.USER, _USER),
     s.MEMORY_EXPORT_USER: Unwritten.WORK,
@@ -202,6 +208,7 @@ ROUTES: dict[Route, str | Unwritten] = {
     ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): s.ACCOUNTS_REMOVE_GROUP_MEMBER,
     ("POST", "/api/admin/signing-keys/rotate"): s.ACCOUNTS_ROTATE_SIGNING_KEY,
     ("POST", "/api/admin/kek/rotate"): s.ACCOUNTS_ROTATE_KEK,
+    ("POST", "/api/admin/data-key/rotate"): s.ACCOUNTS_ROTATE_DATA_KEY,
 }
 """Every route but GET: the subject behind it that writes, or why none does."""
 

@@ -104,20 +104,14 @@ def _takes_jobs(worker: Worker) -> list[str]:
 
 
 def _handles(originals: Collection[Originals]) -> list[str]:
-    """Return what nats-py's object store sends."""
+    """Return what nats-py's object store sends, and what our reader of chunks does."""
     found: list[str] = []
     if originals:
         found += [f"{API}.STREAM.INFO.{BUCKET}"]
     if Originals.GET in originals or Originals.DELETE in originals:
         found += [f"{API}.STREAM.MSG.GET.{BUCKET}"]
     if Originals.GET in originals:
-        # The reader of chunks is a consumer made for the purpose, found by the chunks' subject.
-        found += [
-            f"{API}.STREAM.NAMES",
-            f"{API}.CONSUMER.CREATE.{BUCKET}",
-            f"{API}.CONSUMER.CREATE.{BUCKET}.>",
-        ]
-        found += [f"$JS.FC.{BUCKET}.>"]
+        found += [f"{API}.DIRECT.GET.{BUCKET}"]
     if Originals.PUT in originals:
         found += [_CHUNKS]
     if Originals.DELETE in originals or (Originals.GET in originals and Originals.PUT in originals):

@@ -115,7 +115,17 @@ _ACCOUNTS = (
         is_exported=True,
         hidden=("key_hash",),
     ),
+    _table(
+        "accounts",
+        "oidc_identities",
+        "who he is at a login provider",
+        Ending.ERASED,
+        user_column="user_id",
+        is_exported=True,
+    ),
+    _table("accounts", "oidc_attempts", "logins by a provider that are used up", Ending.IMPERSONAL),
     _table("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
+    _table("accounts", "data_keys", "keys that stored files are sealed under", Ending.IMPERSONAL),
     _table(
         "accounts",
         "usage",

@@ -63,6 +63,7 @@ class ExportedOriginal(WireModel):
     name: str
     size_bytes: int
     sha256: str
+    is_sealed: bool = Field(default=False, description="It is to be opened, and stands under its sealed key.")
 
 
 class ExportPage(WireModel):

@@ -84,7 +84,10 @@ class ParleyError(Exception):
         retryable: Whether the same request may succeed later.
         field: The input field at fault, or None.
         retry_after_s: When to ask again, where that can be told; whole seconds from 1 on.
+        is_relayed: Somebody else has raised it: it came as a reply.
     """
+
+    is_relayed = False
 
     def __init__(
         self,
@@ -115,10 +118,12 @@ class ParleyError(Exception):
     @classmethod
     def from_body(cls, body: ErrorBody) -> "ParleyError":
         """Return the error that a body describes."""
-        return cls(
+        found = cls(
             body.code,
             body.message,
             retryable=body.retryable,
             field=body.field,
             retry_after_s=body.retry_after_s,
         )
+        found.is_relayed = True
+        return found

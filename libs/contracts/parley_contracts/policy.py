@@ -50,6 +50,7 @@ class Permission(StrEnum):
     GROUPS_WRITE = "groups:write"
     SIGNING_KEYS_WRITE = "signing_keys:write"
     KEK_ROTATE = "kek:rotate"
+    AUDIT_READ = "audit:read"
 
 
 MEANINGS: dict[Permission, str] = {
@@ -77,7 +78,8 @@ MEANINGS: dict[Permission, str] = {
     Permission.GROUPS_WRITE: "Make, change and delete groups that add no more than one's own role has; "
     "put users of a lower role in and out.",
     Permission.SIGNING_KEYS_WRITE: "Rotate the keys that sign access tokens.",
-    Permission.KEK_ROTATE: "Rotate the key-encryption key.",
+    Permission.KEK_ROTATE: "Rotate the key-encryption key, and the data key.",
+    Permission.AUDIT_READ: "Search, export and verify the audit: what everybody has done.",
 }
 
 _GUEST = frozenset(
@@ -108,6 +110,7 @@ _ADMIN = _MEMBER | {
     Permission.USERS_WRITE,
     Permission.GROUPS_READ,
     Permission.GROUPS_WRITE,
+    Permission.AUDIT_READ,
 }
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {

@@ -12,9 +12,12 @@ ENTRANCES: frozenset[Route] = frozenset(
         ("POST", "/api/auth/refresh"),
         ("POST", "/api/auth/invitation"),
         ("POST", "/api/auth/reset"),
+        ("GET", "/api/auth/oidc"),
+        ("GET", "/api/auth/oidc/callback"),
+        ("GET", "/api/auth/oidc/provider"),
     }
 )
-"""By which people come in: the body is the proof."""
+"""By which people come in: what they send is the proof."""
 
 SITE_ROUTES: frozenset[Route] = frozenset(
     {
@@ -128,7 +131,11 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("PUT", "/api/admin/groups/{group_id}/members/{user_id}"): (P.GROUPS_WRITE,),
     ("DELETE", "/api/admin/groups/{group_id}/members/{user_id}"): (P.GROUPS_WRITE,),
     ("DELETE", "/api/admin/groups/{group_id}"): (P.GROUPS_WRITE,),
+    ("GET", "/api/admin/audit"): (P.AUDIT_READ,),
+    ("GET", "/api/admin/audit/export"): (P.AUDIT_READ,),
+    ("GET", "/api/admin/audit/verify"): (P.AUDIT_READ,),
     ("POST", "/api/admin/signing-keys/rotate"): (P.SIGNING_KEYS_WRITE,),
     ("POST", "/api/admin/kek/rotate"): (P.KEK_ROTATE,),
+    ("POST", "/api/admin/data-key/rotate"): (P.KEK_ROTATE,),
 }
 """What who asks must have, all of it. Whose an object is, the service that keeps it checks."""

@@ -133,7 +133,7 @@ class ChainCheck:
         """Look at the next row."""
         if row.seq != self.seq + 1 or row.prev_hash != self.hash:
             self.fail(min(row.seq, self.seq + 1), ChainFault.UNLINKED)
-        if row_hash(row.prev_hash, row.model_dump()) != row.hash:
+        if row_hash(row.prev_hash, vars(row)) != row.hash:
             self.fail(row.seq, ChainFault.CHANGED)
         self.seq, self.hash, self.rows = row.seq, row.hash, self.rows + 1
         if anchor := self._expected.pop(row.seq, None):

@@ -28,6 +28,8 @@ _REFUSED = frozenset(
         ErrorCode.CONFLICT,
         ErrorCode.REFUSED_ADDRESS,
         ErrorCode.OVERLOADED,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.QUOTA_EXCEEDED,
         ErrorCode.TOO_LARGE,
     }
 )

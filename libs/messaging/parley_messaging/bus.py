@@ -1,6 +1,6 @@
 """What every bus offers: requests, core messages, stored messages, work queues and objects."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
@@ -157,6 +157,14 @@ class JobSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What is kept under a key: its size, and its bytes, read from the beginning as they are asked for."""
+
+    size_bytes: int
+    pieces: Callable[[], AsyncGenerator[bytes]]
+
+
 class ObjectStore(Protocol):
     """Uploaded originals, by key."""
 
@@ -166,6 +174,10 @@ class ObjectStore(Protocol):
 
     async def get(self, key: str) -> bytes:
         """Return what is kept under `key`; ParleyError `not_found` when nothing is."""
+        ...
+
+    async def open(self, key: str) -> StoredObject:
+        """Return what is kept under `key`, to be read piece by piece; raises as `get` does."""
         ...
 
     async def fetch(self, key: str, into: BinaryIO) -> None:

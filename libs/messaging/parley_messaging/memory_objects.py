@@ -1,8 +1,13 @@
-"""An object store inside one process, for tests."""
+"""The object store of a bus for one process."""
 
+from collections.abc import AsyncGenerator
 from typing import BinaryIO
 
 from parley_contracts.errors import ErrorCode, ParleyError
+
+from parley_messaging.bus import StoredObject
+
+PIECE_BYTES = 128 * 1024
 
 
 class MemoryObjects:
@@ -20,6 +25,16 @@ class MemoryObjects:
         if key not in self.kept:
             raise ParleyError(ErrorCode.NOT_FOUND, "There is no such object.")
         return self.kept[key]
+
+    async def open(self, key: str) -> StoredObject:
+        """Return what is kept under `key`, to be read piece by piece."""
+        kept = await self.get(key)
+
+        async def pieces() -> AsyncGenerator[bytes]:
+            for at in range(0, len(kept), PIECE_BYTES):
+                yield kept[at : at + PIECE_BYTES]
+
+        return StoredObject(len(kept), pieces)
 
     async def fetch(self, key: str, into: BinaryIO) -> None:
         """Write what is kept under `key` into a file."""

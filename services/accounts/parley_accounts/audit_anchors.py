@@ -24,6 +24,7 @@ from parley_accounts.tables import audit_anchors, audit_head, audit_log
 
 log = logging.getLogger("parley.accounts")
 
+FOREVER = 2**62
 MOST_ROWS = 2000
 """Between two anchors: so many are looked at in one transaction."""
 
@@ -128,7 +129,11 @@ class AuditAnchors:
     def _sign(self, connection: Connection) -> AuditAnchored | None:
         head = connection.execute(select(audit_head).filter_by(name=HEAD).with_for_update(read=True)).one()
         last = self._newest_known(connection)
-        begin = last or newest_anchor(connection, AnchorKind.CHECKPOINT)
+        begin = max(
+            (one for one in (last, newest_anchor(connection, AnchorKind.CHECKPOINT)) if one is not None),
+            key=lambda one: one.seq,
+            default=None,
+        )
         check = ChainCheck(self._keys.signer.installation, self._keys.public)
         if begin is not None:
             check.seq, check.hash = begin.seq, begin.hash

@@ -1,5 +1,6 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
+from parley_envelope import DataKeys, Originals
 from parley_identity.revocation_board import RevocationBoard
 from parley_messaging import Bus
 from parley_storage import Database
@@ -10,6 +11,7 @@ from parley_accounts.audit_handlers import audit_parts
 from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_keys import DataKeyRows
 from parley_accounts.data_rights import data_rights_parts
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import group_parts
@@ -19,6 +21,9 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.oidc.bounded_client import BoundedClient
+from parley_accounts.oidc.parts import provider_parts
+from parley_accounts.oidc.people import Admission, People
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -58,6 +63,16 @@ def _links(
     )
 
 
+def _signing_keys(settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock) -> SigningKeys:
+    return SigningKeys(
+        database,
+        ring,
+        access_token_s=settings.accounts_access_token_s,
+        published_ahead_s=settings.accounts_next_key_s,
+        clock=clock,
+    )
+
+
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -68,6 +83,7 @@ async def prepared_parts(
     board: RevocationBoard | None,
     registry: CollectorRegistry,
     owner_key: str | None,
+    provider_client: BoundedClient,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
@@ -76,19 +92,11 @@ async def prepared_parts(
     metrics = AccountsMetrics(registry)
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
-    rotations = KekRotations(database, ring)
-    await rotations.prepare()
-    signing_keys = SigningKeys(
-        database,
-        ring,
-        access_token_s=access_token_s,
-        published_ahead_s=settings.accounts_next_key_s,
-        clock=clock,
-    )
-    await signing_keys.prepare()
+    rotations, signing_keys, data_keys = await _prepared_keys(settings, database, ring, clock)
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
     )
+    people = People(database, sessions, revocations, Admission.of(settings), clock=clock)
     keys = ApiKeys(database, revocations, metrics, clock=clock)
     return AccountsParts(
         entrance=Entrance(
@@ -110,8 +118,33 @@ async def prepared_parts(
         outbox=Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s),
         bots=bot_parts(database, ring, clock),
         rotations=rotations,
-        data_rights=data_rights_parts(settings, database, passwords, revocations, bus=bus, clock=clock),
+        data_keys=data_keys,
+        data_rights=data_rights_parts(
+            settings,
+            database,
+            passwords,
+            revocations,
+            bus=bus,
+            originals=Originals(bus.objects, DataKeys(data_keys.tell)),
+            clock=clock,
+        ),
+        provider=provider_parts(
+            settings, database, ring, provider_client, people, metrics=metrics, clock=clock
+        ),
         groups=group_parts(database, revocations, clock),
         usage=Usage(database, clock=clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )
+
+
+async def _prepared_keys(
+    settings: AccountsSettings, database: Database, ring: KeyRing, clock: Clock
+) -> tuple[KekRotations, SigningKeys, DataKeyRows]:
+    """Return what keeps keys, with the first of each kind made."""
+    rotations = KekRotations(database, ring)
+    await rotations.prepare()
+    signing_keys = _signing_keys(settings, database, ring, clock)
+    await signing_keys.prepare()
+    data_keys = DataKeyRows(database, ring, clock=clock)
+    await data_keys.prepare()
+    return rotations, signing_keys, data_keys

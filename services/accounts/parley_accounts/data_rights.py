@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from parley_contracts import data_rights as asked
 from parley_contracts import subjects
 from parley_contracts.data_rights import DataJobKind
+from parley_envelope import Originals
 from parley_messaging import Bus, Service
 from parley_storage import Database
 
@@ -38,12 +39,14 @@ def data_rights_parts(
     revocations: Revocations,
     *,
     bus: Bus,
+    originals: Originals,
     clock: Clock,
 ) -> DataRightsParts:
     """Return them over a database."""
     jobs = DataJobs(database, lease_s=settings.accounts_data_jobs_lease_s, clock=clock)
     export = ExportRun(
         bus,
+        originals,
         database,
         jobs,
         lasts_ms=round(settings.accounts_export_days * 24 * _HOUR_MS),

@@ -13,6 +13,7 @@ from typing import IO, BinaryIO
 from parley_contracts import subjects
 from parley_contracts.data_rights import DataJobState, ExportedOriginal, ExportPage, ExportUser
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_envelope import Originals
 from parley_messaging import Bus
 from parley_messaging.acting import acting_for, system_of
 from parley_storage import Database
@@ -30,9 +31,17 @@ class ExportRun:
     """Makes the file of an export."""
 
     def __init__(
-        self, bus: Bus, database: Database, jobs: DataJobs, *, lasts_ms: int, max_bytes: int
+        self,
+        bus: Bus,
+        originals: Originals,
+        database: Database,
+        jobs: DataJobs,
+        *,
+        lasts_ms: int,
+        max_bytes: int,
     ) -> None:
         self._bus = bus
+        self._originals = originals
         self._database = database
         self._jobs = jobs
         self._lasts_ms = lasts_ms
@@ -112,9 +121,10 @@ class ExportRun:
     async def _add_original(self, job: LeasedJob, archive: ExportArchive, original: ExportedOriginal) -> None:
         with tempfile.TemporaryFile() as content:
             try:
-                await self._bus.objects.fetch(original.key, content)
+                await self._fetch(job, original, content)
             except ParleyError as error:
-                if error.code is not ErrorCode.NOT_FOUND:
+                # What is not there or does not open is told as missing: trying again changes nothing.
+                if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.INTERNAL):
                     raise waiting_for("the object store", error) from error
                 missing = (*job.report.missing, original.document_id)
                 job.report = job.report.model_copy(update={"missing": missing})
@@ -122,6 +132,20 @@ class ExportRun:
             content.seek(0)
             await asyncio.to_thread(archive.add_original, original.document_id, original.name, content)
             job.count("rag", {"uploads": 1})
+
+    async def _fetch(self, job: LeasedJob, original: ExportedOriginal, into: BinaryIO) -> None:
+        if not original.is_sealed:
+            try:
+                await self._bus.objects.fetch(original.key, into)
+                return
+            except ParleyError as error:
+                # It may have been sealed since its row was told.
+                if error.code is not ErrorCode.NOT_FOUND:
+                    raise
+        place = (job.user_id, original.document_id, original.sha256)
+        content = await self._originals.open(*place, is_sealed=True)
+        async for piece in self._originals.opened(content):
+            await asyncio.to_thread(into.write, piece)
 
 
 def _count(job: LeasedJob, service: str, records: Sequence[tuple[str, str]]) -> None:

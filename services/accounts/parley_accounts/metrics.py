@@ -23,6 +23,17 @@ class AccountsMetrics:
             registry=registry,
         )
 
+        self._provider_logins = Counter(
+            "parley_accounts_provider_logins",
+            "Logins by a provider of OpenID Connect, by their result: `let_in`, `away`, or what was wrong.",
+            ["result"],
+            registry=registry,
+        )
+
+    def count_provider_login(self, result: str) -> None:
+        """Count a login by a provider."""
+        self._provider_logins.labels(result).inc()
+
     def count_login(self, *, is_let_in: bool) -> None:
         """Count a login."""
         self._logins.labels("let_in" if is_let_in else "refused").inc()

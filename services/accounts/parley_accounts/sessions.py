@@ -85,7 +85,13 @@ class Sessions:
         self._clock = clock
 
     def open(
-        self, connection: Connection, user: UserRow, *, client: str, key_id: str | None = None
+        self,
+        connection: Connection,
+        user: UserRow,
+        *,
+        client: str,
+        key_id: str | None = None,
+        identity_id: str | None = None,
     ) -> SessionTokens:
         """Open a session of a user, whose row is locked; the one unused longest makes room for it."""
         now_ms, session_id = self._clock(), secrets.token_hex(16)
@@ -96,6 +102,7 @@ class Sessions:
                 id=session_id,
                 user_id=user.id,
                 key_id=key_id,
+                identity_id=identity_id,
                 client=client,
                 created_at_ms=now_ms,
                 last_used_at_ms=now_ms,

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from parley_messaging import ServiceSettings
+from parley_envelope.envelope import parse_key
 from pydantic import Field, SecretStr, field_validator
 
-from parley_accounts.envelope import parse_key
+from parley_accounts.oidc.provider_settings import OidcSettings
 from parley_accounts.passwords import HashParameters
 from parley_accounts.tables import STORE
 
 
-class AccountsSettings(ServiceSettings):
+class AccountsSettings(OidcSettings):
     """Settings of the accounts service; where the data is kept comes from DATABASE_URL or PARLEY_DATA_DIR."""
 
     secrets_dir: Path | None = Field(
@@ -99,6 +99,10 @@ class AccountsSettings(ServiceSettings):
 
     accounts_audit_anchor_s: float = Field(
         default=60.0, gt=0, le=3600, description="How often the head of the audit's chain is signed."
+    )
+
+    accounts_audit_days: float = Field(
+        default=365.0, ge=31, le=36_500, description="How long rows of the audit are kept."
     )
 
     @property

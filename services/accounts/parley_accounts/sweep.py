@@ -12,6 +12,7 @@ from parley_accounts.revocations import Revocations
 from parley_accounts.tables import (
     api_keys,
     links,
+    oidc_attempts,
     refresh_tokens,
     revocations,
     sessions,
@@ -43,6 +44,7 @@ def _statements(now_ms: int, grace_ms: int) -> tuple[Delete | Update, ...]:
         delete(links).where(links.c.expires_at_ms < now_ms),
         delete(usage_turns).where(usage_turns.c.recorded_at_ms < now_ms - _COUNTED_TURNS_MS),
         delete(usage_totals).where(usage_totals.c.period < periods_of(now_ms - _SUMS_MS)[0]),
+        delete(oidc_attempts).where(oidc_attempts.c.expires_at_ms < now_ms),
         delete(revocations).where(revocations.c.expires_at_ms < now_ms),
         delete(signing_keys).where(signing_keys.c.published_until_ms < now_ms),
         delete(api_keys).where(api_keys.c.revoked_at_ms < now_ms - _REVOKED_KEYS_MS),

@@ -45,6 +45,8 @@ sessions = Table(
     Column("user_id", StorableText, _of_user(), nullable=False),
     # The API key that opened it; it ends with the key.
     Column("key_id", StorableText),
+    # The identity at a provider that it was opened by.
+    Column("identity_id", StorableText),
     Column("client", StorableText, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("last_used_at_ms", BigInteger, nullable=False),
@@ -102,6 +104,20 @@ signing_keys = Table(
     Index("accounts_signing_keys_place", "place", unique=True),
 )
 
+data_keys = Table(
+    "accounts_data_keys",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("purpose", StorableText, nullable=False),
+    # The purpose, of the one key that seals for it; none of a key that only opens.
+    Column("seals_for", StorableText),
+    # By the key-encryption key.
+    Column("sealed_key", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("retired_at_ms", BigInteger),
+    Index("accounts_data_keys_seals_for", "seals_for", unique=True),
+)
+
 links = Table(
     "accounts_links",
     metadata,
@@ -118,6 +134,29 @@ links = Table(
     Column("expires_at_ms", BigInteger, nullable=False),
     Index("accounts_links_token", "token_hash", unique=True),
     Index("accounts_links_newest", "kind", "created_at_ms"),
+)
+
+oidc_identities = Table(
+    "accounts_oidc_identities",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("user_id", StorableText, _of_user(), nullable=False),
+    Column("issuer", StorableText, nullable=False),
+    # The provider's name for the person, which no other person is ever given.
+    Column("subject", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("last_login_at_ms", BigInteger),
+    Index("accounts_oidc_identities_subject", "issuer", "subject", unique=True),
+    Index("accounts_oidc_identities_of_user", "user_id"),
+)
+
+oidc_attempts = Table(
+    "accounts_oidc_attempts",
+    metadata,
+    # Of a login by a provider that was completed, or tried to be: it is good no more.
+    Column("id", StorableText, primary_key=True),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("accounts_oidc_attempts_expiry", "expires_at_ms"),
 )
 
 bots = Table(

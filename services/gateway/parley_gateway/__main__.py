@@ -13,6 +13,7 @@ from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.metrics import export, export_connections
+from parley_gateway.original_store import open_originals
 from parley_gateway.origins import Origins, read_origins
 from parley_gateway.server import connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
@@ -59,7 +60,10 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await sites.bots.start()
     service.spawn(sites.forgotten.run)
     identities.revoked.on_revoked(sites.bots.forget_owner)
-    edge = Edge(service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites)
+    store = open_originals(service.bus)
+    edge = Edge(
+        service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites, store
+    )
     guard = connection_guard(settings)
     export_connections(service, guard.connections)
     certificate = read_certificate(settings)

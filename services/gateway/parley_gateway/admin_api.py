@@ -23,6 +23,7 @@ from parley_contracts.accounts import (
     UserState,
 )
 from parley_contracts.credentials import PublishedKeys, RotateSigningKey
+from parley_contracts.data_keys import DataKeyRotation, RotateDataKey
 from parley_contracts.policy import MEANINGS, PERMISSIONS, Permission, Role, may_manage
 from parley_contracts.provider_keys import KekRotation, RotateKek
 from parley_contracts.replies import Done
@@ -222,3 +223,10 @@ async def rotate_kek(body: KekStep, edge: CurrentEdge, principal: CurrentPrincip
     """Take a step in putting another key-encryption key in the place of the present one."""
     asked = RotateKek(**principal.asking, begins=body.begins, limit=body.limit)
     return await edge.bus.request(subjects.ACCOUNTS_ROTATE_KEK, asked, KekRotation, timeout_s=KEK_S)
+
+
+@router.post("/data-key/rotate")
+async def rotate_data_key(edge: CurrentEdge, principal: CurrentPrincipal) -> DataKeyRotation:
+    """Have what is uploaded from now on sealed by another data key; earlier ones go on opening."""
+    asked = RotateDataKey(**principal.asking)
+    return await edge.bus.request(subjects.ACCOUNTS_ROTATE_DATA_KEY, asked, DataKeyRotation, timeout_s=KEK_S)

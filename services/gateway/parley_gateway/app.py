@@ -9,6 +9,7 @@ from parley_gateway import (
     account_api,
     admin_api,
     admin_data_api,
+    audit_api,
     auth_api,
     bots_api,
     collections_api,
@@ -19,6 +20,7 @@ from parley_gateway import (
     groups_api,
     health_api,
     keys_api,
+    oidc_api,
     openai_api,
     oversight_api,
     pages,
@@ -30,11 +32,13 @@ from parley_gateway import (
     site_chat_api,
     usage_api,
 )
+from parley_gateway.asked_request import REQUEST_ID
+from parley_gateway.audit_door import AuditDoor
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.forwarded import ForwardedHeaders
-from parley_gateway.http_errors import ERROR_RESPONSES, REQUEST_ID, install_error_handlers
+from parley_gateway.http_errors import ERROR_RESPONSES, install_error_handlers
 from parley_gateway.limit_doors import ASKING, AddressDoor, CallerDoor
 from parley_gateway.limits import Kind
 from parley_gateway.networks import Networks
@@ -75,8 +79,10 @@ def create_app(edge: Edge) -> FastAPI:
         health_api,
         session_api,
         auth_api,
+        oidc_api,
         account_api,
         admin_api,
+        audit_api,
         admin_data_api,
         groups_api,
         oversight_api,
@@ -121,5 +127,6 @@ def _guard(app: FastAPI, edge: Edge) -> None:
     app.add_middleware(SiteDoor, bots=edge.sites.bots)
     app.add_middleware(AddressDoor, limits=edge.limits)
     app.add_middleware(RequestShape)
+    app.add_middleware(AuditDoor, desk=edge.bus.audit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(ForwardedHeaders, trusted=Networks(edge.settings.gateway_trusted_proxies))

@@ -89,13 +89,13 @@ class OwnChange(BaseModel):
 
 async def open_by_key(key: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by an API key; ParleyError `unauthenticated` when it is not a good one."""
-    asked = LogInWithKey(key=key, client=_client(request))
+    asked = LogInWithKey(key=key, client=client_name(request))
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN_WITH_KEY, asked, SessionTokens, timeout_s=ASK_S)
 
 
 async def open_by_password(login: str, password: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by a password; ParleyError `unauthenticated` when it may not be."""
-    asked = LogIn(login=login, password=password, client=_client(request))
+    asked = LogIn(login=login, password=password, client=client_name(request))
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN, asked, SessionTokens, timeout_s=PASSWORD_S)
 
 
@@ -106,7 +106,8 @@ async def end_own_session(principal: Principal, edge: Edge) -> None:
         await edge.bus.request(subjects.ACCOUNTS_END_SESSION, asked, Done, timeout_s=ASK_S)
 
 
-def _client(request: Request) -> str:
+def client_name(request: Request) -> str:
+    """Return what a session of this client is shown as in a list."""
     return request.headers.get("user-agent", "")[:200]
 
 

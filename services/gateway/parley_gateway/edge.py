@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
+from parley_envelope import Originals
 from parley_messaging import Bus, Service
 from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
 
+from parley_gateway.audit_door import came_by
 from parley_gateway.bot_turns import BotTurns
 from parley_gateway.identity import Doorkeeper, scheme_of
 from parley_gateway.limits import Limits
@@ -35,6 +37,7 @@ class Edge:
     sockets: Sockets
     login_codes: LoginCodes
     sites: Sites
+    originals: Originals
 
     @property
     def bus(self) -> Bus:
@@ -59,6 +62,8 @@ async def _principal(connection: HTTPConnection) -> Principal:
         # A WebSocket handshake is a GET that browsers send across origins with our cookie.
         method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
         principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
+    connection.scope[IDENTIFIED] = principal
+    came_by(principal)
     principal.require(*needs_of(connection.scope))
     # What the request or the socket asks of others from here on, it asks for him.
     act_for(principal.acting)

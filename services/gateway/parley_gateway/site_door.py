@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parley_gateway.http_errors import REQUEST_ID, error_response
+from parley_gateway.asked_request import REQUEST_ID
+from parley_gateway.http_errors import error_response
 from parley_gateway.known_bots import KnownBots
 
 SITE_PATHS = "/api/chat/"

@@ -26,6 +26,7 @@ async def compose(service: Service, settings: RagSettings) -> None:
     await settle_index(index, settings, parts.jobs.index_all_again)
     service.spawn(parts.jobs.run)
     service.spawn(parts.removals.run)
+    service.spawn(parts.sealing.run)
     await service.enter(parts.days.finishing())
     service.spawn(parts.days.run)
     bind(service, parts.handlers, parts.searching, parts.ingestion, slots=settings.rag_ingest_slots)

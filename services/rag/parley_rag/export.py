@@ -10,7 +10,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from sqlalchemy import Table, select, tuple_
 
 from parley_rag.database import Database
-from parley_rag.tables import Row
+from parley_rag.tables import OriginalForm, Row
 
 
 class Export:
@@ -67,6 +67,7 @@ def _originals(table: Table, rows: Sequence[dict[str, Any]]) -> tuple[ExportedOr
             name=row["name"],
             size_bytes=row["size_bytes"],
             sha256=row["sha256"],
+            is_sealed=row["original_form"] != OriginalForm.PLAIN,
         )
         for row in rows
         if row["object_key"]

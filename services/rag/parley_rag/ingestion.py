@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import DocumentStatus, IngestDocument
-from parley_messaging.bus import ObjectStore
+from parley_envelope import Originals
 
 from parley_rag.archives import Archives
 from parley_rag.clock import now_ms
@@ -45,7 +45,7 @@ class Ingestion:
         progress: Progress,
         removals: Removals,
         index: VectorIndex,
-        originals: ObjectStore,
+        originals: Originals,
         measures: Measures,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
@@ -140,8 +140,13 @@ class Ingestion:
 
     async def _original(self, job: IngestDocument, document: DocumentRow) -> bytes:
         try:
-            original = await self._originals.get(job.object_key)
+            original = await self._stored(document)
         except ParleyError as error:
+            if error.code is ErrorCode.INTERNAL:
+                _log.exception("an original cannot be opened", extra={"document_id": job.document_id})
+                raise UnreadableDocument(
+                    "The stored file cannot be opened; upload the file again."
+                ) from error
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
             if self._clock_ms() - document.wanted_at_ms < _UPLOAD_MS:
@@ -150,6 +155,17 @@ class Ingestion:
         if (await asyncio.to_thread(sha256, original)).hexdigest() != document.sha256:
             raise UnreadableDocument("The upload arrived damaged; upload the file again.")
         return original
+
+    async def _stored(self, document: DocumentRow) -> bytes:
+        """Return an original; it may have been sealed since the row was read."""
+        place = (document.owner_id, document.id, document.sha256)
+        try:
+            return await self._originals.get(*place, is_sealed=document.is_sealed)
+        except ParleyError as error:
+            if error.code is not ErrorCode.NOT_FOUND or document.is_sealed:
+                raise
+        now = await self._documents.row(document.owner_id, document.id)
+        return await self._originals.get(*place, is_sealed=now.is_sealed)
 
     async def _stop(self, job: IngestDocument) -> str:
         """Remove what a document that is gone or cancelled has in the index; return which it is.
@@ -161,7 +177,7 @@ class Ingestion:
             await self._documents.row(job.owner_id, job.document_id)
         except ParleyError:
             await self._index.remove_document(job.owner_id, job.document_id)
-            await self._originals.delete(job.object_key)
+            await self._originals.delete(job.owner_id, job.document_id)
             return "gone"
         if await self._documents.clear(job.owner_id, job.document_id):
             await self._index.remove_document(job.owner_id, job.document_id)

@@ -24,7 +24,7 @@ MOST_AT_ONCE = 200
 class Originals(Protocol):
     """Where uploaded originals are kept."""
 
-    async def delete(self, key: str) -> None: ...
+    async def delete(self, owner_id: str, document_id: str) -> None: ...
 
 
 async def members_of(session: AsyncSession, row: DocumentRow, limit: int | None = None) -> list[DocumentRow]:
@@ -119,7 +119,7 @@ class Removals:
         for removal in noted:
             await self._index.remove_document(removal.owner_id, removal.document_id)
             if removal.object_key:
-                await self._originals.delete(removal.object_key)
+                await self._originals.delete(removal.owner_id, removal.document_id)
             async with self._database.writing() as session:
                 await session.execute(delete(RemovalRow).where(RemovalRow.document_id == removal.document_id))
             _log.info("document removed", extra={"document_id": removal.document_id})

@@ -10,6 +10,7 @@ import pytest
 from parley_accounts.composition import prepared_parts
 from parley_accounts.handlers import AccountsParts, bind
 from parley_accounts.key_ring import KeyRing
+from parley_accounts.oidc.bounded_client import open_bounded_client
 from parley_accounts.passwords import open_passwords
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.sweep import Sweep
@@ -165,6 +166,7 @@ async def open_accounts(
             at_once=settings.accounts_hashes_at_once,
             waiting=settings.accounts_hashes_waiting,
         ) as passwords,
+        open_bounded_client(None, settings.accounts_oidc_timeout_s) as provider_client,
     ):
         await migrate(database)
         parts = await prepared_parts(
@@ -176,6 +178,7 @@ async def open_accounts(
             board=None,
             registry=service.metrics,
             owner_key=owner_key,
+            provider_client=provider_client,
             clock=moved,
         )
         bind(service, parts)

@@ -17,6 +17,8 @@ from parley_contracts.data_rights import (
     ReadExport,
 )
 from parley_contracts.errors import ErrorCode
+from parley_contracts.rag import sealed_key
+from parley_envelope import DataKeys, Originals
 from sqlalchemy import select
 
 from tests.unit.accounts.accounts_rig import OWNER, Accounts, as_user
@@ -142,3 +144,37 @@ async def test_an_export_waits_for_a_service_and_says_which_then_fails_at_its_de
     assert (await ask_export(accounts, user)).id != failed.id
     await work(accounts)
     assert (await job_of(accounts, user.id)).state is DataJobState.DONE
+
+
+async def test_sealed_uploads_are_opened_and_one_that_does_not_open_is_told_as_missing(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada")
+    services.fill(user.id)
+    originals = Originals(accounts.bus.objects, DataKeys(accounts.parts.data_keys.tell))
+    listed: list[ExportedOriginal] = []
+    # The second was sealed after its row was told, the third was changed in the store.
+    for number, is_sealed in ((1, True), (2, False), (3, True)):
+        content = f"upload {number} ".encode() * 9000
+        sha256, document_id = hashlib.sha256(content).hexdigest(), f"d{number}"
+        await originals.put(user.id, document_id, sha256, content)
+        listed.append(
+            ExportedOriginal(
+                document_id=document_id,
+                key=f"{user.id}/{document_id}",
+                name=f"{number}.txt",
+                size_bytes=len(content),
+                sha256=sha256,
+                is_sealed=is_sealed,
+            )
+        )
+    services.originals[user.id] = listed
+    damaged = sealed_key(user.id, "d3")
+    accounts.bus.objects.kept[damaged] = accounts.bus.objects.kept[damaged][:-1] + b"?"
+    await ask_export(accounts, user)
+    await work(accounts)
+    done = await job_of(accounts, user.id)
+    assert (done.state, done.report.missing) == (DataJobState.DONE, ("d3",))
+    archive = await downloaded(accounts, user, done)
+    for number in (1, 2):
+        assert archive.read(f"documents/d{number}/{number}.txt") == f"upload {number} ".encode() * 9000

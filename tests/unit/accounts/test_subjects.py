@@ -10,6 +10,7 @@ from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 from parley_contracts.policy import PERMISSIONS, Permission, Role
+from parley_contracts.subject_permissions import NEEDS as OF_CLAIMS
 from parley_contracts.subject_policy import OF_OTHERS, SUBJECTS
 
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
@@ -17,6 +18,7 @@ from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
 TARGET = "target"
 BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_END_SESSION: {"session_id": "x"},
+    subjects.ACCOUNTS_READ_PROVIDER_LOGOUT: {"session_id": "x"},
     subjects.ACCOUNTS_CREATE_USER: {"name": "x", "new_role": Role.GUEST},
     subjects.ACCOUNTS_CHANGE_USER: {"display_name": "x"},
     subjects.ACCOUNTS_CHANGE_PASSWORD: {"current_password": PASSWORD, "new_password": PASSWORD},
@@ -54,7 +56,12 @@ BODIES: dict[str, dict[str, Any]] = {
 """What a request needs besides who asks to get as far as what it may do."""
 
 REQUESTS = {one.pattern: one for one in CHANNELS if one.receiver == "accounts"}
-NEEDS = {subject: need for subject in REQUESTS if isinstance(need := SUBJECTS[subject], Permission)}
+NEEDS = {
+    subject: need
+    for subject in REQUESTS
+    # What is for services alone, claims are looked at for.
+    if isinstance(need := SUBJECTS[subject], Permission) and OF_CLAIMS[subject]
+}
 
 
 def message_of(subject: str) -> type[WireModel]:

@@ -34,6 +34,7 @@ from parley_contracts.rag import (
     original_key,
 )
 from parley_contracts.shared_bots import BotShare, ShareBot
+from parley_contracts.subject_permissions import NEEDS
 from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
 from parley_gateway.edge import Edge
@@ -100,7 +101,8 @@ class RecordingBus(MemoryBus):
         self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
     ) -> Reply:
         need = SUBJECTS.get(subject)
-        if isinstance(need, Permission) and isinstance(request, OwnedRequest):
+        # What only services ask, of their own accord, is asked for nobody.
+        if isinstance(need, Permission) and isinstance(request, OwnedRequest) and NEEDS.get(subject):
             self.asked.append(Asked(subject, need, request.owner_id))
         return await super().request(subject, request, reply_type, timeout_s=timeout_s)
 

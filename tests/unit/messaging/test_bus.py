@@ -215,6 +215,10 @@ async def test_objects_are_kept_until_deleted(bus: Bus) -> None:
     key = uuid4().hex
     await bus.objects.put(key, b"x" * 300_000)
     assert await bus.objects.get(key) == b"x" * 300_000
+    stored = await bus.objects.open(key)
+    pieces = [piece async for piece in stored.pieces()]
+    assert (stored.size_bytes, b"".join(pieces)) == (300_000, b"x" * 300_000)
+    assert len(pieces) > 1
     with SpooledTemporaryFile(max_size=1000) as file:
         file.write(b"y" * 300_000)
         file.seek(0)

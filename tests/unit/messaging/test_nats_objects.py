@@ -19,9 +19,6 @@ class FailingBucket:
     async def put(self, name: str, data: bytes) -> None:
         raise self._error
 
-    async def get(self, name: str, writeinto: object = None) -> None:
-        raise self._error
-
     async def get_info(self, name: str) -> None:
         raise self._error
 

@@ -1,17 +1,13 @@
-"""Secrets at rest: AES-256-GCM under the key-encryption key, which is in no database."""
+"""Secrets at rest: AES-256-GCM under a key that is kept elsewhere, and that the sealed text names."""
 
 import base64
 import hashlib
 import os
-import secrets
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from parley_identity.secret_files import create_once
 
-KEK_FILE = "kek.key"
-_KEY_BYTES = 32
+KEY_BYTES = 32
 _NONCE_BYTES = 12
 _VERSION = "v1"
 
@@ -26,21 +22,9 @@ def parse_key(text: str) -> bytes:
         key = bytes.fromhex(text.strip())
     except ValueError:
         key = b""
-    if len(key) != _KEY_BYTES:
+    if len(key) != KEY_BYTES:
         raise ValueError("a key-encryption key is 64 hex digits")
     return key
-
-
-def read_or_make_key(folder: Path) -> bytes:
-    """Return the key in the folder's file, which is made for this user alone when it is absent."""
-    path = folder / KEK_FILE
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        create_once(path, secrets.token_hex(_KEY_BYTES))
-    try:
-        return parse_key(path.read_text(encoding="ascii"))
-    except ValueError as error:
-        raise ValueError(f"{path} holds no key: {error}") from None
 
 
 def prefix_of(name: str) -> str:
