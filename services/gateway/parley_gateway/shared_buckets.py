@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -23,6 +24,8 @@ log = logging.getLogger("parley.gateway")
 # Any failure counts, also one that cost no time: the gateway has buckets of its own at once.
 ANY_FAILURE = 0.0
 COUNT_EVERY_S = 5.0
+COUNTS_KEPT = 12
+"""Of a minute: the greatest of them counts."""
 UNKNOWN_GATEWAYS = 2
 """How many gateways there are where nobody has told: half of each limit is this one's."""
 
@@ -47,6 +50,8 @@ class SharedBuckets:
         self._is_shared = True
         self.gateways = UNKNOWN_GATEWAYS
         self.fallbacks = 0
+        # One that is restarting, or Redis emptied, hides gateways for some seconds.
+        self._counts: deque[int] = deque(maxlen=COUNTS_KEPT)
 
     async def take(self, takes: Sequence[Take]) -> Verdict:
         """Take from all of these buckets, or from none."""
@@ -69,7 +74,8 @@ class SharedBuckets:
         """Count gateways until cancelled; the last count known stays."""
         while True:
             with suppress(ParleyError):
-                self.gateways = max(1, await self._count.announce(self._name))
+                self._counts.append(max(1, await self._count.announce(self._name)))
+                self.gateways = max(self._counts)
             await asyncio.sleep(COUNT_EVERY_S)
 
 
