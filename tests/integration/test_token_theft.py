@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.signing_keys import purpose_of
 from parley_envelope.envelope import Envelope
+from parley_identity.audit_export import verify_export
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.chaos.printed import print_row
@@ -92,6 +93,46 @@ async def test_a_refresh_token_that_is_used_twice_ends_its_session_on_both_gatew
     assert took_s < REFUSED_WITHIN_S
     assert [(await person.refresh(one)).status_code for one in (first, second, third)] == [401] * 3
     assert await person.statuses(first["access_token"]) == {401}
+
+
+async def test_the_drill_stands_in_the_audit_and_none_of_its_secrets_do(stack: Stack, person: Person) -> None:
+    first = await person.log_in()
+    second = (await person.refresh(first)).json()
+    third = (await person.refresh(second)).json()
+    assert (await person.refresh(first)).status_code == 401
+    assert (
+        await person.post("/api/auth/login", {"login": person.name, "password": "wrong"})
+    ).status_code == 401
+    session_id = jwt.decode(first["access_token"], options={"verify_signature": False})["sid"]
+    async with stack.http() as owner:
+
+        async def stands(**wanted: str) -> bool:
+            found = await owner.get("/api/admin/audit", params=wanted)
+            assert found.status_code == 200, found.text
+            return bool(found.json()["rows"])
+
+        async with asyncio.timeout(20):
+            for wanted in (
+                {"action": "session_opened", "object_id": session_id, "outcome": "done"},
+                {"action": "refresh_token_reused", "object_id": session_id},
+                {"action": "session_refreshed", "outcome": "refused"},
+                {"action": "session_opened", "outcome": "refused"},
+            ):
+                while not await stands(**wanted):  # noqa: ASYNC110 - accounts tells nobody
+                    await asyncio.sleep(0.05)
+        verdict = (await owner.get("/api/admin/audit/verify")).json()
+        assert verdict["is_whole"], verdict
+        export = (await owner.get("/api/admin/audit/export")).text
+    assert '"address":"127.0.0.1"' in export
+    secrets = (
+        PASSWORD,
+        person.name,
+        *(one[name] for one in (first, third) for name in one if "token" in name),
+    )
+    assert not [secret for secret in secrets if secret in export]
+    shown = verify_export(export.splitlines())
+    assert (shown.is_whole, shown.reaches_head) == (True, True)
+    print_row(f"the audit holds {verdict['rows']} rows, and {shown.rows} in its export")
 
 
 async def is_refused(person: Person, bearer: str) -> bool:

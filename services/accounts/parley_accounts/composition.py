@@ -93,6 +93,7 @@ async def prepared_parts(
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations, signing_keys, data_keys = await _prepared_keys(settings, database, ring, clock)
+    originals = Originals(bus.objects, DataKeys(data_keys.tell))
     sessions = Sessions(
         database, signing_keys, revocations, metrics, limits=session_limits(settings), clock=clock
     )
@@ -120,13 +121,7 @@ async def prepared_parts(
         rotations=rotations,
         data_keys=data_keys,
         data_rights=data_rights_parts(
-            settings,
-            database,
-            passwords,
-            revocations,
-            bus=bus,
-            originals=Originals(bus.objects, DataKeys(data_keys.tell)),
-            clock=clock,
+            settings, database, passwords, revocations, bus=bus, originals=originals, clock=clock
         ),
         provider=provider_parts(
             settings, database, ring, provider_client, people, metrics=metrics, clock=clock
