@@ -74,7 +74,7 @@ async def test_what_a_visitor_spends_is_the_bots_the_owners_and_that_of_all_his_
     found = await record(accounts, asked)
     scopes = {bot_scope("b"), user_scope("ada"), bots_scope("ada")}
     assert set(found) == {(scope, period) for scope in scopes for period in (DAY, MONTH)}
-    assert set(found.values()) == {Amount(turns=1, tokens=100, micros=5)}
+    assert all(one == Amount(turns=1, tokens=100, micros=5) for one in found.values())
     await record(accounts, turn("t2", "ada"))
     request = ReadTotals(places=tuple(SpentPlace(scope=scope, period=DAY) for scope in sorted(scopes)))
     totals = (await accounts.ask(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals)).totals
@@ -98,7 +98,7 @@ async def test_versions_grow_with_each_turn_and_nothing_is_version_nought(accoun
 
 async def test_a_turn_that_never_ran_is_noted_and_costs_nothing(accounts: Accounts) -> None:
     found = await record(accounts, turn("t1", turns=0, usage=TokenUsage(), cost_micros=0))
-    assert set(found.values()) == {Amount()}
+    assert all(one == Amount() for one in found.values())
     assert (await report(accounts, of_all=True)).rows == ()
 
 

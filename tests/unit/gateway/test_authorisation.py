@@ -300,12 +300,19 @@ async def test_a_key_may_do_what_its_scopes_say_and_nothing_more(whole: WholeEdg
     everything, cases = frozenset(Permission), 0
     other = await whole.visitor(Role.GUEST, "bob")
     ids = {"user_id": other.user.id}
+    keys: dict[frozenset[Permission], dict[str, str]] = {}
+
+    async def key(scopes: frozenset[Permission]) -> dict[str, str]:
+        # A user may have so many keys and no more.
+        keys[scopes] = keys.get(scopes) or await whole.key(*scopes)
+        return keys[scopes]
+
     for route in HTTP:
         for needed in ROUTES[route]:
-            response = await send(whole.client, route, await whole.key(*(everything - {needed})), ids)
+            response = await send(whole.client, route, await key(everything - {needed}), ids)
             assert is_forbidden(response), (route, response.text)
             cases += 1
-        response = await send(whole.client, route, await whole.key(*ROUTES[route]), ids)
+        response = await send(whole.client, route, await key(frozenset(ROUTES[route])), ids)
         assert not is_forbidden(response), (route, response.text)
         assert response.status_code != 401 or route in STATUSES, (route, response.text)
         cases += 1
