@@ -71,6 +71,7 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.RAG_RATE_CITATION: Unwritten.COUNT,
     s.RAG_DELETE_FEEDBACK: Unwritten.COUNT,
     s.RAG_COUNT_CITATIONS: Unwritten.COUNT,
+    s.ACCOUNTS_RECORD_USAGE: Unwritten.COUNT,
     s.RAG_CREATE_DOCUMENT: Written(_A.DOCUMENT_CREATED, _O.DOCUMENT, "told.document.id"),
     s.RAG_ADD_DOCUMENT: Written(_A.DOCUMENT_CREATED, _O.DOCUMENT, "told.id"),
     s.RAG_CANCEL_DOCUMENT: Written(_A.DOCUMENT_CANCELLED, _O.DOCUMENT, "asked.document_id"),

@@ -69,7 +69,10 @@ BOTS_CHANNELS: tuple[Channel, ...] = (
         "Another data key, which seals from now on.",
     ),
     _request(
-        subjects.ACCOUNTS_READ_PUBLIC_BOT, bots.ReadPublicBot, bots.Bot, "A bot that a visitor has asked."
+        subjects.ACCOUNTS_READ_PUBLIC_BOT,
+        bots.ReadPublicBot,
+        bots.PublicBot,
+        "A bot that a visitor has asked.",
     ),
     Channel(
         subjects.BOT_CHANGED,

@@ -58,6 +58,13 @@ _ACCOUNTS = (
     table_place("accounts", "signing_keys", "keys of the installation", Ending.IMPERSONAL),
     table_place("accounts", "data_keys", "keys that stored files are sealed under", Ending.IMPERSONAL),
     table_place(
+        "accounts", "usage", "what he has spent", Ending.ERASED, user_column="user_id", is_exported=True
+    ),
+    table_place(
+        "accounts", "usage_turns", "ids of turns", Ending.EXPIRES, why="For eight days; keyed hashes."
+    ),
+    table_place("accounts", "usage_totals", "sums for quotas", Ending.EXPIRES, why="For two months: quotas."),
+    table_place(
         "accounts",
         "links",
         "invitations that he made, and resets of his password",

@@ -31,7 +31,20 @@ class RedisRights:
 
 
 _POST = ("multi", "exec", "zadd", "zremrangebyscore", "set")
-_LIMIT = ("eval", "evalsha", "time", "set", "zadd", "zcard", "zremrangebyscore")
+_BUCKETS = ("eval", "evalsha", "time", "set", "zadd", "zcard", "zremrangebyscore")
+_QUOTAS = (
+    "del",
+    "exists",
+    "pexpire",
+    "hexists",
+    "hget",
+    "hincrby",
+    "hmget",
+    "hset",
+    "zcount",
+    "zrange",
+    "zrem",
+)
 """A script may send what its user may, and nothing else."""
 
 REDIS_USERS = {
@@ -41,7 +54,7 @@ REDIS_USERS = {
         RedisRights("accounts", ("ping", "select", *_POST), keys=(f"{REVOCATION_KEYS}*",)),
         RedisRights(
             "gateway",
-            ("ping", "select", "get", "zrange", *_LIMIT),
+            ("ping", "select", "get", *_BUCKETS, *_QUOTAS),
             keys=(f"{LIMIT_KEYS}*",),
             reads=(f"{REVOCATION_KEYS}*",),
         ),

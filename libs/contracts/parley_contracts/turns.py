@@ -180,6 +180,8 @@ class Seal(WireModel):
     timings: TurnTimings = TurnTimings()
     last_seq: int = Field(default=0, ge=0, description="The last event that stands; the ending follows it.")
     is_stored: bool = True
+    bot_id: str | None = Field(default=None, description="The bot that a visitor asked.")
+    payer_id: str | None = Field(default=None, description="Its owner; None: people pay for themselves.")
     is_confirmed: bool = Field(
         default=True, description="False when the edge sealed it, because nobody answered a stop in time."
     )

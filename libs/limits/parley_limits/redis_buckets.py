@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 
+from parley_limits.ledger_scripts import TAKE
 from parley_limits.rates import Take, Verdict, judged
 
 LIMITS_DATABASE = 6
@@ -20,68 +21,52 @@ WITHIN_S = 0.25
 """What takes longer is away: whoever asks has buckets of its own."""
 CONNECTIONS = 16
 
-TAKE = """
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local before, after, waits, refused = {}, {}, {}, false
-for i, key in ipairs(KEYS) do
-  local window, token = tonumber(ARGV[4 * i - 3]), tonumber(ARGV[4 * i - 2])
-  local cost, owed = tonumber(ARGV[4 * i - 1]), ARGV[4 * i] == '1'
-  local full = tonumber(redis.call('GET', key) or '') or now
-  before[i] = math.min(math.max(0, full - now), window)
-  after[i] = before[i] + cost * token
-  waits[i] = 0
-  if owed then
-    after[i] = math.min(after[i], window)
-  elseif after[i] > window then
-    waits[i], refused = after[i] - window, true
-  end
-end
-if refused then return {waits, before} end
-for i, key in ipairs(KEYS) do
-  if after[i] > 0 then
-    redis.call('SET', key, string.format('%.0f', now + after[i]), 'PX', math.ceil(after[i] / 1000))
-  end
-end
-return {waits, after}
-"""
-"""Keys are buckets; four arguments each: window and token in microseconds, cost, and 1 for what is owed.
 
-Answers how long each bucket is to be waited for, and in what time each is full. A number in Lua is exact up
-to 2^53, which is the year 2255 in microseconds.
-"""
+def takes_as_words(takes: Sequence[Take]) -> list[int]:
+    """Return the arguments of buckets."""
+    return [
+        number
+        for take in takes
+        for number in (take.rate.window_us, take.rate.token_us, take.cost, int(take.is_owed))
+    ]
 
-_SHA = hashlib.sha1(TAKE.encode(), usedforsecurity=False).hexdigest()
+
+def bucket_keys(takes: Sequence[Take]) -> list[str]:
+    """Return the keys of buckets."""
+    return [f"{LIMIT_KEYS}b:{take.name}:{take.key}" for take in takes]
+
+
+class Script:
+    """A script that Redis is told by its hash, and whole where it does not know it."""
+
+    def __init__(self, redis: Redis, text: str) -> None:
+        # Its client leaves most of what it answers untyped.
+        self._redis: Any = redis
+        self._text = text
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        """Return what it answers."""
+        words: list[Any] = [len(keys), *keys, *arguments]
+        try:
+            return await self._redis.execute_command("EVALSHA", self._sha, *words)
+        except NoScriptError:
+            return await self._redis.execute_command("EVAL", self._text, *words)
 
 
 class RedisBuckets:
     """Redis may be away, slow or wiped at any moment: a wiped bucket is a full one."""
 
     def __init__(self, redis: Redis) -> None:
-        # Its client leaves most of what it answers untyped.
-        self._redis: Any = redis
+        self._take = Script(redis, TAKE)
 
     async def take(self, takes: Sequence[Take]) -> Verdict:
         """Take from all of these buckets, or from none, in one round trip."""
         if not takes:
             return Verdict()
-        keys = [f"{LIMIT_KEYS}b:{take.name}:{take.key}" for take in takes]
-        arguments = [
-            number
-            for take in takes
-            for number in (take.rate.window_us, take.rate.token_us, take.cost, int(take.is_owed))
-        ]
         async with within(WITHIN_S):
-            waits, full = await self._run(keys, arguments)
+            waits, full = await self._take.run(bucket_keys(takes), takes_as_words(takes))
             return judged(takes, [int(one) for one in waits], [int(one) for one in full])
-
-    async def _run(self, keys: Sequence[str], arguments: Sequence[int]) -> Any:
-        words: list[Any] = [len(keys), *keys, *arguments]
-        send = self._redis.execute_command
-        try:
-            return await send("EVALSHA", _SHA, *words)
-        except NoScriptError:
-            return await send("EVAL", TAKE, *words)
 
 
 @asynccontextmanager

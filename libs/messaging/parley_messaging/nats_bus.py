@@ -357,7 +357,7 @@ class NatsBus:
         return await self._direct_get(stream, {"last_by_subj": subject})
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a literal subject at or after a stream sequence."""
+        """Return the first stored message of a subject or pattern at or after a stream sequence."""
         return await self._direct_get(stream, {"seq": max(1, from_stream_seq), "next_by_subj": subject})
 
     async def _direct_get(self, stream: str, query: dict[str, Any]) -> StoredMessage | None:

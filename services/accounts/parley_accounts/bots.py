@@ -13,6 +13,7 @@ from parley_contracts.bots import (
     CreateBot,
     DeleteBot,
     ListBots,
+    PublicBot,
     ReadBot,
     ReadPublicBot,
 )
@@ -129,7 +130,7 @@ class Bots:
 
         await self._database.write(remove)
 
-    async def read_public(self, request: ReadPublicBot) -> Bot:
+    async def read_public(self, request: ReadPublicBot) -> PublicBot:
         """Return a bot that visitors may ask: enabled, of an owner who is active and may have one."""
         query = select(bots, users.c.role, users.c.state).select_from(bots.join(users))
         query = query.where(bots.c.id == request.bot_id)
@@ -150,4 +151,4 @@ class Bots:
         )
         if row is None or not is_open:
             raise bot_not_found()
-        return described(row)
+        return PublicBot(**dict(described(row)), owner_role=Role(row.role))

@@ -12,7 +12,7 @@ from parley_accounts.audit_writes import audited
 from parley_accounts.bot_handlers import bot_parts
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.data_keys import DataKeyRows
-from parley_accounts.data_rights import DataRightsParts, data_rights_parts
+from parley_accounts.data_rights import data_rights_parts
 from parley_accounts.entrance import Entrance
 from parley_accounts.group_handlers import group_parts
 from parley_accounts.handlers import AccountsParts
@@ -32,6 +32,7 @@ from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.signing_keys import SigningKeys
+from parley_accounts.usage import Usage
 from parley_accounts.user_directory import UserDirectory
 
 
@@ -132,22 +133,6 @@ def _entrance(
     )
 
 
-def _data_rights(
-    settings: AccountsSettings,
-    database: Database,
-    passwords: Passwords,
-    revocations: Revocations,
-    *,
-    bus: Bus,
-    data_keys: DataKeyRows,
-    clock: Clock,
-) -> DataRightsParts:
-    originals = Originals(bus.objects, DataKeys(data_keys.tell))
-    return data_rights_parts(
-        settings, database, passwords, revocations, bus=bus, originals=originals, clock=clock
-    )
-
-
 async def prepared_parts(
     settings: AccountsSettings,
     database: Database,
@@ -168,6 +153,7 @@ async def prepared_parts(
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations, signing_keys, data_keys = await _prepared_keys(settings, database, ring, clock)
+    originals = Originals(bus.objects, DataKeys(data_keys.tell))
     sessions = _sessions(
         settings, database, signing_keys, revocations, metrics, places=told.places, clock=clock
     )
@@ -196,10 +182,11 @@ async def prepared_parts(
         data_keys=data_keys,
         notices=notices,
         provider=provider,
-        data_rights=_data_rights(
-            settings, database, passwords, revocations, bus=bus, data_keys=data_keys, clock=clock
+        data_rights=data_rights_parts(
+            settings, database, passwords, revocations, bus=bus, originals=originals, clock=clock
         ),
         groups=group_parts(database, revocations, clock),
+        usage=Usage(database, clock=clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )
 

@@ -22,6 +22,7 @@ from parley_accounts.outbox import Outbox
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import Sessions
 from parley_accounts.signing_keys import SigningKeys
+from parley_accounts.usage import Usage, bind_usage
 from parley_accounts.user_directory import UserDirectory
 
 
@@ -44,6 +45,7 @@ class AccountsParts:
     provider: ProviderParts
     data_rights: DataRightsParts
     groups: GroupParts
+    usage: Usage
     audit: AuditParts
 
 
@@ -58,6 +60,7 @@ def bind(service: Service, parts: AccountsParts) -> None:
     bind_notices(service, parts.notices, parts.outbox)
     bind_data_rights(service, parts.data_rights, parts.outbox)
     bind_groups(service, parts.groups, parts.outbox)
+    bind_usage(service, parts.usage)
     bind_audit(service, parts.audit)
 
 

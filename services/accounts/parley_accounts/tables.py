@@ -263,6 +263,43 @@ outbox = Table(
     Index("accounts_outbox_oldest", "created_at_ms", "id"),
 )
 
+usage_turns = Table(
+    "accounts_usage_turns",
+    metadata,
+    # What was counted is counted no second time, however often its seal is found.
+    Column("name", StorableText, primary_key=True),
+    Column("recorded_at_ms", BigInteger, nullable=False),
+    Index("accounts_usage_turns_oldest", "recorded_at_ms"),
+)
+
+usage = Table(
+    "accounts_usage",
+    metadata,
+    Column("day", StorableText, primary_key=True),
+    Column("user_id", StorableText, primary_key=True),
+    # Empty for what a user has asked himself.
+    Column("bot_id", StorableText, primary_key=True),
+    Column("model", StorableText, primary_key=True),
+    Column("turns", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Index("accounts_usage_of_user", "user_id", "day"),
+)
+
+usage_totals = Table(
+    "accounts_usage_totals",
+    metadata,
+    Column("scope", StorableText, primary_key=True),
+    # A day or a month.
+    Column("period", StorableText, primary_key=True),
+    Column("turns", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    # Grows with each turn that is counted: of two readings, the one of the higher version is the later.
+    Column("version", BigInteger, nullable=False),
+)
+
 data_jobs = Table(
     "accounts_data_jobs",
     metadata,

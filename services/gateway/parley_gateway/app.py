@@ -31,6 +31,7 @@ from parley_gateway import (
     session_api,
     shared_bots_api,
     site_chat_api,
+    usage_api,
     webhooks_api,
 )
 from parley_gateway.asked_request import REQUEST_ID
@@ -99,6 +100,7 @@ def create_app(edge: Edge) -> FastAPI:
         documents_api,
         search_api,
         feedback_api,
+        usage_api,
         pages,
         probes_api,
     ):

@@ -12,6 +12,7 @@ from parley_messaging.turn_watch import Sink
 from parley_gateway.asked_bots import bot_frame, is_kept, turn_bot
 from parley_gateway.models import Models
 from parley_gateway.principal import Principal
+from parley_gateway.spending import BotPayer
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 
 ASK_S = 3.0
@@ -62,7 +63,7 @@ class BotTurns:
             history=history,
             is_stored=is_stored and is_kept(bot),
             bot=turn_bot(bot),
-            bot_limits=bot.settings.limits,
+            payer=BotPayer(bot.settings.limits),
         )
 
 

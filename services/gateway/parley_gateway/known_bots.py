@@ -3,7 +3,7 @@
 import logging
 
 from parley_contracts import subjects
-from parley_contracts.bots import Bot, BotChanged, ReadPublicBot
+from parley_contracts.bots import BotChanged, PublicBot, ReadPublicBot
 from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
@@ -34,7 +34,7 @@ class KnownBots:
 
     def __init__(self, bus: Bus, *, most_remembered: int = MOST_REMEMBERED) -> None:
         self._bus = bus
-        self._known = AskedOnce[str, Bot | None](most_remembered)
+        self._known = AskedOnce[str, PublicBot | None](most_remembered)
 
     async def start(self) -> None:
         """Begin to hear of changes; when some may have been missed, everything is asked for again."""
@@ -44,7 +44,7 @@ class KnownBots:
     def __len__(self) -> int:
         return len(self._known)
 
-    async def find(self, bot_id: str) -> Bot:
+    async def find(self, bot_id: str) -> PublicBot:
         """Return a bot.
 
         Raises:
@@ -56,14 +56,14 @@ class KnownBots:
             raise no_such_bot()
         return found
 
-    async def _find(self, bot_id: str) -> Bot | None:
+    async def _find(self, bot_id: str) -> PublicBot | None:
         return await self._known.find(bot_id, lambda: self._read(bot_id))
 
-    async def _read(self, bot_id: str) -> tuple[Bot | None, float]:
+    async def _read(self, bot_id: str) -> tuple[PublicBot | None, float]:
         request = ReadPublicBot(bot_id=bot_id)
         try:
             found = await self._bus.request(
-                subjects.ACCOUNTS_READ_PUBLIC_BOT, request, Bot, timeout_s=ASK_TIMEOUT_S
+                subjects.ACCOUNTS_READ_PUBLIC_BOT, request, PublicBot, timeout_s=ASK_TIMEOUT_S
             )
         except ParleyError as error:
             if error.code is ErrorCode.NOT_FOUND:

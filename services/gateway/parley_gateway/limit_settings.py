@@ -5,6 +5,7 @@ from parley_messaging import ServiceSettings
 from pydantic import Field, field_validator
 
 from parley_gateway.networks import Networks
+from parley_gateway.prices import Prices, parse_most
 
 RATES = (
     "gateway_limit_reads",
@@ -17,6 +18,12 @@ RATES = (
     "gateway_limit_host_entrances",
     "gateway_limit_host_visitors",
     "gateway_limit_host_credentials",
+)
+
+QUOTAS = tuple(
+    f"gateway_quota_{whose}_{period}"
+    for whose in ("guest", "member", "admin", "owner", "bot")
+    for period in ("day", "month")
 )
 
 
@@ -62,6 +69,45 @@ class LimitSettings(ServiceSettings):
         default="127.0.0.0/8,::1",
         description="Addresses and networks that are not limited by address; their users and keys are.",
     )
+
+    gateway_quota_guest_day: str = Field(
+        default="turns=500",
+        description="What a guest may spend a day: turns=500,tokens=100000,micros=9000, say; empty is all.",
+    )
+    gateway_quota_guest_month: str = Field(default="", description="And a month.")
+    gateway_quota_member_day: str = Field(default="turns=2000", description="What a member may a day.")
+    gateway_quota_member_month: str = Field(default="", description="And a month.")
+    gateway_quota_admin_day: str = Field(default="", description="What an admin may a day.")
+    gateway_quota_admin_month: str = Field(default="", description="And a month.")
+    gateway_quota_owner_day: str = Field(default="", description="What a user of the role owner may a day.")
+    gateway_quota_owner_month: str = Field(default="", description="And a month.")
+    gateway_quota_bot_day: str = Field(
+        default="turns=5000", description="What visitors of a bot may a day that names no such limit itself."
+    )
+    gateway_quota_bot_month: str = Field(default="", description="And a month.")
+    gateway_quota_bots_percent: int = Field(
+        default=50, ge=0, le=100, description="Of what a user may: all that visitors of his bots may of it."
+    )
+    gateway_quota_answer_tokens: int = Field(
+        default=1000, ge=0, le=1_000_000, description="What an answer is expected to have until it is there."
+    )
+    gateway_prices: str = Field(
+        default="{}",
+        description="Micros a million tokens of the prompt and of the answer, by model; `*` is any other: "
+        '{"openai/gpt": [150000, 600000], "*": [0, 0]}.',
+    )
+
+    @field_validator(*QUOTAS)
+    @classmethod
+    def _are_quotas(cls, value: str) -> str:
+        parse_most(value)
+        return value
+
+    @field_validator("gateway_prices")
+    @classmethod
+    def _are_prices(cls, value: str) -> str:
+        Prices.parse(value)
+        return value
 
     @field_validator(*RATES)
     @classmethod

@@ -7,11 +7,14 @@ from enum import StrEnum
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
-from parley_limits import Buckets, Rate, Standing, Take, Verdict, parse_rate
+from parley_contracts.turns import StartTurn
+from parley_limits import Buckets, Claim, Outcome, Rate, Standing, Take, Verdict, parse_rate
 
 from parley_gateway.limit_settings import RATES, LimitSettings
 from parley_gateway.networks import Networks, host_of
 from parley_gateway.principal import Principal
+from parley_gateway.spending import BotPayer
+from parley_gateway.turn_quotas import TurnQuotas
 from parley_gateway.visitor_tokens import VISITOR_START
 
 MINUTE_S = 60
@@ -50,7 +53,8 @@ def asks(asking: Asking) -> None:
 class Limits:
     """Takes from buckets what a request costs, or refuses it with `rate_limited`."""
 
-    def __init__(self, settings: LimitSettings, buckets: Buckets) -> None:
+    def __init__(self, settings: LimitSettings, buckets: Buckets, quotas: TurnQuotas | None = None) -> None:
+        self.quotas = quotas
         self.refused: dict[str, int] = {}
         self._buckets = buckets
         self._rates: Mapping[str, Rate | None] = {
@@ -103,22 +107,38 @@ class Limits:
             takes += self._of_principal(principal, kind)
         await self._require(takes, asking)
 
-    async def start_turn(self, principal: Principal, bot_id: str | None, bot_turns: int | None) -> None:
-        """Let a turn begin, of a user or of a bot's visitor; raises as `enter` does.
+    async def start_turn(
+        self,
+        principal: Principal,
+        command: StartTurn,
+        payer: BotPayer | None = None,
+    ) -> Claim | None:
+        """Let a turn begin, of a user or of a bot's visitor; return what it has reserved.
 
-        A user who asks a bot pays for both: else a bot of his own would be his way round his limit.
+        A user who asks a bot pays for both: else a bot of his own would be his way round his limit. None
+        where nothing is reserved: it has no quota, or it is the repeat of a turn that has reserved before.
 
-        Args:
-            principal: Who asks.
-            bot_id: The bot that is asked.
-            bot_turns: Turns a minute that the bot itself allows.
+        Raises:
+            ParleyError: `rate_limited`, `quota_exceeded`, or `unavailable` when what was spent is not known.
         """
         is_visitor = principal.owner_id.startswith(VISITOR_START)
         takes = () if is_visitor else self._of_principal(principal, Kind.TURNS)
-        rate = Rate(bot_turns, MINUTE_S) if bot_turns else self._rates["bot_turns"]
-        if bot_id is not None and rate is not None:
-            takes += (Take("bot_turns", bot_id, rate),)
-        await self._require(takes, _ASKING.get())
+        turns = None if payer is None else payer.limits.turns_a_minute
+        rate = Rate(turns, MINUTE_S) if turns else self._rates["bot_turns"]
+        if command.bot is not None and rate is not None:
+            takes += (Take("bot_turns", command.bot.id, rate),)
+        claim = self.quotas and self.quotas.spending.claim(command, principal.role, payer)
+        if claim is None or self.quotas is None:
+            await self._require(takes, _ASKING.get())
+            return None
+        found = await self.quotas.reserve(takes, claim)
+        self._judge(found.verdict, _ASKING.get())
+        return claim if found.outcome is Outcome.RESERVED else None
+
+    async def release(self, claim: Claim | None) -> None:
+        """Give back what a turn has reserved that will not run."""
+        if claim is not None and self.quotas is not None:
+            await self.quotas.release(claim)
 
     def _of_principal(self, principal: Principal, kind: Kind) -> tuple[Take, ...]:
         takes: list[Take] = []
@@ -137,7 +157,9 @@ class Limits:
     async def _require(self, takes: Sequence[Take], asking: Asking | None = None) -> None:
         if not takes:
             return
-        verdict = await self._buckets.take(takes)
+        self._judge(await self._buckets.take(takes), asking)
+
+    def _judge(self, verdict: Verdict, asking: Asking | None) -> None:
         if asking is not None:
             asking.standings |= {one.name: one for one in verdict.standings}
         if verdict.refused_by is not None:

@@ -2,24 +2,30 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from parley_contracts.errors import ParleyError
-from parley_limits import Buckets, MemoryBuckets, RedisBuckets, Take, Verdict, open_limits
+from parley_limits import Buckets, MemoryBuckets, RedisBuckets, RedisLedger, Take, Verdict, open_limits
 from parley_limits.gateway_count import RedisGatewayCount
 from parley_messaging import Service
 from parley_messaging.circuit import Circuit
 
 from parley_gateway.limits import Limits
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.shared_ledger import SharedLedger
+from parley_gateway.spending import Spending
+from parley_gateway.turn_quotas import TurnQuotas
 
 log = logging.getLogger("parley.gateway")
 
 # Any failure counts, also one that cost no time: the gateway has buckets of its own at once.
 ANY_FAILURE = 0.0
 COUNT_EVERY_S = 5.0
+COUNTS_KEPT = 12
+"""Of a minute: the greatest of them counts."""
 UNKNOWN_GATEWAYS = 2
 """How many gateways there are where nobody has told: half of each limit is this one's."""
 
@@ -40,10 +46,12 @@ class SharedBuckets:
         self._circuit = circuit
         self._count = count
         self._name = name
-        self._own = MemoryBuckets(share=lambda: 1 / self.gateways)
+        self.own = MemoryBuckets(share=lambda: 1 / self.gateways)
         self._is_shared = True
         self.gateways = UNKNOWN_GATEWAYS
         self.fallbacks = 0
+        # One that is restarting, or Redis emptied, hides gateways for some seconds.
+        self._counts: deque[int] = deque(maxlen=COUNTS_KEPT)
 
     async def take(self, takes: Sequence[Take]) -> Verdict:
         """Take from all of these buckets, or from none."""
@@ -53,7 +61,7 @@ class SharedBuckets:
         except ParleyError:
             self._note(is_shared=False)
             self.fallbacks += 1
-            return await self._own.take(takes)
+            return await self.own.take(takes)
         self._note(is_shared=True)
         return verdict
 
@@ -66,21 +74,25 @@ class SharedBuckets:
         """Count gateways until cancelled; the last count known stays."""
         while True:
             with suppress(ParleyError):
-                self.gateways = max(1, await self._count.announce(self._name))
+                self._counts.append(max(1, await self._count.announce(self._name)))
+                self.gateways = max(self._counts)
             await asyncio.sleep(COUNT_EVERY_S)
 
 
 async def enter_limits(service: Service, settings: GatewaySettings) -> Limits:
     """Return the limits of a gateway process, which go on until it stops."""
     redis = await service.enter(open_limits(settings.redis_url, settings.limits_redis_url))
+    circuit = service.circuits.to("limits")
     buckets = SharedBuckets(
         RedisBuckets(redis),
-        service.circuits.to("limits"),
+        circuit,
         RedisGatewayCount(redis),
         name=settings.instance,
     )
     service.spawn(buckets.run)
-    limits = Limits(settings, buckets)
+    ledger = SharedLedger(RedisLedger(redis), circuit, buckets.own, share=lambda: 1 / buckets.gateways)
+    quotas = TurnQuotas(service.bus, ledger, Spending(settings), service.circuits.to("accounts-usage"))
+    limits = Limits(settings, buckets, quotas)
     _export(service, limits, buckets)
     return limits
 

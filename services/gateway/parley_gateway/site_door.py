@@ -7,7 +7,7 @@ told that they may (CORS). No origin, or one that is not allowed, is refused bef
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parley_contracts.bots import Bot
+from parley_contracts.bots import PublicBot
 from parley_contracts.errors import ErrorCode, ParleyError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -36,7 +36,7 @@ _EXPOSED = f"{VISITOR_HEADER}, Retry-After, RateLimit, RateLimit-Policy, {REQUES
 class Site:
     """A page that may ask a bot."""
 
-    bot: Bot
+    bot: PublicBot
     origin: str
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from parley_contracts import subjects
-from parley_contracts.bots import Bot
+from parley_contracts.bots import PublicBot
 from parley_contracts.claims import Acting, PrincipalKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import DeleteConversation
@@ -18,6 +18,7 @@ from parley_gateway.known_bots import KnownBots
 from parley_gateway.models import Models
 from parley_gateway.principal import Principal
 from parley_gateway.site_door import Site
+from parley_gateway.spending import BotPayer
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 from parley_gateway.turn_parts import TurnParts
 from parley_gateway.visitor_tokens import Visitor, VisitorTokens
@@ -78,7 +79,7 @@ class Sites:
         return self._tokens.issue(visitor, site.origin)
 
     async def ask(
-        self, bot: Bot, visitor: Visitor, text: str, sink: Sink, *, turn_id: str | None = None
+        self, bot: PublicBot, visitor: Visitor, text: str, sink: Sink, *, turn_id: str | None = None
     ) -> tuple[AcceptedTurn, Visitor]:
         """Start a visitor's turn; return it, and the visitor with the session that it belongs to.
 
@@ -99,7 +100,7 @@ class Sites:
             sink,
             is_stored=is_kept(bot),
             bot=turn_bot(bot),
-            bot_limits=bot.settings.limits,
+            payer=BotPayer(bot.settings.limits, bot.owner_role),
         )
         return turn, replace(visitor, session=turn.conversation_id, is_kept=is_kept(bot))
 

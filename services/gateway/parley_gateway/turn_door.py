@@ -5,13 +5,12 @@ from functools import partial
 from uuid import uuid4
 
 from parley_contracts import headers, subjects
-from parley_contracts.bots import BotLimits
 from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.policy import Permission
 from parley_contracts.turn_events import encode_event
 from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnBot, TurnRef
+from parley_limits import Claim
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
 from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
@@ -27,6 +26,8 @@ from parley_gateway.limits import Limits
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
+from parley_gateway.spending import BotPayer
+from parley_gateway.turn_asked import as_visitors_may, bare, permitted
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
 from parley_gateway.waiting_turns import WaitingTurns
 
@@ -94,13 +95,14 @@ class TurnDoor:
         history: tuple[ChatMessage, ...] | None = None,
         is_stored: bool = True,
         bot: TurnBot | None = None,
-        bot_limits: BotLimits | None = None,
+        payer: BotPayer | None = None,
     ) -> AcceptedTurn:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
         Raises:
             ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
-                something else, `overloaded`, `rate_limited`, or `unavailable` when the turn is not accepted.
+                something else, `overloaded`, `rate_limited`, `quota_exceeded`, or `unavailable` when not
+                accepted.
         """
         frame = self._let_in(principal, frame, bot)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
@@ -109,7 +111,6 @@ class TurnDoor:
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
-            await self._limit(principal, bot, bot_limits)
         except ParleyError:
             # A repeat of an accepted turn is no new one.
             if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
@@ -118,11 +119,12 @@ class TurnDoor:
         with self._admission.entering():
             try:
                 command = await self._with_model(command)
+                claim = await self.limits.start_turn(principal, command, payer)
             except ParleyError:
                 if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
                     return await self._join_same(command, found, 0, sink)
                 raise
-            return await self._begin(command, sink, is_named=is_named)
+            return await self._begin(command, sink, is_named=is_named, claim=claim)
 
     async def submit(self, principal: Principal, frame: StartTurnFrame, home: str) -> StartTurn:
         """Make a turn durable whose events go to `home`, where somebody else watches; a repeat is the same.
@@ -136,10 +138,10 @@ class TurnDoor:
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
-            await self._limit(principal)
             with self._admission.entering():
                 command = await self._with_model(command)
-                ack = await self._accept(command)
+                claim = await self.limits.start_turn(principal, command)
+                ack = await self._accept(command, claim)
         except ParleyError:
             if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
                 return _same(command, found)
@@ -152,13 +154,6 @@ class TurnDoor:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
         return _same(command, found)
 
-    async def _limit(
-        self, principal: Principal, bot: TurnBot | None = None, bot_limits: BotLimits | None = None
-    ) -> None:
-        """Take from the buckets what a turn costs."""
-        turns_a_minute = None if bot_limits is None else bot_limits.turns_a_minute
-        await self.limits.start_turn(principal, None if bot is None else bot.id, turns_a_minute)
-
     def _let_in(
         self, principal: Principal, frame: StartTurnFrame, bot: TurnBot | None = None
     ) -> StartTurnFrame:
@@ -167,7 +162,7 @@ class TurnDoor:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
-        return _permitted(principal, frame) if bot is None else _as_visitors_may(frame)
+        return permitted(principal, frame) if bot is None else as_visitors_may(frame)
 
     async def _with_model(self, command: StartTurn) -> StartTurn:
         """Return the command with its model as it is there now: the runner goes by it.
@@ -178,14 +173,16 @@ class TurnDoor:
         chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
         return command.model_copy(update={"chosen": chosen})
 
-    async def _begin(self, command: StartTurn, sink: Sink, *, is_named: bool) -> AcceptedTurn:
+    async def _begin(
+        self, command: StartTurn, sink: Sink, *, is_named: bool, claim: Claim | None
+    ) -> AcceptedTurn:
         ref = command.turn
         ending = partial(self._ending_of, ref, current_acting())
         watch = self._watches.open_new(ref.turn_id, sink, ending)
         # What a lagging replica does not tell of now, the watch finds when no events come.
         watch.expects_log = is_named
         try:
-            ack = await self._accept(command)
+            ack = await self._accept(command, claim)
             is_new = ack is not None and not (is_named and await self._stands(command))
         except BaseException:
             await self._watches.close(watch)
@@ -247,13 +244,25 @@ class TurnDoor:
             deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
         )
 
-    async def _accept(self, command: StartTurn) -> StoreAck | None:
-        """Store the command; None when the stream recognises a repeat."""
+    async def _accept(self, command: StartTurn, claim: Claim | None) -> StoreAck | None:
+        """Store the command; None when the stream recognises a repeat. What will not run spends nothing."""
+        try:
+            ack = await self._store(command)
+        except ParleyError as error:
+            # Nobody knows of what is unavailable whether it is stored: that reservation stands or expires.
+            if error.code is not ErrorCode.UNAVAILABLE:
+                await self.limits.release(claim)
+            raise
+        if ack is None and not await self._finder.is_queued(command.turn.turn_id):
+            await self.limits.release(claim)
+        return ack
+
+    async def _store(self, command: StartTurn) -> StoreAck | None:
         turn_id = command.turn.turn_id
         body = command.model_dump_json().encode()
         if len(body) > self._bus.max_payload_bytes // PEN_SHARE:
             raise ParleyError(ErrorCode.TOO_LARGE, "The question and its history are too long.", field="text")
-        extra = {headers.TURN: _bare(command), "Nats-Msg-Id": turn_id, **self._bus.claims.of_turn(turn_id)}
+        extra = {headers.TURN: bare(command), "Nats-Msg-Id": turn_id, **self._bus.claims.of_turn(turn_id)}
         with working_in(correlated(turn_id)):
             try:
                 ack = await self._bus.store(
@@ -370,26 +379,3 @@ def _same(command: StartTurn, found: FoundTurn) -> StartTurn:
 
 def _no_such_turn() -> ParleyError:
     return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
-
-
-def _permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
-    """Return what is asked, without one's documents when they are not asked for and may not be read."""
-    if frame.web:
-        principal.require(Permission.WEB_USE)
-    if frame.collections:
-        principal.require(Permission.DOCUMENTS_READ)
-    if frame.collections is None and not principal.may(Permission.DOCUMENTS_READ):
-        return frame.model_copy(update={"collections": ()})
-    return frame
-
-
-def _as_visitors_may(frame: StartTurnFrame) -> StartTurnFrame:
-    """Return what is asked of a bot: its own collections are searched, and nothing is fetched."""
-    return frame.model_copy(update={"collections": frame.collections or (), "web": False})
-
-
-def _bare(command: StartTurn) -> str:
-    """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
-    bot = command.bot and command.bot.model_copy(update={"prompt": ""})
-    kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
-    return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

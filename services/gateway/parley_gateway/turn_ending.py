@@ -34,6 +34,8 @@ from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.turn_writer import TurnWriters
 
 from parley_gateway.cited import cited, support
+from parley_gateway.spending import is_visitors
+from parley_gateway.turn_quotas import TurnQuotas
 
 log = logging.getLogger("parley.gateway")
 
@@ -76,6 +78,8 @@ def new_seal(
         timings=timings or TurnTimings(),
         last_seq=last_seq,
         is_stored=command.is_stored,
+        bot_id=command.bot.id if command.bot else None,
+        payer_id=command.bot.owner_id if command.bot and is_visitors(command) else None,
         accepted_at_ms=command.accepted_at_ms,
         sealed_at_ms=now_ms(),
     )
@@ -93,11 +97,22 @@ class Sealing(Enum):
 class TurnEnding:
     """Competes for the one slot that ends a turn, and does what follows from whatever stands there."""
 
-    def __init__(self, bus: Bus, pen: Pen, writers: TurnWriters, storing: Circuit) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        pen: Pen,
+        writers: TurnWriters,
+        storing: Circuit,
+    ) -> None:
         self._bus = bus
         self._pen = pen
         self._writers = writers
         self._storing = storing
+        self._quotas: TurnQuotas | None = None
+
+    def count_by(self, quotas: TurnQuotas | None) -> None:
+        """Have every ending counted from now on; None counts none."""
+        self._quotas = quotas
 
     async def seal(self, number: int, seal: Seal, *, ends_writing: bool = True) -> Sealing:
         """Put the seal into slot `number` or a later one, and finish the turn with the seal that stands.
@@ -124,13 +139,14 @@ class TurnEnding:
             number += 1
 
     async def finish(self, number: int, seal: Seal) -> Sealing:
-        """Store the turn and publish its terminal event."""
+        """Store the turn, publish its terminal event and count what it has spent."""
         stored = await self._store(seal)
         event = terminal_event(number, seal, stored)
         subject = subjects.turn_events(seal.turn.home, seal.turn.turn_id)
         async with self._writers.open(subject, number) as writer:
             await writer.append_settled(lambda _: encode_event(event), timeout_s=TERMINAL_STORED_S)
-        return Sealing.NOT_STORED if stored == "pending" else Sealing.DONE
+        is_counted = self._quotas is None or await self._quotas.record(seal)
+        return Sealing.DONE if is_counted and stored != "pending" else Sealing.NOT_STORED
 
     async def _store(self, seal: Seal) -> str:
         if not seal.is_stored:

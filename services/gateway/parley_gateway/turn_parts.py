@@ -55,7 +55,9 @@ class TurnParts:
         self.watches = TurnWatches(bus, home)
         circuits = circuits or Circuits()
         storing = circuits.to("memory-store")
+        limits = limits or Limits(settings, MemoryBuckets())
         self.ending = TurnEnding(bus, self.pen, self.writers, storing)
+        self.ending.count_by(limits.quotas)
         finder = TurnFinder(bus, self.pen)
         self.stopper = TurnStopper(bus, self.pen, finder, self.watches, self.ending)
         self.erasure = TurnErasure(bus, self.pen, self.stopper)
@@ -81,7 +83,7 @@ class TurnParts:
             admission=self.admission,
             waiting=self._waiting,
             positions=self._positions,
-            limits=limits or Limits(settings, MemoryBuckets()),
+            limits=limits,
             turn_s=settings.gateway_turn_s,
         )
         self.runner = self._runner(bus, settings, circuits)

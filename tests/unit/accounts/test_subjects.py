@@ -59,6 +59,7 @@ BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_READ_SHARED_BOT: {"bot_id": "x"},
     subjects.ACCOUNTS_ASK_BOT: {"bot_id": "x"},
     subjects.ACCOUNTS_BLOCK_BOT: {"bot_id": "x", "is_blocked": True},
+    subjects.ACCOUNTS_READ_AUDIT_SEGMENT: {"until_seq": 1},
 }
 """What a request needs besides who asks to get as far as what it may do."""
 

@@ -302,13 +302,12 @@ async def test_a_key_may_do_what_its_scopes_say_and_nothing_more(whole: WholeEdg
     everything, cases = frozenset(Permission), 0
     other = await whole.visitor(Role.GUEST, "bob")
     ids = {"user_id": other.user.id}
-    made: dict[frozenset[Permission], dict[str, str]] = {}
+    keys: dict[frozenset[Permission], dict[str, str]] = {}
 
     async def key(scopes: frozenset[Permission]) -> dict[str, str]:
-        # One for each set of scopes: a user may not have as many keys as there are cases.
-        if scopes not in made:
-            made[scopes] = await whole.key(*scopes)
-        return made[scopes]
+        # A user may have so many keys and no more.
+        keys[scopes] = keys.get(scopes) or await whole.key(*scopes)
+        return keys[scopes]
 
     for route in HTTP:
         for needed in ROUTES[route]:

@@ -11,17 +11,20 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from parley_contracts import subjects
+from parley_contracts.bots import BotLimits
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.credentials import CheckKey, KnownPrincipal
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import ListModels, ModelList
 from parley_contracts.policy import Role
 from parley_contracts.route_policy import ENTRANCES
+from parley_contracts.turns import StartTurn, TurnBot, TurnRef
 from parley_gateway.known_principals import KnownPrincipals
 from parley_gateway.limits import Asking, Limits, asks, described
 from parley_gateway.principal import Principal
 from parley_gateway.revoked import Revoked
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.spending import BotPayer
 from parley_limits import MemoryBuckets, Rate, Standing
 from parley_messaging.memory_bus import MemoryBus
 
@@ -44,6 +47,22 @@ async def memory_bus() -> AsyncGenerator[MemoryBus]:
     bus = MemoryBus()
     yield bus
     await bus.close()
+
+
+FOUR = BotPayer(BotLimits(turns_a_minute=4))
+
+
+def asked(bot_id: str | None = None) -> StartTurn:
+    """Return the command of a turn, of a bot where that is given."""
+    return StartTurn(
+        turn=TurnRef(turn_id="t", client_turn_id="t", owner_id="ada", home="gateway-1"),
+        conversation_id="c",
+        continues_conversation=False,
+        text="Who?",
+        bot=None if bot_id is None else TurnBot(id=bot_id, version=1, owner_id="bo"),
+        accepted_at_ms=1,
+        deadline_ms=2,
+    )
 
 
 def by(key: str) -> dict[str, str]:
@@ -291,22 +310,22 @@ async def test_askings_of_one_socket_do_not_pile_up() -> None:
     asks(asking)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(30):
-            tasks.create_task(limits.start_turn(ADA, None, None))
+            tasks.create_task(limits.start_turn(ADA, asked()))
     assert set(asking.standings) == {"turns", "key"}
 
 
 async def test_a_user_who_asks_a_bot_pays_for_himself_and_for_the_bot() -> None:
     limits = Limits(GatewaySettings(gateway_limit_turns=f"3/{HOUR}"), MemoryBuckets())
     visitor = Principal("visitor-b1-1")
-    await limits.start_turn(ADA, "b1", 4)
-    await limits.start_turn(ADA, "b2", None)
-    await limits.start_turn(ADA, None, None)
+    await limits.start_turn(ADA, asked("b1"), FOUR)
+    await limits.start_turn(ADA, asked("b2"))
+    await limits.start_turn(ADA, asked())
     for bot_id in ("b1", "b3", None):
         with pytest.raises(ParleyError) as told:
-            await limits.start_turn(ADA, bot_id, 4)
+            await limits.start_turn(ADA, asked(bot_id), FOUR)
         assert told.value.code is ErrorCode.RATE_LIMITED
     for _ in range(3):
-        await limits.start_turn(visitor, "b1", 4)
+        await limits.start_turn(visitor, asked("b1"), FOUR)
     with pytest.raises(ParleyError):
-        await limits.start_turn(visitor, "b1", 4)
+        await limits.start_turn(visitor, asked("b1"), FOUR)
     assert limits.refused == {"turns": 3, "bot_turns": 1}

@@ -113,3 +113,14 @@ async def test_redis_is_asked_no_more_while_it_is_away_and_again_after_a_while()
     clock.now_s += MAX_COOL_DOWN_S
     assert await allowed(buckets) == RATE.burst
     assert redis.asked == FAILURES + 40
+
+
+async def test_a_gateway_that_is_not_heard_of_for_a_moment_still_has_its_share() -> None:
+    redis = ScriptedRedis(gateways=2)
+    buckets = opened(redis)
+    await counted(buckets, redis)
+    redis.gateways = 1
+    redis.announced.clear()
+    await counted(buckets, redis)
+    redis.is_away = True
+    assert await allowed(buckets) == RATE.burst // 2

@@ -1,0 +1,195 @@
+"""Quotas of turns: reserved at the door with the rate, in one round trip, and settled at the seal.
+
+What was spent stands in the SQL of accounts and what is under way in the queue of turns; the ledger is
+counted anew from both whenever it was lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from parley_contracts import subjects
+from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.turns import Seal, StartTurn
+from parley_contracts.usage import MOST_ASKED, ReadTotals, ScopeTotal, SpentPlace, UsageTotals
+from parley_limits import Claim, LedgerAwayError, OpenTurn, Outcome, Reserved, Take
+from parley_limits.quotas import Place
+from parley_messaging import Bus
+from parley_messaging.acting import acting_for, system_of
+from parley_messaging.circuit import Circuit
+from parley_messaging.queues import TURNS
+from pydantic import ValidationError
+
+from parley_gateway.shared_ledger import SharedLedger
+from parley_gateway.spending import Spending
+
+log = logging.getLogger("parley.gateway")
+
+ASK_S = 2.0
+TRIES = 6
+"""Somebody else may empty the ledger, or let a reservation expire, between two of them."""
+
+
+class Filled(Protocol):
+    """A ledger that is told what it does not know."""
+
+    async def begin(self, turns: Sequence[OpenTurn]) -> None: ...
+
+    async def load(self, totals: Sequence[ScopeTotal]) -> None: ...
+
+
+class _Judged:
+    """The shared ledger behind its circuit."""
+
+    def __init__(self, ledger: SharedLedger) -> None:
+        self._ask = ledger.asked
+        self._shared = ledger.shared
+
+    async def reserve(self, takes: Sequence[Take], claim: Claim) -> Reserved:
+        return await self._ask(lambda: self._shared.reserve(takes, claim))
+
+    async def begin(self, turns: Sequence[OpenTurn]) -> None:
+        await self._ask(lambda: self._shared.begin(turns))
+
+    async def load(self, totals: Sequence[ScopeTotal]) -> None:
+        await self._ask(lambda: self._shared.load(totals))
+
+    async def settle(self, turn_id: str, totals: Sequence[ScopeTotal]) -> None:
+        await self._ask(lambda: self._shared.settle(turn_id, totals))
+
+    async def release(self, claim: Claim) -> None:
+        await self._ask(lambda: self._shared.release(claim))
+
+
+class TurnQuotas:
+    """Counts what turns spend."""
+
+    def __init__(self, bus: Bus, ledger: SharedLedger, spending: Spending, recording: Circuit) -> None:
+        self._bus = bus
+        self._ledger = ledger
+        self._recording = recording
+        self._filling = asyncio.Lock()
+        self._fillings = 0
+        self.spending = spending
+        self.exceeded = 0
+
+    async def reserve(self, takes: Sequence[Take], claim: Claim) -> Reserved:
+        """Take from the buckets and reserve in the quotas, or neither.
+
+        Raises:
+            ParleyError: `quota_exceeded`; `unavailable` when nobody can tell what was spent.
+        """
+        try:
+            return await self._reserve_shared(takes, claim)
+        except LedgerAwayError:
+            own = self._ledger.own
+            return await self._settled(own, lambda: own.reserve(takes, claim))
+
+    async def _reserve_shared(self, takes: Sequence[Take], claim: Claim) -> Reserved:
+        shared = _Judged(self._ledger)
+        if self._ledger.has_missed:
+            await self._catch_up(shared)
+        return await self._settled(shared, lambda: shared.reserve(takes, claim))
+
+    async def _catch_up(self, shared: Filled) -> None:
+        """Have everything counted anew that the shared ledger was not told of while it was away."""
+        async with self._filling:
+            if self._ledger.has_missed:
+                await shared.begin(await self._open_turns())
+                self._ledger.has_missed = False
+
+    async def _settled(self, ledger: Filled, reserve: Callable[[], Awaitable[Reserved]]) -> Reserved:
+        """Return what became of a claim; what is not known for it is told to the ledger."""
+        for _ in range(TRIES):
+            fillings = self._fillings
+            found = await reserve()
+            if found.outcome is Outcome.EXCEEDED:
+                self.exceeded += 1
+                raise _exceeded(found.places)
+            if found.outcome not in (Outcome.LOST, Outcome.COLD):
+                return found
+            await self._fill(ledger, found, fillings)
+        raise ParleyError(ErrorCode.UNAVAILABLE, "What was spent cannot be told now.")
+
+    async def _fill(self, ledger: Filled, found: Reserved, fillings: int) -> None:
+        """Tell a ledger what it does not know, unless somebody has told it something meanwhile."""
+        async with self._filling:
+            if fillings != self._fillings:
+                return
+            if found.outcome is Outcome.LOST:
+                await ledger.begin(await self._open_turns())
+            else:
+                await ledger.load(await self._totals(found.places))
+            self._fillings += 1
+
+    async def _totals(self, places: Sequence[Place]) -> tuple[ScopeTotal, ...]:
+        request = ReadTotals(places=tuple(SpentPlace(scope=scope, period=period) for scope, period in places))
+        found = await self._bus.request(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals, timeout_s=ASK_S)
+        return found.totals
+
+    async def _open_turns(self) -> list[OpenTurn]:
+        """Return the turns that are accepted and not counted yet: they stand in their queue until then."""
+        turns: dict[str, OpenTurn] = {}
+        seq = 1
+        while (
+            stored := await self._bus.next_stored(TURNS.stream, subjects.ALL_TURN_STARTS, seq)
+        ) is not None:
+            seq = stored.stream_seq + 1
+            try:
+                turn = self.spending.open_turn(StartTurn.model_validate_json(stored.data))
+            except ValidationError:
+                continue  # whoever runs it ends it as what cannot be read
+            turns[turn.name] = turn
+        names = list(turns)
+        for at in range(0, len(names), MOST_ASKED):
+            request = ReadTotals(turns=tuple(names[at : at + MOST_ASKED]))
+            counted = await self._bus.request(
+                subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals, timeout_s=ASK_S
+            )
+            for name in counted.recorded:
+                turns.pop(name, None)
+        log.info("what turns have reserved is counted anew", extra={"turns": len(turns)})
+        return list(turns.values())
+
+    async def release(self, claim: Claim) -> None:
+        """Give back what a turn has reserved that will not run."""
+        await self._ledger.own.release(claim)
+        with suppress(LedgerAwayError):  # it expires
+            await _Judged(self._ledger).release(claim)
+
+    async def record(self, seal: Seal) -> bool:
+        """Count what a sealed turn has spent, once; False when that could not be done now."""
+        request = self.spending.record(seal)
+        try:
+            with acting_for(system_of(request.owner_id)), self._recording.passing(ASK_S):
+                found = await self._bus.request(
+                    subjects.ACCOUNTS_RECORD_USAGE, request, UsageTotals, timeout_s=ASK_S
+                )
+        except ParleyError as error:
+            log.warning("a turn is not counted yet", extra={"code": error.code})
+            return False
+        await self._ledger.own.settle(request.turn_id, found.totals)
+        with suppress(LedgerAwayError):  # it expires, and everything is counted anew
+            await _Judged(self._ledger).settle(request.turn_id, found.totals)
+        return True
+
+
+def _exceeded(places: Sequence[Place]) -> ParleyError:
+    """Return the refusal of a turn whose quotas in these places are used up."""
+    scope, period = max(places, key=lambda place: _begins_again(place[1]))
+    whose = {"bot": "the bot's", "bots_of": "the owner's bots'"}.get(scope.partition(":")[0], "your")
+    of = "day" if len(period) > len("2026-11") else "month"
+    wait_s = max(1, int((_begins_again(period) - datetime.now(UTC)).total_seconds()))
+    message = f"{whose.capitalize()} quota of this {of} is used up."
+    return ParleyError(ErrorCode.QUOTA_EXCEEDED, message, retry_after_s=wait_s)
+
+
+def _begins_again(period: str) -> datetime:
+    """Return when the period after a day or a month begins."""
+    if len(period) > len("2026-11"):
+        return datetime.fromisoformat(period).replace(tzinfo=UTC) + timedelta(days=1)
+    year, month = map(int, period.split("-"))
+    return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
