@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from parley_contracts import subjects
-from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission
 from parley_contracts.usage import (
     Amount,
@@ -23,7 +22,7 @@ from parley_messaging import Service
 from parley_storage import Database
 from sqlalchemy import ColumnElement, Connection, Table, func, select, tuple_
 
-from parley_accounts.acting import require_actor
+from parley_accounts.acting import require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.tables import usage, usage_totals, usage_turns
 
@@ -97,14 +96,10 @@ class Usage:
         return await self._database.read(read)
 
     async def read(self, request: ReadUsage) -> UsageReport:
-        """Return what was spent, one's own or everybody's."""
-        if not request.of_all and request.user_id not in (None, request.owner_id):
-            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such user.", field="user_id")
-        permission = Permission.USERS_READ if request.of_all else Permission.ACCOUNT_READ
+        """Return what was spent: one's own, another's or everybody's."""
 
         def read(connection: Connection) -> UsageReport:
-            actor = require_actor(connection, request, permission)
-            asked = _asked(request, request.user_id if request.of_all else actor.id)
+            asked = _asked(request, _whose(connection, request))
             newest = select(usage).where(*asked).order_by(usage.c.day.desc(), *list(usage.primary_key)[1:])
             rows = connection.execute(newest.offset(request.offset).limit(request.limit + 1)).all()
             tokens = usage.c.prompt_tokens + usage.c.completion_tokens
@@ -120,6 +115,15 @@ class Usage:
             )
 
         return await self._database.read(read)
+
+
+def _whose(connection: Connection, request: ReadUsage) -> str | None:
+    """Return the user it is about; None is everybody."""
+    if request.of_all:
+        require_actor(connection, request, Permission.USERS_READ)
+        return request.user_id
+    own, others = Permission.ACCOUNT_READ, Permission.USERS_READ
+    return require_target(connection, request, request.user_id, own=own, others=others)[1].id
 
 
 def _asked(request: ReadUsage, user_id: str | None) -> list[ColumnElement[bool]]:
