@@ -183,7 +183,7 @@ async def prepared_parts(
         notices=notices,
         provider=provider,
         data_rights=data_rights_parts(
-            settings, database, passwords, revocations, bus=bus, originals=originals, clock=clock
+            settings, database, passwords, revocations, bus=bus, originals=originals, told=told, clock=clock
         ),
         groups=group_parts(database, revocations, clock),
         usage=Usage(database, clock=clock),

@@ -189,7 +189,12 @@ class DataJobs:
 
     async def end(self, job: LeasedJob, state: DataJobState, **values: Any) -> None:
         """End a job, once and for all."""
-        await self.note(
+        await self._database.write(lambda connection: self.end_in(connection, job, state, **values))
+
+    def end_in(self, connection: Connection, job: LeasedJob, state: DataJobState, **values: Any) -> None:
+        """Do so in a transaction that does what belongs to its end."""
+        self.note_in(
+            connection,
             job,
             state=state,
             ended_at_ms=self._clock(),

@@ -16,6 +16,7 @@ from parley_accounts.data_requests import DataRequests, DataTimes
 from parley_accounts.data_runner import DataRunner
 from parley_accounts.erasure_run import ErasureRun
 from parley_accounts.export_run import ExportRun
+from parley_accounts.notices.composition import Telling
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -40,6 +41,7 @@ def data_rights_parts(
     *,
     bus: Bus,
     originals: Originals,
+    told: Telling,
     clock: Clock,
 ) -> DataRightsParts:
     """Return them over a database."""
@@ -49,6 +51,7 @@ def data_rights_parts(
         originals,
         database,
         jobs,
+        told=told.notices,
         lasts_ms=round(settings.accounts_export_days * 24 * _HOUR_MS),
         max_bytes=settings.accounts_export_bytes,
     )

@@ -17,11 +17,13 @@ from parley_envelope import Originals
 from parley_messaging import Bus
 from parley_messaging.acting import acting_for, system_of
 from parley_storage import Database
+from sqlalchemy import Connection
 
 from parley_accounts.account_rows import read_account_page
 from parley_accounts.data_jobs import DataJobs, LeasedJob, export_key
 from parley_accounts.erasure_run import PART_S, waiting_for
 from parley_accounts.export_archive import ExportArchive
+from parley_accounts.notices.notices import Notices
 
 _ASKED = {"memory": subjects.MEMORY_EXPORT_USER, "rag": subjects.RAG_EXPORT_USER}
 _IN_MEMORY_BYTES = 1024**2
@@ -37,6 +39,7 @@ class ExportRun:
         database: Database,
         jobs: DataJobs,
         *,
+        told: Notices,
         lasts_ms: int,
         max_bytes: int,
     ) -> None:
@@ -44,6 +47,7 @@ class ExportRun:
         self._originals = originals
         self._database = database
         self._jobs = jobs
+        self._told = told
         self._lasts_ms = lasts_ms
         self._max_bytes = max_bytes
 
@@ -57,18 +61,24 @@ class ExportRun:
                 await self._bus.objects.put(export_key(job.id), file)
             except ParleyError as error:
                 raise waiting_for("the object store", error) from error
-        await self._jobs.end(
+        await self._database.write(lambda connection: self._finish(connection, job, size_bytes))
+        for earlier in await self._jobs.exports_of(job.user_id, but_job_id=job.id):
+            if earlier.object_key is None:
+                continue
+            await self._bus.objects.delete(earlier.object_key)
+            await self._jobs.note_file_gone(earlier.id)
+
+    def _finish(self, connection: Connection, job: LeasedJob, size_bytes: int) -> None:
+        # First, since it locks the user's row: an erasure locks that before his jobs.
+        self._told.tell_export(connection, job.user_id, job.id)
+        self._jobs.end_in(
+            connection,
             job,
             DataJobState.DONE,
             object_key=export_key(job.id),
             size_bytes=size_bytes,
             expires_at_ms=self._jobs.now_ms() + self._lasts_ms,
         )
-        for earlier in await self._jobs.exports_of(job.user_id, but_job_id=job.id):
-            if earlier.object_key is None:
-                continue
-            await self._bus.objects.delete(earlier.object_key)
-            await self._jobs.note_file_gone(earlier.id)
 
     async def _fill(self, job: LeasedJob, file: BinaryIO) -> int:
         archive = await asyncio.to_thread(ExportArchive, file, max_bytes=self._max_bytes)

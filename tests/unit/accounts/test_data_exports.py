@@ -17,6 +17,7 @@ from parley_contracts.data_rights import (
     ReadExport,
 )
 from parley_contracts.errors import ErrorCode
+from parley_contracts.notices import NoticeKind
 from parley_contracts.rag import sealed_key
 from parley_envelope import DataKeys, Originals
 from sqlalchemy import select
@@ -29,6 +30,7 @@ from tests.unit.accounts.data_jobs_steps import (
     work,
 )
 from tests.unit.accounts.data_rights_rig import ScriptedServices
+from tests.unit.accounts.notices_rig import notices_of
 
 
 async def test_an_export_holds_everything_once_with_a_manifest_that_is_right(
@@ -49,6 +51,8 @@ async def test_an_export_holds_everything_once_with_a_manifest_that_is_right(
     assert done.report.counts["rag"] == {"rag_documents": 5, "uploads": 1}
     archive = await downloaded(accounts, user, done)
     assert archive.testzip() is None
+    (told,) = await notices_of(accounts, user)
+    assert (told.kind, told.facts.export_id) == (NoticeKind.EXPORT_READY, job.id)
     messages = [json.loads(line) for line in archive.read("memory_messages.jsonl").splitlines()]
     assert [one["text"] for one in messages] == [f"memory-{number}" for number in range(5)]
     assert archive.read("documents/d1/passwd") == b"an upload"
