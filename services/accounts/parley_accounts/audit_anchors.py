@@ -129,12 +129,16 @@ class AuditAnchors:
     def _sign(self, connection: Connection) -> AuditAnchored | None:
         head = connection.execute(select(audit_head).filter_by(name=HEAD).with_for_update(read=True)).one()
         last = self._newest_known(connection)
-        begin = max(
-            (one for one in (last, newest_anchor(connection, AnchorKind.CHECKPOINT)) if one is not None),
-            key=lambda one: one.seq,
-            default=None,
-        )
+        checkpoint = newest_anchor(connection, AnchorKind.CHECKPOINT)
         check = ChainCheck(self._keys.signer.installation, self._keys.public)
+        if checkpoint is not None and not self._is_ours(checkpoint):
+            # Begun behind it, a chain that was written anew would be signed.
+            check.fail(checkpoint.seq, ChainFault.BAD_SIGNATURE)
+            self.broken = check.broken
+            return None
+        begin = max(
+            (one for one in (last, checkpoint) if one is not None), key=lambda one: one.seq, default=None
+        )
         if begin is not None:
             check.seq, check.hash = begin.seq, begin.hash
             self._look_at(connection, begin, check)
@@ -153,10 +157,13 @@ class AuditAnchors:
     def _newest_known(self, connection: Connection) -> AuditAnchored | None:
         """Return the newer of what this process has seen signed and what the table says."""
         kept = newest_anchor(connection, AnchorKind.HEAD)
-        if kept is not None and not is_signed(kept, self._keys.signer.installation, self._keys.public):
+        if kept is not None and not self._is_ours(kept):
             kept = None
         known = [one for one in (self._last, kept) if one is not None]
         return max(known, key=lambda one: one.seq, default=None)
+
+    def _is_ours(self, anchor: AuditAnchored) -> bool:
+        return is_signed(anchor, self._keys.signer.installation, self._keys.public)
 
     def _look_at(self, connection: Connection, begin: AuditAnchored, check: ChainCheck) -> None:
         """See that the row that was signed still is what it was; retention may have removed it."""

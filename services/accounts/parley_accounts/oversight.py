@@ -97,7 +97,8 @@ class Oversight:
         def block(connection: Connection) -> Bot:
             actor = require_actor(connection, request, Permission.USERS_WRITE)
             row = _find_bot(connection, request.bot_id, lambda query: query.with_for_update(of=bots))
-            if row.owner_id != actor.id:
+            # His own bot he may block, but not take back what somebody above him has done.
+            if row.owner_id != actor.id or not request.is_blocked:
                 actor.require_may_manage(Role(row.owner_role))
             if (row.blocked_at_ms is not None) == request.is_blocked:
                 return described(row)

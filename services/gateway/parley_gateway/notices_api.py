@@ -79,7 +79,7 @@ async def mark_read(body: ReadMark, edge: CurrentEdge, principal: CurrentPrincip
 @router.get(
     "/events",
     response_class=Response,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def watch_notices(
     edge: CurrentEdge,

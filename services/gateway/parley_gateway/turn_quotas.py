@@ -29,6 +29,10 @@ from parley_gateway.spending import Spending
 log = logging.getLogger("parley.gateway")
 
 ASK_S = 2.0
+RESERVE_S = 8.0
+"""How long a turn waits at the door for what was spent: for two askings of accounts and what is before it."""
+PLACES_AT_ONCE = 100
+"""What one asking may name."""
 TRIES = 6
 """Somebody else may empty the ledger, or let a reservation expire, between two of them."""
 
@@ -64,6 +68,28 @@ class _Judged:
         await self._ask(lambda: self._shared.release(claim))
 
 
+class _Filling:
+    """What one ledger does not know, told to it by one turn for all that wait."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.begun = 0
+        self._wanted: dict[Place, None] = {}
+
+    def want(self, places: Sequence[Place]) -> None:
+        self._wanted |= dict.fromkeys(places)
+
+    def take(self, places: Sequence[Place]) -> tuple[Place, ...]:
+        """Return what is to be told now, these places first; nothing when somebody has told them."""
+        if not any(place in self._wanted for place in places):
+            return ()
+        first = [*(place for place in places if place in self._wanted), *self._wanted]
+        batch = tuple(dict.fromkeys(first))[:PLACES_AT_ONCE]
+        for place in batch:
+            del self._wanted[place]
+        return batch
+
+
 class TurnQuotas:
     """Counts what turns spend."""
 
@@ -71,8 +97,8 @@ class TurnQuotas:
         self._bus = bus
         self._ledger = ledger
         self._recording = recording
-        self._filling = asyncio.Lock()
-        self._fillings = 0
+        self._filling_shared = _Filling()
+        self._filling_own = _Filling()
         self.spending = spending
         self.exceeded = 0
 
@@ -83,52 +109,73 @@ class TurnQuotas:
             ParleyError: `quota_exceeded`; `unavailable` when nobody can tell what was spent.
         """
         try:
+            async with asyncio.timeout(RESERVE_S):
+                return await self._reserve(takes, claim)
+        except TimeoutError as error:
+            raise _untold() from error
+
+    async def _reserve(self, takes: Sequence[Take], claim: Claim) -> Reserved:
+        try:
             return await self._reserve_shared(takes, claim)
         except LedgerAwayError:
             own = self._ledger.own
-            return await self._settled(own, lambda: own.reserve(takes, claim))
+            return await self._settled(own, lambda: own.reserve(takes, claim), self._filling_own)
 
     async def _reserve_shared(self, takes: Sequence[Take], claim: Claim) -> Reserved:
         shared = _Judged(self._ledger)
         if self._ledger.has_missed:
             await self._catch_up(shared)
-        return await self._settled(shared, lambda: shared.reserve(takes, claim))
+        return await self._settled(shared, lambda: shared.reserve(takes, claim), self._filling_shared)
 
     async def _catch_up(self, shared: Filled) -> None:
         """Have everything counted anew that the shared ledger was not told of while it was away."""
-        async with self._filling:
+        async with self._filling_shared.lock:
             if self._ledger.has_missed:
                 await shared.begin(await self._open_turns())
                 self._ledger.has_missed = False
 
-    async def _settled(self, ledger: Filled, reserve: Callable[[], Awaitable[Reserved]]) -> Reserved:
+    async def _settled(
+        self, ledger: Filled, reserve: Callable[[], Awaitable[Reserved]], filling: _Filling
+    ) -> Reserved:
         """Return what became of a claim; what is not known for it is told to the ledger."""
         for _ in range(TRIES):
-            fillings = self._fillings
+            begun = filling.begun
             found = await reserve()
             if found.outcome is Outcome.EXCEEDED:
                 self.exceeded += 1
                 raise _exceeded(found.places)
-            if found.outcome not in (Outcome.LOST, Outcome.COLD):
-                return found
-            await self._fill(ledger, found, fillings)
-        raise ParleyError(ErrorCode.UNAVAILABLE, "What was spent cannot be told now.")
-
-    async def _fill(self, ledger: Filled, found: Reserved, fillings: int) -> None:
-        """Tell a ledger what it does not know, unless somebody has told it something meanwhile."""
-        async with self._filling:
-            if fillings != self._fillings:
-                return
             if found.outcome is Outcome.LOST:
-                await ledger.begin(await self._open_turns())
+                await self._begin(ledger, filling, begun)
+            elif found.outcome is Outcome.COLD:
+                await self._load(ledger, filling, found.places)
             else:
-                await ledger.load(await self._totals(found.places))
-            self._fillings += 1
+                return found
+        raise _untold()
+
+    async def _begin(self, ledger: Filled, filling: _Filling, begun: int) -> None:
+        """Tell a ledger that was emptied which turns are open, unless somebody has done so meanwhile."""
+        async with filling.lock:
+            if begun == filling.begun:
+                await ledger.begin(await self._open_turns())
+                filling.begun += 1
+
+    async def _load(self, ledger: Filled, filling: _Filling, places: Sequence[Place]) -> None:
+        """Tell a ledger what was spent in these places, and in those that others wait for."""
+        filling.want(places)
+        async with filling.lock:
+            if batch := filling.take(places):
+                await ledger.load(await self._totals(batch))
 
     async def _totals(self, places: Sequence[Place]) -> tuple[ScopeTotal, ...]:
         request = ReadTotals(places=tuple(SpentPlace(scope=scope, period=period) for scope, period in places))
-        found = await self._bus.request(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals, timeout_s=ASK_S)
-        return found.totals
+        return (await self._ask(request)).totals
+
+    async def _ask(self, request: ReadTotals) -> UsageTotals:
+        # Behind a circuit: with accounts away, turns are refused at once instead of one after the other.
+        with self._recording.passing(ASK_S):
+            return await self._bus.request(
+                subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals, timeout_s=ASK_S
+            )
 
     async def _open_turns(self) -> list[OpenTurn]:
         """Return the turns that are accepted and not counted yet: they stand in their queue until then."""
@@ -146,10 +193,7 @@ class TurnQuotas:
         names = list(turns)
         for at in range(0, len(names), MOST_ASKED):
             request = ReadTotals(turns=tuple(names[at : at + MOST_ASKED]))
-            counted = await self._bus.request(
-                subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals, timeout_s=ASK_S
-            )
-            for name in counted.recorded:
+            for name in (await self._ask(request)).recorded:
                 turns.pop(name, None)
         log.info("what turns have reserved is counted anew", extra={"turns": len(turns)})
         return list(turns.values())
@@ -175,6 +219,10 @@ class TurnQuotas:
         with suppress(LedgerAwayError):  # it expires, and everything is counted anew
             await _Judged(self._ledger).settle(request.turn_id, found.totals)
         return True
+
+
+def _untold() -> ParleyError:
+    return ParleyError(ErrorCode.UNAVAILABLE, "What was spent cannot be told now.")
 
 
 def _exceeded(places: Sequence[Place]) -> ParleyError:

@@ -364,3 +364,23 @@ async def test_a_checkpoint_that_accounts_did_not_sign_shows(accounts: Accounts)
     await accounts.database.write(forge)
     shown = await verdict(accounts)
     assert (shown.is_whole, shown.broken_seq, shown.fault) == (False, 4, "bad_signature")
+
+
+async def test_what_stands_behind_a_forged_checkpoint_is_not_signed(filled: Accounts) -> None:
+    """Who writes the chain anew and puts a checkpoint at its end has it signed by nobody."""
+    rows = await rows_of(filled.database)
+
+    def forge(connection: Connection) -> None:
+        rewrite(connection, rows, 2)
+        anchor = connection.execute(select(audit_anchors)).mappings().one()
+        connection.execute(delete(audit_anchors))
+        head = connection.execute(text("SELECT hash FROM accounts_audit_head")).scalar_one()
+        forged = {**anchor, "kind": AnchorKind.CHECKPOINT.value, "seq": ROWS, "hash": head}
+        connection.execute(audit_anchors.insert().values(**forged))
+
+    await filled.database.write(forge)
+    await fill(filled, 1)
+    await filled.parts.audit.anchors.anchor()
+    await filled.database.write(lambda connection: connection.execute(delete(audit_anchors)))
+    shown = await verdict(filled)
+    assert (shown.is_whole, shown.broken_seq, shown.fault) == (False, ANCHORED, "not_anchored")

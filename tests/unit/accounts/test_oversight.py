@@ -150,6 +150,19 @@ async def test_bots_of_lower_roles_only_are_blocked_except_by_owners(accounts: A
             assert await accounts.refusal_code(subjects.ACCOUNTS_BLOCK_BOT, request) is ErrorCode.FORBIDDEN
 
 
+async def test_nobody_takes_back_the_block_on_his_own_bot_that_somebody_above_him_has_set(
+    accounts: Accounts,
+) -> None:
+    admin = await accounts.user("admin", Role.ADMIN)
+    bot = await bot_of(accounts, as_user(admin))
+    by_owner = BlockBot(**OWNER, bot_id=bot.id, is_blocked=True)
+    assert (await accounts.ask(subjects.ACCOUNTS_BLOCK_BOT, by_owner, Bot)).is_blocked
+    taken_back = BlockBot(**as_user(admin), bot_id=bot.id, is_blocked=False)
+    assert await accounts.refusal_code(subjects.ACCOUNTS_BLOCK_BOT, taken_back) is ErrorCode.FORBIDDEN
+    ended = BlockBot(**OWNER, bot_id=bot.id, is_blocked=False)
+    assert not (await accounts.ask(subjects.ACCOUNTS_BLOCK_BOT, ended, Bot)).is_blocked
+
+
 async def test_a_block_and_a_change_at_once_both_hold(accounts: Accounts) -> None:
     ada = await accounts.user("ada")
     bot = await bot_of(accounts, as_user(ada))

@@ -148,6 +148,16 @@ async def test_a_verified_address_links_when_the_setting_allows_it(url: URL) -> 
         assert is_refused(await opened.refusal(sub="ada-2", email="third@example.org"))
 
 
+async def test_an_address_is_linked_to_one_subject_alone(url: URL) -> None:
+    async with open_provider_login(url, links_by_email=True) as opened:
+        bob = await opened.accounts.user("bob", email=ADDRESS)
+        assert (await opened.log_in(sub="ada-1")).user.id == bob.id
+        # Another person of the provider has the address now.
+        assert is_refused(await opened.refusal(sub="ada-2"))
+        assert opened.counted("address_taken") == 1
+        assert (await opened.log_in(sub="ada-1")).user.id == bob.id
+
+
 async def test_what_let_others_in_before_an_address_was_linked_is_void(url: URL) -> None:
     async with open_provider_login(url, links_by_email=True) as opened:
         accounts = opened.accounts

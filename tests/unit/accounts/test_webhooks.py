@@ -32,7 +32,7 @@ from parley_contracts.webhooks import (
     WebhookState,
     WebhookTried,
 )
-from sqlalchemy import URL, select
+from sqlalchemy import URL, select, update
 
 from tests.fakes.http_receiver import HttpReceiver, answer_of, open_receiver
 from tests.fakes.webhook_receiver import Event, NotVerifiedError, verified
@@ -223,6 +223,21 @@ async def test_what_waits_is_dropped_when_a_webhook_is_switched_off_or_removed(
     await drain(accounts)
     assert receiver.received == []
     assert [row.outcome for row in await rows_of_deliveries(accounts)] == [DROPPED]
+
+
+async def test_a_delivery_that_cannot_be_made_stops_no_others(
+    accounts: Accounts, receiver: HttpReceiver, ada: User
+) -> None:
+    damaged = await make_webhook(accounts, ada, receiver.url)
+    await tell(accounts, ada, EXPORT)
+    harm = update(webhooks).where(webhooks.c.id == damaged.webhook.id).values(sealed_secret="not a seal")
+    await accounts.database.write(lambda connection: connection.execute(harm))
+    whole = await make_webhook(accounts, ada, receiver.url)
+    await tell(accounts, ada, EXPORT)
+    await drain(accounts)
+    (event,) = events_of(receiver, accounts, whole.secret)
+    assert event.type
+    assert sorted(row.outcome for row in await rows_of_deliveries(accounts)) == [DONE, GIVEN_UP, GIVEN_UP]
 
 
 async def test_while_a_secret_is_replaced_both_sign_and_then_the_new_one_alone(

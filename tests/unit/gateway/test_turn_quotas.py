@@ -128,6 +128,44 @@ async def test_so_many_turns_are_accepted_as_the_quota_says_and_each_is_counted_
         assert await counted.accepted(4, of="u") == []
 
 
+async def test_many_users_whose_quotas_nobody_knows_yet_are_all_let_in_at_once(tmp_path: Path) -> None:
+    async with open_counted(tmp_path, gateway_quota_member_day="turns=1") as counted:
+        gateways = (counted.rig.first, counted.rig.second)
+        users = [Principal(f"user-{number}", Role.MEMBER) for number in range(40)]
+        asked = [counted.ask(gateways[at % 2], f"t{at}", user) for at, user in enumerate(users)]
+        found = await asyncio.gather(*asked)
+        assert [one for one in found if not isinstance(one, Seen)] == []
+        for seen in found:
+            assert isinstance(seen, Seen)
+            await seen.ended()
+        assert (await counted.spent(len(users))).total.turns == len(users)
+
+
+async def test_turns_that_wait_for_what_was_spent_ask_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_counted(tmp_path, gateway_quota_member_day="turns=1") as counted:
+        bus = counted.rig.bus
+        asked = 0
+        request = bus.request
+
+        async def counting(subject: str, *words: Any, **named: Any) -> Any:
+            nonlocal asked
+            asked += subject == subjects.ACCOUNTS_READ_TOTALS
+            return await request(subject, *words, **named)
+
+        monkeypatch.setattr(bus, "request", counting)
+        users = [Principal(f"user-{number}", Role.MEMBER) for number in range(40)]
+        found = await asyncio.gather(
+            *(counted.ask(counted.rig.first, f"t{at}", user) for at, user in enumerate(users))
+        )
+        assert [one for one in found if not isinstance(one, Seen)] == []
+        for seen in found:
+            assert isinstance(seen, Seen)
+            await seen.ended()
+        assert asked < len(users) / 4
+
+
 async def test_a_refusal_says_which_quota_and_when_the_next_one_begins(tmp_path: Path) -> None:
     async with open_counted(tmp_path, gateway_quota_member_month="turns=0") as counted:
         frame = StartTurnFrame(type="start_turn", text="Who?")

@@ -3,6 +3,7 @@
 A delivery may be made twice, when who made it dies before it is noted; its message id is the same then.
 """
 
+import logging
 import secrets
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from parley_accounts.notices.retries import Random, next_try_ms
 from parley_accounts.notices.tables import deliveries, notices, webhooks
 from parley_accounts.notices.webhooks import DROPPED, drop_waiting, hook_of, note_attempt
 from parley_accounts.tables import links
+
+log = logging.getLogger("parley.accounts")
 
 DONE, GIVEN_UP = "done", "given_up"
 LEASE_MS = 90_000
@@ -87,7 +90,14 @@ class Deliveries:
         for row in connection.execute(ordered.with_for_update(skip_locked=True)).all():
             if len(taken) >= most or busy[row.user_id] >= AT_ONCE_OF_USER:
                 continue
-            if (delivery := self._complete(connection, row, now_ms)) is None:
+            try:
+                delivery = self._complete(connection, row, now_ms)
+            except ValueError:
+                # Sealed under a key that is gone, or of a kind that is not known here: others go on.
+                log.exception("a delivery cannot be made", extra={"delivery_id": row.id})
+                _end(connection, row.id, GIVEN_UP, now_ms)
+                continue
+            if delivery is None:
                 _end(connection, row.id, DROPPED, now_ms)
                 continue
             leased = {"leased_by": self._lessee, "leased_until_ms": now_ms + LEASE_MS}

@@ -127,8 +127,11 @@ class News:
         for message in found:
             try:
                 self._readers[subject](connection, message.data)
-            except ValidationError:
-                log.exception("an event cannot be read and is left out", extra={"subject": subject})
+            except ValidationError as error:
+                faults = [fault["type"] for fault in error.errors(include_input=False, include_url=False)]
+                log.warning(
+                    "an event cannot be read and is left out", extra={"subject": subject, "faults": faults}
+                )
 
     def _read_failed(self, connection: Connection, data: bytes) -> None:
         event = DocumentFailed.model_validate_json(data)

@@ -146,6 +146,9 @@ class People:
             return None
         if not self._admission.links_by_email or user.role == Role.OWNER:
             raise RefusedLoginError(LoginFault.ADDRESS_TAKEN)
+        if self._has_identity(connection, user.id, proven.issuer):
+            # The address stands for one person of a provider: another one who has it now is not he.
+            raise RefusedLoginError(LoginFault.ADDRESS_TAKEN)
         if user.state != UserState.ACTIVE:
             raise RefusedLoginError(LoginFault.DISABLED)
         now_ms = self._clock()
@@ -157,6 +160,10 @@ class People:
         _void_links(connection, user.id)
         end_sessions_of_user(connection, self._revocations, user.id, now_ms)
         return user
+
+    def _has_identity(self, connection: Connection, user_id: str, issuer: str) -> bool:
+        query = select(oidc_identities.c.id).filter_by(user_id=user_id, issuer=issuer).limit(1)
+        return connection.execute(query).first() is not None
 
     def _newcomer(self, connection: Connection, proven: Proven) -> UserRow:
         strangers, invited = self._admission.strangers, None
