@@ -4,16 +4,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parley_contracts.errors import ErrorCode, ParleyError
-from parley_egress.address_policy import (
+from parley_browser.address_policy import (
     AddressPolicy,
     HostPort,
     parse_allow_hosts,
     parse_host,
-    parse_networks,
     refusal_of_address,
     target_of_url,
 )
+from parley_contracts.errors import ErrorCode, ParleyError
 
 REFUSED_URLS = [
     # IPv4 and what surrounds it in URLs
@@ -240,40 +239,3 @@ def test_any_text_is_a_target_or_a_clear_error(text: str) -> None:
     for url in (text, f"http://{text}/"):
         with suppress(ParleyError):
             assert 0 < AddressPolicy().check_url(url).port < 65536
-
-
-NETWORKS = AddressPolicy(allow_networks=parse_networks("10.1.0.0/16, fd00:1::/32"))
-
-
-@pytest.mark.parametrize(
-    ("host", "is_reached"),
-    [
-        ("10.1.2.3", True),
-        ("[::ffff:10.1.2.3]", True),
-        ("[fd00:1::5]", True),
-        ("93.184.216.34", True),
-        ("10.2.0.1", False),
-        ("127.0.0.1", False),
-        ("[::ffff:10.2.0.1]", False),
-        ("[fd00:2::5]", False),
-        ("169.254.169.254", False),
-        ("localhost", False),
-        ("x.internal", False),
-    ],
-)
-def test_a_network_that_is_named_is_reached_and_no_other(host: str, is_reached: bool) -> None:
-    target = target_of_url(f"http://{host}/")
-    assert (NETWORKS.refusal_of_target(target) is None) == is_reached
-
-
-def test_one_address_outside_the_named_network_refuses_all() -> None:
-    target = HostPort("hooks.example.org", 443)
-    inside, outside = ip_address("10.1.0.9"), ip_address("10.2.0.9")
-    assert NETWORKS.refusal_of_resolved(target, [inside]) is None
-    assert NETWORKS.refusal_of_resolved(target, [inside, outside]) == "private"
-
-
-@pytest.mark.parametrize("text", ["10.0.0.1/8", "x", "10.0.0.0/33"])
-def test_what_is_no_network_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"\S"):
-        parse_networks(text)

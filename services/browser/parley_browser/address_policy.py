@@ -1,19 +1,18 @@
-"""Which addresses may be reached from here: public unicast ones, and what a setting names.
+"""Which addresses the browser may reach: public unicast ones, and nothing else.
 
-Pure: it resolves no name and opens no socket. Whoever connects asks it about every address beforehand.
+Pure: it resolves no name and opens no socket. The proxy asks it about every address before connecting to it.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from parley_contracts.errors import ErrorCode, ParleyError
 
 IpAddress = IPv4Address | IPv6Address
-IpNetwork = IPv4Network | IPv6Network
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -121,16 +120,9 @@ def refusal_of_address(address: IpAddress) -> str | None:
     return next((reason for network, reason in _REFUSED_V4.items() if address in network), None)
 
 
-def _reached_by(address: IpAddress) -> IpAddress:
-    """Return the IPv4 address that an IPv6 address only carries, else the address."""
-    if isinstance(address, IPv6Address) and any(address in network for network in _V4_CARRIERS):
-        return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address
-
-
 def _refusal_of_v6(address: IPv6Address) -> str | None:
-    if (reached := _reached_by(address)) is not address:
-        return refusal_of_address(reached)
+    if any(address in network for network in _V4_CARRIERS):
+        return refusal_of_address(IPv4Address(int(address) & 0xFFFF_FFFF))
     for network, reason in _REFUSED_V6.items():
         if address in network:
             return reason
@@ -149,25 +141,11 @@ def _parse_allowed(entry: str) -> HostPort:
     return HostPort(str(parse_host(host)), int(port))
 
 
-def parse_networks(text: str) -> tuple[IpNetwork, ...]:
-    """Return the networks of a comma-separated list; ValueError when an entry is none."""
-    return tuple(ip_network(entry.strip()) for entry in text.split(",") if entry.strip())
-
-
 class AddressPolicy:
-    """Says what may be reached.
+    """Says what may be reached; `allow_hosts` names exact exceptions, for tests."""
 
-    `allow_hosts` names exact exceptions, and `allow_networks` private networks that are reached all the same;
-    names that are never public stay refused there, but for those in `allow_hosts`.
-    """
-
-    def __init__(
-        self,
-        allow_hosts: frozenset[HostPort] = frozenset(),
-        allow_networks: Sequence[IpNetwork] = (),
-    ) -> None:
+    def __init__(self, allow_hosts: frozenset[HostPort] = frozenset()) -> None:
         self._allow_hosts = allow_hosts
-        self._allow_networks = tuple(allow_networks)
 
     def refusal_of_target(self, target: HostPort) -> str | None:
         """Return why a target is refused before its name is resolved, or None."""
@@ -175,7 +153,7 @@ class AddressPolicy:
             return None
         host = parse_host(target.host)
         if not isinstance(host, str):
-            return self._refusal_of(host)
+            return refusal_of_address(host)
         is_private = any(host == name or host.endswith(f".{name}") for name in _PRIVATE_NAMES)
         return "private name" if is_private else None
 
@@ -183,15 +161,8 @@ class AddressPolicy:
         """Return why a target is refused for what its name resolves to; one bad address refuses all."""
         if target in self._allow_hosts:
             return None
-        reasons = (self._refusal_of(address) for address in addresses)
+        reasons = (refusal_of_address(address) for address in addresses)
         return next((reason for reason in reasons if reason is not None), None)
-
-    def _refusal_of(self, address: IpAddress) -> str | None:
-        reached = _reached_by(address)
-        is_allowed = any(
-            reached.version == network.version and reached in network for network in self._allow_networks
-        )
-        return None if is_allowed else refusal_of_address(address)
 
     def check_url(self, url: str) -> HostPort:
         """Return whom a URL leads to; ParleyError (invalid_request, refused_address) if not public."""
@@ -204,12 +175,12 @@ class AddressPolicy:
 
 
 def refuse_url() -> NoReturn:
-    """Raise the error for a URL that leads to an address that is not public.
+    """Raise the error for a page that leads to an address that is not public.
 
     It tells neither the address nor its kind, so that it cannot be used to map a private network.
     """
     raise ParleyError(
-        ErrorCode.REFUSED_ADDRESS, "url: only public internet addresses may be reached", field="url"
+        ErrorCode.REFUSED_ADDRESS, "url: only public internet addresses may be read", field="url"
     )
 
 
