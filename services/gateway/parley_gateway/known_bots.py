@@ -50,13 +50,12 @@ class KnownBots:
             ParleyError: `not_found`; `unavailable` or `timeout` when accounts does not answer and it was not
                 asked for within the last minute.
         """
-        found = await self._find(bot_id) if 0 < len(bot_id) <= MAX_ID_CHARS else None
+        found = None
+        if 0 < len(bot_id) <= MAX_ID_CHARS:
+            found = await self._known.find(bot_id, lambda: self._read(bot_id))
         if found is None:
             raise no_such_bot()
         return found
-
-    async def _find(self, bot_id: str) -> Bot | None:
-        return await self._known.find(bot_id, lambda: self._read(bot_id))
 
     async def _read(self, bot_id: str) -> tuple[Bot | None, float]:
         request = ReadPublicBot(bot_id=bot_id)
