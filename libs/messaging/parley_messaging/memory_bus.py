@@ -103,7 +103,7 @@ class _Subscription:
 class _Job:
     def __init__(self, stream: _Stream, stored: _Stored):
         self._stream, self._stored = stream, stored
-        self.deliveries = stored.deliveries
+        self.deliveries, self.stream_seq = stored.deliveries, stored.stream_seq
 
     @property
     def subject(self) -> str:
