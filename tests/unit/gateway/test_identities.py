@@ -25,6 +25,7 @@ from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
 from parley_gateway import access_tokens
 from parley_gateway import revoked as revoked_module
+from parley_gateway.identities import Identities
 from parley_gateway.known_principals import KnownPrincipals
 from parley_gateway.principal import Principal
 from parley_gateway.revoked import Revoked
@@ -52,6 +53,14 @@ async def is_refused(ask: Callable[[], Awaitable[Principal]]) -> bool:
         await ask()
     except ParleyError as error:
         return error.code is ErrorCode.UNAUTHENTICATED
+    return False
+
+
+async def is_unavailable(ask: Callable[[], Awaitable[Principal]]) -> bool:
+    try:
+        await ask()
+    except ParleyError as error:
+        return error.code is ErrorCode.UNAVAILABLE
     return False
 
 
@@ -226,6 +235,32 @@ async def test_a_token_is_not_taken_before_it_is_known_what_was_revoked(
         silence(entered.accounts.bus, subjects.ACCOUNTS_READ_REVOCATIONS)
         late = type(entered.identities)(entered.accounts.bus, entered.board)
         assert await refusal(late.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
+
+
+async def test_a_gateway_that_began_before_accounts_takes_tokens_once_it_is_there(
+    tmp_path: Path, accounts_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "RETRY_S", 0.05)
+    async with open_identities(tmp_path, accounts_file) as entered:
+        tokens, bus = await entered.accounts.log_in_with_key(), entered.accounts.bus
+        answers = {name: bus._answers[name] for name in ALL_ASKED}  # pyright: ignore[reportPrivateUsage] - as in `silence`
+        silence(bus, *ALL_ASKED)
+        entered.board.is_away = True
+        early = Identities(bus, entered.board)
+        await early.start()
+        running = [asyncio.create_task(run()) for run in early.endless]
+        try:
+            assert await refusal(early.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
+            # No event tells that accounts is there.
+            bus._answers.update(answers)  # pyright: ignore[reportPrivateUsage] - as above
+            async with asyncio.timeout(10):
+                while await is_unavailable(lambda: early.of_bearer(tokens.access_token)):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+            assert (await early.of_bearer(tokens.access_token)).role is Role.OWNER
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
 
 
 async def test_tokens_by_the_next_key_are_taken_and_those_by_a_compromised_one_are_not(
