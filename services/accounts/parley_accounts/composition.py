@@ -21,13 +21,14 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
-from parley_accounts.notices.composition import Telling, notice_parts, telling
+from parley_accounts.notices.composition import OutsideThreads, Telling, notice_parts, telling
 from parley_accounts.notices.places import Places
 from parley_accounts.oidc.bounded_client import BoundedClient
 from parley_accounts.oidc.parts import provider_parts
 from parley_accounts.oidc.people import Admission, People
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
+from parley_accounts.quota_notices import QuotaNotices
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
@@ -144,6 +145,7 @@ async def prepared_parts(
     registry: CollectorRegistry,
     owner_key: str | None,
     provider_client: BoundedClient,
+    threads: OutsideThreads,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
@@ -157,7 +159,7 @@ async def prepared_parts(
     sessions = _sessions(
         settings, database, signing_keys, revocations, metrics, places=told.places, clock=clock
     )
-    people = People(database, sessions, revocations, Admission.of(settings), clock=clock)
+    people = People(database, sessions, revocations, Admission.of(settings), told=told.notices, clock=clock)
     provider = provider_parts(settings, database, ring, provider_client, people, metrics=metrics, clock=clock)
     keys = ApiKeys(database, revocations, metrics, told=told.notices, clock=clock)
     outbox = Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s)
@@ -166,7 +168,7 @@ async def prepared_parts(
         database, passwords, sessions, keys, revocations, metrics=metrics, told=told, chars=chars, clock=clock
     )
     notices = notice_parts(
-        settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
+        settings, database, ring, told, links, metrics=metrics, bus=bus, threads=threads, wake=outbox.wake
     )
     return AccountsParts(
         entrance=entrance,
@@ -186,7 +188,7 @@ async def prepared_parts(
             settings, database, passwords, revocations, bus=bus, originals=originals, told=told, clock=clock
         ),
         groups=group_parts(database, revocations, clock),
-        usage=Usage(database, clock=clock),
+        usage=Usage(database, QuotaNotices(database, told.notices, wake=outbox.wake), clock=clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )
 
