@@ -94,7 +94,7 @@ def tamper(connection: Connection, *statements: str) -> None:
     """Do what the database's administrator could do: triggers do not bind whoever may drop them."""
     if connection.dialect.name == "sqlite":
         for name in ("insert", "update", "delete"):
-            connection.execute(text(f"DROP TRIGGER accounts_audit_log_{name}"))
+            connection.execute(text(f"DROP TRIGGER IF EXISTS accounts_audit_log_{name}"))
     else:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
     for statement in statements:

@@ -63,18 +63,26 @@ async def test_a_verification_goes_on_where_the_last_one_ended(filled: Accounts)
 COLUMNS = ["event_id", "at_ms", "recorded_at_ms", *TEXTS]
 
 
-@pytest.mark.parametrize("seq", [1, ANCHORED, ROWS], ids=["first", "anchored", "last"])
 @pytest.mark.parametrize("column", COLUMNS)
-async def test_a_changed_column_shows(filled: Accounts, column: str, seq: int) -> None:
+async def test_a_changed_column_shows(filled: Accounts, column: str) -> None:
     value = "17" if column.endswith("_ms") else "'changed'"
+    was = f"(SELECT kept.{column} FROM kept WHERE kept.seq = accounts_audit_log.seq)"
 
-    def change(connection: Connection) -> None:
-        tamper(connection, f"UPDATE accounts_audit_log SET {column} = {value} WHERE seq = {seq}")
+    async def say(*statements: str) -> None:
+        await filled.database.write(lambda connection: tamper(connection, *statements))
 
-    await filled.database.write(change)
-    found = await verdict(filled)
-    assert (found.is_whole, found.broken_seq) == (False, seq)
-    assert found.fault == {"prev_hash": "unlinked"}.get(column, "changed")
+    async def put(what: str, seq: int) -> None:
+        await say(f"UPDATE accounts_audit_log SET {column} = {what} WHERE seq = {seq}")
+
+    await say("DROP TABLE IF EXISTS kept", "CREATE TABLE kept AS SELECT * FROM accounts_audit_log")
+    for seq in (1, ANCHORED, ROWS):
+        await put(value, seq)
+        found = await verdict(filled)
+        assert (found.is_whole, found.broken_seq) == (False, seq)
+        assert found.fault == {"prev_hash": "unlinked"}.get(column, "changed")
+        await put(was, seq)
+        assert (await verdict(filled)).is_whole
+    await say("DROP TABLE kept")
 
 
 TAMPERED = {
