@@ -6,6 +6,8 @@ UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --ve
 RUN = $(UV) run --no-sync
 # Hundreds of processes start: without the compiled form of what they import, each would compile all of it.
 unexport PYTHONDONTWRITEBYTECODE
+# Thousands of small databases and queues: in memory where there is room, for a busy disk fails what waits for it.
+export PYTEST_DEBUG_TEMPROOT ?= $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
 # Most of the time tests wait for processes: four workers keep two cores busy.
 PYTEST = $(RUN) pytest -n 4
 SERVICES := gateway llm npu rag memory accounts browser

@@ -51,7 +51,7 @@ class SharedBuckets:
         self.gateways = UNKNOWN_GATEWAYS
         self.fallbacks = 0
         # One that is restarting, or Redis emptied, hides gateways for some seconds; so does a start.
-        self._counts = deque((UNKNOWN_GATEWAYS,), maxlen=COUNTS_KEPT)
+        self._counts: deque[int] = deque((UNKNOWN_GATEWAYS,), maxlen=COUNTS_KEPT)
 
     async def take(self, takes: Sequence[Take]) -> Verdict:
         """Take from all of these buckets, or from none."""
