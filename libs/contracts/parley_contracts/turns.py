@@ -16,6 +16,8 @@ EPOCH_SPAN = 1_000_000
 MAX_TOKENS = 131_072
 MAX_STOPS = 4
 
+CHARS_A_TOKEN = 4
+
 
 class TurnRef(WireModel):
     """One turn, wherever it is mentioned."""
@@ -48,6 +50,19 @@ class TokenUsage(WireModel):
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    @classmethod
+    def guessed(cls, prompt_chars: int, answer_chars: int) -> "TokenUsage":
+        """Return about what so many characters are, where no model has counted."""
+        return cls(
+            prompt_tokens=-(-prompt_chars // CHARS_A_TOKEN),
+            completion_tokens=-(-answer_chars // CHARS_A_TOKEN),
+        )
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything was counted."""
+        return bool(self.prompt_tokens or self.completion_tokens)
 
 
 class ChosenModel(WireModel):

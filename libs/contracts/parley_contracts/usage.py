@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from parley_contracts.accounts import PrincipalRequest
 from parley_contracts.model import OwnedRequest, WireModel
+from parley_contracts.policy import Role
 from parley_contracts.turns import TokenUsage
 
 MOST_ASKED = 10_000
@@ -62,6 +63,16 @@ class Amount(WireModel):
     micros: Count = 0
 
 
+class QuotaOfRole(WireModel):
+    """What each user of a role may spend in a day or a month; None is no limit."""
+
+    role: Role
+    span: Literal["day", "month"]
+    turns: Count | None = None
+    tokens: Count | None = None
+    micros: Count | None = None
+
+
 class RecordUsage(OwnedRequest):
     """Request: count what a turn has cost; a second time it changes nothing.
 
@@ -77,6 +88,9 @@ class RecordUsage(OwnedRequest):
     usage: TokenUsage = TokenUsage()
     cost_micros: Count = 0
     accepted_at_ms: int = Field(ge=0, le=2**53)
+    quotas: tuple[QuotaOfRole, ...] = Field(
+        default=(), max_length=16, description="Of which the payer is told when he comes to their end."
+    )
 
 
 class ScopeTotal(WireModel):

@@ -1,29 +1,29 @@
 """How many gateways run, by what each says of itself every few seconds."""
 
-import time
-
 from parley_contracts.redis_rights import LIMIT_KEYS
 from redis.asyncio import Redis
 
-from parley_limits.redis_buckets import WITHIN_S, within
+from parley_limits.redis_buckets import WITHIN_S, Script, within
 
 GATEWAYS_KEY = f"{LIMIT_KEYS}gateways"
 GONE_S = 15
 """A gateway that has said nothing for so long is gone."""
 
+_ANNOUNCE = """
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], time[1], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', tonumber(time[1]) - tonumber(ARGV[2]))
+return redis.call('ZCARD', KEYS[1])
+"""
+
 
 class RedisGatewayCount:
-    """Counts them in Redis."""
+    """Counts them in Redis, by its clock: those of hosts differ."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._announce = Script(redis, _ANNOUNCE)
 
     async def announce(self, name: str) -> int:
         """Say that the gateway of this name runs; return how many do. ParleyError when Redis is away."""
-        now_s = time.time()
-        async with within(WITHIN_S), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.zadd(GATEWAYS_KEY, {name: now_s})
-            pipeline.zremrangebyscore(GATEWAYS_KEY, "-inf", now_s - GONE_S)
-            pipeline.zcard(GATEWAYS_KEY)
-            *_, count = await pipeline.execute()
-            return int(count)
+        async with within(WITHIN_S):
+            return int(await self._announce.run([GATEWAYS_KEY], [name, GONE_S]))

@@ -70,7 +70,6 @@ local buckets = tonumber(ARGV[1])
 ask(buckets, 1)
 local generation, turn = redis.call('GET', KEYS[buckets + 1]), KEYS[buckets + 2]
 if redis.call('EXISTS', turn) == 1 then return {1, {}, {}, {}} end
-if refused then return {5, waits, before, {}} end
 if not generation then return {2, waits, before, {}} end
 local at = 1 + 4 * buckets
 local id, wanted, lasts, kept = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4]
@@ -92,6 +91,7 @@ for q = 1, places do
 end
 if #cold > 0 then return {3, waits, before, cold} end
 if #over > 0 then return {4, waits, before, over} end
+if refused then return {5, waits, before, {}} end
 keep(buckets)
 redis.call('SET', turn, wanted, 'PX', kept)
 for q = 1, places do
@@ -116,13 +116,18 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-for q = 2, #KEYS do
-  redis.call('ZADD', KEYS[q], now_ms + tonumber(ARGV[3]), ARGV[1] .. ' ' .. ARGV[2])
-  redis.call('PEXPIRE', KEYS[q], ARGV[3 + q])
+for q = 1, (#KEYS - 1) / 2 do
+  local count, open = KEYS[2 * q], KEYS[2 * q + 1]
+  redis.call('ZADD', open, now_ms + tonumber(ARGV[3]), ARGV[1] .. ' ' .. ARGV[2])
+  redis.call('PEXPIRE', open, ARGV[4 + q])
+  if redis.call('EXISTS', count) == 1 then redis.call('HSET', count, 'g', '') end
 end
 return 1
 """
-"""Keys: a turn, and the open turns of its places; arguments as of a claim."""
+"""Keys: a turn, and count and open turns of its places; arguments as of a claim.
+
+A count that is there is cold from then on.
+"""
 
 LOAD = (
     _BUCKETS

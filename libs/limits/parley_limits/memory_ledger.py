@@ -12,6 +12,8 @@ from parley_limits.rates import Buckets, Take
 
 MOST_TURNS = 100_000
 """Turns that are remembered as settled or open; beyond it the oldest is forgotten."""
+UNUSED_MS = 600_000
+"""After which the count of a place of which nothing is open is forgotten: it is asked for again."""
 
 
 def _now_ms() -> int:
@@ -29,6 +31,11 @@ class _Count:
     # What was spent and reserved when it was loaded; None until then.
     loaded: tuple[int, int, int] | None = None
     open: dict[str, tuple[Amount, int]] = field(default_factory=dict[str, tuple[Amount, int]])
+    used_ms: int = 0
+
+    def forget_expired(self, now_ms: int) -> None:
+        """Forget reservations whose turns are over."""
+        self.open = {name: one for name, one in self.open.items() if one[1] > now_ms}
 
     def taken(self) -> tuple[int, int, int]:
         """Return what is spent and reserved."""
@@ -53,10 +60,17 @@ class MemoryLedger:
         self._share = share
         self._now_ms = now_ms
         self._has_begun = False
-        self._counts: dict[Place, _Count] = {}
+        # The longest unused first.
+        self._counts: OrderedDict[Place, _Count] = OrderedDict()
         # What of each turn is open; None for one that is settled.
         self._turns: OrderedDict[str, Amount | None] = OrderedDict()
         self.reserved = 0
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._counts
 
     async def reserve(self, takes: Sequence[Take], claim: Claim) -> Reserved:
         """Take from all buckets and reserve in all quotas, or neither."""
@@ -98,8 +112,22 @@ class MemoryLedger:
     def _open(self, turn_id: str, amount: Amount, places: Sequence[Place], lasts_ms: int) -> None:
         self._remember(turn_id, amount)
         for place in places:
-            count = self._counts.setdefault(place, _Count())
-            count.open[turn_id] = amount, self._now_ms() + lasts_ms
+            self._count(place).open[turn_id] = amount, self._now_ms() + lasts_ms
+
+    def _count(self, place: Place) -> _Count:
+        """Return the count of a place, as the one used last; those that nobody uses make room."""
+        now_ms = self._now_ms()
+        count = self._counts.setdefault(place, _Count())
+        count.used_ms = now_ms
+        self._counts.move_to_end(place)
+        while (oldest := next(iter(self._counts.items())))[1].used_ms <= now_ms - UNUSED_MS:
+            oldest[1].forget_expired(now_ms)
+            if oldest[1].open:
+                oldest[1].used_ms = now_ms
+                self._counts.move_to_end(oldest[0])
+            else:
+                del self._counts[oldest[0]]
+        return count
 
     def _remember(self, turn_id: str, amount: Amount | None) -> None:
         self._turns[turn_id] = amount
@@ -107,11 +135,22 @@ class MemoryLedger:
         if len(self._turns) > MOST_TURNS:
             self._turns.popitem(last=False)
 
+    async def adopt(self, turns: Sequence[OpenTurn]) -> None:
+        """Know of these turns, beside those that it knows; their places are to be loaded anew."""
+        for turn in turns:
+            if turn.turn_id in self._turns:
+                continue
+            self._open(turn.turn_id, turn.amount, turn.places, turn.lasts_ms)
+            for place in turn.places:
+                self._counts[place].loaded = None
+
+    async def lose(self) -> None:
+        """Have it begin anew."""
+        self._has_begun = False
+
     async def begin(self, turns: Sequence[OpenTurn]) -> None:
         """Know of these turns, beside those that it knows; everything that was spent is to be loaded anew."""
-        for turn in turns:
-            if turn.turn_id not in self._turns:
-                self._open(turn.turn_id, turn.amount, turn.places, turn.lasts_ms)
+        await self.adopt(turns)
         for count in self._counts.values():
             count.loaded = None
         self._has_begun = True
@@ -119,9 +158,8 @@ class MemoryLedger:
     async def load(self, totals: Sequence[ScopeTotal]) -> None:
         """Know what was spent, unless something later is known."""
         for total in totals:
-            count = self._counts.setdefault((total.scope, total.period), _Count())
-            now_ms = self._now_ms()
-            count.open = {name: one for name, one in count.open.items() if one[1] > now_ms}
+            count = self._count((total.scope, total.period))
+            count.forget_expired(self._now_ms())
             self._know(count, total)
             count.loaded = count.taken()
 
@@ -133,7 +171,7 @@ class MemoryLedger:
         """End a turn's reservation; the totals are those behind it."""
         self._remember(turn_id, None)
         for total in totals:
-            count = self._counts.setdefault((total.scope, total.period), _Count())
+            count = self._count((total.scope, total.period))
             count.open.pop(turn_id, None)
             self._know(count, total)
 

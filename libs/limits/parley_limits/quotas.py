@@ -128,6 +128,14 @@ class Ledger(Protocol):
         """Take from all buckets and reserve in all quotas, or neither."""
         ...
 
+    async def adopt(self, turns: Sequence[OpenTurn]) -> None:
+        """Know of these turns, beside those that it knows; their places are to be loaded anew."""
+        ...
+
+    async def lose(self) -> None:
+        """Have it begin anew: somebody has spent or reserved of which it does not know."""
+        ...
+
     async def begin(self, turns: Sequence[OpenTurn]) -> None:
         """Know of these turns, beside those that it knows; everything that was spent is to be loaded anew."""
         ...

@@ -83,13 +83,22 @@ class RedisLedger:
             verdict = judged(takes, [int(one) for one in waits], [int(one) for one in full])
             return Reserved(outcome, verdict, tuple(places[int(one) - 1] for one in which))
 
-    async def begin(self, turns: Sequence[OpenTurn]) -> None:
-        """Know of these turns, beside those that it knows; everything that was spent is to be loaded anew."""
+    async def adopt(self, turns: Sequence[OpenTurn]) -> None:
+        """Know of these turns, beside those that it knows; their places are to be loaded anew."""
         for turn in turns:
-            keys = [_turn(turn.turn_id), *map(_open, turn.places)]
+            keys = [_turn(turn.turn_id), *_pairs(turn.places)]
             words: list[str | int] = [turn.turn_id, _words(turn.amount), turn.lasts_ms, REMEMBERED_MS]
             async with _away():
                 await self._adopt.run(keys, [*words, *map(_kept_ms, turn.places)])
+
+    async def lose(self) -> None:
+        """Have everybody begin anew."""
+        async with _away():
+            await self._redis.delete(GENERATION)
+
+    async def begin(self, turns: Sequence[OpenTurn]) -> None:
+        """Know of these turns, beside those that it knows; everything that was spent is to be loaded anew."""
+        await self.adopt(turns)
         async with _away():
             await self._redis.set(GENERATION, secrets.token_hex(8))
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -371,8 +374,10 @@ class MemoryBus:
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
         """Return the first stored message of a subject from a stream sequence on."""
-        for stored in self._stream(stream).messages:
-            if matches(subject, stored.subject) and stored.stream_seq >= from_stream_seq:
+        messages = self._stream(stream).messages
+        begins = bisect_left(messages, from_stream_seq, key=attrgetter("stream_seq"))
+        for stored in islice(messages, begins, None):
+            if stored.subject == subject or matches(subject, stored.subject):
                 return StoredMessage(stored.stream_seq, stored.subject, stored.data)
         return None
 

@@ -19,10 +19,10 @@ log = logging.getLogger("parley.messaging")
 def make_ours(connection: Client) -> None:
     """Have a new connection read whatever comes, and await answers where nobody guesses it."""
     hide_inboxes(connection)
-    _read_anything(connection)
+    read_anything(connection)
 
 
-def _read_anything(connection: Client) -> None:
+def read_anything(connection: Client) -> None:
     """Have a new connection hand over what it cannot read: without headers, and with subjects made text.
 
     Nothing is kept back: a job that nobody sees would be delivered again for ever.

@@ -28,6 +28,7 @@ from parley_accounts.oidc.parts import provider_parts
 from parley_accounts.oidc.people import Admission, People
 from parley_accounts.outbox import Outbox
 from parley_accounts.passwords import Passwords
+from parley_accounts.quota_notices import QuotaNotices
 from parley_accounts.revocations import Revocations
 from parley_accounts.sessions import SessionLimits, Sessions
 from parley_accounts.settings import AccountsSettings
@@ -186,7 +187,7 @@ async def prepared_parts(
             settings, database, passwords, revocations, bus=bus, keys=known, told=told, clock=clock
         ),
         groups=group_parts(database, revocations, clock),
-        usage=Usage(database, clock=clock),
+        usage=Usage(database, QuotaNotices(database, told.notices, wake=outbox.wake), clock=clock),
         audit=await audit_parts(settings, database, ring, bus, clock),
     )
 

@@ -25,6 +25,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select, tuple_
 from parley_accounts.acting import require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.data_job_rows import is_being_erased
+from parley_accounts.quota_notices import QuotaNotices
 from parley_accounts.tables import usage, usage_totals, usage_turns
 
 IN_ONE_QUERY = 500
@@ -33,8 +34,9 @@ IN_ONE_QUERY = 500
 class Usage:
     """Counts turns, and says what was spent."""
 
-    def __init__(self, database: Database, *, clock: Clock = unix_ms) -> None:
+    def __init__(self, database: Database, quotas: QuotaNotices, *, clock: Clock = unix_ms) -> None:
         self._database = database
+        self._quotas = quotas
         self._clock = clock
 
     async def record(self, request: RecordUsage) -> UsageTotals:
@@ -52,7 +54,9 @@ class Usage:
                 self._count(connection, request, day=periods[0], places=places)
             return UsageTotals(totals=_totals(connection, places), recorded=(name,))
 
-        return await self._database.write(record)
+        found = await self._database.write(record)
+        await self._quotas.tell(request, found.totals)
+        return found
 
     def _count(
         self, connection: Connection, request: RecordUsage, *, day: str, places: Sequence[tuple[str, str]]

@@ -1,9 +1,11 @@
 """What a turn is started by when a bot is asked: its prompt, models, collections and limits."""
 
+from collections.abc import Sequence
+
 from parley_contracts.bots import Bot, BotModel, MemoryPolicy
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.turns import GenerationParams, TurnBot
+from parley_contracts.turns import ChatMessage, GenerationParams, TurnBot
 
 from parley_gateway.models import Models
 
@@ -19,18 +21,21 @@ def turn_bot(bot: Bot) -> TurnBot:
 
 
 async def bot_frame(
-    bot: Bot, models: Models, text: str, *, turn_id: str | None, conversation_id: str | None
+    bot: Bot,
+    models: Models,
+    text: str,
+    *,
+    turn_id: str | None,
+    conversation_id: str | None,
+    history: Sequence[ChatMessage] = (),
 ) -> StartTurnFrame:
-    """Return a turn that asks a bot; all but the text is the bot's.
+    """Return a turn that asks a bot; all but the text and what was sent with it is the bot's.
 
     Raises:
-        ParleyError: `too_large` for a question longer than the bot takes; `unavailable` while none of its
-            models is there.
+        ParleyError: `too_large` for more than the bot takes; `unavailable` while none of its models is there.
     """
     settings = bot.settings
-    if len(text) > settings.limits.question_chars:
-        message = f"text: at most {settings.limits.question_chars} characters."
-        raise ParleyError(ErrorCode.TOO_LARGE, message, field="text")
+    _require_short(text, history, settings.limits.question_chars)
     model = await _choose(models, settings.models)
     return StartTurnFrame(
         type="start_turn",
@@ -41,6 +46,15 @@ async def bot_frame(
         model=None if model is None else model.model,
         params=_limited(model, settings.limits.answer_tokens),
     )
+
+
+def _require_short(text: str, history: Sequence[ChatMessage], most: int) -> None:
+    """Raise `too_large` for more than a bot takes of all that is sent, whoever is said to have said it."""
+    if len(text) > most:
+        raise ParleyError(ErrorCode.TOO_LARGE, f"text: at most {most} characters.", field="text")
+    if len(text) + sum(len(one.content) for one in history) > most:
+        message = f"messages: at most {most} characters in all."
+        raise ParleyError(ErrorCode.TOO_LARGE, message, field="messages")
 
 
 async def _choose(models: Models, chain: tuple[BotModel, ...]) -> BotModel | None:

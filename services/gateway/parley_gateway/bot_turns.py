@@ -42,7 +42,7 @@ class BotTurns:
 
         Raises:
             ParleyError: As of the door; `not_found` for a bot that is not for him, `invalid_request` for what
-                is the bot's to say.
+                is the bot's to say, `too_large` for more than it takes.
         """
         if frame.bot_id is None:
             return await self._door.start(principal, frame, sink, history=history, is_stored=is_stored)
@@ -55,6 +55,7 @@ class BotTurns:
             frame.text,
             turn_id=frame.turn_id,
             conversation_id=frame.conversation_id if is_kept(bot) else None,
+            history=history or (),
         )
         return await self._door.start(
             principal,

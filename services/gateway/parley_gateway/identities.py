@@ -32,7 +32,7 @@ class Identities:
         if not (text.startswith(TOKEN_START) and text.count(".") == 2):
             return await self._known.of_key(text)
         claims: AccessClaims = await self._tokens.verify(text)
-        if not self._watch.is_informed:
+        if not await self._watch.is_informed():
             raise ParleyError(ErrorCode.UNAVAILABLE, "What was revoked cannot be known now.")
         if self.revoked.refuses(claims):
             raise RefusedTokenError(TokenFault.REVOKED)

@@ -72,7 +72,7 @@ class LimitSettings(ServiceSettings):
 
     gateway_quota_guest_day: str = Field(
         default="turns=500",
-        description="What a guest may spend a day: turns=500,tokens=100000,micros=9000, say; empty is all.",
+        description="What a guest may a day: turns=500,tokens=100000,micros=9000, say; empty is no limit.",
     )
     gateway_quota_guest_month: str = Field(default="", description="And a month.")
     gateway_quota_member_day: str = Field(default="turns=2000", description="What a member may a day.")
@@ -82,7 +82,8 @@ class LimitSettings(ServiceSettings):
     gateway_quota_owner_day: str = Field(default="", description="What a user of the role owner may a day.")
     gateway_quota_owner_month: str = Field(default="", description="And a month.")
     gateway_quota_bot_day: str = Field(
-        default="turns=5000", description="What visitors of a bot may a day that names no such limit itself."
+        default="turns=5000",
+        description="What may be spent by a bot a day, each limit unless it names that itself.",
     )
     gateway_quota_bot_month: str = Field(default="", description="And a month.")
     gateway_quota_bots_percent: int = Field(

@@ -132,8 +132,14 @@ class Limits:
             await self._require(takes, _ASKING.get())
             return None
         found = await self.quotas.reserve(takes, claim)
+        if found.outcome is Outcome.REPEAT:
+            await self.repeat_turn(principal)
         self._judge(found.verdict, _ASKING.get())
         return claim if found.outcome is Outcome.RESERVED else None
+
+    async def repeat_turn(self, principal: Principal) -> None:
+        """Let somebody ask again for a turn that there is: that costs what a read does; raises as `enter`."""
+        await self._require(self._of_principal(principal, Kind.READS), _ASKING.get())
 
     async def release(self, claim: Claim | None) -> None:
         """Give back what a turn has reserved that will not run."""

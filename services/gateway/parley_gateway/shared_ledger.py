@@ -5,7 +5,9 @@ from typing import TypeVar
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_limits import Buckets, Ledger, LedgerAwayError, MemoryLedger
-from parley_messaging.circuit import Circuit
+from parley_messaging.circuit import Circuit, CircuitState
+
+from parley_gateway.missed import Missed
 
 # Any failure counts, also one that cost no time.
 ANY_FAILURE = 0.0
@@ -14,7 +16,7 @@ Found = TypeVar("Found")
 
 
 class SharedLedger:
-    """Says which ledger is to be asked, and whether the shared one has to be counted anew."""
+    """Says which ledger is to be asked, and what the shared one has to be told when it answers again."""
 
     def __init__(
         self, shared: Ledger, circuit: Circuit, buckets: Buckets, *, share: Callable[[], float]
@@ -24,18 +26,31 @@ class SharedLedger:
         self._buckets = buckets
         self._share = share
         self.own = MemoryLedger(buckets, share=share)
-        # What this gateway has let in or ended meanwhile, nobody has told the shared one.
-        self.has_missed = False
+        self.missed = Missed()
+        self._is_away = False
 
     async def asked(self, ask: Callable[[], Awaitable[Found]]) -> Found:
         """Return what the shared ledger answers; LedgerAwayError at once while its circuit is open."""
         try:
             with self._circuit.passing(ANY_FAILURE):
-                return await ask()
+                found = await ask()
         except ParleyError as error:
             if error.code is not ErrorCode.UNAVAILABLE:
                 raise
-            if not self.has_missed:
-                self.has_missed = True
-                self.own = MemoryLedger(self._buckets, share=self._share)
+            self._note_away()
             raise LedgerAwayError(error.message) from error
+        self._is_away = False
+        return found
+
+    def _note_away(self) -> None:
+        if not self._is_away:
+            self._is_away = True
+            self.own = MemoryLedger(self._buckets, share=self._share)
+        if self._circuit.state is not CircuitState.CLOSED:
+            # Gateways may have ended meanwhile that have let turns in, and nobody else knows of those.
+            self.missed.lose()
+
+    def take_missed(self) -> Missed:
+        """Return what the shared ledger is to be told now."""
+        missed, self.missed = self.missed, Missed()
+        return missed

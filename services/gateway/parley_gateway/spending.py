@@ -1,12 +1,14 @@
 """What a turn spends from: who pays, which quotas hold for him, and what is expected of it before it runs."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from parley_contracts.bots import BotLimits
 from parley_contracts.policy import Role
 from parley_contracts.turns import Seal, StartTurn, TokenUsage, TurnOutcome
 from parley_contracts.usage import (
     Amount,
+    QuotaOfRole,
     RecordUsage,
     bot_scope,
     bots_scope,
@@ -22,7 +24,7 @@ from parley_gateway.limit_settings import LimitSettings
 from parley_gateway.prices import Prices, parse_most
 from parley_gateway.visitor_tokens import VISITOR_START
 
-CHARS_A_TOKEN = 4
+_SPANS: tuple[Literal["day"], Literal["month"]] = ("day", "month")
 AFTER_DEADLINE_MS = 60_000
 """By then a turn has ended, whatever has become of it."""
 
@@ -41,10 +43,11 @@ class BotPayer:
 
 
 def _or(own: Most, usual: Most) -> Most:
-    """Return limits of one's own, and the usual ones where there are none."""
-    if own.is_limited:
-        return own
-    return usual
+    """Return limits of one's own, and the usual one of each kind that has none."""
+    found = (
+        mine if mine is not None else other for mine, other in zip(own.limits, usual.limits, strict=True)
+    )
+    return Most(*found)
 
 
 class Spending:
@@ -54,8 +57,14 @@ class Spending:
         self._most = {
             (whose, period): parse_most(getattr(settings, f"gateway_quota_{whose}_{period}"))
             for whose in (*(role.value for role in Role), "bot")
-            for period in ("day", "month")
+            for period in _SPANS
         }
+        self._told = tuple(
+            QuotaOfRole(role=role, span=span, turns=most.turns, tokens=most.tokens, micros=most.micros)
+            for role in Role
+            for span in _SPANS
+            if (most := self._most[role.value, span]).is_limited
+        )
         self._percent = settings.gateway_quota_bots_percent
         self._answer_tokens = settings.gateway_quota_answer_tokens
         self._prices = Prices.parse(settings.gateway_prices)
@@ -106,9 +115,9 @@ class Spending:
 
     def _expected(self, command: StartTurn) -> Amount:
         """Return what a turn is expected to spend, before anybody knows."""
-        chars = len(command.text) + sum(len(message.content) for message in command.history or ())
+        prompt = TokenUsage.guessed(asked_chars(command), 0)
         answer = command.params.max_tokens or self._answer_tokens
-        usage = TokenUsage(prompt_tokens=-(-chars // CHARS_A_TOKEN), completion_tokens=answer)
+        usage = prompt.model_copy(update={"completion_tokens": answer})
         model = command.chosen.id if command.chosen else command.model
         return Amount(
             turns=1,
@@ -118,7 +127,7 @@ class Spending:
 
     def record(self, seal: Seal) -> RecordUsage:
         """Return what a turn has spent, by its seal."""
-        usage = _spent(seal)
+        usage = seal.usage
         has_run = seal.outcome is TurnOutcome.COMPLETED or bool(seal.model or seal.text)
         return RecordUsage(
             owner_id=seal.turn.owner_id,
@@ -130,6 +139,7 @@ class Spending:
             usage=usage,
             cost_micros=self._prices.cost_micros(seal.model, usage),
             accepted_at_ms=seal.accepted_at_ms,
+            quotas=self._told,
         )
 
 
@@ -138,15 +148,10 @@ def is_visitors(command: StartTurn) -> bool:
     return command.bot is not None and command.turn.owner_id.startswith(VISITOR_START)
 
 
-def _spent(seal: Seal) -> TokenUsage:
-    """Return the usage of a seal; of what was written and not counted by its model, about what it was."""
-    usage = seal.usage
-    if usage.prompt_tokens or usage.completion_tokens or not seal.text:
-        return usage
-    return TokenUsage(
-        prompt_tokens=-(-len(seal.user_text) // CHARS_A_TOKEN),
-        completion_tokens=-(-len(seal.text) // CHARS_A_TOKEN),
-    )
+def asked_chars(command: StartTurn) -> int:
+    """Return how long a prompt is at least: what is said by who asks, before him, and by the bot."""
+    said = len(command.text) + sum(len(message.content) for message in command.history or ())
+    return said + (len(command.bot.prompt) if command.bot else 0)
 
 
 def _lasts_ms(command: StartTurn) -> int:

@@ -113,7 +113,7 @@ class TurnDoor:
             self._admission.check(self._models.known_pool(frame.model))
         except ParleyError:
             # A repeat of an accepted turn is no new one.
-            if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+            if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                 return await self._join_same(command, found, 0, sink)
             raise
         with self._admission.entering():
@@ -121,7 +121,7 @@ class TurnDoor:
                 command = await self._with_model(command)
                 claim = await self.limits.start_turn(principal, command, payer)
             except ParleyError:
-                if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+                if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                     return await self._join_same(command, found, 0, sink)
                 raise
             return await self._begin(command, sink, is_named=is_named, claim=claim)
@@ -143,7 +143,7 @@ class TurnDoor:
                 claim = await self.limits.start_turn(principal, command)
                 ack = await self._accept(command, claim)
         except ParleyError:
-            if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+            if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                 return _same(command, found)
             raise
         if ack is not None and not (is_named and await self._stands(command)):
@@ -153,6 +153,11 @@ class TurnDoor:
         if found is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
         return _same(command, found)
+
+    async def _find_repeat(self, principal: Principal, ref: TurnRef) -> FoundTurn | None:
+        """Return the turn that somebody asks for again, if there is one; to look costs what a read does."""
+        await self.limits.repeat_turn(principal)
+        return await self._finder.find_at_once(ref.turn_id)
 
     def _let_in(
         self, principal: Principal, frame: StartTurnFrame, bot: TurnBot | None = None

@@ -34,7 +34,7 @@ from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.turn_writer import TurnWriters
 
 from parley_gateway.cited import cited, support
-from parley_gateway.spending import is_visitors
+from parley_gateway.spending import asked_chars, is_visitors
 from parley_gateway.turn_quotas import TurnQuotas
 
 log = logging.getLogger("parley.gateway")
@@ -61,6 +61,9 @@ def new_seal(
     """Return a seal; of `citations` only those that `text` cites are kept."""
     cites = cited(text, citations)
     is_whole = outcome is TurnOutcome.COMPLETED
+    usage = finished.usage if finished else TokenUsage()
+    if text and not usage.is_told:
+        usage = TokenUsage.guessed(asked_chars(command), len(text))
     return Seal(
         nonce=new_nonce(),
         turn=command.turn,
@@ -70,8 +73,8 @@ def new_seal(
         text=text,
         citations=cites,
         support=support(citations, cites, is_searched=is_searched) if is_whole else None,
-        model=finished.model if finished else None,
-        usage=finished.usage if finished else TokenUsage(),
+        model=finished.model if finished else _model_of(command, text),
+        usage=usage,
         finish_reason=finished.finish_reason if finished else None,
         error=error,
         degraded=tuple(sorted(degraded)),
@@ -83,6 +86,13 @@ def new_seal(
         accepted_at_ms=command.accepted_at_ms,
         sealed_at_ms=now_ms(),
     )
+
+
+def _model_of(command: StartTurn, text: str) -> str | None:
+    """Return who wrote a text of which no end was told, as far as is known."""
+    if not text:
+        return None
+    return command.chosen.id if command.chosen else command.model
 
 
 class Sealing(Enum):

@@ -55,6 +55,12 @@ class _Judged:
     async def reserve(self, takes: Sequence[Take], claim: Claim) -> Reserved:
         return await self._ask(lambda: self._shared.reserve(takes, claim))
 
+    async def lose(self) -> None:
+        await self._ask(self._shared.lose)
+
+    async def adopt(self, turns: Sequence[OpenTurn]) -> None:
+        await self._ask(lambda: self._shared.adopt(turns))
+
     async def begin(self, turns: Sequence[OpenTurn]) -> None:
         await self._ask(lambda: self._shared.begin(turns))
 
@@ -99,6 +105,7 @@ class TurnQuotas:
         self._recording = recording
         self._filling_shared = _Filling()
         self._filling_own = _Filling()
+        self._catching_up = asyncio.Lock()
         self.spending = spending
         self.exceeded = 0
 
@@ -119,20 +126,32 @@ class TurnQuotas:
             return await self._reserve_shared(takes, claim)
         except LedgerAwayError:
             own = self._ledger.own
-            return await self._settled(own, lambda: own.reserve(takes, claim), self._filling_own)
+            found = await self._settled(own, lambda: own.reserve(takes, claim), self._filling_own)
+            if found.outcome is Outcome.RESERVED:
+                self._ledger.missed.reserve(claim)
+            return found
 
     async def _reserve_shared(self, takes: Sequence[Take], claim: Claim) -> Reserved:
         shared = _Judged(self._ledger)
-        if self._ledger.has_missed:
+        if self._ledger.missed or self._catching_up.locked():
             await self._catch_up(shared)
         return await self._settled(shared, lambda: shared.reserve(takes, claim), self._filling_shared)
 
-    async def _catch_up(self, shared: Filled) -> None:
-        """Have everything counted anew that the shared ledger was not told of while it was away."""
-        async with self._filling_shared.lock:
-            if self._ledger.has_missed:
-                await shared.begin(await self._open_turns())
-                self._ledger.has_missed = False
+    async def _catch_up(self, shared: _Judged) -> None:
+        """Tell the shared ledger what it was not told; where that is not known it is counted anew."""
+        async with self._catching_up:
+            missed, is_told = self._ledger.take_missed(), False
+            try:
+                if missed.is_everything:
+                    await shared.lose()
+                for turn_id, totals in missed.settled.items():
+                    await shared.settle(turn_id, totals)
+                if turns := missed.open_turns:
+                    await shared.adopt(turns)
+                is_told = True
+            finally:
+                if not is_told:
+                    self._ledger.missed.add(missed)
 
     async def _settled(
         self, ledger: Filled, reserve: Callable[[], Awaitable[Reserved]], filling: _Filling
@@ -201,6 +220,7 @@ class TurnQuotas:
     async def release(self, claim: Claim) -> None:
         """Give back what a turn has reserved that will not run."""
         await self._ledger.own.release(claim)
+        self._ledger.missed.release(claim.turn_id)
         with suppress(LedgerAwayError):  # it expires
             await _Judged(self._ledger).release(claim)
 
@@ -216,8 +236,10 @@ class TurnQuotas:
             log.warning("a turn is not counted yet", extra={"code": error.code})
             return False
         await self._ledger.own.settle(request.turn_id, found.totals)
-        with suppress(LedgerAwayError):  # it expires, and everything is counted anew
+        try:
             await _Judged(self._ledger).settle(request.turn_id, found.totals)
+        except LedgerAwayError:
+            self._ledger.missed.settle(request.turn_id, found.totals)
         return True
 
 

@@ -44,6 +44,8 @@ from parley_storage import Database, migrate, open_database
 from prometheus_client import CollectorRegistry
 from sqlalchemy import URL
 
+from tests.patience import PatientBus
+
 KEK = bytes(range(32))
 OWNER_KEY = "pk_the-key-that-was-made-at-the-first-start"
 PASSWORD = "correct horse battery"
@@ -157,7 +159,7 @@ async def open_accounts(
     **changed: Any,
 ) -> AsyncGenerator[Accounts]:
     """Run a service over a database; several may share one."""
-    settings, moved, bus = settings_of(**changed), clock(), bus or MemoryBus()
+    settings, moved, bus = settings_of(**changed), clock(), bus or PatientBus()
     service = Service("accounts", settings, bus)
     async with (
         open_database(STORE, url) as database,

@@ -4,12 +4,15 @@ import asyncio
 from typing import Any
 
 from parley_contracts import subjects
+from parley_contracts.accounts import User
 from parley_contracts.data_rights import CreateErasure, DataJob
 from parley_contracts.errors import ErrorCode
+from parley_contracts.notices import ListNotices, NoticeKind, NoticeList
 from parley_contracts.policy import Role
 from parley_contracts.turns import TokenUsage
 from parley_contracts.usage import (
     Amount,
+    QuotaOfRole,
     ReadTotals,
     ReadUsage,
     RecordUsage,
@@ -159,3 +162,45 @@ async def test_what_is_told_of_somebody_who_is_erased_leaves_no_row_of_his(accou
     found = await record(accounts, turn("t1", ada.id))
     assert found[user_scope(ada.id), DAY].turns == 1
     assert (await report(accounts, of_all=True)).rows == ()
+
+
+async def quota_notices(accounts: Accounts, user: User) -> list[tuple[NoticeKind, str | None, int | None]]:
+    page = await accounts.ask(subjects.ACCOUNTS_LIST_NOTICES, ListNotices(**as_user(user)), NoticeList)
+    return sorted((one.kind, one.facts.quota, one.facts.percent) for one in page.notices)
+
+
+async def test_who_comes_to_most_and_to_all_of_a_quota_is_told_once_of_each(accounts: Accounts) -> None:
+    ada = await accounts.user("ada")
+    quotas = (
+        QuotaOfRole(role=Role.MEMBER, span="day", turns=5, tokens=2000),
+        QuotaOfRole(role=Role.MEMBER, span="month", micros=15),
+        # Another role's.
+        QuotaOfRole(role=Role.GUEST, span="day", turns=1),
+    )
+    near, reached = NoticeKind.QUOTA_NEAR, NoticeKind.QUOTA_REACHED
+    told: list[int] = []
+    for number in range(6):
+        asked = turn(f"t{number}", ada.id, quotas=quotas)
+        await asyncio.gather(*(record(accounts, asked) for _ in range(3)))
+        told.append(len(await quota_notices(accounts, ada)))
+    assert told == [0, 0, 1, 2, 3, 3]
+    assert await quota_notices(accounts, ada) == [
+        (near, "turns_day", 80),
+        (reached, "micros_month", 100),
+        (reached, "turns_day", 100),
+    ]
+    # A new day has a quota of its own.
+    for number in range(4):
+        await record(accounts, turn(f"u{number}", ada.id, quotas=quotas, accepted_at_ms=NOON_MS + 86_400_000))
+    assert (await quota_notices(accounts, ada)).count((near, "turns_day", 80)) == 2
+
+
+async def test_an_owner_is_told_of_what_visitors_of_his_bots_spend_and_strangers_of_nothing(
+    accounts: Accounts,
+) -> None:
+    ada = await accounts.user("ada")
+    quotas = (QuotaOfRole(role=Role.MEMBER, span="day", turns=1),)
+    await record(accounts, turn("t1", "visitor-b-1", payer_id=ada.id, bot_id="b", quotas=quotas))
+    assert await quota_notices(accounts, ada) == [(NoticeKind.QUOTA_REACHED, "turns_day", 100)]
+    # Whose account is gone is counted all the same.
+    await record(accounts, turn("t2", "gone", quotas=quotas))

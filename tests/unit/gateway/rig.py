@@ -204,7 +204,9 @@ class Gateway:
     """One gateway's turn parts."""
 
     def __init__(self, bus: Bus, home: str) -> None:
-        settings = GatewaySettings(gateway_turn_s=20)
+        settings = GatewaySettings(
+            gateway_turn_s=20, gateway_history_s=10, gateway_embed_s=10, gateway_search_s=10
+        )
         self.parts = TurnParts(bus, home=home, ids=OwnedIds(b"secret"), settings=settings)
         self.pen, self.door, self.stopper = self.parts.pen, self.parts.door, self.parts.stopper
         self.ending = self.parts.ending

@@ -35,6 +35,7 @@ from parley_messaging.turn_writer import TurnWriters
 from parley_messaging.work_loop import WorkLoop
 
 from tests.fakes.data_keys import exports_on, originals_on
+from tests.patience import GATHERS_ALL
 from tests.unit.accounts.accounts_rig import as_user
 from tests.unit.gateway.http_edge import IDS
 from tests.unit.gateway.rig import ScriptedModel
@@ -147,7 +148,8 @@ def _worker(bus: Bus, model: SiteModel) -> tuple[list[Any], list[Coroutine[Any, 
 @asynccontextmanager
 async def open_site_edge(folder: Path, accounts_tables: Path, **changed: Any) -> AsyncGenerator[SiteEdge]:
     """Run everything until the body ends; `accounts_tables` is a file with empty tables of accounts."""
-    settings = GatewaySettings.model_validate({"data_dir": folder, "gateway_turn_s": 20, **changed})
+    of_site = {"data_dir": folder, "gateway_turn_s": 20, **GATHERS_ALL, **changed}
+    settings = GatewaySettings.model_validate(of_site)
     model = SiteModel()
     async with open_whole_edge(folder, accounts_tables) as whole, asyncio.TaskGroup() as tasks:
         bus = whole.bus

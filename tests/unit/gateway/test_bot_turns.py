@@ -157,3 +157,21 @@ async def test_a_bot_is_a_model_of_completions_for_whom_it_is_shared_with(sites:
     assert {(status, body["error"]["code"], body["error"]["param"]) for status, body in told} == {
         (404, "model_not_found", "model")
     }
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
+async def test_all_that_a_completion_sends_counts_for_what_a_bot_takes(sites: SiteEdge, role: str) -> None:
+    bob = await sites.whole.visitor(Role.MEMBER, "bob")
+    bot = await sites.bot(limits={"question_chars": 40})
+    await share(sites, bot, bob)
+
+    async def complete(before: str) -> tuple[int, Any]:
+        messages = [{"role": role, "content": before}, {"role": "user", "content": "x" * 20}]
+        body = {"model": f"bot:{bot.id}", "messages": messages}
+        response = await sites.client.post("/v1/chat/completions", json=body, headers=bob.headers)
+        return response.status_code, response.json()
+
+    status, body = await complete("y" * 21)
+    assert (status, body["error"]["code"], body["error"]["param"]) == (413, "too_large", "messages")
+    assert sites.model.calls == []
+    assert (await complete("y" * 20))[0] == 200

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from parley_contracts.credentials import (
     KnownPrincipal,
     PublishedKeys,
     ReadPublishedKeys,
+    ReadRevocations,
     Revocation,
+    RevocationList,
     RevokedKind,
     RevokeKey,
     RotateSigningKey,
@@ -23,8 +26,9 @@ from parley_contracts.credentials import (
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
-from parley_gateway import access_tokens
+from parley_gateway import access_tokens, revocation_watch
 from parley_gateway import revoked as revoked_module
+from parley_gateway.identities import Identities
 from parley_gateway.known_principals import KnownPrincipals
 from parley_gateway.principal import Principal
 from parley_gateway.revoked import Revoked
@@ -218,14 +222,60 @@ async def test_what_was_missed_while_the_bus_was_away_is_asked_for_when_it_is_ba
 
 
 async def test_a_token_is_not_taken_before_it_is_known_what_was_revoked(
-    tmp_path: Path, accounts_file: Path
+    tmp_path: Path, accounts_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(revocation_watch, "FIRST_LOOK_S", 0.05)
     async with open_identities(tmp_path, accounts_file) as entered:
         tokens = await entered.accounts.log_in_with_key()
         entered.board.is_away = True
         silence(entered.accounts.bus, subjects.ACCOUNTS_READ_REVOCATIONS)
         late = type(entered.identities)(entered.accounts.bus, entered.board)
         assert await refusal(late.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
+
+
+@asynccontextmanager
+async def beginning(entered: Entered) -> AsyncGenerator[Identities]:
+    """Yield the identities of a gateway that begins just now."""
+    begun = Identities(entered.accounts.bus, entered.board)
+    await begun.start()
+    tasks = [asyncio.create_task(run()) for run in begun.endless]
+    try:
+        yield begun
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def test_who_comes_to_a_gateway_that_began_before_accounts_waits_for_its_keys(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = await entered.accounts.log_in_with_key()
+    monkeypatch.setattr(access_tokens, "RETRY_S", 0.1)
+    answers = entered.accounts.bus._answers  # pyright: ignore[reportPrivateUsage] - it stops only as a whole
+    answer = answers.pop(subjects.ACCOUNTS_PUBLISHED_KEYS)
+    async with beginning(entered) as begun:
+        coming = [asyncio.create_task(begun.of_bearer(tokens.access_token)) for _ in range(3)]
+        await asyncio.wait(coming, timeout=0.05)
+        answers[subjects.ACCOUNTS_PUBLISHED_KEYS] = answer
+        assert {(await one).role for one in coming} == {Role.OWNER}
+
+
+async def test_an_accounts_that_is_slow_refuses_nobody_while_redis_tells_what_was_revoked(
+    entered: Entered,
+) -> None:
+    tokens = await entered.accounts.log_in_with_key()
+    bus, asked = entered.accounts.bus, asyncio.Event()
+    silence(bus, subjects.ACCOUNTS_READ_REVOCATIONS)
+
+    async def hang(_: ReadRevocations) -> RevocationList:
+        asked.set()
+        return await asyncio.Future()
+
+    bus.answer(subjects.ACCOUNTS_READ_REVOCATIONS, ReadRevocations, hang)
+    async with beginning(entered) as begun:
+        await asked.wait()
+        assert (await begun.of_bearer(tokens.access_token)).role is Role.OWNER
 
 
 async def test_tokens_by_the_next_key_are_taken_and_those_by_a_compromised_one_are_not(

@@ -284,6 +284,26 @@ async def test_turns_of_a_user_are_limited_on_every_protocol_together(memory_bus
         assert (await door.start(ADA, repeat, lambda _frame, _seq: None)).is_repeat
 
 
+async def test_to_ask_again_for_a_turn_whose_bucket_is_empty_costs_what_a_read_does(
+    memory_bus: MemoryBus,
+) -> None:
+    async with running(memory_bus) as rig:
+        door = rig.first.door
+        settings = GatewaySettings(gateway_limit_turns=f"1/{HOUR}", gateway_limit_reads=f"2/{HOUR}")
+        door.limits = Limits(settings, MemoryBuckets())
+        frame = StartTurnFrame(type="start_turn", text="Who?", turn_id="t")
+        repeats = [
+            (await door.start(ADA, frame, lambda _frame, _seq: None)).is_repeat,
+            (await door.submit(ADA, frame, "ext-shop")).turn.home != "ext-shop",
+            (await door.start(ADA, frame, lambda _frame, _seq: None)).is_repeat,
+        ]
+        assert repeats == [False, True, True]
+        with pytest.raises(ParleyError) as told:
+            await door.start(ADA, frame, lambda _frame, _seq: None)
+        assert told.value.code is ErrorCode.RATE_LIMITED
+        assert "reads" in told.value.message
+
+
 async def test_a_bot_answers_so_many_turns_a_minute_however_many_visitors_there_are(
     tmp_path: Path, accounts_file: Path
 ) -> None:

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from parley_accounts.tables import STORE
 from parley_contracts import subjects
+from parley_contracts.bots import BotLimits
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
-from parley_contracts.turn_events import TurnCompleted
-from parley_contracts.turns import TokenUsage
-from parley_contracts.usage import Amount, ReadUsage, UsageReport
+from parley_contracts.turn_events import TurnCancelled, TurnCompleted
+from parley_contracts.turns import StartTurn, TokenUsage, TurnBot, TurnRef
+from parley_contracts.usage import Amount, ReadTotals, ReadUsage, UsageReport
 from parley_gateway.limits import Limits
 from parley_gateway.prices import Prices, parse_most
 from parley_gateway.principal import Principal
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.shared_ledger import SharedLedger
-from parley_gateway.spending import Spending
+from parley_gateway.spending import BotPayer, Spending
 from parley_gateway.turn_quotas import TurnQuotas
 from parley_limits import LedgerAwayError, MemoryBuckets, MemoryLedger, Most
 from parley_messaging.circuit import Circuit
@@ -38,7 +39,7 @@ class LedgerOfAll(MemoryLedger):
     is_away = False
 
     def __getattribute__(self, name: str) -> Any:
-        if name in {"reserve", "begin", "load", "settle", "release"} and self.is_away:
+        if name in {"reserve", "adopt", "lose", "begin", "load", "settle", "release"} and self.is_away:
             raise LedgerAwayError("Redis is away.")
         return super().__getattribute__(name)
 
@@ -222,6 +223,102 @@ async def test_while_the_ledger_is_away_each_gateway_gives_its_share_and_all_is_
         counted.shared.ledger.is_away = False
         assert len(await counted.accepted(30, of="back")) == 16 - len(away)
         assert (await counted.spent(20)).total.turns == 20
+
+
+async def test_one_answer_that_does_not_come_has_only_its_own_place_counted_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_counted(tmp_path, gateway_quota_member_day="turns=4") as counted:
+        counted.rig.model.may_go_on.clear()
+        gateway, bus = counted.rig.first, counted.rig.bus
+        users = [Principal(f"user-{number}", Role.MEMBER) for number in range(10)]
+        for user in (ADA, *users):
+            assert isinstance(await counted.ask(gateway, "t0", user), Seen)
+        read: list[str] = []
+        request = bus.request
+
+        async def noting(subject: str, asked: Any, *words: Any, **named: Any) -> Any:
+            if isinstance(asked, ReadTotals):
+                read.extend(place.scope for place in asked.places)
+            return await request(subject, asked, *words, **named)
+
+        monkeypatch.setattr(bus, "request", noting)
+        counted.shared.ledger.is_away = True
+        assert isinstance(await counted.ask(gateway, "t1"), Seen)
+        counted.shared.ledger.is_away = False
+        read.clear()
+        for user in users:
+            assert isinstance(await counted.ask(gateway, "t1", user), Seen)
+        assert isinstance(await counted.ask(gateway, "t2"), Seen)
+        assert read == ["user:ada"]
+        # What was let in meanwhile is reserved for all to see.
+        more = [await counted.ask(counted.rig.second, f"more{number}") for number in range(3)]
+        assert [isinstance(one, Seen) for one in more] == [True, False, False]
+        counted.rig.model.may_go_on.set()
+        assert (await counted.spent(24)).total.turns == 24
+
+
+async def test_an_end_that_the_ledger_was_not_told_of_is_told_when_it_answers(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "gateway_quota_member_day": "tokens=1500",
+        "gateway_quota_answer_tokens": 1000,
+    }
+    async with open_counted(tmp_path, **settings) as counted:
+        counted.rig.model.may_go_on.clear()
+        seen = await counted.ask(counted.rig.first, "t")
+        assert isinstance(seen, Seen)
+        counted.shared.ledger.is_away = True
+        counted.rig.model.may_go_on.set()
+        await seen.ended()
+        await counted.spent(1)
+        counted.shared.ledger.is_away = False
+        # Its guess is given back, and not when its time is over.
+        assert isinstance(await counted.ask(counted.rig.first, "next"), Seen)
+
+
+async def test_who_stops_a_turn_just_before_its_end_pays_for_what_was_written(tmp_path: Path) -> None:
+    prices = '{"scripted": [1000000, 1000000], "*": [0, 0]}'
+    settings: dict[str, Any] = {"gateway_quota_member_day": "tokens=9000", "gateway_prices": prices}
+    async with open_counted(tmp_path, **settings) as counted:
+        rig = counted.rig
+        rig.model.pieces = ["x" * 8000, "the end"]
+        rig.model.may_go_on.clear()
+        seen = await counted.ask(rig.first, "t")
+        assert isinstance(seen, Seen)
+        await seen.until(lambda found: bool(found.text))
+        rig.first.stopper.see_to(await rig.first.door.cancel(ADA, "t"))
+        assert isinstance(await seen.ended(), TurnCancelled)
+        [row] = (await counted.spent(1)).rows
+        assert (row.model, row.completion_tokens) == ("scripted", 2000)
+        assert row.cost_micros == row.prompt_tokens + row.completion_tokens > 2000
+
+
+async def test_to_ask_again_for_a_turn_costs_what_a_read_does(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"gateway_quota_member_day": "turns=1", "gateway_limit_reads": "3/3600"}
+    async with open_counted(tmp_path, **settings) as counted:
+        for _ in range(4):
+            assert isinstance(await counted.ask(counted.rig.first, "t"), Seen)
+        assert await counted.ask(counted.rig.first, "t") is ErrorCode.RATE_LIMITED
+
+
+def test_a_bot_that_names_one_limit_keeps_the_usual_others() -> None:
+    spending = Spending(
+        GatewaySettings(gateway_quota_bot_day="turns=5000,micros=7", gateway_quota_bot_month="turns=9")
+    )
+    command = StartTurn(
+        turn=TurnRef(turn_id="t", client_turn_id="t", owner_id="visitor-b1-1", home="gateway-1"),
+        conversation_id="c",
+        continues_conversation=False,
+        text="Who?",
+        bot=TurnBot(id="b1", version=1, owner_id="bo"),
+        accepted_at_ms=1,
+        deadline_ms=2,
+    )
+    payer = BotPayer(BotLimits(tokens_a_day=100, micros_a_day=8))
+    claim = spending.claim(command, Role.GUEST, payer)
+    assert claim is not None
+    day, month = (quota.most for quota in claim.quotas if quota.scope == "bot:b1")
+    assert (day, month) == (Most(turns=5000, tokens=100, micros=8), Most(turns=9))
 
 
 async def test_without_accounts_nobody_with_a_quota_is_let_in_unseen(memory_bus: MemoryBus) -> None:

@@ -13,7 +13,7 @@ from parley_contracts.turn_events import (
     frame_seq,
     text_delta_frame,
 )
-from parley_contracts.turns import Seal, TurnOutcome, TurnRef
+from parley_contracts.turns import Seal, TokenUsage, TurnOutcome, TurnRef
 from parley_gateway import turn_stopper
 from parley_gateway.turn_ending import Sealing, terminal_event
 from parley_messaging.bus import Delivery, StoredMessage
@@ -153,7 +153,11 @@ async def test_what_a_worker_writes_over_the_edges_seal_is_cut_off_by_the_ending
         ended = await seen.ended()
         assert isinstance(ended, TurnCancelled)
         assert seen.text == written + "too late"
-        assert seen.text[: ended.kept_chars] == written == rig.neighbours.stored[ref.turn_id].text
+        seal = rig.neighbours.stored[ref.turn_id]
+        assert seen.text[: ended.kept_chars] == written == seal.text
+        # Nobody has told what it has cost: at least what was asked and written.
+        assert seal.model == "scripted"
+        assert seal.usage == TokenUsage.guessed(len("Who has the pen?"), len(written))
 
 
 def test_a_failed_turn_says_how_much_of_its_answer_is_kept() -> None:

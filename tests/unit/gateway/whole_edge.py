@@ -55,6 +55,7 @@ from parley_rag.quality import bind_quality
 from parley_rag.settings import RagSettings
 
 from tests.fakes.embedding import FakeNpu
+from tests.patience import PatientBus
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, as_user
 from tests.unit.gateway.accounts_edge import Entered, open_identities
 from tests.unit.gateway.http_edge import IDS, open_edge
@@ -94,7 +95,7 @@ class Asked:
     owner_id: str
 
 
-class RecordingBus(MemoryBus):
+class RecordingBus(PatientBus):
     """Keeps what was asked for somebody."""
 
     def __init__(self) -> None:
@@ -305,7 +306,7 @@ def app_of(client: httpx.AsyncClient) -> FastAPI:
 async def open_whole_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator[WholeEdge]:
     """Run everything until the body ends; `accounts_tables` is a file with empty tables of accounts."""
     bus = RecordingBus()
-    rag_settings = RagSettings(data_dir=folder, rag_embed_budget_s=0.2)
+    rag_settings = RagSettings(data_dir=folder, rag_embed_budget_s=5)
     async with (
         open_identities(folder, accounts_tables, bus) as entered,
         open_memory(MEMORY.url(None, folder)) as memory,

@@ -6,9 +6,24 @@ from collections.abc import AsyncGenerator, Generator
 import pytest
 from parley_cli.bus_secrets import BusSecrets
 from parley_cli.supervisor.brokers import redis_argv
-from parley_limits import Buckets, MemoryBuckets, RedisBuckets, open_limits
+from parley_limits import (
+    Buckets,
+    MemoryBuckets,
+    RedisBuckets,
+    gateway_count,
+    open_limits,
+    redis_buckets,
+    redis_ledger,
+)
 
 from tests.conftest import free_port, wait_for_port
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine Redis takes longer than a request would wait for it."""
+    for module in (redis_buckets, redis_ledger, gateway_count):
+        monkeypatch.setattr(module, "WITHIN_S", 10.0)
 
 
 @pytest.fixture(scope="session")

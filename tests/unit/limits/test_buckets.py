@@ -1,6 +1,7 @@
 """Token buckets: what is had, what is refused and when it comes back; the same in Redis and in memory."""
 
 import asyncio
+import time
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -161,3 +162,17 @@ async def test_the_gateways_user_of_redis_may_do_all_of_it_and_nothing_to_other_
         for command in ("GET', 'emb:x", "FLUSHALL", "SET', 'rev:version', '1"):
             with pytest.raises(ResponseError, match="executing the script"):
                 await redis.execute_command("EVAL", f"return redis.call('{command}')", 0)  # pyright: ignore[reportUnknownMemberType] - its options have no type
+
+
+@pytest.mark.redis
+async def test_a_gateway_whose_clock_is_wrong_is_counted_and_counts_the_others(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_limits(redis_url, None) as redis:
+        await redis.flushdb()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no type
+        count, now_s = RedisGatewayCount(redis), time.time()
+        found: list[int] = []
+        for name, wrong_s in (("right", 0), ("slow", -3600), ("right", 0), ("fast", 3600), ("right", 0)):
+            monkeypatch.setattr(time, "time", lambda wrong_s=wrong_s: now_s + wrong_s)
+            found.append(await count.announce(name))
+        assert found == [1, 2, 2, 3, 3]

@@ -22,6 +22,7 @@ from parley_limits import (
     Take,
     open_limits,
 )
+from parley_limits.memory_ledger import UNUSED_MS
 
 DAY, MONTH = "2026-11-21", "2026-11"
 ADA, BOT = ("user:ada", DAY), ("bot:b", DAY)
@@ -191,6 +192,56 @@ async def test_what_is_open_and_what_was_spent_is_the_same_when_everything_was_k
     for _ in range(2):
         await world.ledger.begin(list(world.open.values()))
     assert await reserved(world, quota(turns=10), count=20, of="u") == 4
+
+
+async def test_what_is_limited_and_used_up_as_well_is_refused_for_its_quota(world: World) -> None:
+    takes = (Take("turns", "ada", Rate(1, 3600)),)
+    assert await world.ask("t", quota(turns=1), takes=takes) is Outcome.RESERVED
+    assert await world.ask("u", quota(turns=1), takes=takes) is Outcome.EXCEEDED
+    assert await world.ask("u", quota(turns=2), takes=takes) is Outcome.LIMITED
+
+
+async def test_a_turn_that_was_let_in_elsewhere_is_known_and_other_places_stay_loaded(world: World) -> None:
+    grace = ("user:grace", DAY)
+    assert await world.ask("t", quota(turns=3)) is Outcome.RESERVED
+    assert await world.ask("g", quota(grace, turns=9)) is Outcome.RESERVED
+    for _ in range(2):
+        await world.ledger.adopt([OpenTurn("elsewhere", "elsewhere", ONE, (ADA,), LASTS_MS)])
+    unchanged = await world.ledger.reserve((), Claim("g2", ONE, (quota(grace, turns=9),), LASTS_MS))
+    assert unchanged.outcome is Outcome.RESERVED
+    cold = await world.ledger.reserve((), Claim("u", ONE, (quota(turns=3),), LASTS_MS))
+    assert (cold.outcome, cold.places) == (Outcome.COLD, (ADA,))
+    assert await reserved(world, quota(turns=3), count=5, of="u") == 1
+    await world.settle("elsewhere", ADA)
+    assert await reserved(world, quota(turns=3), count=5, of="v") == 0
+    assert await reserved(world, quota(turns=4), count=5, of="w") == 1
+
+
+async def test_a_ledger_that_has_lost_something_begins_anew(world: World) -> None:
+    assert await world.ask("t", quota(turns=3)) is Outcome.RESERVED
+    await world.ledger.lose()
+    lost = await world.ledger.reserve((), Claim("u", ONE, (quota(turns=3),), LASTS_MS))
+    assert lost.outcome is Outcome.LOST
+    assert await reserved(world, quota(turns=3), count=5, of="u") == 2
+
+
+async def test_a_process_forgets_the_counts_that_nobody_uses_and_keeps_what_is_open() -> None:
+    now_ms = 0
+    ledger = MemoryLedger(MemoryBuckets(), now_ms=lambda: now_ms)
+    world = World(ledger, MemoryBuckets())
+    assert await world.ask("open", quota(turns=1), lasts_ms=2 * UNUSED_MS) is Outcome.RESERVED
+    for number in range(1000):
+        now_ms += UNUSED_MS // 100
+        await world.settle(f"t{number}", (f"user:{number}", DAY))
+        assert len(ledger) <= 102
+    # The open one is over by now as well.
+    assert ADA not in ledger
+    now_ms = 0
+    world = World(MemoryLedger(MemoryBuckets(), now_ms=lambda: now_ms), MemoryBuckets())
+    assert await world.ask("open", quota(turns=1), lasts_ms=2 * UNUSED_MS) is Outcome.RESERVED
+    now_ms = UNUSED_MS + 1
+    await world.settle("other", ("user:other", DAY))
+    assert await world.ask("more", quota(turns=1)) is Outcome.EXCEEDED
 
 
 @pytest.mark.redis
