@@ -48,7 +48,10 @@ class SmtpFake:
     commands: list[str] = field(default_factory=list[str])
 
     def refuse(self, command: str, *answers: str) -> None:
-        """Answer a command with these, one after the other, before it is taken again."""
+        """Answer a command with these, one after the other, before it is taken again.
+
+        `TAKEN` is no command, but the end of a mail: that one is kept, whatever is answered.
+        """
         self.refusals[command] = list(answers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,7 +134,8 @@ class _Session:
         self._fake.mails.append(
             Mail(self._sender, tuple(self._recipients), raw, self._is_encrypted, self._user)
         )
-        await self._say("250 taken")
+        late = self._fake.refusals.get("TAKEN")
+        await self._say(late.pop(0) if late else "250 taken")
 
     async def _say(self, *lines: str) -> None:
         self._writer.write("".join(f"{line}\r\n" for line in lines).encode())

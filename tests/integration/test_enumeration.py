@@ -79,7 +79,7 @@ ROUTES = {
     ("POST", "/api/webhooks/{webhook_id}/test"): Listed("webhook"),
 }
 NOBODYS = {
-    ("GET", "/v1/models/{model_id}"): "models are everybody's",
+    ("GET", "/v1/models/{model_id}"): "models are everybody's; bots by this route are tried with the edge",
     ("POST", "/api/chat/{bot_id}"): "bots answer the public",
     ("DELETE", "/api/chat/{bot_id}/session/{session}"): "a visitor's token names the session",
 }

@@ -53,6 +53,7 @@ class CompleteProviderLogin(WireModel):
     issuer: str | None = Field(default=None, max_length=512, description="`iss` of RFC 9207.")
     error: str | None = Field(default=None, max_length=512, description="Why the provider sends no code.")
     client: str = Field(default="", max_length=200, description="What the session is shown as in a list.")
+    address: str | None = Field(default=None, max_length=64, description="Where the client is, if known.")
 
 
 class ProviderLoginCompleted(WireModel):

@@ -59,6 +59,7 @@ class SharedBot(WireModel):
     greeting: str
     look: WidgetLook
     owner_name: str
+    created_at_ms: int = Field(default=0, description="0 when an older accounts service answers.")
 
 
 class ListSharedBots(PrincipalRequest):

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from ipaddress import ip_address
 
 from parley_egress.address_policy import AddressPolicy, HostPort, IpAddress
@@ -17,20 +18,37 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _RESOLVE_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 5.0
 _MAX_ADDRESSES = 4
+NAMES_AT_ONCE = 16
+"""Names asked for at once by a process; a name server may leave each unanswered for half a minute."""
 
 
 class TargetRefusedError(Exception):
     """The target's address may not be reached; its text says why, for logs alone."""
 
 
-async def resolve_name(host: str, port: int) -> list[IpAddress]:
-    """Return the addresses of a host by the system's resolver; OSError when there are none."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise OSError("the name cannot be encoded for DNS") from error
-    return [ip_address(sockaddr[0]) for _, _, _, _, sockaddr in found]
+def resolving_in(threads: Executor | None) -> Resolver:
+    """Return the system's resolver, asked in threads that hold nothing else up when it is slow."""
+
+    def ask(host: str, port: int) -> list[IpAddress]:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError("the name cannot be encoded for DNS") from error
+        return [ip_address(sockaddr[0]) for _, _, _, _, sockaddr in found]
+
+    async def resolve(host: str, port: int) -> list[IpAddress]:
+        """Return the addresses of a host; OSError when there are none."""
+        try:
+            # Nobody is asked for an address, and it waits for no name.
+            return [ip_address(host)]
+        except ValueError:
+            return await asyncio.get_running_loop().run_in_executor(threads, ask, host, port)
+
+    return resolve
+
+
+resolve_name = resolving_in(None)
+"""For what resolves few names, and nothing that others have chosen."""
 
 
 async def dial(

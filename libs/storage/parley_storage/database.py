@@ -35,6 +35,9 @@ Insert = sqlite.Insert | postgresql.Insert
 TRUNCATE_TRIES = 5
 TRUNCATE_PAUSE_S = 0.2
 
+DEADLOCKS = 3
+"""How often a transaction is begun again that PostgreSQL has ended because two waited for each other."""
+
 SILENT_S = 2.0
 """How much longer than its transaction may take a silent server is waited for."""
 
@@ -195,16 +198,21 @@ class _Transaction:
         """The driver's connection that the thread is at."""
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
-        """Do the work, in the thread; what meets a connection that has died is done once more."""
+        """Do the work, in the thread; what meets a connection that has died, or a deadlock, is done again."""
         self._in_threads[get_ident()] = self
+        deadlocks = 0
         try:
             while True:
                 try:
                     return self._try(work)
                 except DBAPIError as error:
-                    if self._is_last_try or not error.connection_invalidated:
+                    is_deadlock = _is_deadlock(error)
+                    deadlocks += is_deadlock
+                    may_again = error.connection_invalidated or (is_deadlock and deadlocks <= DEADLOCKS)
+                    if self._is_last_try or not may_again:
                         raise
-                    self._is_last_try = True
+                    # After a deadlock the connection is as good as before, and may still die.
+                    self._is_last_try = self._is_last_try or not is_deadlock
         finally:
             del self._in_threads[get_ident()]
             self.connection = None
@@ -229,6 +237,10 @@ def _look_away(ending: asyncio.Future[Any]) -> None:
     """Take note of what nobody waits for any more; whoever needed it asks again."""
     if not ending.cancelled() and (error := ending.exception()):
         log.info("a transaction whose caller has left failed", extra={"error": repr(error)})
+
+
+def _is_deadlock(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == "40P01"
 
 
 def _is_away(error: DBAPIError) -> bool:

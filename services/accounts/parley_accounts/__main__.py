@@ -10,6 +10,7 @@ from parley_accounts.handlers import bind
 from parley_accounts.installation import read_owner_key
 from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KeyRing
+from parley_accounts.notices.composition import open_outside_threads
 from parley_accounts.oidc.bounded_client import open_bounded_client
 from parley_accounts.passwords import open_passwords
 from parley_accounts.settings import AccountsSettings
@@ -55,6 +56,7 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
         registry=service.metrics,
         owner_key=read_owner_key(folder),
         provider_client=provider_client,
+        threads=await service.enter(open_outside_threads()),
     )
     bind(service, parts)
     service.spawn(parts.data_rights.runner.run)

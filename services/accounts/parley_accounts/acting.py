@@ -23,7 +23,7 @@ def user_not_found() -> ParleyError:
 def find_user(connection: Connection, user_id: str, *, locks: bool = False) -> UserRow | None:
     """Return a user's row; `locks` keeps others from changing it, and from issuing tokens for it.
 
-    Rows are locked in one order everywhere: user, session, token.
+    Rows are locked in one order everywhere: user, session, token; of several users the lowest id first.
     """
     query = select(users).where(users.c.id == user_id)
     return connection.execute(query.with_for_update() if locks else query).one_or_none()

@@ -21,7 +21,7 @@ from parley_accounts.kek_rotation import KekRotations
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import Links
 from parley_accounts.metrics import AccountsMetrics
-from parley_accounts.notices.composition import Telling, notice_parts, telling
+from parley_accounts.notices.composition import OutsideThreads, Telling, notice_parts, telling
 from parley_accounts.notices.places import Places
 from parley_accounts.oidc.bounded_client import BoundedClient
 from parley_accounts.oidc.parts import provider_parts
@@ -145,6 +145,7 @@ async def prepared_parts(
     registry: CollectorRegistry,
     owner_key: str | None,
     provider_client: BoundedClient,
+    threads: OutsideThreads,
     clock: Clock = unix_ms,
 ) -> AccountsParts:
     """Return the parts over migrated tables, with what the first start makes."""
@@ -158,7 +159,7 @@ async def prepared_parts(
     sessions = _sessions(
         settings, database, signing_keys, revocations, metrics, places=told.places, clock=clock
     )
-    people = People(database, sessions, revocations, Admission.of(settings), clock=clock)
+    people = People(database, sessions, revocations, Admission.of(settings), told=told.notices, clock=clock)
     provider = provider_parts(settings, database, ring, provider_client, people, metrics=metrics, clock=clock)
     keys = ApiKeys(database, revocations, metrics, told=told.notices, clock=clock)
     outbox = Outbox(database, bus, post=revocations.post, sweep_s=settings.accounts_sweep_s)
@@ -167,7 +168,7 @@ async def prepared_parts(
         database, passwords, sessions, keys, revocations, metrics=metrics, told=told, chars=chars, clock=clock
     )
     notices = notice_parts(
-        settings, database, ring, told, links, metrics=metrics, bus=bus, wake=outbox.wake, clock=clock
+        settings, database, ring, told, links, metrics=metrics, bus=bus, threads=threads, wake=outbox.wake
     )
     return AccountsParts(
         entrance=entrance,

@@ -67,6 +67,7 @@ def _shown(row: Row[Any]) -> SharedBot:
         greeting=settings.greeting,
         look=settings.look,
         owner_name=row.owner_name,
+        created_at_ms=row.created_at_ms,
     )
 
 

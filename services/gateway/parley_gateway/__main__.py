@@ -14,6 +14,7 @@ from parley_gateway.ids import OwnedIds
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.metrics import export, export_connections
 from parley_gateway.origins import Origins, read_origins
+from parley_gateway.outstaying import Outstaying
 from parley_gateway.server import connection_guard, create_server, read_certificate
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.shared_buckets import enter_limits
@@ -44,6 +45,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     board = await service.enter(open_board(settings.redis_url, settings.revocations_redis_url))
     identities = Identities(service.bus, board, limits.look_up)
     identities.revoked.on_revoked(sockets.expel)
+    service.spawn(Outstaying(sockets, identities).run)
     await identities.start()
     for endless in identities.endless:
         service.spawn(endless)

@@ -98,13 +98,13 @@ class OwnChange(BaseModel):
 
 async def open_by_key(key: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by an API key; ParleyError `unauthenticated` when it is not a good one."""
-    asked = LogInWithKey(key=key, client=client_name(request), address=_address(request))
+    asked = LogInWithKey(key=key, client=client_name(request), address=client_address(request))
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN_WITH_KEY, asked, SessionTokens, timeout_s=ASK_S)
 
 
 async def open_by_password(login: str, password: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by a password; ParleyError `unauthenticated` when it may not be."""
-    client, address = client_name(request), _address(request)
+    client, address = client_name(request), client_address(request)
     asked = LogIn(login=login, password=password, client=client, address=address)
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN, asked, SessionTokens, timeout_s=PASSWORD_S)
 
@@ -116,7 +116,8 @@ async def end_own_session(principal: Principal, edge: Edge) -> None:
         await edge.bus.request(subjects.ACCOUNTS_END_SESSION, asked, Done, timeout_s=ASK_S)
 
 
-def _address(request: Request) -> str | None:
+def client_address(request: Request) -> str | None:
+    """Return where a client is."""
     return request.client.host[:64] if request.client is not None else None
 
 

@@ -42,7 +42,7 @@ CLOSE_S = 5.0
 
 
 class ExpelledError(Exception):
-    """What the client came in by was revoked."""
+    """What the client came in by was revoked, or has expired."""
 
 
 class ChatSocket:
@@ -88,7 +88,7 @@ class ChatSocket:
         except* SlowSocketError:
             await self._close(TRY_AGAIN_LATER, "too slow; reconnect and resume")
         except* ExpelledError:
-            await self._close(POLICY_VIOLATION, "what you came in by was revoked; log in again")
+            await self._close(POLICY_VIOLATION, "what you came in by is good no more; log in again")
         finally:
             for watch in self._watches.values():
                 await self._door.release(watch)

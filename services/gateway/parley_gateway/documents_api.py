@@ -233,7 +233,7 @@ async def follow_document(document_id: str, edge: CurrentEdge, principal: Curren
     """Follow a document by server-sent events: as it stands, then after each change, until it is through."""
     events = DocumentEvents(edge.bus, principal.owner_id, document_id)
     await events.open()
-    return EventStream(edge.sockets, events)
+    return EventStream(edge.sockets, events, principal)
 
 
 @router.get("/{document_id}/original")

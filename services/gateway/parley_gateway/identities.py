@@ -36,7 +36,13 @@ class Identities:
             raise ParleyError(ErrorCode.UNAVAILABLE, "What was revoked cannot be known now.")
         if self.revoked.refuses(claims):
             raise RefusedTokenError(TokenFault.REVOKED)
-        return Principal(claims.sub, claims.role, session_id=claims.sid, granted=claims.granted)
+        return Principal(
+            claims.sub,
+            claims.role,
+            session_id=claims.sid,
+            granted=claims.granted,
+            expires_at_ms=round(claims.exp * 1000),
+        )
 
     async def of_session(self, session_id: str) -> Principal:
         """Return whose session it is."""

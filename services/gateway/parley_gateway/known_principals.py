@@ -64,7 +64,15 @@ class KnownPrincipals:
         lasts_s = REMEMBERED_S
         if told.expires_at_ms is not None:
             lasts_s = min(lasts_s, (told.expires_at_ms - now_ms()) / 1000)
-        found = Principal(told.user_id, told.role, told.scopes, told.session_id, told.key_id, told.granted)
+        found = Principal(
+            told.user_id,
+            told.role,
+            told.scopes,
+            told.session_id,
+            told.key_id,
+            told.granted,
+            told.expires_at_ms,
+        )
         return found, lasts_s
 
     def _forget(self, revocation: Revocation) -> None:

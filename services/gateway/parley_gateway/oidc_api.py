@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from parley_gateway.auth_api import ASK_S, client_name
+from parley_gateway.auth_api import ASK_S, client_address, client_name
 from parley_gateway.edge import CurrentEdge, Edge
 from parley_gateway.identity import is_secure, read_cookie, scheme_of
 from parley_gateway.return_path import return_path
@@ -123,6 +123,7 @@ def _asked(request: Request) -> CompleteProviderLogin | None:
             issuer=said.get("iss"),
             error=said.get("error"),
             client=client_name(request),
+            address=client_address(request),
         )
     except ValidationError:
         return None

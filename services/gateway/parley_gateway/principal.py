@@ -1,6 +1,6 @@
 """Who asks, and what he may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from parley_contracts.claims import Acting, PrincipalKind
@@ -21,6 +21,8 @@ class Principal:
     session_id: str | None = None
     key_id: str | None = None
     granted: tuple[Permission, ...] = ()
+    expires_at_ms: int | None = field(default=None, compare=False)
+    """When what he came in by expires; None is never, or not known."""
 
     def require(self, *permissions: Permission) -> None:
         """Raise ParleyError `forbidden` unless he has all of these."""

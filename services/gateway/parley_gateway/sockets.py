@@ -35,13 +35,16 @@ class Sockets:
         finally:
             self._open.discard(socket)
 
+    @property
+    def guests(self) -> list[tuple[Principal, Callable[[], None]]]:
+        """Who has something open, and what ends it because he may be here no longer."""
+        watching = [(principal, end) for end, principal in self._watching.items() if principal is not None]
+        return [*((socket.principal, socket.expel) for socket in self._open), *watching]
+
     def expel(self, revocation: Revocation) -> None:
         """Close the sockets of those whom a revocation is about, and end what they watch."""
-        for socket in self._open:
-            if socket.principal.is_concerned(revocation):
-                socket.expel()
-        for end, principal in tuple(self._watching.items()):
-            if principal is not None and principal.is_concerned(revocation):
+        for principal, end in self.guests:
+            if principal.is_concerned(revocation):
                 end()
 
     @contextmanager

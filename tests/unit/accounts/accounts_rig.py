@@ -10,6 +10,7 @@ import pytest
 from parley_accounts.composition import prepared_parts
 from parley_accounts.handlers import AccountsParts, bind
 from parley_accounts.key_ring import KeyRing
+from parley_accounts.notices.composition import open_outside_threads
 from parley_accounts.oidc.bounded_client import open_bounded_client
 from parley_accounts.passwords import open_passwords
 from parley_accounts.settings import AccountsSettings
@@ -169,6 +170,7 @@ async def open_accounts(
             waiting=settings.accounts_hashes_waiting,
         ) as passwords,
         open_bounded_client(None, settings.accounts_oidc_timeout_s) as provider_client,
+        open_outside_threads() as threads,
     ):
         await migrate(database)
         parts = await prepared_parts(
@@ -181,6 +183,7 @@ async def open_accounts(
             registry=service.metrics,
             owner_key=owner_key,
             provider_client=provider_client,
+            threads=threads,
             clock=moved,
         )
         bind(service, parts)

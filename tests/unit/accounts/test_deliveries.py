@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from parley_accounts.notices.deliveries import DONE, GIVEN_UP, LEASE_MS
 from parley_accounts.notices.retries import GIVE_UP_MS
 from parley_contracts.notices import NoticeKind
@@ -82,6 +83,29 @@ async def test_slow_servers_of_one_user_are_not_what_others_wait_for(url: URL) -
                 await quick.has_received.wait()
             assert len(slow.received) <= 3
             released.set()
+        finally:
+            working.cancel()
+            await asyncio.wait([working])
+
+
+async def test_forgotten_passwords_that_cannot_be_looked_up_keep_no_delivery_back(
+    url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> bool:
+        raise LookupError("a fault")
+
+    async with (
+        open_receiver() as receiver,
+        open_accounts(url, accounts_webhook_networks=LOOPBACK) as accounts,
+    ):
+        monkeypatch.setattr(accounts.parts.notices.forgotten, "look_up", fail)
+        ada = await accounts.user("ada")
+        await make_webhook(accounts, ada, receiver.url)
+        await tell(accounts, ada, EXPORT)
+        working = asyncio.create_task(accounts.parts.notices.postman.run())
+        try:
+            async with asyncio.timeout(10):
+                await receiver.has_received.wait()
         finally:
             working.cancel()
             await asyncio.wait([working])

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KeyRing
-from parley_accounts.notices import link_mails, notices
+from parley_accounts.notices import link_mails
+from parley_accounts.notices.kinds import RULES
 from parley_accounts.notices.link_mails import BETWEEN_MAILS_MS
 from parley_accounts.notices.tables import forgotten_passwords
 from parley_contracts import subjects
@@ -251,6 +252,20 @@ async def test_a_mail_that_could_not_be_sent_is_sent_later_and_one_that_never_ca
     assert sorted(str(row.outcome) for row in await rows_of_deliveries(accounts)) == ["done", "given_up"]
 
 
+async def test_a_mail_that_is_sent_again_is_known_by_the_same_id(accounts: Accounts, smtp: SmtpFake) -> None:
+    ada = await accounts.user("ada", email=EMAIL)
+    await tell(accounts, ada, NoticeKind.EXPORT_READY)
+    # It was taken, and the answer says otherwise.
+    smtp.refuse("TAKEN", "451 later")
+    await drain(accounts)
+    accounts.clock.advance(10)
+    await drain(accounts)
+    await tell(accounts, ada, NoticeKind.EXPORT_READY)
+    await drain(accounts)
+    first, again, other = (mail.message["Message-ID"] for mail in smtp.mails)
+    assert first == again != other
+
+
 async def test_notices_are_mailed_as_chosen_and_a_new_password_whatever_is_chosen(
     accounts: Accounts, smtp: SmtpFake
 ) -> None:
@@ -266,16 +281,42 @@ async def test_notices_are_mailed_as_chosen_and_a_new_password_whatever_is_chose
     assert "If this was not you" in smtp.mails[0].text
 
 
-async def test_a_user_is_mailed_so_much_a_day(
-    accounts: Accounts, smtp: SmtpFake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notices, "MAX_MAILS_A_DAY", 2)
-    ada = await accounts.user("ada", email=EMAIL)
-    for _ in range(5):
+NEW_PLACE = "Somebody logged in to your account from a new place"
+
+
+async def test_a_user_is_mailed_so_much_of_a_kind_a_day(accounts: Accounts, smtp: SmtpFake) -> None:
+    ada, most = await accounts.user("ada", email=EMAIL), RULES[NoticeKind.EXPORT_READY].mails_a_day
+    assert most is not None
+    for _ in range(most + 3):
         await tell(accounts, ada, NoticeKind.EXPORT_READY)
     await drain(accounts)
-    assert len(smtp.mails) == 2
+    assert len(smtp.mails) == most
+    await tell(accounts, ada, NoticeKind.KEY_CREATED)
+    accounts.clock.advance(31)
+    await drain(accounts)
+    assert len(smtp.mails) == most + 1
     accounts.clock.advance(86_401)
     await tell(accounts, ada, NoticeKind.EXPORT_READY)
     await drain(accounts)
-    assert len(smtp.mails) == 3
+    assert len(smtp.mails) == most + 2
+
+
+async def test_wrong_logins_of_strangers_keep_no_mail_back_that_tells_of_a_right_one(
+    accounts: Accounts, smtp: SmtpFake
+) -> None:
+    ada, refused = await accounts.user("ada", email=EMAIL), accounts.parts.notices.refused
+    await accounts.log_in("ada", client="her browser")
+    for _ in range(60):
+        for _ in range(5):
+            refused.note(ada.id)
+        await refused.write()
+        accounts.clock.advance(601)
+    await accounts.log_in("ada", client="a thief's")
+    for kind in (NoticeKind.PASSWORD_CHANGED, NoticeKind.ROLE_CHANGED):
+        await tell(accounts, ada, kind)
+    await drain(accounts)
+    subjects_mailed = [mail.message["Subject"] for mail in smtp.mails]
+    assert subjects_mailed.count(NEW_PLACE) == 1
+    assert subjects_mailed.count("The password of your account was changed") == 1
+    assert subjects_mailed.count("The role of your account was changed") == 1
+    assert subjects_mailed.count("Logins to your account were refused") == 10

@@ -1,12 +1,16 @@
 """Mail over a real SMTP conversation and into memory; what a server may do wrong, and TLS that holds."""
 
+import asyncio
 import ssl
+import threading
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from parley_accounts.notices.deliveries import LEASE_MS
 from parley_accounts.notices.letters import Letters, address_of
 from parley_accounts.notices.mailing import (
     Mailer,
@@ -29,6 +33,7 @@ Opened = Callable[[], AbstractAsyncContextManager[Mailer]]
 
 HERE = "127.0.0.1"
 LETTERS = Letters(SENDER, PUBLIC_URL)
+THREADS = ThreadPoolExecutor(2)
 NOTICE = Notice(
     id="n1",
     kind=NoticeKind.ROLE_CHANGED,
@@ -39,14 +44,14 @@ NOTICE = Notice(
 
 
 def letter() -> EmailMessage:
-    return LETTERS.of_notice(NOTICE, "ada@example.org")
+    return LETTERS.of_notice(NOTICE, "ada@example.org", "d1")
 
 
 def mailer(fake: SmtpFake, tls: SmtpTls = SmtpTls.NONE, **fields: object) -> SmtpMailer:
     server = SmtpServer(host=HERE, port=fake.port, tls=tls, timeout_s=5)
     for name, value in fields.items():
         object.__setattr__(server, name, value)
-    return SmtpMailer(server)
+    return SmtpMailer(server, THREADS)
 
 
 @pytest.fixture
@@ -101,6 +106,47 @@ async def test_a_letter_arrives_as_text_and_html_from_us_to_one() -> None:
     assert "<img" not in shown
     assert "?" not in shown.split("href=")[1].split('"')[1]
     assert mail.message["Auto-Submitted"] == "auto-generated"
+    assert mail.message["Message-ID"] == "<d1@example.org>"
+
+
+async def test_a_server_that_talks_without_end_is_left_before_the_lease_of_a_delivery_ends() -> None:
+    assert SmtpServer(HERE, 25, SmtpTls.NONE).within_s * 1000 < LEASE_MS * 3 / 4
+    left = asyncio.Event()
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(b"220 mail.example.org ESMTP\r\n")
+            while True:
+                # Each line is quick enough for the clock of one answer.
+                writer.write(b"250-and another thing\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.005)
+        except OSError:
+            left.set()
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(talk, HERE, 0) as server:
+        fake = SmtpFake(port=server.sockets[0].getsockname()[1])
+        async with asyncio.timeout(10):
+            with pytest.raises(MailError, match="too long") as refused:
+                await mailer(fake, within_s=0.2).send(letter())
+            # And its thread is free for others.
+            await left.wait()
+    assert not refused.value.is_final
+
+
+async def test_a_mail_whose_turn_comes_too_late_is_not_sent_behind_its_deliverys_back() -> None:
+    released = threading.Event()
+    held = [THREADS.submit(released.wait, 10) for _ in range(2)]
+    async with open_smtp() as fake:
+        with pytest.raises(MailError, match="too long"):
+            await mailer(fake, within_s=0.05).send(letter())
+        released.set()
+        for one in held:
+            await asyncio.wrap_future(one)
+        await mailer(fake).send(letter())
+        assert len(fake.mails) == 1
 
 
 async def test_a_password_is_shown_to_a_server_that_proved_its_name_and_to_no_other(
@@ -190,7 +236,7 @@ async def test_a_wrong_password_is_the_operators_to_mend_and_a_server_that_is_aw
 )
 def test_an_address_that_is_more_or_less_than_one_makes_no_letter(address: str) -> None:
     with pytest.raises(ValueError, match="address"):
-        LETTERS.of_notice(NOTICE, address)
+        LETTERS.of_notice(NOTICE, address, "d1")
 
 
 def test_an_address_may_have_a_name() -> None:

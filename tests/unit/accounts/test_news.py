@@ -1,16 +1,18 @@
 """Events of other services become notices: each once, whoever reads them and whoever dies meanwhile."""
 
 import asyncio
+import threading
 from itertools import count
 
 import pytest
+from parley_accounts.acting import find_user
 from parley_accounts.notices.news import News
 from parley_contracts import subjects
 from parley_contracts.accounts import User
 from parley_contracts.model import WireModel
 from parley_contracts.notices import DocumentFailed, NoticeKind
 from parley_messaging.memory_bus import MemoryBus
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, text
 
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
 from tests.unit.accounts.notices_rig import notices_of
@@ -77,6 +79,40 @@ async def test_a_stream_that_was_lost_and_made_again_is_read_from_its_beginning(
     await fail(emptied, ada, "d3")
     await News(accounts.database, emptied, told, on_news=lambda: None).catch_up()
     assert [one.count for one in await notices_of(accounts, ada)] == [4]
+
+
+async def test_who_tells_many_waits_for_whom_he_locks_in_the_order_of_all_others(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite has one writer")
+    async with open_accounts(url) as accounts:
+        first, second = sorted(
+            [await accounts.user("ada"), await accounts.user("bob")], key=lambda one: one.id
+        )
+        await fail(accounts.bus, second, "d1")
+        await fail(accounts.bus, first, "d2")
+        holds, may_go_on = threading.Event(), threading.Event()
+        tries: list[int] = []
+
+        def hold(connection: Connection) -> None:
+            tries.append(len(tries))
+            find_user(connection, first.id, locks=True)
+            holds.set()
+            assert may_go_on.wait(10)
+            find_user(connection, second.id, locks=True)
+
+        holding = asyncio.create_task(accounts.database.write(hold))
+        await asyncio.to_thread(holds.wait, 10)
+        reading = asyncio.create_task(accounts.parts.notices.news.catch_up())
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with asyncio.timeout(10):
+            while not await accounts.database.read(lambda found: found.execute(waits).scalar_one()):  # noqa: ASYNC110 - a server's state
+                await asyncio.sleep(0.01)
+        may_go_on.set()
+        async with asyncio.timeout(10):
+            await holding
+            await reading
+        assert tries == [0]
+        assert [len(await notices_of(accounts, one)) for one in (first, second)] == [1, 1]
 
 
 async def test_an_event_that_cannot_be_read_keeps_none_behind_it(

@@ -247,16 +247,17 @@ async def test_what_is_new_after_it_was_read_is_unread_again(accounts: Accounts)
     assert (page.unread, page.notices[0].count) == (1, 2)
 
 
-async def test_a_user_has_so_many_notices_and_the_oldest_make_room(
+async def test_a_user_has_so_many_notices_of_a_kind_and_the_oldest_of_it_make_room(
     accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "MAX_NOTICES", 3)
+    monkeypatch.setattr(bounds, "MAX_OF_KIND", 3)
     ada, bob = await accounts.user("ada"), await accounts.user("bob")
+    await tell(accounts, ada, NoticeKind.LOGIN_NEW_PLACE)
     await tell(accounts, bob, NoticeKind.EXPORT_READY)
     for number in range(5):
         accounts.clock.advance(1)
         await tell(accounts, ada, NoticeKind.EXPORT_READY, NoticeFacts(export_id=f"e{number}"))
-    assert [one.facts.export_id for one in await notices_of(accounts, ada)] == ["e4", "e3", "e2"]
+    assert [one.facts.export_id for one in await notices_of(accounts, ada)] == ["e4", "e3", "e2", None]
     assert len(await notices_of(accounts, bob)) == 1
 
 

@@ -22,11 +22,13 @@ from parley_contracts.accounts import (
 )
 from parley_contracts.credentials import CheckKey, CreateKey, KeyCreated, KnownPrincipal, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import NoticeKind
 from parley_contracts.oidc import ProviderLogout, ReadProviderLogout
 from parley_contracts.policy import Role
 from sqlalchemy import URL, func, select, update
 
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
+from tests.unit.accounts.notices_rig import notices_of
 from tests.unit.accounts.provider_rig import ADDRESS, ProviderLogin, open_provider_login
 from tests.unit.accounts.test_secrets_at_rest import everything
 
@@ -297,6 +299,8 @@ async def test_a_role_follows_the_groups_at_each_login_and_links_made_before_are
         await accounts.ask(subjects.ACCOUNTS_CREATE_INVITATION, request, LinkCreated)
         demoted = await opened.log_in(groups=[])
         assert (demoted.user.id, demoted.user.role) == (boss.id, Role.GUEST)
+        (told,) = await notices_of(accounts, demoted.user)
+        assert (told.kind, told.facts.role) == (NoticeKind.ROLE_CHANGED, Role.GUEST)
         assert (RevokedKind.USER, boss.id) in await accounts.revocations()
         listed = await accounts.ask(
             subjects.ACCOUNTS_LIST_INVITATIONS, ListInvitations(**OWNER), InvitationList

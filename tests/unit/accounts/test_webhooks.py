@@ -1,6 +1,9 @@
 """Webhooks reach servers that verify them by the published rules alone, and nobody who may not be reached."""
 
+import asyncio
 import base64
+import socket
+import threading
 import time
 from collections.abc import AsyncGenerator
 
@@ -357,3 +360,31 @@ async def test_a_disabled_user_is_told_nothing_outside(
     await accounts.ask(subjects.ACCOUNTS_CHANGE_USER, disable, User)
     await drain(accounts)
     assert receiver.received == []
+
+
+async def test_name_servers_that_say_nothing_hold_up_nothing_but_those_who_ask_them(
+    accounts: Accounts, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked = threading.Event(), threading.Event()
+
+    def ask(*_: object, **__: object) -> None:
+        asked.set()
+        answers.wait(10)
+        raise socket.gaierror("no such name")
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    made = await make_webhook(accounts, ada, "https://slow.example.org/")
+    request = TryWebhook(**as_user(ada), webhook_id=made.webhook.id)
+    # More than all the threads that asyncio has for everybody.
+    hooks = accounts.parts.notices.webhooks
+    tried = [asyncio.create_task(hooks.try_out(request)) for _ in range(40)]
+    try:
+        async with asyncio.timeout(10):
+            while not asked.is_set():  # noqa: ASYNC110 - it is set in a thread, which must not be waited for in one
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "free") == "free"
+    finally:
+        answers.set()
+    told = await asyncio.gather(*tried)
+    assert not any(one.is_delivered for one in told)

@@ -85,9 +85,9 @@ class ProviderEdge:
         return ProviderLogin(self.fake, self.entered.accounts)
 
     @asynccontextmanager
-    async def browser(self) -> AsyncGenerator[Browser]:
+    async def browser(self, address: str = "127.0.0.1") -> AsyncGenerator[Browser]:
         """Yield a browser with nothing in it."""
-        transport = httpx.ASGITransport(self.app)
+        transport = httpx.ASGITransport(self.app, client=(address, 50_000))
         async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, trust_env=False) as client:
             yield Browser(client)
 

@@ -8,9 +8,10 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.bots import Bot
 from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.groups import RemoveGroupMember
-from parley_contracts.policy import Role
+from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
 from parley_contracts.shared_bots import BotShare, ShareBot
 from parley_gateway.principal import Principal
@@ -157,6 +158,48 @@ async def test_a_bot_is_a_model_of_completions_for_whom_it_is_shared_with(sites:
     assert {(status, body["error"]["code"], body["error"]["param"]) for status, body in told} == {
         (404, "model_not_found", "model")
     }
+
+
+async def test_the_models_that_are_listed_end_with_the_bots_that_one_may_ask(sites: SiteEdge) -> None:
+    bob, eva = await sites.whole.visitor(Role.GUEST, "bob"), await sites.whole.visitor(Role.MEMBER, "eva")
+    shared, own = await sites.bot(name="Shared"), await sites.bot(owner=eva, name="Own")
+    await sites.bot(owner=eva, is_enabled=False)
+    await share(sites, shared, bob, eva)
+
+    async def listed(who: Visitor, **headers: str) -> dict[str, str | None]:
+        response = await sites.client.get("/v1/models", headers={**who.headers, **headers})
+        return {one["id"]: one.get("name") for one in response.json()["data"]}
+
+    assert list((await listed(eva)).items()) == [
+        (MODEL, None),
+        (f"bot:{own.id}", "Own"),
+        (f"bot:{shared.id}", "Shared"),
+    ]
+    assert list(await listed(bob)) == [MODEL, f"bot:{shared.id}"]
+    assert list(await listed(sites.owner)) == [MODEL, f"bot:{shared.id}"]
+    request = CreateKey(**as_user(eva.user), name="reads", key_scopes=(Permission.MODELS_READ,))
+    key = await sites.whole.entered.accounts.ask(subjects.ACCOUNTS_CREATE_KEY, request, KeyCreated)
+    assert list(await listed(eva, Authorization=f"Bearer {key.key}")) == [MODEL]
+
+    async def read(who: Visitor, bot_id: str) -> tuple[int, Any]:
+        response = await sites.client.get(f"/v1/models/bot:{bot_id}", headers=who.headers)
+        return response.status_code, response.json()
+
+    status, body = await read(bob, shared.id)
+    assert (status, body["id"], body["name"]) == (200, f"bot:{shared.id}", "Shared")
+    assert body["created"] == shared.created_at_ms // 1000
+    refused = [await read(bob, bot_id) for bot_id in (own.id, "never-was", "", "x" * 65)]
+    assert {(status, body["error"]["code"], body["error"]["param"]) for status, body in refused} == {
+        (404, "model_not_found", "model")
+    }
+
+
+async def test_models_are_listed_also_while_nobody_can_say_which_bots_there_are(sites: SiteEdge) -> None:
+    await sites.bot()
+    for subject in (subjects.ACCOUNTS_LIST_BOTS, subjects.ACCOUNTS_LIST_SHARED_BOTS):
+        sites.whole.bus._answers.pop(subject)  # pyright: ignore[reportPrivateUsage] - it stops only as a whole
+    response = await sites.client.get("/v1/models", headers=sites.owner.headers)
+    assert [one["id"] for one in response.json()["data"]] == [MODEL]
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])

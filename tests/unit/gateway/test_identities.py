@@ -59,6 +59,14 @@ async def is_refused(ask: Callable[[], Awaitable[Principal]]) -> bool:
     return False
 
 
+async def is_unavailable(ask: Callable[[], Awaitable[Principal]]) -> bool:
+    try:
+        await ask()
+    except ParleyError as error:
+        return error.code is ErrorCode.UNAVAILABLE
+    return False
+
+
 def silence(bus: MemoryBus, *names: str) -> None:
     """Have nobody answer these subjects any more."""
     for name in names:
@@ -275,6 +283,26 @@ async def test_an_accounts_that_is_slow_refuses_nobody_while_redis_tells_what_wa
     bus.answer(subjects.ACCOUNTS_READ_REVOCATIONS, ReadRevocations, hang)
     async with beginning(entered) as begun:
         await asked.wait()
+        assert (await begun.of_bearer(tokens.access_token)).role is Role.OWNER
+
+
+async def test_a_gateway_that_refused_because_nobody_told_it_anything_takes_tokens_once_accounts_is_there(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((access_tokens, "RETRY_S"), (access_tokens, "FIRST_KEYS_S")):
+        monkeypatch.setattr(module, name, 0.05)
+    monkeypatch.setattr(revocation_watch, "FIRST_LOOK_S", 0.05)
+    tokens, bus = await entered.accounts.log_in_with_key(), entered.accounts.bus
+    answers = {name: bus._answers[name] for name in ALL_ASKED}  # pyright: ignore[reportPrivateUsage] - as in `silence`
+    silence(bus, *ALL_ASKED)
+    entered.board.is_away = True
+    async with beginning(entered) as begun:
+        assert await refusal(begun.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
+        # Redis stays away, and no event tells that accounts is there.
+        bus._answers.update(answers)  # pyright: ignore[reportPrivateUsage] - as above
+        async with asyncio.timeout(10):
+            while await is_unavailable(lambda: begun.of_bearer(tokens.access_token)):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
         assert (await begun.of_bearer(tokens.access_token)).role is Role.OWNER
 
 

@@ -89,6 +89,15 @@ async def test_the_provider_is_told_what_the_standards_ask_for_and_the_browser_n
         assert "client_secret" not in exchange
 
 
+async def test_a_login_from_another_network_is_told(edge: ProviderEdge) -> None:
+    async with edge.browser("203.0.113.7") as at_home, edge.browser("198.51.100.1") as elsewhere:
+        await at_home.log_in()
+        assert (await at_home.client.get("/api/notices")).json()["notices"] == []
+        await elsewhere.log_in()
+        (told,) = (await at_home.client.get("/api/notices")).json()["notices"]
+    assert (told["kind"], told["facts"]["network"]) == ("login.new_place", "198.51.100.0/24")
+
+
 async def test_tokens_of_the_provider_and_secrets_are_in_no_log(
     edge: ProviderEdge, caplog: pytest.LogCaptureFixture
 ) -> None:

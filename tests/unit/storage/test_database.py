@@ -7,7 +7,7 @@ import sqlite3
 import struct
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -248,6 +248,50 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_again(url: URL) -> None
             await opened.write(insert_and_lose)
         assert caught.value.code is ErrorCode.UNAVAILABLE
         assert len(runs) == 1
+
+
+async def test_two_who_wait_for_each_other_both_come_to_their_end(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite has one writer")
+    tries: list[str] = []
+    both_hold_one = threading.Barrier(2)
+
+    def taking(*keys: str) -> Callable[[Connection], None]:
+        def take(connection: Connection) -> None:
+            is_first = keys[0] not in tries
+            tries.append(keys[0])
+            for place, key in enumerate(keys):
+                changed = text("UPDATE notes_held SET times = times + 1 WHERE key = :key")
+                connection.execute(changed, {"key": key})
+                if place == 0 and is_first:
+                    both_hold_one.wait(WAIT_S)
+
+        return take
+
+    def prepare(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE notes_held (key TEXT PRIMARY KEY, times INTEGER)"))
+        connection.execute(text("INSERT INTO notes_held VALUES ('a', 0), ('b', 0)"))
+
+    async with open_database(NOTES, url) as opened:
+        await opened.write(prepare)
+        await asyncio.gather(opened.write(taking("a", "b")), opened.write(taking("b", "a")))
+        query = text("SELECT times FROM notes_held")
+        assert await opened.read(lambda found: found.execute(query).scalars().all()) == [2, 2]
+    assert len(tries) == 3
+
+
+async def test_what_is_deadlocked_again_and_again_is_given_up(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite has one writer")
+    tries: list[int] = []
+
+    def lose(connection: Connection) -> None:
+        tries.append(len(tries))
+        connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40P01'; END $$"))
+
+    async with open_database(NOTES, url) as opened:
+        assert await refusal(asyncio.ensure_future(opened.write(lose))) is ErrorCode.UNAVAILABLE
+    assert len(tries) == 1 + database_module.DEADLOCKS
 
 
 def _message(kind: bytes, body: bytes) -> bytes:

@@ -2,11 +2,14 @@
 
 import random
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from parley_egress import AddressPolicy, Poster, parse_networks
+from parley_egress import AddressPolicy, Poster, open_threads, parse_networks, resolving_in
+from parley_egress.dialing import NAMES_AT_ONCE
 from parley_storage import Database
 
 from parley_accounts.clock import Clock
@@ -28,6 +31,23 @@ from parley_accounts.notices.refused_logins import RefusedLogins
 from parley_accounts.notices.telling_settings import TellingSettings
 from parley_accounts.notices.webhooks import Webhooks
 
+MAILS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideThreads:
+    """The threads that wait for servers of others, which may be slow: name servers, and the one for mail."""
+
+    names: Executor
+    mails: Executor
+
+
+@asynccontextmanager
+async def open_outside_threads() -> AsyncGenerator[OutsideThreads]:
+    """Yield them until the process stops."""
+    async with open_threads(NAMES_AT_ONCE, "names") as names, open_threads(MAILS_AT_ONCE, "mails") as mails:
+        yield OutsideThreads(names, mails)
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:
@@ -37,6 +57,7 @@ class Telling:
     places: Places
     refused: RefusedLogins
     mails: LinkMails
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,7 @@ def telling(settings: TellingSettings, database: Database, ring: KeyRing, clock:
         places=Places(database, told, clock=clock),
         refused=RefusedLogins(database, told, clock=clock),
         mails=LinkMails(ring, can_mail=can_mail, clock=clock),
+        clock=clock,
     )
 
 
@@ -79,14 +101,17 @@ def notice_parts(
     *,
     metrics: AccountsMetrics,
     bus: NewsBus,
+    threads: OutsideThreads,
     wake: Callable[[], None],
-    clock: Clock,
 ) -> NoticeParts:
     """Return what answers and works; `wake` says that events may wait."""
+    told, can_mail, clock = telling.notices, telling.notices.can_mail, telling.clock
     policy = AddressPolicy(allow_networks=parse_networks(settings.accounts_webhook_networks))
     tls = ssl.create_default_context(cafile=settings.accounts_webhook_ca_file)
-    poster = HookPoster(Poster(policy, tls=tls, within_s=settings.accounts_webhook_s), clock=clock)
-    told, can_mail = telling.notices, telling.notices.can_mail
+    posting = Poster(
+        policy, tls=tls, resolve=resolving_in(threads.names), within_s=settings.accounts_webhook_s
+    )
+    poster = HookPoster(posting, clock=clock)
     deliveries = Deliveries(database, ring, told, random=random.random, clock=clock)
     forgotten = ForgottenPasswords(database, links, telling.mails, can_mail=can_mail, clock=clock)
     return NoticeParts(
@@ -96,7 +121,7 @@ def notice_parts(
         postman=Postman(
             deliveries,
             poster,
-            _mailing(settings),
+            _mailing(settings, threads.mails),
             forgotten,
             metrics,
             look_every_s=settings.accounts_delivery_look_s,
@@ -109,8 +134,8 @@ def notice_parts(
     )
 
 
-def _mailing(settings: TellingSettings) -> Mailing | None:
+def _mailing(settings: TellingSettings, threads: Executor) -> Mailing | None:
     server, sender, url = settings.smtp_server, settings.accounts_smtp_from, settings.accounts_public_url
     if server is None or sender is None or url is None:
         return None
-    return Mailing(SmtpMailer(server), Letters(sender, url))
+    return Mailing(SmtpMailer(server, threads), Letters(sender, url))

@@ -58,7 +58,9 @@ class KeyExpiry:
             api_keys.c.expires_at_ms - api_keys.c.created_at_ms > week_ms,
             api_keys.c.id.not_in(told),
         )
-        for row in connection.execute(due.order_by(api_keys.c.id).limit(_BATCH)).all():
+        rows = connection.execute(due.order_by(api_keys.c.id).limit(_BATCH)).all()
+        # Sorted: whoever locks several users does so in this order.
+        for row in sorted(rows, key=lambda row: (row.user_id, row.id)):
             noted = self._database.insert(expiring_keys).values(key_id=row.id).on_conflict_do_nothing()
             if connection.execute(noted).rowcount:
                 facts = NoticeFacts(key_id=row.id, expires_at_ms=row.expires_at_ms)

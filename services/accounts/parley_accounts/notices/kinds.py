@@ -20,6 +20,8 @@ class KindRule:
         is_always_mailed: Whatever he says: who takes an account over must not be able to keep it quiet.
         gathers: Whether many in a short time are one notice with a count.
         in_webhooks: Whether webhooks are told; what is about webhooks is not told to them.
+        mails_a_day: How many mails of it a user gets; None is no bound. Each kind has its own, so that what
+            strangers cause by the number keeps nothing back that he has to know.
     """
 
     title: str
@@ -27,16 +29,19 @@ class KindRule:
     is_always_mailed: bool = False
     gathers: bool = False
     in_webhooks: bool = True
+    mails_a_day: int | None = 10
 
 
 RULES: dict[K, KindRule] = {
-    K.LOGIN_NEW_PLACE: KindRule("Somebody logged in to your account from a new place"),
+    K.LOGIN_NEW_PLACE: KindRule("Somebody logged in to your account from a new place", mails_a_day=50),
     K.LOGIN_REFUSED: KindRule("Logins to your account were refused", gathers=True),
     K.KEY_CREATED: KindRule("An API key of your account was made", gathers=True),
     K.KEY_REVOKED: KindRule("An API key of your account was revoked", mail=False, gathers=True),
     K.KEY_EXPIRING: KindRule("An API key of your account is about to expire", gathers=True),
-    K.PASSWORD_CHANGED: KindRule("The password of your account was changed", is_always_mailed=True),
-    K.ROLE_CHANGED: KindRule("The role of your account was changed"),
+    K.PASSWORD_CHANGED: KindRule(
+        "The password of your account was changed", is_always_mailed=True, mails_a_day=None
+    ),
+    K.ROLE_CHANGED: KindRule("The role of your account was changed", mails_a_day=None),
     K.DOCUMENT_FAILED: KindRule("A document could not be read", mail=False, gathers=True),
     K.QUOTA_NEAR: KindRule("Most of a quota is used", mail=False),
     K.QUOTA_REACHED: KindRule("A quota is used up"),

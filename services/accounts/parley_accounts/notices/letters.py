@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import make_msgid, parseaddr
+from email.utils import parseaddr
 from html import escape
 
 from parley_contracts.notices import Notice, NoticeKind
@@ -47,13 +47,16 @@ _IF_NOT_ASKED = "If you did not ask for this, leave it: without the link nothing
 
 
 class Letters:
-    """Writes mails from one address, with links to one place."""
+    """Writes mails from one address, with links to one place.
+
+    A mail is known by its delivery: one that is sent again is the same one to servers that have it already.
+    """
 
     def __init__(self, sender: str, public_url: str) -> None:
         self._sender = address_of(sender)
         self._public_url = public_url.rstrip("/")
 
-    def of_notice(self, notice: Notice, address: str) -> EmailMessage:
+    def of_notice(self, notice: Notice, address: str, delivery_id: str) -> EmailMessage:
         """Return the mail that tells a notice; ValueError for an address that is none."""
         rule = RULES[notice.kind]
         lines = [f"{rule.title}.", ""]
@@ -65,9 +68,9 @@ class Letters:
         if notice.facts.expires_at_ms is not None:
             lines.append(f"Expires: {_at(notice.facts.expires_at_ms)}")
         lines += ["", _IF_NOT_YOU] if notice.kind in _SAFETY else []
-        return self._letter(address, rule.title, lines, f"{self._public_url}/")
+        return self._letter(address, delivery_id, rule.title, lines, f"{self._public_url}/")
 
-    def of_link(self, link: LinkToMail, address: str) -> EmailMessage:
+    def of_link(self, link: LinkToMail, address: str, delivery_id: str) -> EmailMessage:
         """Return the mail that brings a link; ValueError for an address that is none."""
         kind = "invitation" if link.kind is LinkKind.INVITATION else "reset"
         # In the fragment, which servers and their logs do not see.
@@ -80,15 +83,17 @@ class Letters:
             f"It is good until {_at(link.expires_at_ms)}.",
             _IF_NOT_ASKED,
         ]
-        return self._letter(address, _SUBJECTS[link.kind], lines, url)
+        return self._letter(address, delivery_id, _SUBJECTS[link.kind], lines, url)
 
-    def _letter(self, address: str, subject: str, lines: list[str], url: str) -> EmailMessage:
+    def _letter(
+        self, address: str, delivery_id: str, subject: str, lines: list[str], url: str
+    ) -> EmailMessage:
         letter = EmailMessage()
         letter["Subject"] = subject
         letter["From"] = self._sender
         letter["To"] = address_of(address)
         letter["Date"] = datetime.now(UTC)
-        letter["Message-ID"] = make_msgid(domain=self._sender.domain)
+        letter["Message-ID"] = f"<{delivery_id}@{self._sender.domain}>"
         letter["Auto-Submitted"] = "auto-generated"
         text = lines if url in lines else [*lines, "", url]
         letter.set_content("\n".join(text) + "\n")

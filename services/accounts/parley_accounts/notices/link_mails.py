@@ -8,6 +8,7 @@ from parley_contracts.accounts import ForgotPassword, UserState
 from parley_storage import Database
 from sqlalchemy import Connection, delete, func, insert, or_, select
 
+from parley_accounts.acting import find_user
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.links import LinkKind, Links
@@ -106,15 +107,17 @@ class ForgottenPasswords:
     def _look_up(self, connection: Connection) -> int:
         oldest = select(forgotten_passwords).order_by(forgotten_passwords.c.asked_at_ms).limit(_BATCH)
         rows = connection.execute(oldest.with_for_update(skip_locked=True)).all()
-        for login in sorted({folded(row.login) for row in rows}):
-            self._make(connection, login)
+        logins = sorted({folded(row.login) for row in rows})
+        found = select(users.c.id).where(or_(users.c.name.in_(logins), users.c.email.in_(logins)))
+        # Sorted: whoever locks several users does so in this order.
+        for user_id in sorted(connection.execute(found).scalars()):
+            self._make(connection, user_id)
         gone = [row.id for row in rows]
         connection.execute(delete(forgotten_passwords).where(forgotten_passwords.c.id.in_(gone)))
         return len(rows)
 
-    def _make(self, connection: Connection, login: str) -> None:
-        of_login = select(users).where(or_(users.c.name == login, users.c.email == login))
-        user = connection.execute(of_login.with_for_update()).one_or_none()
+    def _make(self, connection: Connection, user_id: str) -> None:
+        user = find_user(connection, user_id, locks=True)
         if user is None or user.email is None or user.password_hash is None or user.state != UserState.ACTIVE:
             return
         recent = select(links.c.id).where(

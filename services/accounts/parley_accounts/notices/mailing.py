@@ -2,12 +2,16 @@
 
 import asyncio
 import smtplib
+import socket
 import ssl
+from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 _PERMANENT = 500
@@ -44,7 +48,11 @@ class Mailer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """The server that sends mail, and how it is spoken to."""
+    """The server that sends mail, and how it is spoken to.
+
+    `timeout_s` is for each of its answers, `within_s` for a mail in all: less than a delivery's lease, or it
+    would be sent by two at once.
+    """
 
     host: str
     port: int
@@ -53,22 +61,57 @@ class SmtpServer:
     password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     timeout_s: float = 20.0
+    within_s: float = 60.0
+
+
+class _Sending:
+    """One mail that is sent in a thread, and the way to end that from outside."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._smtp: smtplib.SMTP | None = None
+        self._is_over = False
+
+    def go_on_over(self, smtp: smtplib.SMTP) -> None:
+        """Note the connection, in the thread; TimeoutError when nobody waits for it any more."""
+        with self._lock:
+            self._smtp = smtp
+            if self._is_over:
+                raise TimeoutError("connecting took too long")
+
+    def end(self) -> None:
+        """Have the thread meet a closed connection at its next word."""
+        with self._lock:
+            self._is_over = True
+            wire = None if self._smtp is None else self._smtp.sock
+        if wire is not None:
+            with suppress(OSError):
+                # TLS would be shut down by its own words, which the thread may be in the middle of.
+                socket.socket.shutdown(wire, socket.SHUT_RDWR)
 
 
 class SmtpMailer:
-    """Sends each mail over a connection of its own, in a thread: there are few."""
+    """Sends each mail over a connection of its own, in one of a few threads."""
 
-    def __init__(self, server: SmtpServer) -> None:
+    def __init__(self, server: SmtpServer, threads: Executor) -> None:
         self._server = server
+        self._threads = threads
         self._context = ssl.create_default_context(cafile=server.ca_file)
 
     async def send(self, message: EmailMessage) -> None:
         """Send a mail."""
-        await asyncio.to_thread(self._send, message)
-
-    def _send(self, message: EmailMessage) -> None:
+        sending, loop = _Sending(), asyncio.get_running_loop()
         try:
-            with self._connected() as smtp:
+            async with asyncio.timeout(self._server.within_s):
+                await loop.run_in_executor(self._threads, self._send, message, sending)
+        except TimeoutError:
+            raise MailError("the server takes too long") from None
+        finally:
+            sending.end()
+
+    def _send(self, message: EmailMessage, sending: _Sending) -> None:
+        try:
+            with self._connected(sending) as smtp:
                 smtp.send_message(message)
         except smtplib.SMTPRecipientsRefused as error:
             status = max((code for code, _ in error.recipients.values()), default=_PERMANENT)
@@ -93,7 +136,7 @@ class SmtpMailer:
         except ValueError as error:
             raise MailError("the mail cannot be sent", is_final=True) from error
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connected(self, sending: _Sending) -> smtplib.SMTP:
         server = self._server
         if server.tls is SmtpTls.TLS:
             smtp: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -102,6 +145,7 @@ class SmtpMailer:
         else:
             smtp = smtplib.SMTP(server.host, server.port, timeout=server.timeout_s)
         try:
+            sending.go_on_over(smtp)
             if server.tls is SmtpTls.STARTTLS:
                 smtp.starttls(context=self._context)
             if server.user is not None and server.password is not None:

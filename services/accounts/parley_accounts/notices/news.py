@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from parley_contracts import stream_names, subjects
@@ -49,6 +50,15 @@ class NewsBus(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _New:
+    """What an event tells a user of."""
+
+    user_id: str
+    kind: NoticeKind
+    facts: NoticeFacts
+
+
 class News:
     """Reads events from the stream when it hears one, after a while, and when the bus is back."""
 
@@ -60,9 +70,7 @@ class News:
         self._notices = told
         self._on_news = on_news
         self._woken = asyncio.Event()
-        self._readers: dict[str, Callable[[Connection, bytes], None]] = {
-            subjects.DOCUMENT_FAILED: self._read_failed,
-        }
+        self._readers: dict[str, Callable[[bytes], _New]] = {subjects.DOCUMENT_FAILED: _read_failed}
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -124,16 +132,22 @@ class News:
         )
         if connection.execute(moved.values(stream_seq=found[-1].stream_seq)).rowcount == 0:
             return
-        for message in found:
-            try:
-                self._readers[subject](connection, message.data)
-            except ValidationError as error:
-                faults = [fault["type"] for fault in error.errors(include_input=False, include_url=False)]
-                log.warning(
-                    "an event cannot be read and is left out", extra={"subject": subject, "faults": faults}
-                )
+        news = [one for message in found if (one := self._read(subject, message.data)) is not None]
+        # Sorted: whoever locks several users does so in this order.
+        for one in sorted(news, key=lambda one: one.user_id):
+            self._notices.add(connection, one.user_id, one.kind, one.facts)
 
-    def _read_failed(self, connection: Connection, data: bytes) -> None:
-        event = DocumentFailed.model_validate_json(data)
-        facts = NoticeFacts(document_id=event.document_id)
-        self._notices.add(connection, event.owner_id, NoticeKind.DOCUMENT_FAILED, facts)
+    def _read(self, subject: str, data: bytes) -> _New | None:
+        try:
+            return self._readers[subject](data)
+        except ValidationError as error:
+            faults = [fault["type"] for fault in error.errors(include_input=False, include_url=False)]
+            log.warning(
+                "an event cannot be read and is left out", extra={"subject": subject, "faults": faults}
+            )
+            return None
+
+
+def _read_failed(data: bytes) -> _New:
+    event = DocumentFailed.model_validate_json(data)
+    return _New(event.owner_id, NoticeKind.DOCUMENT_FAILED, NoticeFacts(document_id=event.document_id))

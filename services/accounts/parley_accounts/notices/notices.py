@@ -19,9 +19,8 @@ from parley_accounts.outbox import add_event
 
 MAIL = "mail"
 """The target of what is mailed; that of what is posted is the webhook's id."""
-MAX_NOTICES = 500
-"""How many a user has; the oldest make room."""
-MAX_MAILS_A_DAY = 50
+MAX_OF_KIND = 100
+"""How many notices of one kind a user has; the oldest make room."""
 MAX_WAITING = 100
 """How many deliveries may wait for one webhook; what comes then is not sent there."""
 ALL_PERCENT = 100
@@ -120,7 +119,7 @@ class Notices:
         connection.execute(insert(notices).values(**row))
         first_ms = now_ms + (DELIVERED_AFTER_MS if RULES[kind].gathers else 0)
         self._deliver(connection, user_id, notice_id, targets, now_ms=now_ms, first_ms=first_ms)
-        self._make_room(connection, user_id)
+        self._make_room(connection, user_id, kind)
         if ways.in_app:
             add_event(connection, NoticeChanged(user_id=user_id), now_ms)
 
@@ -184,9 +183,8 @@ class Notices:
         """Return target to webhook of what is to be delivered."""
         rule, targets = RULES[kind], dict[str, str | None]()
         if (ways.mail or rule.is_always_mailed) and self.may_mail(user):
-            sent = select(func.count()).select_from(deliveries).filter_by(user_id=user.id, target=MAIL)
-            today = sent.where(deliveries.c.created_at_ms > now_ms - _DAY_MS)
-            if rule.is_always_mailed or connection.execute(today).scalar_one() < MAX_MAILS_A_DAY:
+            most = rule.mails_a_day
+            if most is None or _mails_of(connection, user.id, kind, since_ms=now_ms - _DAY_MS) < most:
                 targets[MAIL] = None
         if ways.webhook and rule.in_webhooks:
             open_ones = select(webhooks).where(
@@ -216,11 +214,10 @@ class Notices:
             row = new_delivery(user_id, target, now_ms=now_ms, first_ms=first_ms)
             connection.execute(insert(deliveries).values(**row, notice_id=notice_id, webhook_id=webhook_id))
 
-    def _make_room(self, connection: Connection, user_id: str) -> None:
-        newest = (
-            select(notices.c.id).filter_by(user_id=user_id).order_by(notices.c.at_ms.desc(), notices.c.id)
-        )
-        surplus = connection.execute(newest.offset(MAX_NOTICES)).scalars().all()
+    def _make_room(self, connection: Connection, user_id: str, kind: NoticeKind) -> None:
+        of_kind = select(notices.c.id).filter_by(user_id=user_id, kind=kind)
+        newest = of_kind.order_by(notices.c.at_ms.desc(), notices.c.id)
+        surplus = connection.execute(newest.offset(MAX_OF_KIND)).scalars().all()
         if surplus:
             connection.execute(delete(notices).where(notices.c.id.in_(surplus)))
 
@@ -236,6 +233,13 @@ def new_delivery(user_id: str, target: str, *, now_ms: int, first_ms: int) -> di
         "attempts": 0,
         "next_try_at_ms": first_ms,
     }
+
+
+def _mails_of(connection: Connection, user_id: str, kind: NoticeKind, *, since_ms: int) -> int:
+    """Return how many mails of a kind a user was to get since a time."""
+    made = select(func.count()).select_from(deliveries.join(notices, deliveries.c.notice_id == notices.c.id))
+    of_kind = made.where(deliveries.c.user_id == user_id, deliveries.c.target == MAIL, notices.c.kind == kind)
+    return connection.execute(of_kind.where(deliveries.c.created_at_ms > since_ms)).scalar_one()
 
 
 def waiting_of(connection: Connection, webhook_id: str) -> int:

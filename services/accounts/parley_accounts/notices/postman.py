@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from parley_contracts.errors import ParleyError
 
@@ -15,6 +16,8 @@ from parley_accounts.notices.mailing import Mailer, MailError
 from parley_accounts.notices.posting import Attempt, HookPoster, payload_of
 
 log = logging.getLogger("parley.accounts")
+
+Result = TypeVar("Result")
 
 SLOTS = 16
 """Deliveries made at once."""
@@ -32,9 +35,9 @@ class Mailing:
         """Mail a notice or a link."""
         try:
             if delivery.link is not None:
-                letter = self._letters.of_link(delivery.link, delivery.address or "")
+                letter = self._letters.of_link(delivery.link, delivery.address or "", delivery.id)
             elif delivery.notice is not None:
-                letter = self._letters.of_notice(delivery.notice, delivery.address or "")
+                letter = self._letters.of_notice(delivery.notice, delivery.address or "", delivery.id)
             else:
                 return Attempt(is_done=False, problem="There is nothing to mail.", is_final=True)
         except ValueError:
@@ -97,15 +100,22 @@ class Postman:
             await asyncio.gather(*(self.deliver(delivery) for delivery in taken))
 
     async def _take_up(self) -> list[Delivery]:
+        # Each by itself: what is wrong with one stops no other.
+        await self._tried("old deliveries cannot be swept out", self._sweep)
+        await self._tried("forgotten passwords cannot be looked up", self._forgotten.look_up)
+        return await self._tried("deliveries cannot be looked for", self._take) or []
+
+    async def _take(self) -> list[Delivery]:
+        return await self._deliveries.take(SLOTS - self._busy) if self._busy < SLOTS else []
+
+    async def _tried(self, failing: str, work: Callable[[], Awaitable[Result]]) -> Result | None:
         try:
-            await self._sweep()
-            await self._forgotten.look_up()
-            return await self._deliveries.take(SLOTS - self._busy) if self._busy < SLOTS else []
+            return await work()
         except ParleyError as error:
-            log.warning("deliveries cannot be looked for", extra={"reason": error.message})
+            log.warning(failing, extra={"reason": error.message})
         except Exception:
-            log.exception("deliveries cannot be looked for")
-        return []
+            log.exception(failing)
+        return None
 
     async def _sweep(self) -> None:
         now_s = asyncio.get_running_loop().time()

@@ -115,7 +115,7 @@ class ProviderLogins:
             await self._attempts.use(attempt)
             async with self._provider_time():
                 proven = await self._prove(provider, request, attempt)
-            tokens = await self._enter(proven, request.client)
+            tokens = await self._enter(proven, request)
         return ProviderLoginCompleted(tokens=tokens, return_to=attempt.return_to)
 
     async def _prove(self, provider: Provider, request: CompleteProviderLogin, attempt: Attempt) -> Proven:
@@ -196,11 +196,13 @@ class ProviderLogins:
             raise RefusedLoginError(LoginFault.USER_INFO)
         return answer.body
 
-    async def _enter(self, proven: Proven, client: str) -> SessionTokens:
+    async def _enter(self, proven: Proven, request: CompleteProviderLogin) -> SessionTokens:
         for _ in range(_TRIES):
             try:
                 return await self._database.write(
-                    lambda connection: self._people.enter(connection, proven, client)
+                    lambda connection: self._people.enter(
+                        connection, proven, client=request.client, address=request.address
+                    )
                 )
             except OvertakenError:
                 continue

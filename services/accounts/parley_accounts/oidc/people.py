@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from parley_contracts.accounts import SessionTokens, UserState
 from parley_contracts.credentials import RevokedKind
+from parley_contracts.notices import NoticeFacts, NoticeKind
 from parley_contracts.policy import Role
 from parley_storage import Database
 from sqlalchemy import Connection, delete, or_, select, update
@@ -14,6 +15,7 @@ from parley_accounts.acting import UserRow, find_user
 from parley_accounts.clock import Clock
 from parley_accounts.links import LinkKind
 from parley_accounts.login_names import folded
+from parley_accounts.notices.notices import Notices
 from parley_accounts.oidc.faults import LoginFault, RefusedLoginError
 from parley_accounts.oidc.proven import Proven
 from parley_accounts.oidc.provider_settings import REFUSE, OidcSettings, Strangers
@@ -78,15 +80,19 @@ class People:
         revocations: Revocations,
         admission: Admission,
         *,
+        told: Notices,
         clock: Clock,
     ) -> None:
         self._database = database
         self._sessions = sessions
         self._revocations = revocations
         self._admission = admission
+        self._notices = told
         self._clock = clock
 
-    def enter(self, connection: Connection, proven: Proven, client: str) -> SessionTokens:
+    def enter(
+        self, connection: Connection, proven: Proven, *, client: str, address: str | None
+    ) -> SessionTokens:
         """Open a session; RefusedLoginError when he does not come in, OvertakenError to begin again."""
         self._admission.check_domain(proven)
         user_id, identity_id = self._linked(connection, proven) or self._linked_anew(connection, proven)
@@ -99,7 +105,9 @@ class People:
         used = update(oidc_identities).where(oidc_identities.c.id == identity_id)
         connection.execute(used.values(last_login_at_ms=now_ms))
         standing = find_user(connection, user.id) or user
-        return self._sessions.open(connection, standing, client=client, identity_id=identity_id)
+        return self._sessions.open(
+            connection, standing, client=client, address=address, identity_id=identity_id
+        )
 
     def _linked(self, connection: Connection, proven: Proven) -> tuple[str, str] | None:
         query = select(oidc_identities.c.user_id, oidc_identities.c.id).filter_by(
@@ -152,11 +160,15 @@ class People:
         if user.state != UserState.ACTIVE:
             raise RefusedLoginError(LoginFault.DISABLED)
         now_ms = self._clock()
-        connection.execute(update(users).where(users.c.id == user.id).values(password_hash=None))
+        if user.password_hash is not None:
+            connection.execute(update(users).where(users.c.id == user.id).values(password_hash=None))
+            self._notices.add(connection, user.id, NoticeKind.PASSWORD_CHANGED)
         keys = select(api_keys.c.id).filter_by(user_id=user.id, revoked_at_ms=None)
         for key_id in connection.execute(keys).scalars().all():
             connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at_ms=now_ms))
             self._revocations.add(connection, RevokedKind.KEY, key_id)
+            facts = NoticeFacts(key_id=key_id)
+            self._notices.add(connection, user.id, NoticeKind.KEY_REVOKED, facts)
         _void_links(connection, user.id)
         end_sessions_of_user(connection, self._revocations, user.id, now_ms)
         return user
@@ -210,6 +222,7 @@ class People:
         connection.execute(update(users).where(users.c.id == user.id).values(role=role))
         _void_links(connection, user.id)
         self._revocations.add(connection, RevokedKind.USER, user.id)
+        self._notices.add(connection, user.id, NoticeKind.ROLE_CHANGED, NoticeFacts(role=role))
 
 
 def _void_links(connection: Connection, user_id: str) -> None:
