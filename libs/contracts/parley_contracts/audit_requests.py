@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from parley_contracts.accounts import PrincipalRequest
-from parley_contracts.audit import AuditAnchored, AuditRow, Outcome
+from parley_contracts.audit import AuditAnchored, AuditRow, Digest, Outcome
 from parley_contracts.credentials import PublishedKey
 from parley_contracts.model import MAX_EXACT, UnixMs, WireModel
 
@@ -39,17 +39,39 @@ class AuditPage(WireModel):
 
 
 class OpenAuditExport(PrincipalRequest):
-    """Request: what an export begins and ends with, now."""
+    """Request: what an export of these rows begins and ends with, now."""
 
     type: Literal["open_audit_export"] = "open_audit_export"
+    after_seq: Seq = 0
+    limit: int | None = Field(default=None, ge=1, le=MAX_EXACT, description="How many rows; all by default.")
+
+
+class ExportBounds(WireModel):
+    """From which row to which an export reaches, signed: what is missing at either end shows."""
+
+    first_seq: int = Field(ge=1)
+    prev_hash: Digest = Field(description="Of the row before the first; zeros where there never was one.")
+    last_seq: int = Field(ge=0, description="Less than the first where there are no rows.")
+    last_hash: Digest
+    head_seq: int = Field(ge=0, description="Where the chain ended then.")
+    at_ms: UnixMs
+    kid: str = Field(max_length=64)
+    signature: str = Field(max_length=128, description="Ed25519, base64url without padding.")
 
 
 class AuditExport(WireModel):
-    """The chain as it is. An export has the rows behind the checkpoint, or all of them, up to the head."""
+    """The chain as it is. An export has the rows that its bounds name; without them nobody vouches for it."""
 
     type: Literal["audit_export"] = "audit_export"
     installation: str
-    key: PublishedKey = Field(description="By which anchors and checkpoint are signed.")
+    key: PublishedKey | None = Field(
+        description="By which anchors, checkpoint and bounds are signed; None where it is missing."
+    )
+    bounds: ExportBounds | None = None
+    fault: str | None = Field(
+        default=None,
+        description="Why there are no bounds: the chain is known to be broken, as verdicts tell it.",
+    )
     checkpoint: AuditAnchored | None = Field(
         default=None, description="What stood before the oldest row; None where none was removed yet."
     )
@@ -91,7 +113,8 @@ class AuditVerdict(WireModel):
     is_whole: bool = Field(description="No fault was found.")
     broken_seq: int | None = Field(default=None, description="The first row at which it does not hold.")
     fault: str | None = Field(
-        default=None, description="`changed`, `unlinked`, `cut`, `not_anchored` or `bad_signature`."
+        default=None,
+        description="`changed`, `unlinked`, `cut`, `not_anchored`, `bad_signature`, `other_key` or `no_key`.",
     )
     head_seq: int
     anchored_seq: int = Field(description="Up to where it is signed; 0 where nothing is.")

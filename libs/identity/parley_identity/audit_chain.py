@@ -39,9 +39,12 @@ class AnchorSigner:
     kid: str
     key: Ed25519PrivateKey
 
+    def signature(self, text: bytes) -> str:
+        """Return the signature of a text that nothing else is signed as: it begins with what it is for."""
+        return base64.urlsafe_b64encode(self.key.sign(text)).decode().rstrip("=")
+
     def sign(self, kind: AnchorKind, seq: int, row_hash: str, at_ms: int) -> AuditAnchored:
         """Return the signature of a row's hash."""
-        raw = self.key.sign(_signed(self.installation, kind, seq, row_hash, at_ms))
         return AuditAnchored(
             installation=self.installation,
             kind=kind,
@@ -49,19 +52,23 @@ class AnchorSigner:
             hash=row_hash,
             at_ms=at_ms,
             kid=self.kid,
-            signature=base64.urlsafe_b64encode(raw).decode().rstrip("="),
+            signature=self.signature(_signed(self.installation, kind, seq, row_hash, at_ms)),
         )
 
 
 def is_signed(anchor: AuditAnchored, installation: str, keys: Mapping[str, Ed25519PublicKey]) -> bool:
     """Return whether one of the keys has signed an anchor for this installation."""
-    key = keys.get(anchor.kid)
-    if key is None or anchor.installation != installation:
+    text = _signed(installation, anchor.kind, anchor.seq, anchor.hash, anchor.at_ms)
+    return anchor.installation == installation and has_signed(keys.get(anchor.kid), anchor.signature, text)
+
+
+def has_signed(key: Ed25519PublicKey | None, signature: str, text: bytes) -> bool:
+    """Return whether a key, if there is one, has signed a text."""
+    if key is None:
         return False
     try:
-        padded = anchor.signature + "=" * (-len(anchor.signature) % 4)
-        raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-        key.verify(raw, _signed(installation, anchor.kind, anchor.seq, anchor.hash, anchor.at_ms))
+        raw = base64.b64decode(signature + "=" * (-len(signature) % 4), altchars=b"-_", validate=True)
+        key.verify(raw, text)
     except (binascii.Error, InvalidSignature):
         return False
     return True
@@ -80,6 +87,10 @@ class ChainFault(StrEnum):
     """A row is another than the one that was signed: the chain was written anew."""
     BAD_SIGNATURE = "bad_signature"
     """An anchor, or the checkpoint before the first row, is not signed by the key."""
+    OTHER_KEY = "other_key"
+    """The bus keeps what another key signed, or the key of an installation of another name."""
+    NO_KEY = "no_key"
+    """The key is not there, and something stands that it has signed."""
 
 
 @dataclass(frozen=True, slots=True)

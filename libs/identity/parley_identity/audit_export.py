@@ -6,10 +6,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from parley_contracts.audit import AuditAnchored, AuditRow
-from parley_contracts.audit_requests import AuditExport
+from parley_contracts.audit_requests import AuditExport, ExportBounds
 from parley_contracts.model import WireModel
 
-from parley_identity.audit_chain import ChainCheck
+from parley_identity.audit_chain import ChainCheck, ChainFault
+from parley_identity.export_bounds import are_signed
 from parley_identity.published_key import public_key
 
 
@@ -22,15 +23,21 @@ class ExportVerdict(WireModel):
 
     rows: int
     anchors: int
+    first_seq: int
     last_seq: int
     anchored_seq: int
     is_whole: bool
+    begins_at_oldest: bool
     reaches_head: bool
     broken_seq: int | None
     fault: str | None
     installation: str
     kid: str
     key: str
+
+
+UNSIGNED = "unsigned"
+"""The fault of an export that does not say, signed, from which row to which it reaches."""
 
 
 def verify_export(lines: Iterable[str], *, trusted_key: str | None = None) -> ExportVerdict:
@@ -60,8 +67,9 @@ class _Reading:
         self._trusted_key = trusted_key
         self._export: AuditExport | None = None
         self._check: ChainCheck | None = None
-        self._anchored_seq = 0
-        self._is_begun = False
+        self._anchored_seq = self._first_seq = 0
+        self._bounds: ExportBounds | None = None
+        self._begins_at_oldest = False
         self._has_end = False
 
     def take(self, line: dict[str, Any]) -> None:
@@ -77,40 +85,54 @@ class _Reading:
         elif kind == "audit_export_end":
             self._has_end = True
         elif kind is None:
-            self._take_row(self._check, AuditRow.model_validate(line))
+            self._check.take(AuditRow.model_validate(line))
 
     def _open(self, export: AuditExport) -> None:
-        if self._trusted_key is not None and self._trusted_key != export.key.x:
+        if self._trusted_key is not None and (export.key is None or self._trusted_key != export.key.x):
             raise UnreadableExportError("The export is signed by another key than the one given.")
-        keys: dict[str, Ed25519PublicKey] = {export.key.kid: public_key(export.key)}
+        keys: dict[str, Ed25519PublicKey] = {export.key.kid: public_key(export.key)} if export.key else {}
         self._export, self._check = export, ChainCheck(export.installation, keys)
         if export.checkpoint is not None:
             self._check.begin(export.checkpoint)
+        self._first_seq = self._check.seq + 1
+        if export.bounds is None:
+            return
+        if not are_signed(export.bounds, export.installation, keys):
+            self._check.fail(self._first_seq, ChainFault.BAD_SIGNATURE)
+            return
+        self._bounds = export.bounds
+        self._begin(self._check, export.bounds)
 
-    def _take_row(self, check: ChainCheck, row: AuditRow) -> None:
-        if not self._is_begun and row.seq > check.seq + 1:
-            # A part of the chain, from somewhere on: what stands before it is not seen.
-            check.seq, check.hash = row.seq - 1, row.prev_hash
-        self._is_begun = True
-        check.take(row)
+    def _begin(self, check: ChainCheck, bounds: ExportBounds) -> None:
+        """Begin where the bounds say; what stands before is not seen, and is only what is older."""
+        self._begins_at_oldest = bounds.first_seq == check.seq + 1
+        if bounds.first_seq <= check.seq or (self._begins_at_oldest and bounds.prev_hash != check.hash):
+            check.fail(bounds.first_seq, ChainFault.UNLINKED)
+        self._first_seq = bounds.first_seq
+        check.seq, check.hash = bounds.first_seq - 1, bounds.prev_hash
 
     def verdict(self) -> ExportVerdict:
         export, check = self._export, self._check
         if export is None or check is None or not self._has_end:
             raise UnreadableExportError("The export is not whole: its last line is missing.")
-        reaches_head = check.seq >= export.head_seq
-        if reaches_head:
-            check.end(export.head_seq, export.head_hash)
+        bounds, key = self._bounds, export.key
+        if bounds is not None:
+            check.end(bounds.last_seq, bounds.last_hash)
+        fault = check.broken.fault.value if check.broken else None
+        if bounds is None and fault is None:
+            fault = export.fault or UNSIGNED
         return ExportVerdict(
             rows=check.rows,
             anchors=check.anchors,
+            first_seq=self._first_seq,
             last_seq=check.seq,
             anchored_seq=self._anchored_seq,
-            is_whole=check.broken is None,
-            reaches_head=reaches_head,
-            broken_seq=check.broken.seq if check.broken else None,
-            fault=check.broken.fault.value if check.broken else None,
+            is_whole=fault is None,
+            begins_at_oldest=self._begins_at_oldest,
+            reaches_head=bounds is not None and bounds.last_seq >= bounds.head_seq,
+            broken_seq=check.broken.seq if check.broken else (self._first_seq if fault else None),
+            fault=fault,
             installation=export.installation,
-            kid=export.key.kid,
-            key=export.key.x,
+            kid=key.kid if key else "",
+            key=key.x if key else "",
         )

@@ -3,25 +3,19 @@
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import uuid4
 
 from parley_contracts import subjects
-from parley_contracts.audit import (
-    Action,
-    ActorKind,
-    AuditDetails,
-    AuditEvent,
-    ObjectKind,
-    Outcome,
-)
+from parley_contracts.addresses import host_of
+from parley_contracts.audit import Action, AuditEvent, Outcome
 from parley_contracts.audit_policy import SUBJECTS, Written
 from parley_contracts.model import WireModel
 
-from parley_messaging.audit_record import AuditRecord
+from parley_messaging.audit_record import AuditRecord, of_itself
 from parley_messaging.provenance import read_provenance
 
 log = logging.getLogger("parley.messaging")
@@ -30,6 +24,9 @@ MOST_WAITING = 10_000
 """Full rule: the newest event is lost, counted, and how many were lost is told as soon as there is room."""
 FOLD_S = 60.0
 MOST_FOLDED = 4096
+MOST_APART = 32
+"""What one asker is refused in a minute and told apart: objects, routes, reasons. The rest is one event."""
+_REST = ("...",)
 RETRY_S = 0.25
 MAX_RETRY_S = 5.0
 
@@ -47,6 +44,7 @@ class _Fold:
     until_s: float
     subject: str
     event: AuditEvent
+    asker: tuple[str, ...]
     more: int = 0
 
 
@@ -72,7 +70,8 @@ class AuditDesk:
     """Takes events at once and publishes them in the background; whoever asked for something never waits.
 
     What is refused to the same asker again and again within a minute is one event, and one that counts the
-    rest: nobody fills the audit by asking for what he may not have.
+    rest: nobody fills the audit by asking for what he may not have. Different objects are told apart, as far
+    as they are few; an asker is a host, so that who holds a network of IPv6 is not many.
     """
 
     def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:
@@ -84,6 +83,7 @@ class AuditDesk:
         self._is_new = asyncio.Event()
         self._untold: dict[str, int] = {}
         self._folds = OrderedDict[tuple[str, ...], _Fold]()
+        self._apart = Counter[tuple[str, ...]]()
 
     def on_written(self, tell: Callable[[], None]) -> None:
         """Call `tell` after each request whose event a transaction has written, to be published by others."""
@@ -123,13 +123,15 @@ class AuditDesk:
     def _is_folded(self, subject: str, event: AuditEvent) -> bool:
         now_s = time.monotonic()
         self._unfold(now_s)
-        who = (event.actor_kind.value, event.actor_id, event.provenance.address, event.provenance.credential)
-        key = (subject, event.action, event.outcome.value, event.object_kind, *who)
+        asker, what = _asker(subject, event), _what(event)
+        is_apart = asker + what in self._folds or self._apart[asker] < MOST_APART
+        key = asker + (what if is_apart else _REST)
         fold = self._folds.get(key)
         if fold is not None:
-            fold.event, fold.more = event, fold.more + 1
+            fold.event, fold.more = _either(fold.event, event), fold.more + 1
             return True
-        self._folds[key] = _Fold(now_s + FOLD_S, subject, event)
+        self._folds[key] = _Fold(now_s + FOLD_S, subject, event, asker)
+        self._apart[asker] += 1
         return False
 
     def _unfold(self, now_s: float) -> None:
@@ -142,6 +144,9 @@ class AuditDesk:
             self._tell_fold(fold)
 
     def _tell_fold(self, fold: _Fold) -> None:
+        self._apart[fold.asker] -= 1
+        if not self._apart[fold.asker]:
+            del self._apart[fold.asker]
         if fold.more:
             details = fold.event.details.model_copy(update={"count": fold.more})
             self._add(fold.subject, fold.event.model_copy(update={"id": uuid4().hex, "details": details}))
@@ -185,16 +190,7 @@ class AuditDesk:
     def _tell_lost(self) -> None:
         untold, self._untold = self._untold, {}
         for subject, count in untold.items():
-            event = AuditEvent(
-                id=uuid4().hex,
-                at_ms=time.time_ns() // 1_000_000,
-                action=Action.EVENTS_LOST.value,
-                outcome=Outcome.FAILED,
-                actor_kind=ActorKind.SYSTEM,
-                object_kind=ObjectKind.AUDIT.value,
-                details=AuditDetails(count=count),
-            )
-            self._waiting.append((subject, event))
+            self._waiting.append((subject, of_itself(Action.EVENTS_LOST, count)))
 
     async def _wait(self) -> None:
         try:
@@ -202,3 +198,23 @@ class AuditDesk:
                 await self._is_new.wait()
         except TimeoutError:
             return
+
+
+def _asker(subject: str, event: AuditEvent) -> tuple[str, ...]:
+    """Return who tries what kind of thing."""
+    came = event.provenance
+    who = (event.actor_kind.value, event.actor_id, host_of(came.address), came.credential)
+    return (subject, event.action, event.outcome.value, event.object_kind, *who)
+
+
+def _what(event: AuditEvent) -> tuple[str, ...]:
+    details = event.details
+    return (event.object_id, details.of, details.code or "", details.route)
+
+
+def _either(earlier: AuditEvent, event: AuditEvent) -> AuditEvent:
+    """Return the event that stands for both: it names only what they have in common."""
+    if _what(earlier) == _what(event):
+        return event
+    details = event.details.model_copy(update={"of": "", "code": None, "route": ""})
+    return event.model_copy(update={"object_id": "", "details": details})

@@ -7,9 +7,11 @@ from contextvars import ContextVar
 from uuid import uuid4
 
 from parley_contracts.audit import (
+    Action,
     ActorKind,
     AuditDetails,
     AuditEvent,
+    ObjectKind,
     Outcome,
     Provenance,
     as_id,
@@ -40,6 +42,19 @@ _NOT_TRIED = frozenset({ErrorCode.INVALID_REQUEST})
 def outcome_of(code: ErrorCode) -> Outcome:
     """Return whether an error refuses what was asked, or broke it off."""
     return Outcome.REFUSED if code in _REFUSED else Outcome.FAILED
+
+
+def of_itself(action: Action, count: int | None) -> AuditEvent:
+    """Return what the audit says of itself: how many events were lost, if anybody knows, or rows removed."""
+    return AuditEvent(
+        id=uuid4().hex,
+        at_ms=time.time_ns() // 1_000_000,
+        action=action.value,
+        outcome=Outcome.FAILED if action is Action.EVENTS_LOST else Outcome.DONE,
+        actor_kind=ActorKind.SYSTEM,
+        object_kind=ObjectKind.AUDIT.value,
+        details=AuditDetails(count=count),
+    )
 
 
 class AuditRecord:

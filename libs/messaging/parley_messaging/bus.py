@@ -132,6 +132,11 @@ class QueuedJob(Protocol):
         """1 for the first delivery."""
         ...
 
+    @property
+    def stream_seq(self) -> int:
+        """Where it stands in its stream."""
+        ...
+
     async def ack(self) -> None:
         """Remove the job from its queue."""
         ...

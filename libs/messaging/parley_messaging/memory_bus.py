@@ -104,7 +104,7 @@ class _Subscription:
 class _Job:
     def __init__(self, stream: _Stream, stored: _Stored):
         self._stream, self._stored = stream, stored
-        self.deliveries = stored.deliveries
+        self.deliveries, self.stream_seq = stored.deliveries, stored.stream_seq
 
     @property
     def subject(self) -> str:
@@ -146,8 +146,7 @@ class _JobSource:
         return None
 
     def _wake_s(self, until_s: float) -> float:
-        held = [stored.held_until_s for stored in self._stream.messages]
-        return min([until_s, *held])
+        return min([until_s, *(stored.held_until_s for stored in self._stream.messages)])
 
     async def fetch(self, timeout_s: float) -> QueuedJob | None:
         loop = asyncio.get_running_loop()
@@ -305,8 +304,7 @@ class MemoryBus:
             if matches(subscription.subject, subject):
                 subscription.offer(message)
         if stored and stream and reply:
-            ack = b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq)
-            await self.publish(reply, ack)
+            await self.publish(reply, b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq))
 
     async def subscribe(
         self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None

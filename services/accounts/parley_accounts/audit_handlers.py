@@ -6,10 +6,11 @@ from typing import Any
 
 from parley_contracts import audit_requests as asked
 from parley_contracts import subjects
-from parley_messaging import Service, queues
+from parley_messaging import Bus, Service, queues
 from parley_storage import Database
 
-from parley_accounts.audit_anchors import AnchorBus, AuditAnchors
+from parley_accounts.audit_anchors import AuditAnchors
+from parley_accounts.audit_gaps import AuditGaps
 from parley_accounts.audit_keys import AuditKeys, prepared_keys
 from parley_accounts.audit_log import SLOTS, AuditLog
 from parley_accounts.audit_reading import AuditReading
@@ -26,6 +27,7 @@ class AuditParts:
     """What keeps the audit."""
 
     log: AuditLog
+    gaps: AuditGaps
     keys: AuditKeys
     anchors: AuditAnchors
     outbox: Outbox
@@ -36,12 +38,29 @@ class AuditParts:
     @property
     def endless(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What runs until the process stops."""
-        return (self.outbox.run, self.anchors.run, self.retention.run)
+        return (self.outbox.run, self.anchors.run, self.gaps.run, self.retention.run)
+
+    @property
+    def broken(self) -> dict[str, float]:
+        """By which part the chain was found broken: 1, or else 0."""
+        parts = {"anchors": self.anchors, "retention": self.retention, "verification": self.verification}
+        return {name: float(part.broken is not None) for name, part in parts.items()}
 
 
 def bind_audit(service: Service, parts: AuditParts) -> None:
     """Copy the stream into the table, and have what accounts itself does told as soon as it is committed."""
-    service.work_raw(queues.AUDIT, parts.log.take, slots=SLOTS)
+    service.work_raw(queues.AUDIT, parts.gaps.take, slots=SLOTS)
+    service.measures.gauge(
+        "parley_audit_broken",
+        "1 while the audit's chain is known not to hold, by the part that found it; the log says where.",
+        lambda: parts.broken,
+        label="found_by",
+    )
+    service.measures.counter(
+        "parley_audit_missing",
+        "Events that were gone from the audit's stream before they were copied; the audit says how many.",
+        lambda: parts.gaps.missing,
+    )
     service.bus.audit.on_written(parts.outbox.wake)
     reading = parts.reading
     service.answer(subjects.ACCOUNTS_LIST_AUDIT, asked.ListAudit, reading.list)
@@ -51,7 +70,7 @@ def bind_audit(service: Service, parts: AuditParts) -> None:
 
 
 async def audit_parts(
-    settings: AccountsSettings, database: Database, ring: KeyRing, bus: AnchorBus, clock: Clock
+    settings: AccountsSettings, database: Database, ring: KeyRing, bus: Bus, clock: Clock
 ) -> AuditParts:
     """Return them over a database whose installation is prepared."""
     log = AuditLog(database, clock=clock)
@@ -62,10 +81,11 @@ async def audit_parts(
     retention = AuditRetention(database, keys, log, days=settings.accounts_audit_days, clock=clock)
     return AuditParts(
         log=log,
+        gaps=AuditGaps(database, bus, log, every_s=settings.accounts_audit_anchor_s),
         keys=keys,
         anchors=anchors,
         outbox=outbox,
-        reading=AuditReading(database, keys),
+        reading=AuditReading(database, bus, keys, clock=clock),
         verification=AuditVerification(database, bus, keys),
         retention=retention,
     )

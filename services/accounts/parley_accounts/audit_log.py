@@ -3,21 +3,12 @@
 import asyncio
 import json
 import logging
-import time
 from dataclasses import dataclass
-from uuid import uuid4
 
 from parley_contracts import subjects
-from parley_contracts.audit import (
-    Action,
-    ActorKind,
-    AuditDetails,
-    AuditEvent,
-    AuditRow,
-    ObjectKind,
-    Outcome,
-)
+from parley_contracts.audit import Action, AuditDetails, AuditEvent, AuditRow
 from parley_identity.audit_chain import FIRST_PREV_HASH, row_hash
+from parley_messaging.audit_record import of_itself
 from parley_messaging.bus import JobOutcome, QueuedJob
 from parley_storage import Database
 from pydantic import ValidationError
@@ -62,7 +53,7 @@ class AuditLog:
 
         def prepare(connection: Connection) -> None:
             first = self._database.insert(audit_head).values(
-                name=HEAD, seq=0, hash=FIRST_PREV_HASH, recorded_at_ms=0, removable_seq=0
+                name=HEAD, seq=0, hash=FIRST_PREV_HASH, recorded_at_ms=0, removable_seq=0, copied_seq=0
             )
             connection.execute(first.on_conflict_do_nothing())
 
@@ -75,7 +66,7 @@ class AuditLog:
             event = AuditEvent.model_validate_json(job.data)
         except ValidationError:
             log.warning("an audit event cannot be read", extra={"subject": job.subject})
-            event = _unreadable()
+            event = of_itself(Action.EVENTS_LOST, 1)
         await self.append(Told(writer, event))
         return JobOutcome.DONE
 
@@ -91,7 +82,7 @@ class AuditLog:
     async def _write_waiting(self) -> None:
         batch, self._waiting = self._waiting, []
         try:
-            await self._database.write(lambda connection: self._append(connection, [one for one, _ in batch]))
+            await self._database.write(lambda connection: self.add(connection, [one for one, _ in batch]))
         except BaseException as error:
             for _, written in batch:
                 if not written.done():
@@ -102,7 +93,8 @@ class AuditLog:
             if not written.done():
                 written.set_result(None)
 
-    def _append(self, connection: Connection, batch: list[Told]) -> None:
+    def add(self, connection: Connection, batch: list[Told]) -> None:
+        """Append events in a transaction that has more to do."""
         head = connection.execute(select(audit_head).filter_by(name=HEAD).with_for_update()).one()
         ids = [told.event.id for told in batch]
         query = select(audit_log.c.event_id).where(audit_log.c.event_id.in_(ids))
@@ -147,15 +139,3 @@ def _row(told: Told, seq: int, prev_hash: str, recorded_at_ms: int) -> AuditRow:
     }
     found = {**fields, "prev_hash": prev_hash, "hash": row_hash(prev_hash, fields)}
     return AuditRow.model_validate(found)
-
-
-def _unreadable() -> AuditEvent:
-    return AuditEvent(
-        id=uuid4().hex,
-        at_ms=time.time_ns() // 1_000_000,
-        action=Action.EVENTS_LOST.value,
-        outcome=Outcome.FAILED,
-        actor_kind=ActorKind.SYSTEM,
-        object_kind=ObjectKind.AUDIT.value,
-        details=AuditDetails(count=1),
-    )

@@ -2,20 +2,10 @@
 
 import asyncio
 import logging
-import time
-from uuid import uuid4
 
-from parley_contracts.audit import (
-    Action,
-    ActorKind,
-    AnchorKind,
-    AuditDetails,
-    AuditEvent,
-    AuditRow,
-    ObjectKind,
-    Outcome,
-)
-from parley_identity.audit_chain import Break, ChainCheck
+from parley_contracts.audit import Action, AnchorKind, AuditAnchored, AuditRow
+from parley_identity.audit_chain import Break, ChainCheck, ChainFault
+from parley_messaging.audit_record import of_itself
 from parley_storage import Database
 from sqlalchemy import Connection, delete, select, update
 
@@ -62,7 +52,7 @@ class AuditRetention:
         while found := await self._database.write(self._remove):
             removed += found
         if removed:
-            await self._log.append(Told("accounts", _removal(removed)))
+            await self._log.append(Told("accounts", of_itself(Action.ROWS_REMOVED, removed)))
         if self.broken is not None:
             log.critical(
                 "the audit's chain is broken; nothing behind that is removed",
@@ -71,8 +61,11 @@ class AuditRetention:
         return removed
 
     def _remove(self, connection: Connection) -> int:
+        if (signer := self._keys.signer) is None:
+            self.broken = Break(1, ChainFault.NO_KEY)
+            return 0
         head = connection.execute(select(audit_head).filter_by(name=HEAD).with_for_update()).one()
-        check = ChainCheck(self._keys.signer.installation, self._keys.public)
+        check = ChainCheck(self._keys.installation, self._keys.public)
         if (checkpoint := newest_anchor(connection, AnchorKind.CHECKPOINT)) is not None:
             check.begin(checkpoint)
         # The head's own row stays: there is always one to go on from.
@@ -86,7 +79,7 @@ class AuditRetention:
         self.broken = check.broken
         if check.broken:
             return 0
-        self._cut(connection, check.seq, check.hash)
+        self._cut(connection, signer.sign(AnchorKind.CHECKPOINT, check.seq, check.hash, self._clock()))
         return len(rows)
 
     def _old(self, rows: list[AuditRow]) -> list[AuditRow]:
@@ -95,23 +88,11 @@ class AuditRetention:
         kept = next((n for n, row in enumerate(rows) if row.recorded_at_ms >= before_ms), len(rows))
         return rows[:kept]
 
-    def _cut(self, connection: Connection, seq: int, row_hash: str) -> None:
-        checkpoint = self._keys.signer.sign(AnchorKind.CHECKPOINT, seq, row_hash, self._clock())
+    def _cut(self, connection: Connection, checkpoint: AuditAnchored) -> None:
+        seq = checkpoint.seq
         connection.execute(delete(audit_anchors).where(audit_anchors.c.seq <= seq))
         connection.execute(audit_anchors.insert().values(**checkpoint.model_dump(exclude={"type"})))
         head = update(audit_head).where(audit_head.c.name == HEAD)
         connection.execute(head.values(removable_seq=seq))
         connection.execute(delete(audit_log).where(audit_log.c.seq <= seq))
         connection.execute(head.values(removable_seq=0))
-
-
-def _removal(count: int) -> AuditEvent:
-    return AuditEvent(
-        id=uuid4().hex,
-        at_ms=time.time_ns() // 1_000_000,
-        action=Action.ROWS_REMOVED.value,
-        outcome=Outcome.DONE,
-        actor_kind=ActorKind.SYSTEM,
-        object_kind=ObjectKind.AUDIT.value,
-        details=AuditDetails(count=count),
-    )

@@ -33,6 +33,8 @@ def audit_tables(metadata: MetaData) -> tuple[Table, Table, Table, Table]:
         Column("recorded_at_ms", BigInteger, nullable=False),
         # Up to which row may be deleted: none, but while retention does it.
         Column("removable_seq", BigInteger, nullable=False),
+        # Up to which message of the stream each was copied or told of; -1 while nobody has looked.
+        Column("copied_seq", BigInteger, nullable=False, server_default="-1"),
     )
     anchors = Table(
         "accounts_audit_anchors",

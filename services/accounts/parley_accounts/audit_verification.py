@@ -6,7 +6,7 @@ from parley_contracts.audit import AnchorKind, AuditAnchored
 from parley_contracts.audit_requests import AuditVerdict, CheckAudit
 from parley_contracts.errors import ParleyError
 from parley_contracts.policy import Permission
-from parley_identity.audit_chain import ChainCheck, ChainFault
+from parley_identity.audit_chain import Break, ChainCheck, ChainFault
 from parley_storage import Database
 from sqlalchemy import Connection, select
 
@@ -31,6 +31,7 @@ class AuditVerification:
         self._database = database
         self._bus = bus
         self._keys = keys
+        self.broken: Break | None = None
 
     async def check(self, request: CheckAudit) -> AuditVerdict:
         """Return how the chain stands behind `after_seq`."""
@@ -40,14 +41,25 @@ class AuditVerification:
         except ParleyError:
             published, is_compared = None, False
         work = partial(self._check, request=request, published=published, is_compared=is_compared)
-        return await self._database.read(work)
+        verdict = await self._database.read(work)
+        self._note(request, verdict)
+        return verdict
+
+    def _note(self, request: CheckAudit, verdict: AuditVerdict) -> None:
+        """Remember a break until a verification passes it."""
+        if verdict.broken_seq is not None and verdict.fault is not None:
+            self.broken = Break(verdict.broken_seq, ChainFault(verdict.fault))
+        elif self.broken is not None and request.after_seq < self.broken.seq:
+            reached_seq = verdict.next_after_seq
+            if reached_seq is None or reached_seq >= self.broken.seq:
+                self.broken = None
 
     def _check(
         self,
         connection: Connection,
         *,
         request: CheckAudit,
-        published: AuditAnchored | None,
+        published: AuditAnchored | Break | None,
         is_compared: bool,
     ) -> AuditVerdict:
         require_actor(connection, request, Permission.AUDIT_READ)
@@ -58,12 +70,16 @@ class AuditVerification:
         is_last = len(rows) <= request.limit
         until_seq = FOREVER if is_last else rows[request.limit - 1].seq
         anchors = read_anchors(connection, AnchorKind.HEAD, check.seq - 1, until_seq)
-        for anchor in (*anchors, *([published] if published and published.seq <= until_seq else [])):
+        if isinstance(published, AuditAnchored) and published.seq <= until_seq:
+            anchors.append(published)
+        for anchor in anchors:
             check.expect(anchor)
         for row in rows[: request.limit]:
             check.take(row)
         if is_last:
             check.end(head.seq, head.hash)
+        if isinstance(published, Break):
+            check.fail(published.seq, published.fault)
         newest = newest_anchor(connection, AnchorKind.HEAD)
         broken = check.broken
         return AuditVerdict(
@@ -79,7 +95,9 @@ class AuditVerification:
         )
 
     def _begun(self, connection: Connection, after_seq: int) -> ChainCheck:
-        check = ChainCheck(self._keys.signer.installation, self._keys.public)
+        check = ChainCheck(self._keys.installation, self._keys.public)
+        if self._keys.signer is None:
+            check.fail(1, ChainFault.NO_KEY)
         checkpoint = newest_anchor(connection, AnchorKind.CHECKPOINT)
         if checkpoint is not None:
             check.begin(checkpoint)

@@ -338,6 +338,6 @@ STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0006",
+    head="0013",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

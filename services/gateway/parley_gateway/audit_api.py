@@ -72,7 +72,7 @@ async def export(
     """Return the audit as lines of JSON, the oldest row first: `parley audit verify --file` reads them."""
     opened = await edge.bus.request(
         subjects.ACCOUNTS_OPEN_AUDIT_EXPORT,
-        OpenAuditExport(**principal.asking),
+        OpenAuditExport(**principal.asking, after_seq=after_seq, limit=limit),
         AuditExport,
         timeout_s=ASK_S,
     )
@@ -88,10 +88,10 @@ async def _lines(
     bus: Bus, principal: Principal, opened: AuditExport, *, after_seq: int, limit: int
 ) -> AsyncGenerator[bytes]:
     yield _line(opened)
-    left = limit
+    left, until_seq = limit, opened.bounds.last_seq if opened.bounds else opened.head_seq
     while left:
         asked = ReadAuditSegment(
-            **principal.asking, after_seq=after_seq, until_seq=opened.head_seq, limit=min(500, left)
+            **principal.asking, after_seq=after_seq, until_seq=until_seq, limit=min(500, left)
         )
         # An answer that breaks off has no last line: whoever reads it sees that it is not whole.
         found = await bus.request(subjects.ACCOUNTS_READ_AUDIT_SEGMENT, asked, AuditSegment, timeout_s=ASK_S)

@@ -5,13 +5,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from parley_contracts.addresses import host_of
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
 from parley_contracts.turns import StartTurn
 from parley_limits import Buckets, Claim, Outcome, Rate, Standing, Take, Verdict, parse_rate
 
 from parley_gateway.limit_settings import RATES, LimitSettings
-from parley_gateway.networks import Networks, host_of
+from parley_gateway.networks import Networks
 from parley_gateway.principal import Principal
 from parley_gateway.spending import BotPayer
 from parley_gateway.turn_quotas import TurnQuotas

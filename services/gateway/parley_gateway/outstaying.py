@@ -11,7 +11,7 @@ from collections.abc import Callable
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging.message_headers import now_ms
 
-from parley_gateway.principal import Principal, Prover
+from parley_gateway.principal import Prover
 from parley_gateway.sockets import Sockets
 
 log = logging.getLogger("parley.gateway")
@@ -38,31 +38,39 @@ class Outstaying:
             except ParleyError as error:
                 # Whoever came in is not sent away because accounts is: he is looked at again.
                 log.info("sessions cannot be asked about", extra={"reason": error.message})
+            except Exception:
+                log.exception("sessions cannot be asked about")
 
     async def look(self) -> None:
-        """End what has outstayed; ParleyError while accounts cannot say what has."""
+        """End what has outstayed; ParleyError when accounts cannot say of all what has."""
         guests = self._sockets.guests
         here = {principal.session_id for principal, _ in guests}
         self._good_until_ms = {name: until for name, until in self._good_until_ms.items() if name in here}
+        away: ParleyError | None = None
         for principal, end in guests:
-            if not await self._may_stay(principal):
+            if principal.expires_at_ms is None or self._clock() < principal.expires_at_ms:
+                continue
+            if principal.session_id is None:
                 end()
+            elif away is None:
+                try:
+                    if not await self._lasts(principal.session_id):
+                        end()
+                except ParleyError as error:
+                    away = error
+        if away is not None:
+            raise away
 
-    async def _may_stay(self, principal: Principal) -> bool:
+    async def _lasts(self, session_id: str) -> bool:
         now = self._clock()
-        if principal.expires_at_ms is None or now < principal.expires_at_ms:
-            return True
-        name = principal.session_id
-        if name is None:
-            return False
-        if now < self._good_until_ms.get(name, 0):
+        if now < self._good_until_ms.get(session_id, 0):
             return True
         try:
-            found = await self._prover.of_session(name)
+            found = await self._prover.of_session(session_id)
         except ParleyError as error:
             if error.code is not ErrorCode.UNAUTHENTICATED:
                 raise
             return False
         until_ms = now + ASK_AGAIN_MS
-        self._good_until_ms[name] = min(until_ms, found.expires_at_ms or until_ms)
+        self._good_until_ms[session_id] = min(until_ms, found.expires_at_ms or until_ms)
         return True

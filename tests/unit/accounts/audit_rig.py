@@ -1,6 +1,7 @@
 """The audit of an accounts service: filled, read as it stands, and looked at as whoever verifies it does."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -8,6 +9,7 @@ from parley_accounts.audit_anchors import read_rows
 from parley_accounts.audit_log import Told
 from parley_accounts.audit_rows import HEAD
 from parley_accounts.tables import audit_head
+from parley_contracts import subjects
 from parley_contracts.audit import (
     Action,
     ActorKind,
@@ -18,15 +20,30 @@ from parley_contracts.audit import (
     Outcome,
     Provenance,
 )
+from parley_contracts.audit_requests import (
+    AuditExport,
+    AuditSegment,
+    AuditVerdict,
+    CheckAudit,
+    OpenAuditExport,
+    ReadAuditSegment,
+)
 from parley_messaging import queues
 from parley_messaging.work_loop import WorkLoop
 from parley_storage import Database
 from sqlalchemy import Connection, select, text
 
-from tests.unit.accounts.accounts_rig import Accounts
+from tests.unit.accounts.accounts_rig import OWNER, Accounts
 
 ADA = "a" * 32
 FOREVER = 2**62
+ROWS = 8
+ANCHORED = 5
+"""Of the rows of `filled`; the rest has come since."""
+
+HEAD_TO = (
+    "UPDATE accounts_audit_head SET seq = {0}, hash = (SELECT hash FROM accounts_audit_log WHERE seq = {0})"
+)
 
 
 def event(**changed: Any) -> AuditEvent:
@@ -63,7 +80,7 @@ async def settle(accounts: Accounts) -> list[AuditRow]:
     """Have everything that was told arrive in the table; return the rows."""
     await accounts.bus.audit.drain(accounts.bus)
     await accounts.parts.audit.outbox.drain()
-    loop = WorkLoop(accounts.bus, queues.AUDIT, accounts.parts.audit.log.take, slots=4)
+    loop = WorkLoop(accounts.bus, queues.AUDIT, accounts.parts.audit.gaps.take, slots=4)
     running = asyncio.create_task(loop.run())
     async with asyncio.timeout(20):
         while await accounts.bus.queue_depth(queues.AUDIT) or loop.jobs_running:  # noqa: ASYNC110 - nobody tells
@@ -76,8 +93,8 @@ async def settle(accounts: Accounts) -> list[AuditRow]:
 def tamper(connection: Connection, *statements: str) -> None:
     """Do what the database's administrator could do: triggers do not bind whoever may drop them."""
     if connection.dialect.name == "sqlite":
-        for name in ("update", "delete"):
-            connection.execute(text(f"DROP TRIGGER accounts_audit_log_{name}"))
+        for name in ("insert", "update", "delete"):
+            connection.execute(text(f"DROP TRIGGER IF EXISTS accounts_audit_log_{name}"))
     else:
         connection.execute(text("SET LOCAL session_replication_role = replica"))
     for statement in statements:
@@ -86,3 +103,18 @@ def tamper(connection: Connection, *statements: str) -> None:
 
 def head_of(connection: Connection) -> Any:
     return connection.execute(select(audit_head).filter_by(name=HEAD)).one()
+
+
+async def verdict(accounts: Accounts, **fields: Any) -> AuditVerdict:
+    return await accounts.ask(subjects.ACCOUNTS_CHECK_AUDIT, CheckAudit(**OWNER, **fields), AuditVerdict)
+
+
+async def exported(accounts: Accounts, after_seq: int = 0, limit: int = 500) -> list[str]:
+    opening = OpenAuditExport(**OWNER, after_seq=after_seq, limit=limit)
+    opened = await accounts.ask(subjects.ACCOUNTS_OPEN_AUDIT_EXPORT, opening, AuditExport)
+    until_seq = opened.bounds.last_seq if opened.bounds else opened.head_seq
+    asked = ReadAuditSegment(**OWNER, after_seq=after_seq, until_seq=until_seq, limit=limit)
+    segment = await accounts.ask(subjects.ACCOUNTS_READ_AUDIT_SEGMENT, asked, AuditSegment)
+    lines = [opened, *segment.anchors, *segment.rows]
+    end = json.dumps({"type": "audit_export_end", "last_seq": opened.head_seq, "is_whole": True})
+    return [*(one.model_dump_json() for one in lines), end]

@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from tests.tested_databases import store_params
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
+from tests.unit.accounts.audit_rig import ANCHORED, ROWS, fill
 from tests.unit.accounts.data_rights_rig import ScriptedServices
 
 _TABLES = [audit_log, *(table for table in reversed(metadata.sorted_tables) if table is not audit_log)]
@@ -48,3 +49,11 @@ async def services(accounts: Accounts) -> ScriptedServices:
     scripted = ScriptedServices(accounts.bus)
     scripted.start()
     return scripted
+
+
+@pytest.fixture
+async def filled(accounts: Accounts) -> Accounts:
+    await fill(accounts, ANCHORED)
+    await accounts.parts.audit.anchors.anchor()
+    await fill(accounts, ROWS - ANCHORED)
+    return accounts

@@ -13,7 +13,7 @@ from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_identity.audit_chain import FIRST_PREV_HASH, ChainCheck, ChainFault, is_signed, row_hash
 from parley_messaging.memory_bus import MemoryBus
 from parley_storage import open_database
-from sqlalchemy import URL, Connection, delete, func, select, update
+from sqlalchemy import URL, Connection, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.unit.accounts.accounts_rig import PASSWORD, Accounts, as_user, open_accounts
@@ -88,6 +88,53 @@ async def test_the_database_refuses_to_change_a_row(accounts: Accounts) -> None:
 
     await accounts.database.write(change)
     assert await rows_of(accounts.database) == before
+
+
+@pytest.mark.parametrize(
+    "conflict", [{"seq": 2}, {"event_id": "of the second"}], ids=["the same number", "the same event"]
+)
+@pytest.mark.parametrize("words", ["INSERT OR REPLACE", "ON CONFLICT DO UPDATE"])
+async def test_the_database_refuses_to_replace_a_row(
+    accounts: Accounts, words: str, conflict: dict[str, Any]
+) -> None:
+    await fill(accounts, 3)
+    before = await rows_of(accounts.database)
+    row = {**before[1].model_dump(), "seq": 9, "event_id": "another", "actor_id": "b" * 32}
+    row.update(
+        {name: before[1].event_id if name == "event_id" else value for name, value in conflict.items()}
+    )
+
+    def replace(connection: Connection) -> None:
+        if words == "ON CONFLICT DO UPDATE":
+            column = next(iter(conflict))
+            into = accounts.database.insert(audit_log).values(**row)
+            refused(
+                connection, into.on_conflict_do_update(index_elements=[column], set_={"actor_id": "b" * 32})
+            )
+        elif connection.dialect.name == "sqlite":
+            refused(connection, insert(audit_log).prefix_with("OR REPLACE").values(**row))
+
+    await accounts.database.write(replace)
+    assert await rows_of(accounts.database) == before
+
+
+async def test_the_file_refuses_to_replace_a_row_by_its_place(accounts: Accounts) -> None:
+    """SQLite has a number of its own for each row, by which another one can be put in its place."""
+    await fill(accounts, 3)
+    before = await rows_of(accounts.database)
+    row = {**before[1].model_dump(), "seq": 9, "event_id": "another"}
+    names = ", ".join(row)
+    values = ", ".join(f":{name}" for name in row)
+    statement = f"INSERT OR REPLACE INTO accounts_audit_log (rowid, {names}) VALUES (2, {values})"
+
+    def replace(connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            refused(connection, text(statement).bindparams(**row))
+
+    await accounts.database.write(replace)
+    assert await rows_of(accounts.database) == before
+    await fill(accounts, 1)
+    assert len(await rows_of(accounts.database)) == 4
 
 
 async def test_what_cannot_be_read_is_a_row_that_says_so(accounts: Accounts) -> None:
@@ -186,9 +233,9 @@ async def test_the_head_is_signed_stored_and_published(accounts: Accounts) -> No
     head = await accounts.database.read(head_of)
     told = await last_on_the_bus(accounts)
     assert (told.seq, told.hash) == (head.seq, head.hash)
-    assert is_signed(told, keys.signer.installation, keys.public)
+    assert is_signed(told, keys.installation, keys.public)
     assert not is_signed(told, "another installation", keys.public)
-    assert not is_signed(told.model_copy(update={"seq": 2}), keys.signer.installation, keys.public)
+    assert not is_signed(told.model_copy(update={"seq": 2}), keys.installation, keys.public)
     await anchors.anchor()
     assert await accounts.database.read(anchors_in) == 1
 

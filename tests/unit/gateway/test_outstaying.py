@@ -105,3 +105,14 @@ async def test_nobody_is_sent_away_because_accounts_is_away(entered: Entered) ->
         await guests.is_sent_away(principal, TOKEN_S)
     assert told.value.code is ErrorCode.UNAVAILABLE
     assert not guests.watch.is_ended
+
+
+async def test_a_key_expires_also_while_accounts_is_away(entered: Entered) -> None:
+    await entered.accounts.user("ada", Role.MEMBER)
+    tokens = await entered.accounts.log_in("ada")
+    by_token = await entered.identities.of_bearer(tokens.access_token)
+    by_key, guests = Principal("ada", key_id="k1", expires_at_ms=1), Guests(entered)
+    silence(entered.accounts.bus, *ALL_ASKED)
+    with guests.sockets.watching(Watch().end, by_token), pytest.raises(ParleyError):
+        await guests.is_sent_away(by_key, TOKEN_S)
+    assert guests.watch.is_ended

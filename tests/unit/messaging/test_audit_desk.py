@@ -7,13 +7,21 @@ from uuid import uuid4
 
 import pytest
 from parley_contracts import headers, subjects
-from parley_contracts.audit import Action, ActorKind, AuditEvent, ObjectKind, Outcome, Provenance
+from parley_contracts.audit import (
+    Action,
+    ActorKind,
+    AuditDetails,
+    AuditEvent,
+    ObjectKind,
+    Outcome,
+    Provenance,
+)
 from parley_contracts.claims import Acting, PrincipalKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import DeleteConversation
 from parley_contracts.model import WireModel
 from parley_contracts.replies import Done
-from parley_messaging.audit_desk import AuditDesk
+from parley_messaging.audit_desk import MOST_APART, AuditDesk
 from parley_messaging.bus import NotStoredError
 from parley_messaging.error_boundary import Answering
 from parley_messaging.memory_bus import MemoryBus
@@ -99,6 +107,68 @@ async def test_refusals_of_one_asker_are_one_event_and_a_count() -> None:
     assert [count for _, count in bus.told] == [None, None]
     await desk.finish(bus)
     assert [count for _, count in bus.told] == [None, None, 999]
+
+
+async def refused(*events: AuditEvent) -> KeepingBus:
+    desk, bus = AuditDesk(), KeepingBus()
+    for one in events:
+        desk.hand_in("memory", one)
+    await desk.finish(bus)
+    return bus
+
+
+async def test_who_holds_a_network_is_one_asker() -> None:
+    bus = await refused(
+        *(
+            event(Outcome.REFUSED, provenance=Provenance(address=f"2001:db8:0:7::{n:x}"))
+            for n in range(1, 500)
+        ),
+        event(Outcome.REFUSED, provenance=Provenance(address="2001:db8:0:8::1")),
+    )
+    assert [count for _, count in bus.told] == [None, None, 498]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [{"object_id": f"{n:032x}"} for n in range(20)],
+        [{"details": AuditDetails(route=f"GET /api/{name}")} for name in ("bots", "users", "keys")],
+        [{"details": AuditDetails(code=code)} for code in ("forbidden", "not_found")],
+        [{"details": AuditDetails(of=f"{n:032x}")} for n in range(3)],
+    ],
+    ids=["objects", "routes", "reasons", "what they are a part of"],
+)
+async def test_different_things_that_one_asker_is_refused_are_all_seen(changed: list[dict[str, Any]]) -> None:
+    events = [event(Outcome.REFUSED, **one) for one in changed]
+    bus = await refused(*events, *events)
+    kept = [one for _, one in bus.kept]
+    assert [one for one in kept if one.details.count is None] == events
+    repeats = [one.model_dump(exclude={"id"}) for one in kept if one.details.count is not None]
+    counted = [one.details.model_copy(update={"count": 1}) for one in events]
+    assert repeats == [
+        one.model_copy(update={"details": details}).model_dump(exclude={"id"})
+        for one, details in zip(events, counted, strict=True)
+    ]
+
+
+async def test_what_is_too_much_to_tell_apart_is_one_event_that_names_no_object() -> None:
+    events = [event(Outcome.REFUSED, object_id=f"{n:032x}") for n in range(1000)]
+    bus = await refused(*events)
+    assert len(bus.kept) == MOST_APART + 2
+    *apart, rest = [one for _, one in bus.kept]
+    assert apart == events[: MOST_APART + 1]
+    assert (rest.details.count, rest.object_id) == (1000 - MOST_APART - 1, "")
+
+
+async def test_what_is_over_makes_room_for_the_next_minute() -> None:
+    desk, bus = AuditDesk(), KeepingBus()
+    for _ in range(3):
+        events = [event(Outcome.REFUSED, object_id=f"{n:032x}") for n in range(MOST_APART)]
+        for one in events:
+            desk.hand_in("memory", one)
+        await desk.finish(bus)
+        assert [one for _, one in bus.kept] == events
+        bus.kept.clear()
 
 
 async def test_what_was_done_is_never_folded() -> None:

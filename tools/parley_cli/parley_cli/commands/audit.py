@@ -44,9 +44,10 @@ def verify(
     if not found.is_whole:
         message = f"The audit is broken at row {found.broken_seq}: {found.fault}."
         raise CliError(message, code="broken_audit")
-    end = "its end" if found.reaches_head else f"row {found.last_seq}"
+    end = "the end" if found.reaches_head else f"row {found.last_seq}, where the export was to end"
+    begin = "the oldest" if found.begins_at_oldest else f"row {found.first_seq}, where it was to begin,"
     whose = "" if key else ", which is the one that the file names"
     output.show(
-        f"{found.rows} rows up to {end} are as they were written; "
+        f"{found.rows} rows from {begin} up to {end} are as they were written; "
         f"signed up to row {found.anchored_seq} by the key {found.key}{whose}."
     )
