@@ -7,6 +7,7 @@ from typing import Any
 
 from parley_contracts.data_places import kept_places
 from parley_contracts.data_rights import (
+    MAX_BOTS_NAMED,
     VISITOR,
     DataJob,
     DataJobKind,
@@ -14,12 +15,13 @@ from parley_contracts.data_rights import (
     DataReport,
     visitors_of,
 )
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.engine import Row
 
 from parley_accounts.tables import data_jobs
 
 JobRow = Row[Any]
+GATHERED_MS = 30_000
 VISITORS_MS = 365 * 86_400_000
 """How long the erasure of a deleted bot's visitors is tried: nobody is there who would ask again."""
 
@@ -48,7 +50,22 @@ def is_being_erased(connection: Connection, user_id: str) -> bool:
 
 
 def insert_visitors_erasure(connection: Connection, bot_id: str, *, asked_by: str, now_ms: int) -> None:
-    """Have what visitors asked of a bot that is deleted removed; its row is in no user's list."""
+    """Have what visitors asked of a bot that is deleted removed soon, together with other bots of its owner.
+
+    Each erasure reads the streams of a day: bots that are made and deleted in a row cost one.
+    """
+    query = select(data_jobs.c.id, data_jobs.c.steps).where(
+        data_jobs.c.due_at_ms.is_not(None),
+        data_jobs.c.state == DataJobState.WAITING,
+        data_jobs.c.asked_by == asked_by,
+        data_jobs.c.user_id.startswith(VISITOR, autoescape=True),
+    )
+    waiting = connection.execute(query.limit(1).with_for_update()).first()
+    gathered = [] if waiting is None else bots_of_erasure(waiting.steps)
+    if waiting is not None and len(gathered) < MAX_BOTS_NAMED:
+        steps = json.dumps({"bots": [*gathered, bot_id]})
+        connection.execute(update(data_jobs).where(data_jobs.c.id == waiting.id).values(steps=steps))
+        return
     insert_job(
         connection,
         DataJobKind.ERASURE,
@@ -57,6 +74,7 @@ def insert_visitors_erasure(connection: Connection, bot_id: str, *, asked_by: st
         now_ms=now_ms,
         lasts_ms=VISITORS_MS,
         steps={"bots": [bot_id]},
+        begins_after_ms=GATHERED_MS,
     )
 
 
@@ -67,12 +85,12 @@ def find_bots_left(connection: Connection, user_id: str) -> list[str]:
         data_jobs.c.user_id.startswith(VISITOR, autoescape=True),
         data_jobs.c.state == DataJobState.FAILED,
     )
-    return [bot_id for row in connection.execute(query) for bot_id in bots_of_erasure(row)]
+    return [bot_id for steps in connection.execute(query).scalars() for bot_id in bots_of_erasure(steps)]
 
 
-def bots_of_erasure(row: JobRow) -> list[str]:
-    """Return the bots whose visitors' data go with an erasure."""
-    return list(json.loads(row.steps)["bots"])
+def bots_of_erasure(steps: str) -> list[str]:
+    """Return the bots whose visitors' data go with an erasure, by its steps."""
+    return list(json.loads(steps)["bots"])
 
 
 def find_last_erasure(connection: Connection, user_id: str) -> JobRow | None:
@@ -91,8 +109,9 @@ def insert_job(
     now_ms: int,
     lasts_ms: int,
     steps: Mapping[str, Any],
+    begins_after_ms: int = 0,
 ) -> DataJob:
-    """Write a job down that begins at once."""
+    """Write a job down, which begins at once unless it has to wait."""
     report = DataReport(kept=kept_places() if kind is DataJobKind.ERASURE else {})
     values = {
         "id": secrets.token_hex(16),
@@ -102,7 +121,7 @@ def insert_job(
         "asked_by": asked_by,
         "asked_at_ms": now_ms,
         "deadline_at_ms": now_ms + lasts_ms,
-        "due_at_ms": now_ms,
+        "due_at_ms": now_ms + begins_after_ms,
         "lease_until_ms": 0,
         "attempts": 0,
         "steps": json.dumps(steps),

@@ -216,7 +216,7 @@ class DataRequests:
             raise user_not_found()
         if last.state != DataJobState.FAILED:
             return described_job(last)
-        return self._insert_erasure(connection, user_id, bots_of_erasure(last), asked_by=actor.id)
+        return self._insert_erasure(connection, user_id, bots_of_erasure(last.steps), asked_by=actor.id)
 
     def _insert_erasure(
         self, connection: Connection, user_id: str, bot_ids: Sequence[str], *, asked_by: str

@@ -5,7 +5,7 @@ from typing import Any
 
 from parley_accounts.tables import bots
 from parley_contracts import subjects
-from parley_contracts.bots import DeleteBot
+from parley_contracts.bots import Bot, BotSettings, CreateBot, DeleteBot
 from parley_contracts.data_places import PlaceKind, kept_places, places_of
 from parley_contracts.data_rights import (
     CreateErasure,
@@ -177,12 +177,32 @@ async def test_what_visitors_asked_of_a_bot_goes_when_it_is_deleted(
     assert await accounts.refusal_code(subjects.ACCOUNTS_LIST_DATA_JOBS, gone) is ErrorCode.NOT_FOUND
 
 
+async def test_bots_that_are_deleted_in_a_row_are_one_erasure_and_another_owners_is_another(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user, bot = await fill(accounts, services, "ada")
+    made = CreateBot(**as_user(user), settings=BotSettings(name="Second"))
+    second = await accounts.ask(subjects.ACCOUNTS_CREATE_BOT, made, Bot)
+    other, others = await fill(accounts, services, "bob")
+    for who, gone in ((user, bot), (other, others), (user, second)):
+        await accounts.ask(subjects.ACCOUNTS_DELETE_BOT, DeleteBot(**as_user(who), bot_id=gone.id), Done)
+    runner = accounts.parts.data_rights.runner
+    accounts.clock.advance(31)
+    named: list[tuple[str, ...]] = []
+    while await runner.run_due():
+        named.append(services.bots)
+    assert sorted(named) == sorted([(bot.id, second.id), (others.id,)])
+    await work(accounts)
+    assert (await job_of(accounts, visitors_of(bot.id))).state is DataJobState.DONE
+
+
 async def test_an_erasure_takes_visitors_along_whose_own_was_given_up(
     accounts: Accounts, services: ScriptedServices
 ) -> None:
     user, bot = await fill(accounts, services, "ada")
     services.away = {"memory"}
     await accounts.ask(subjects.ACCOUNTS_DELETE_BOT, DeleteBot(**as_user(user), bot_id=bot.id), Done)
+    accounts.clock.advance(31)
     await accounts.parts.data_rights.runner.run_due()
     accounts.clock.advance(366 * 86_400)
     await accounts.parts.data_rights.runner.run_due()
