@@ -5,7 +5,7 @@ import asyncio
 from parley_contracts import subjects
 from parley_contracts.data_keys import ReadDataKey, ToldDataKey
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_envelope import DataKey, DataKeys, Originals, new_data_key
+from parley_envelope import DataKey, DataKeys, ExportFiles, Originals, new_data_key
 from parley_envelope.key_delivery import tell_key
 from parley_messaging.data_key_asking import asking_for_data_keys
 from parley_messaging.memory_bus import MemoryBus
@@ -39,3 +39,8 @@ class FakeDataKeys:
 def originals_on(bus: MemoryBus) -> Originals:
     """Return the originals of a bus, as a process has them that was told nothing yet."""
     return Originals(bus.objects, DataKeys(asking_for_data_keys(bus)))
+
+
+def exports_on(bus: MemoryBus) -> ExportFiles:
+    """Return the files of exports of a bus, as a process has them that was told nothing yet."""
+    return ExportFiles(bus.objects, DataKeys(asking_for_data_keys(bus)))

@@ -140,12 +140,12 @@ _ACCOUNTS = (
     table_place(
         "accounts",
         "data_jobs",
-        "his exports and his erasure, with counts",
+        "his exports and his erasure, with counts, and erasures of visitors of bots that he has deleted",
         Ending.KEPT,
         user_column="user_id",
         is_exported=True,
         hidden=("lease_id", "steps", "object_key"),
-        why="The id of the user, counts and times: they show that he was erased. Exports are removed.",
+        why="The id of the user, counts and times: they show that he was erased. Files of exports go.",
     ),
 )
 
@@ -309,7 +309,7 @@ def _file(name: str, service: str, holds: str, ending: Ending, why: str = "") ->
     return DataPlace(name=name, kind=PlaceKind.FILE, service=service, holds=holds, ending=ending, why=why)
 
 
-_IN_TABLES = "The tables, streams and indexes in it are exported."
+_IN_TABLES = "What of it is exported, and why the rest is not, stands with the tables and streams in it."
 
 _FILES = (
     _file("accounts.sqlite*", "accounts", "the tables of accounts", Ending.ERASED, _IN_TABLES),

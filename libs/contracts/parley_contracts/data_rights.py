@@ -23,6 +23,11 @@ def visitors_of(bot_id: str) -> str:
     return f"{VISITOR}{bot_id}-"
 
 
+def export_key(job_id: str) -> str:
+    """Return where the file of an export is in the object store: no user's uploads are there."""
+    return f"exports/{job_id}"
+
+
 def is_of(owner_id: str, user_id: str, bot_ids: tuple[str, ...]) -> bool:
     """Return whether an owner is a user, or a visitor of one of his bots."""
     return owner_id == user_id or any(owner_id.startswith(visitors_of(bot_id)) for bot_id in bot_ids)
@@ -122,7 +127,7 @@ class DataReport(WireModel):
 
     counts: dict[str, dict[str, int]] = Field(default_factory=dict, description="By service, by place.")
     kept: dict[str, str] = Field(default_factory=dict, description="By place, the reason and for how long.")
-    missing: tuple[str, ...] = Field(default=(), description="Documents whose upload is not there any more.")
+    missing: tuple[str, ...] = Field(default=(), description="Documents whose upload cannot be read.")
 
 
 class DataJob(WireModel):

@@ -152,6 +152,12 @@ def require(
         raise ParleyError(ErrorCode.FORBIDDEN, f"This needs the permission {permission}.")
 
 
+def require_whole(scopes: Collection[Permission] | None) -> None:
+    """Raise ParleyError `forbidden` for an API key with scopes: what is asked for is more than they say."""
+    if scopes is not None:
+        raise ParleyError(ErrorCode.FORBIDDEN, "An API key with scopes does not do this: log in.")
+
+
 def may_manage(role: Role, other: Role) -> bool:
     """Return whether a role may change users of another role, and give it: owners all, others only below."""
     return role is Role.OWNER or _RANKS.index(role) > _RANKS.index(other)

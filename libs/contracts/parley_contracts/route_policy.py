@@ -152,3 +152,11 @@ ROUTES: dict[Route, tuple[P, ...]] = {
     ("POST", "/api/admin/data-key/rotate"): (P.KEK_ROTATE,),
 }
 """What who asks must have, all of it. Whose an object is, the service that keeps it checks."""
+
+WHOLE_ROUTES: frozenset[Route] = frozenset(
+    {
+        ("POST", "/api/account/exports"),
+        ("GET", "/api/account/exports/{export_id}/file"),
+    }
+)
+"""What they give holds all that is kept of a user, so no scopes of an API key suffice: log in for them."""

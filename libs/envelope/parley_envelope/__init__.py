@@ -2,6 +2,7 @@
 
 from parley_envelope.data_keys import DataKeys
 from parley_envelope.envelope import Envelope, SealError
+from parley_envelope.export_files import ExportFiles
 from parley_envelope.originals import Originals
 from parley_envelope.sealed_file import open_file, seal_file
 from parley_envelope.sealed_stream import SealingReader
@@ -11,6 +12,7 @@ __all__ = [
     "DataKey",
     "DataKeys",
     "Envelope",
+    "ExportFiles",
     "Originals",
     "SealError",
     "SealingReader",

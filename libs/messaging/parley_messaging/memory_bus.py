@@ -6,8 +6,6 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -373,8 +371,8 @@ class MemoryBus:
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
         """Return the first stored message of a subject from a stream sequence on."""
         messages = self._stream(stream).messages
-        begins = bisect_left(messages, from_stream_seq, key=attrgetter("stream_seq"))
-        for stored in islice(messages, begins, None):
+        begins = bisect_left(messages, from_stream_seq, key=lambda one: one.stream_seq)
+        for stored in (messages[at] for at in range(begins, len(messages))):
             if stored.subject == subject or matches(subject, stored.subject):
                 return StoredMessage(stored.stream_seq, stored.subject, stored.data)
         return None

@@ -7,8 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from io import BufferedIOBase
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from nats import errors
 from nats.js import JetStreamContext
@@ -21,7 +20,9 @@ from parley_contracts.bus_permissions import BUCKET
 from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_messaging.bus import StoredObject
+from parley_messaging.erasing import NatsEraser
 from parley_messaging.nats_access import OPEN, BusAccess
+from parley_messaging.nats_puts import put_or_clear_up
 from parley_messaging.nats_streams import ensured_bucket
 
 log = logging.getLogger("parley.messaging")
@@ -85,7 +86,7 @@ class NatsObjects:
         """Keep `data` under `key`."""
         try:
             async with _away_told():
-                await (await self._open_bucket()).put(key, cast("bytes | BufferedIOBase", data))
+                await put_or_clear_up(self._js, await self._open_bucket(), key, data)
         except NotFoundError:
             # Whoever keeps the streams has yet to make the bucket.
             raise ParleyError(ErrorCode.UNAVAILABLE, "The store for uploads is away.") from None
@@ -120,19 +121,21 @@ class NatsObjects:
     async def _chunk(self, subject: str, sequence: int) -> RawStreamMsg:
         """Return the first chunk at or behind a place in the stream.
 
-        A copy of the stream that lags may not have it yet.
+        A copy of the stream that lags may not have it yet; what its leader does not have is lost.
         """
         until_s = asyncio.get_running_loop().time() + LAG_S
+        is_late = False
         while True:
             try:
                 async with _away_told():
                     return await self._js.get_msg(
-                        BUCKET, seq=sequence, subject=subject, direct=True, next=True
+                        BUCKET, seq=sequence, subject=subject, direct=not is_late, next=True
                     )
             except NotFoundError:
-                if asyncio.get_running_loop().time() >= until_s:
-                    message = "A part of a stored object is not there."
-                    raise ParleyError(ErrorCode.UNAVAILABLE, message) from None
+                if is_late:
+                    message = "A part of a stored object is lost."
+                    raise ParleyError(ErrorCode.INTERNAL, message, retryable=False) from None
+                is_late = asyncio.get_running_loop().time() >= until_s
             await asyncio.sleep(LOOK_S)
 
     async def fetch(self, key: str, into: BinaryIO) -> None:
@@ -153,10 +156,17 @@ class NatsObjects:
             return
 
     async def _overwrite(self, bucket: Bucket, key: str) -> None:
-        """Overwrite the chunks of an object: the purge that follows leaves their bytes in the files."""
+        """Overwrite the chunks of an object: the purge that follows leaves their bytes in the files.
+
+        Of one whose deletion was broken off there are fewer than it says.
+        """
         info = await bucket.get_info(key)
         chunks, stream_seq = f"$O.{stream_names.ORIGINALS}.C.{info.nuid}", 1
+        eraser = NatsEraser(lambda: self._js)
         for _ in range(info.chunks or 0):
-            found = await self._js.get_msg(BUCKET, seq=stream_seq, subject=chunks, next=True)
+            try:
+                found = await self._js.get_msg(BUCKET, seq=stream_seq, subject=chunks, next=True)
+            except NotFoundError:
+                return
             stream_seq = (found.seq or stream_seq) + 1
-            await self._js.delete_msg(BUCKET, stream_seq - 1)
+            await eraser.erase(BUCKET, stream_seq - 1)

@@ -28,11 +28,19 @@ def read_anything(connection: Client) -> None:
     Nothing is kept back: a job that nobody sees would be delivered again for ever.
     """
     process: Any = connection._process_msg  # pyright: ignore - there is no public way to see what comes
+    subscriptions: dict[int, Any] = connection._subs  # pyright: ignore - see above
 
     async def process_anything(sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        subscription = subscriptions.get(sid)
         try:
             await process(sid, subject, reply, data, headers)
         except (ValueError, IndexError) as error:
+            # It is counted before it is read; a subscription that has had its last one is forgotten then.
+            connection.stats["in_msgs"] -= 1
+            connection.stats["in_bytes"] -= len(data)
+            if subscription is not None:
+                subscription._received -= 1
+                subscriptions[sid] = subscription
             # Text that is no UTF-8, or headers without the line that begins them.
             on = _as_text(subject)
             log.warning("message cannot be read whole", extra={"on": on, "error": type(error).__name__})

@@ -21,6 +21,7 @@ from parley_storage.engine import (
     limit,
     make_engine,
     tell_connections,
+    truncate,
     writing,
 )
 from parley_storage.store import Store
@@ -31,8 +32,12 @@ Result = TypeVar("Result")
 Insert = sqlite.Insert | postgresql.Insert
 
 
+TRUNCATE_TRIES = 5
+TRUNCATE_PAUSE_S = 0.2
+
 DEADLOCKS = 3
 """How often a transaction is begun again that PostgreSQL has ended because two waited for each other."""
+
 SILENT_S = 2.0
 """How much longer than its transaction may take a silent server is waited for."""
 
@@ -108,17 +113,17 @@ class Database:
     async def truncate_log(self) -> bool:
         """Have SQLite move its log into the file and empty it: what was deleted stands there until then.
 
-        False when somebody still reads by it. PostgreSQL sees to its own.
+        False when somebody still reads by it after several tries; between them others write. PostgreSQL
+        sees to its own.
         """
         if not self.is_sqlite:
             return True
-        with await self._take((self._writers, self._free)):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._truncate)
-
-    def _truncate(self) -> bool:
-        with self._reading.connect() as connection:
-            driver: Any = connection.connection.driver_connection
-            return driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        for _ in range(TRUNCATE_TRIES):
+            with await self._take((self._writers, self._free)):
+                if await asyncio.get_running_loop().run_in_executor(self._threads, truncate, self._reading):
+                    return True
+            await asyncio.sleep(TRUNCATE_PAUSE_S)
+        return False
 
     async def close(self) -> None:
         """Wait for what runs, each at most as long as its driver lets it, and close the connections."""

@@ -36,6 +36,7 @@ from parley_accounts.bot_rows import (
     summary_fields,
 )
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_job_rows import insert_visitors_erasure
 from parley_accounts.granting import granted_to
 from parley_accounts.outbox import add_event
 from parley_accounts.row_pages import read_page
@@ -112,7 +113,7 @@ class Bots:
         return await self._database.write(change)
 
     async def delete(self, request: DeleteBot) -> None:
-        """Remove a bot, its versions and its keys."""
+        """Remove a bot, its versions and its keys; soon after, what visitors asked of it."""
 
         def remove(connection: Connection) -> None:
             actor = require_actor(connection, request, Permission.BOTS_WRITE)
@@ -127,6 +128,7 @@ class Bots:
                 changed_at_ms=now_ms,
             )
             add_event(connection, event, now_ms)
+            insert_visitors_erasure(connection, row.id, asked_by=actor.id, now_ms=now_ms)
 
         await self._database.write(remove)
 

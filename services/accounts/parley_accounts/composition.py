@@ -1,6 +1,6 @@
 """Puts the parts of the accounts service together; the same for the process and for its tests."""
 
-from parley_envelope import DataKeys, Originals
+from parley_envelope import DataKeys
 from parley_identity.revocation_board import RevocationBoard
 from parley_messaging import Bus
 from parley_storage import Database
@@ -155,7 +155,7 @@ async def prepared_parts(
     revocations = Revocations(database, board, access_token_s=access_token_s, clock=clock)
     await Installation(database, revocations, clock=clock).prepare(owner_key)
     rotations, signing_keys, data_keys = await _prepared_keys(settings, database, ring, clock)
-    originals = Originals(bus.objects, DataKeys(data_keys.tell))
+    known = DataKeys(data_keys.tell)
     sessions = _sessions(
         settings, database, signing_keys, revocations, metrics, places=told.places, clock=clock
     )
@@ -185,7 +185,7 @@ async def prepared_parts(
         notices=notices,
         provider=provider,
         data_rights=data_rights_parts(
-            settings, database, passwords, revocations, bus=bus, originals=originals, told=told, clock=clock
+            settings, database, passwords, revocations, bus=bus, keys=known, told=told, clock=clock
         ),
         groups=group_parts(database, revocations, clock),
         usage=Usage(database, QuotaNotices(database, told.notices, wake=outbox.wake), clock=clock),

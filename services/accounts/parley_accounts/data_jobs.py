@@ -1,4 +1,4 @@
-"""Rows of exports and erasures: leased by one process at a time, noted step by step, ended once."""
+"""Exports and erasures at work: leased by one process at a time, noted step by step, ended once."""
 
 import json
 import secrets
@@ -6,22 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from parley_contracts.data_places import kept_places
-from parley_contracts.data_rights import DataJob, DataJobKind, DataJobState, DataReport
+from parley_contracts.data_rights import DataJobKind, DataJobState, DataReport
 from parley_storage import Database
-from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.engine import Row
+from sqlalchemy import Connection, select, update
 
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_job_rows import JobRow
 from parley_accounts.tables import data_jobs
-
-JobRow = Row[Any]
-OPEN_STATES = (DataJobState.WAITING, DataJobState.RUNNING, DataJobState.SETTLING)
-
-
-def export_key(job_id: str) -> str:
-    """Return where the file of an export is in the object store: no user's uploads are there."""
-    return f"exports/{job_id}"
 
 
 class LeaseLostError(Exception):
@@ -59,57 +50,6 @@ class LeasedJob:
             of_service = merged.setdefault(service, {})
             of_service[place] = of_service.get(place, 0) + number
         self.report = self.report.model_copy(update={"counts": merged})
-
-
-def described_job(row: JobRow) -> DataJob:
-    """Return a job as whoever may see it does."""
-    names = [name for name in DataJob.model_fields if name not in {"type", "report"}]
-    told = {name: getattr(row, name) for name in names}
-    return DataJob.model_validate({**told, "report": json.loads(row.report)})
-
-
-def find_open(connection: Connection, user_id: str, kind: DataJobKind) -> JobRow | None:
-    """Return the job of a kind that is under way for a user; his row is locked, so that there is one."""
-    query = select(data_jobs).where(
-        data_jobs.c.user_id == user_id, data_jobs.c.kind == kind, data_jobs.c.state.in_(OPEN_STATES)
-    )
-    return connection.execute(query).first()
-
-
-def is_being_erased(connection: Connection, user_id: str) -> bool:
-    """Return whether somebody has asked for a user's erasure, however it went."""
-    query = select(data_jobs.c.id).filter_by(user_id=user_id, kind=DataJobKind.ERASURE).limit(1)
-    return connection.execute(query).first() is not None
-
-
-def insert_job(
-    connection: Connection,
-    kind: DataJobKind,
-    user_id: str,
-    *,
-    asked_by: str,
-    now_ms: int,
-    lasts_ms: int,
-    steps: Mapping[str, Any],
-) -> DataJob:
-    """Write a job down that begins at once."""
-    report = DataReport(kept=kept_places() if kind is DataJobKind.ERASURE else {})
-    values = {
-        "id": secrets.token_hex(16),
-        "user_id": user_id,
-        "kind": kind,
-        "state": DataJobState.WAITING,
-        "asked_by": asked_by,
-        "asked_at_ms": now_ms,
-        "deadline_at_ms": now_ms + lasts_ms,
-        "due_at_ms": now_ms,
-        "lease_until_ms": 0,
-        "attempts": 0,
-        "steps": json.dumps(steps),
-        "report": report.model_dump_json(),
-    }
-    connection.execute(insert(data_jobs).values(**values))
-    return described_job(connection.execute(select(data_jobs).filter_by(id=values["id"])).one())
 
 
 class DataJobs:
@@ -236,10 +176,9 @@ class DataJobs:
         await self._database.write(give_up)
 
     async def expired(self) -> list[JobRow]:
-        """Return exports whose time is over, and whose file is still there."""
-        query = select(data_jobs).where(
-            data_jobs.c.expires_at_ms <= self._clock(), data_jobs.c.object_key.is_not(None)
-        )
+        """Return exports that have failed or whose time is over, and whose file may still be there."""
+        is_over = (data_jobs.c.expires_at_ms <= self._clock()) | (data_jobs.c.state == DataJobState.FAILED)
+        query = select(data_jobs).where(is_over, data_jobs.c.object_key.is_not(None))
         return list(await self._database.read(lambda connection: connection.execute(query.limit(100)).all()))
 
     async def exports_of(self, user_id: str, but_job_id: str = "") -> list[JobRow]:
@@ -250,6 +189,12 @@ class DataJobs:
             data_jobs.c.id != but_job_id,
         )
         return list(await self._database.read(lambda connection: connection.execute(query).all()))
+
+    async def note_file_left(self, job_id: str, object_key: str) -> None:
+        """Note that an export that has failed may have left its file; one that goes on sees to it itself."""
+        is_left = (data_jobs.c.id == job_id) & (data_jobs.c.state == DataJobState.FAILED)
+        left = update(data_jobs).where(is_left).values(object_key=object_key)
+        await self._database.write(lambda connection: connection.execute(left))
 
     async def note_file_gone(self, job_id: str) -> None:
         """Note that the file of an export is not there any more."""

@@ -1,5 +1,6 @@
 """Who may have whose data exported or erased: asks are checked and written down; a runner does the work."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,13 +18,20 @@ from parley_contracts.data_rights import (
     ReadExport,
 )
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.policy import Permission, Role, effective
+from parley_contracts.policy import Permission, Role, effective, require_whole
 from parley_storage import Database
 from sqlalchemy import Connection, delete, func, select, update
 
 from parley_accounts.acting import UserRow, find_user, require_actor, require_target, user_not_found
 from parley_accounts.clock import Clock, unix_ms
-from parley_accounts.data_jobs import described_job, find_open, insert_job
+from parley_accounts.data_job_rows import (
+    bots_of_erasure,
+    described_job,
+    find_bots_left,
+    find_last_erasure,
+    find_open,
+    insert_job,
+)
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_sessions_of_user
@@ -79,7 +87,9 @@ class DataRequests:
                 others=Permission.USERS_WRITE,
                 locks=True,
             )
-            if actor.id != user.id:
+            if actor.id == user.id:
+                require_whole(request.scopes)
+            else:
                 actor.require_may_manage(Role(user.role))
             if user.state != UserState.ACTIVE:
                 raise ParleyError(ErrorCode.CONFLICT, "The user is disabled: nobody could download it.")
@@ -129,6 +139,7 @@ class DataRequests:
 
         def read(connection: Connection) -> ExportFile:
             actor = require_actor(connection, request, Permission.ACCOUNT_READ)
+            require_whole(request.scopes)
             query = select(data_jobs).filter_by(
                 id=request.job_id, user_id=actor.id, kind=DataJobKind.EXPORT, state=DataJobState.DONE
             )
@@ -170,6 +181,8 @@ class DataRequests:
         # As for changes of roles: owners take turns, so that two do not leave none.
         owners = select(users.c.id).filter_by(role=Role.OWNER).order_by(users.c.id).with_for_update()
         connection.execute(owners).all()
+        if request.user_id is not None and find_user(connection, request.user_id) is None:
+            return self._repeat_erasure(connection, request, request.user_id)
         actor, user = require_target(
             connection,
             request,
@@ -188,17 +201,34 @@ class DataRequests:
         if (open_job := find_open(connection, user.id, DataJobKind.ERASURE)) is not None:
             return described_job(open_job)
         self._require_erasable(connection, user)
-        now_ms = self._clock()
-        self._disable(connection, user.id, now_ms)
+        self._disable(connection, user.id, self._clock())
         his_bots = connection.execute(select(bots.c.id).filter_by(owner_id=user.id)).scalars().all()
+        his_bots = [*his_bots, *find_bots_left(connection, user.id)]
+        return self._insert_erasure(connection, user.id, his_bots, asked_by=actor.id)
+
+    def _repeat_erasure(self, connection: Connection, request: CreateErasure, user_id: str) -> DataJob:
+        """Begin anew what was given up when the user himself was gone already: only his jobs name him."""
+        last = find_last_erasure(connection, user_id)
+        if Permission.USERS_WRITE not in effective(request.role, request.scopes, request.granted):
+            raise user_not_found()
+        actor = require_actor(connection, request, Permission.USERS_WRITE)
+        if last is None or last.state == DataJobState.DONE:
+            raise user_not_found()
+        if last.state != DataJobState.FAILED:
+            return described_job(last)
+        return self._insert_erasure(connection, user_id, bots_of_erasure(last.steps), asked_by=actor.id)
+
+    def _insert_erasure(
+        self, connection: Connection, user_id: str, bot_ids: Sequence[str], *, asked_by: str
+    ) -> DataJob:
         return insert_job(
             connection,
             DataJobKind.ERASURE,
-            user.id,
-            asked_by=actor.id,
-            now_ms=now_ms,
+            user_id,
+            asked_by=asked_by,
+            now_ms=self._clock(),
             lasts_ms=self._times.erasure_ms,
-            steps={"bots": list(his_bots)},
+            steps={"bots": list(bot_ids)},
         )
 
     def _require_proof(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from parley_contracts import data_rights as asked
 from parley_contracts import subjects
 from parley_contracts.data_rights import DataJobKind
-from parley_envelope import Originals
+from parley_envelope import DataKeys, ExportFiles, Originals
 from parley_messaging import Bus, Service
 from parley_storage import Database
 
@@ -40,7 +40,7 @@ def data_rights_parts(
     revocations: Revocations,
     *,
     bus: Bus,
-    originals: Originals,
+    keys: DataKeys,
     told: Telling,
     clock: Clock,
 ) -> DataRightsParts:
@@ -48,9 +48,10 @@ def data_rights_parts(
     jobs = DataJobs(database, lease_s=settings.accounts_data_jobs_lease_s, clock=clock)
     export = ExportRun(
         bus,
-        originals,
+        Originals(bus.objects, keys),
+        ExportFiles(bus.objects, keys),
         database,
-        jobs,
+        jobs=jobs,
         told=told.notices,
         lasts_ms=round(settings.accounts_export_days * 24 * _HOUR_MS),
         max_bytes=settings.accounts_export_bytes,

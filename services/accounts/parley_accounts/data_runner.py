@@ -9,7 +9,7 @@ from parley_contracts.data_rights import DataJobKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 
-from parley_accounts.data_jobs import DataJobs, LeasedJob, LeaseLostError, export_key
+from parley_accounts.data_jobs import DataJobs, LeasedJob, LeaseLostError
 
 log = logging.getLogger("parley.accounts")
 
@@ -73,7 +73,7 @@ class DataRunner:
         return True
 
     async def remove_expired(self) -> int:
-        """Remove the files of exports whose time is over; return how many there were."""
+        """Remove the files of exports that have failed or whose time is over; return how many there were."""
         rows = await self._jobs.expired()
         for row in rows:
             await self._bus.objects.delete(row.object_key)
@@ -121,7 +121,4 @@ class DataRunner:
 
     async def _fail(self, job: LeasedJob, error: str) -> None:
         log.warning("a data job is given up", extra={"job_id": job.id, "kind": job.kind})
-        if job.kind is DataJobKind.EXPORT:
-            with contextlib.suppress(ParleyError):
-                await self._bus.objects.delete(export_key(job.id))
         await self._jobs.give_up(job, error)

@@ -7,7 +7,7 @@ upload, a turn that was being stopped.
 from functools import partial
 
 from parley_contracts import subjects
-from parley_contracts.data_rights import DataJobState, ErasedPart, EraseUser
+from parley_contracts.data_rights import DataJobState, ErasedPart, EraseUser, export_key
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.acting import acting_for, system_of
@@ -15,7 +15,7 @@ from parley_storage import Database
 from sqlalchemy import Connection
 
 from parley_accounts.account_rows import erase_account
-from parley_accounts.data_jobs import DataJobs, LeasedJob, export_key
+from parley_accounts.data_jobs import DataJobs, LeasedJob
 
 PART_S = 30.0
 """How long a service may take for a part."""

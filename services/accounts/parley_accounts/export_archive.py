@@ -27,7 +27,7 @@ SHA-256.
 What the files are:
 """
 _LEFT_OUT = "\nWhat is kept of you and is not in here, and why:\n"
-_MISSING = "\nDocuments whose upload is not there any more:\n"
+_MISSING = "\nDocuments whose upload is not there any more or cannot be read:\n"
 
 
 @dataclass(frozen=True, slots=True)

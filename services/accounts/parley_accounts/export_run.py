@@ -4,6 +4,7 @@ It is begun anew when its process dies: until the file is whole nothing of it is
 """
 
 import asyncio
+import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
@@ -11,16 +12,16 @@ from functools import partial
 from typing import IO, BinaryIO
 
 from parley_contracts import subjects
-from parley_contracts.data_rights import DataJobState, ExportedOriginal, ExportPage, ExportUser
+from parley_contracts.data_rights import DataJobState, ExportedOriginal, ExportPage, ExportUser, export_key
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_envelope import Originals
+from parley_envelope import ExportFiles, Originals
 from parley_messaging import Bus
 from parley_messaging.acting import acting_for, system_of
 from parley_storage import Database
 from sqlalchemy import Connection
 
 from parley_accounts.account_rows import read_account_page
-from parley_accounts.data_jobs import DataJobs, LeasedJob, export_key
+from parley_accounts.data_jobs import DataJobs, LeasedJob, LeaseLostError
 from parley_accounts.erasure_run import PART_S, waiting_for
 from parley_accounts.export_archive import ExportArchive
 from parley_accounts.notices.notices import Notices
@@ -36,15 +37,17 @@ class ExportRun:
         self,
         bus: Bus,
         originals: Originals,
+        files: ExportFiles,
         database: Database,
-        jobs: DataJobs,
         *,
+        jobs: DataJobs,
         told: Notices,
         lasts_ms: int,
         max_bytes: int,
     ) -> None:
         self._bus = bus
         self._originals = originals
+        self._files = files
         self._database = database
         self._jobs = jobs
         self._told = told
@@ -58,15 +61,26 @@ class ExportRun:
             size_bytes = await self._fill(job, file)
             file.seek(0)
             try:
-                await self._bus.objects.put(export_key(job.id), file)
-            except ParleyError as error:
-                raise waiting_for("the object store", error) from error
-        await self._database.write(lambda connection: self._finish(connection, job, size_bytes))
+                await self._put(job, file)
+                await self._database.write(lambda connection: self._finish(connection, job, size_bytes))
+            except (LeaseLostError, asyncio.CancelledError):
+                # It may have ended meanwhile, and what was on its way arrive behind all who remove.
+                with contextlib.suppress(ParleyError):
+                    await self._jobs.note_file_left(job.id, export_key(job.id))
+                raise
         for earlier in await self._jobs.exports_of(job.user_id, but_job_id=job.id):
             if earlier.object_key is None:
                 continue
-            await self._bus.objects.delete(earlier.object_key)
+            await self._files.delete(earlier.id)
             await self._jobs.note_file_gone(earlier.id)
+
+    async def _put(self, job: LeasedJob, file: BinaryIO) -> None:
+        # Noted first: whatever becomes of the job, what it leaves is found and removed.
+        await self._jobs.note(job, object_key=export_key(job.id))
+        try:
+            await self._files.put(job.user_id, job.id, file)
+        except ParleyError as error:
+            raise waiting_for("the object store", error) from error
 
     def _finish(self, connection: Connection, job: LeasedJob, size_bytes: int) -> None:
         # First, since it locks the user's row: an erasure locks that before his jobs.
@@ -75,7 +89,6 @@ class ExportRun:
             connection,
             job,
             DataJobState.DONE,
-            object_key=export_key(job.id),
             size_bytes=size_bytes,
             expires_at_ms=self._jobs.now_ms() + self._lasts_ms,
         )

@@ -24,6 +24,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select, tuple_
 
 from parley_accounts.acting import require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_job_rows import is_being_erased
 from parley_accounts.quota_notices import QuotaNotices
 from parley_accounts.tables import usage, usage_totals, usage_turns
 
@@ -65,7 +66,9 @@ class Usage:
             "completion_tokens": request.usage.completion_tokens,
             "cost_micros": request.cost_micros,
         }
-        if request.turns or any(spent.values()):
+        # What is told of somebody who is being erased counts for quotas alone: sums without his id's rows.
+        is_kept = not is_being_erased(connection, request.payer_id)
+        if is_kept and (request.turns or any(spent.values())):
             key = {
                 "day": day,
                 "user_id": request.payer_id,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, or_, select, update
 
 from parley_accounts.acting import Actor, UserRow, described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
-from parley_accounts.data_jobs import is_being_erased
+from parley_accounts.data_job_rows import is_being_erased
 from parley_accounts.login_names import folded, normal_email, normal_name
 from parley_accounts.notices.notices import Notices
 from parley_accounts.passwords import Passwords

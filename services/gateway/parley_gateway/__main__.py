@@ -13,7 +13,6 @@ from parley_gateway.identity import Doorkeeper, Secrets
 from parley_gateway.ids import OwnedIds
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.metrics import export, export_connections
-from parley_gateway.original_store import open_originals
 from parley_gateway.origins import Origins, read_origins
 from parley_gateway.outstaying import Outstaying
 from parley_gateway.server import connection_guard, create_server, read_certificate
@@ -21,6 +20,7 @@ from parley_gateway.settings import GatewaySettings
 from parley_gateway.shared_buckets import enter_limits
 from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
+from parley_gateway.stored_files import open_stored_files
 from parley_gateway.turn_parts import TurnParts
 
 
@@ -62,9 +62,9 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await sites.bots.start()
     service.spawn(sites.forgotten.run)
     identities.revoked.on_revoked(sites.bots.forget_owner)
-    store = open_originals(service.bus)
+    files = open_stored_files(service.bus)
     edge = Edge(
-        service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites, store
+        service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites, *files
     )
     guard = connection_guard(settings)
     export_connections(service, guard.connections)

@@ -1,11 +1,8 @@
 """Your data: have all of it exported and download it, or have all of it erased."""
 
-import tempfile
-from collections.abc import AsyncGenerator
-from typing import BinaryIO, cast
+from typing import Annotated
 
-from anyio import to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from parley_contracts import subjects
 from parley_contracts.data_rights import (
     CreateErasure,
@@ -18,17 +15,16 @@ from parley_contracts.data_rights import (
     ReadExport,
 )
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
+from parley_gateway.original_download import download
 
 router = APIRouter(prefix="/api/account", tags=["account"])
 
 ASK_S = 5.0
 PASSWORD_S = 15.0
 """A password is verified, perhaps behind others."""
-_PIECE_BYTES = 256 * 1024
-_IN_MEMORY_BYTES = 1024**2
 
 
 class Proof(BaseModel):
@@ -60,41 +56,34 @@ async def list_exports(edge: CurrentEdge, principal: CurrentPrincipal) -> DataJo
 
 @router.post("/exports", status_code=202)
 async def create_export(edge: CurrentEdge, principal: CurrentPrincipal) -> DataJob:
-    """Have all that is kept of you put into one file; while that is under way, it is told again."""
+    """Have all that is kept of you put into one file; while that is under way, it is told again.
+
+    An API key with scopes may not: the file holds more than any scope says.
+    """
     asked = CreateExport(**principal.asking)
     return await edge.bus.request(subjects.ACCOUNTS_CREATE_EXPORT, asked, DataJob, timeout_s=ASK_S)
 
 
 @router.get("/exports/{export_id}/file")
-async def download_export(export_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> Response:
-    """Download an export of yours, a ZIP, until it expires."""
+async def download_export(
+    export_id: str,
+    edge: CurrentEdge,
+    principal: CurrentPrincipal,
+    wanted: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
+) -> Response:
+    """Download an export of yours, a ZIP or a range of it, until it expires; not by a key with scopes."""
     asked = ReadExport(**principal.asking, job_id=export_id)
     found = await edge.bus.request(subjects.ACCOUNTS_READ_EXPORT, asked, ExportFile, timeout_s=ASK_S)
-    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 - closed when it is sent
-    file = cast("BinaryIO", spool)
-    try:
-        await edge.bus.objects.fetch(found.key, file)
-        size_bytes = await to_thread.run_sync(file.tell)
-        await to_thread.run_sync(file.seek, 0)
-    except BaseException:
-        file.close()
-        raise
-    return StreamingResponse(
-        _pieces(file),
+    return await download(
+        await edge.exports.open(principal.owner_id, export_id),
         media_type="application/zip",
+        wanted=wanted,
         headers={
-            "Content-Length": str(size_bytes),
             "Content-Disposition": f'attachment; filename="{found.name}"',
             "Content-Security-Policy": "sandbox",
             "Cache-Control": "no-store",
         },
     )
-
-
-async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes]:
-    with file:
-        while piece := await to_thread.run_sync(file.read, _PIECE_BYTES):
-            yield piece
 
 
 @router.post("/erasure", status_code=202)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
-from parley_envelope import Originals
+from parley_envelope import ExportFiles, Originals
 from parley_messaging import Bus, Service
 from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
@@ -16,7 +16,7 @@ from parley_gateway.limits import Limits
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.models import Models
 from parley_gateway.principal import IDENTIFIED, Principal
-from parley_gateway.route_permissions import needs_of
+from parley_gateway.route_permissions import require_route
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
@@ -38,6 +38,7 @@ class Edge:
     login_codes: LoginCodes
     sites: Sites
     originals: Originals
+    exports: ExportFiles
 
     @property
     def bus(self) -> Bus:
@@ -64,7 +65,7 @@ async def _principal(connection: HTTPConnection) -> Principal:
         principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
     connection.scope[IDENTIFIED] = principal
     came_by(principal)
-    principal.require(*needs_of(connection.scope))
+    require_route(principal, connection.scope)
     # What the request or the socket asks of others from here on, it asks for him.
     act_for(principal.acting)
     return principal

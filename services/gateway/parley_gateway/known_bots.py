@@ -3,6 +3,7 @@
 import logging
 
 from parley_contracts import subjects
+from parley_contracts.asked_once import AskedOnce
 from parley_contracts.bots import BotChanged, PublicBot, ReadPublicBot
 from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -10,8 +11,6 @@ from parley_messaging import Bus
 from parley_messaging.bus import Delivery
 from parley_messaging.error_boundary import described
 from pydantic import ValidationError
-
-from parley_gateway.asked_once import AskedOnce
 
 log = logging.getLogger("parley.gateway")
 

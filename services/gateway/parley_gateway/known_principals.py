@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Awaitable, Callable
 
 from parley_contracts import subjects
+from parley_contracts.asked_once import AskedOnce
 from parley_contracts.credentials import CheckKey, CheckSession, KnownPrincipal, Revocation
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.message_headers import now_ms
 
-from parley_gateway.asked_once import AskedOnce
 from parley_gateway.principal import Principal
 from parley_gateway.revoked import Revoked
 

@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from parley_contracts.data_places import places_of
+from parley_contracts.data_places import Ending, PlaceKind, places_of
 from parley_contracts.data_rights import (
     VISITOR,
     ErasedPart,
@@ -17,7 +17,9 @@ from parley_contracts.data_rights import (
 from parley_storage import Database, OwnedRows, erase_rows, read_page
 from sqlalchemy import ColumnElement, Connection, or_, select
 
-from parley_memory.tables import conversations, erased_owners, messages, metadata, outbox
+from parley_memory.tables import conversations, erased_owners, messages, metadata
+
+_TABLES = places_of("memory", PlaceKind.TABLE)
 
 
 def owner_marks(owner_id: str) -> tuple[str, ...]:
@@ -48,7 +50,7 @@ class DataRights:
                 metadata.tables[place.name].c[place.user_column] == request.owner_id,
                 place.hidden,
             )
-            for place in places_of("memory")
+            for place in _TABLES
             if place.is_exported
         ]
         page = await self._database.read(
@@ -81,19 +83,21 @@ class DataRights:
 
     def _mark(self, connection: Connection, request: EraseUser) -> None:
         at_ms = time.time_ns() // 1_000_000
-        marks = (request.owner_id, *(visitors_of(bot_id) for bot_id in request.bot_ids))
-        rows = [{"owner_id": mark, "at_ms": at_ms} for mark in marks]
+        marks = {request.owner_id, *(visitors_of(bot_id) for bot_id in request.bot_ids)}
+        rows = [{"owner_id": mark, "at_ms": at_ms} for mark in sorted(marks)]
         connection.execute(self._database.insert(erased_owners).on_conflict_do_nothing(), rows)
 
 
 def _rows_of(request: EraseUser) -> list[OwnedRows]:
-    """Return what is erased, what depends on others first; messages are found by their conversations."""
+    """Return what is erased by what is listed of the tables, what depends on others first."""
     theirs = _are_theirs(conversations.c.owner_id, request)
-    inside = messages.c.conversation_id.in_(select(conversations.c.id).where(theirs))
+    # Messages are found by their conversations: no index has their owners.
+    inside = {messages.name: messages.c.conversation_id.in_(select(conversations.c.id).where(theirs))}
+    columns = {one.name: one.user_column for one in _TABLES if one.ending is Ending.ERASED}
     return [
-        OwnedRows(outbox, _are_theirs(outbox.c.owner_id, request)),
-        OwnedRows(messages, inside),
-        OwnedRows(conversations, theirs),
+        OwnedRows(table, inside.get(table.name, _are_theirs(table.c[columns[table.name]], request)))
+        for table in reversed(metadata.sorted_tables)
+        if table.name in columns
     ]
 
 

@@ -108,7 +108,7 @@ def assemble(
         originals=kept.originals,
     )
     quality = QualityHandlers(database, Feedback(database), days, measures)
-    sealing = Sealing(database, kept.originals)
+    sealing = Sealing(database, kept.originals, measures)
     rights = DataRights(Export(database), Erasure(database, kept.removals))
     return Parts(handlers, searching, ingestion, kept.removals, kept.jobs, quality, days, sealing, rights)
 

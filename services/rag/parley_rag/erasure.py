@@ -3,7 +3,7 @@
 A part is a transaction that others can wait for. Vectors and uploads go by the removals that its rows leave.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 from parley_contracts.data_rights import ErasedPart, EraseUser, PlaceCount
@@ -38,6 +38,12 @@ async def refuse_erased(session: AsyncSession, owner_id: str) -> None:
     """Raise ParleyError `not_found` for an owner whose data were erased."""
     if await session.get(ErasedOwnerRow, owner_id) is not None:
         raise ParleyError(ErrorCode.NOT_FOUND, "There is no such user any more.")
+
+
+async def erased_of(session: AsyncSession, owner_ids: Collection[str]) -> frozenset[str]:
+    """Return which of some owners' data were erased."""
+    query = select(ErasedOwnerRow.owner_id).where(ErasedOwnerRow.owner_id.in_(owner_ids))
+    return frozenset(await session.scalars(query))
 
 
 class Erasure:

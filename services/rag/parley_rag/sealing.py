@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 
 from parley_rag.database import Database
 from parley_rag.documents import this
+from parley_rag.measures import Measures
 from parley_rag.tables import DocumentRow, OriginalForm
 
 _log = logging.getLogger("parley.rag")
@@ -24,9 +25,10 @@ _AT_ONCE = 50
 class Sealing:
     """Seals what an earlier version has stored."""
 
-    def __init__(self, database: Database, originals: Originals) -> None:
+    def __init__(self, database: Database, originals: Originals, measures: Measures) -> None:
         self._database = database
         self._originals = originals
+        self._measures = measures
         self._left_alone: set[str] = set()
 
     async def run(self) -> None:
@@ -72,12 +74,11 @@ class Sealing:
         try:
             plain = await self._originals.get(row.owner_id, row.id, row.sha256, is_sealed=False)
         except ParleyError as error:
-            if error.code is not ErrorCode.NOT_FOUND:
+            if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.INTERNAL):
                 raise
-            plain = b""
-        if (await asyncio.to_thread(hashlib.sha256, plain)).hexdigest() != row.sha256:
-            self._left_alone.add(row.id)
-            _log.warning("an original is not there or damaged", extra={"document_id": row.id})
+            plain = None
+        if plain is None or (await asyncio.to_thread(hashlib.sha256, plain)).hexdigest() != row.sha256:
+            self._leave_alone(row)
             return False
         await self._originals.put(row.owner_id, row.id, row.sha256, plain)
         if await self._become(row, OriginalForm.BOTH):
@@ -85,6 +86,12 @@ class Sealing:
         if await self._is_gone(row):
             await self._originals.delete(row.owner_id, row.id)
         return False
+
+    def _leave_alone(self, row: DocumentRow) -> None:
+        """Go on without an original that cannot be read: it would hold up all others."""
+        self._left_alone.add(row.id)
+        self._measures.unreadable_originals.set(len(self._left_alone))
+        _log.warning("an original is not there or damaged", extra={"document_id": row.id})
 
     async def _become(self, row: DocumentRow, form: OriginalForm) -> bool:
         """Note how an original is stored now, unless that has changed since it was looked at."""

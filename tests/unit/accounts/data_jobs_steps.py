@@ -19,6 +19,7 @@ from parley_contracts.data_rights import (
     ReadExport,
 )
 from parley_contracts.provider_keys import ProviderKey, SetProviderKey
+from parley_envelope import DataKeys, ExportFiles
 from sqlalchemy import select
 
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
@@ -68,7 +69,11 @@ async def rows_of(accounts: Accounts, user_id: str) -> dict[str, int]:
 async def downloaded(accounts: Accounts, user: User, job: DataJob) -> zipfile.ZipFile:
     request = ReadExport(**as_user(user), job_id=job.id)
     file = await accounts.ask(subjects.ACCOUNTS_READ_EXPORT, request, ExportFile)
-    return zipfile.ZipFile(io.BytesIO(await accounts.bus.objects.get(file.key)))
+    files = ExportFiles(accounts.bus.objects, DataKeys(accounts.parts.data_keys.tell))
+    content = await files.open(user.id, job.id)
+    assert content.size_bytes == file.size_bytes
+    pieces = [piece async for piece in content.span(0, content.size_bytes)]
+    return zipfile.ZipFile(io.BytesIO(b"".join(pieces)))
 
 
 async def fill(accounts: Accounts, services: ScriptedServices, name: str) -> tuple[User, Bot]:

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import json
+from typing import Any
 
+import pytest
 from parley_accounts.tables import users
 from parley_contracts import subjects
 from parley_contracts.accounts import LOCAL_OWNER
@@ -16,10 +18,11 @@ from parley_contracts.data_rights import (
     ExportFile,
     ReadExport,
 )
-from parley_contracts.errors import ErrorCode
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.notices import NoticeKind
+from parley_contracts.policy import Permission
 from parley_contracts.rag import sealed_key
-from parley_envelope import DataKeys, Originals
+from parley_envelope import DataKeys, ExportFiles, Originals, SealError
 from sqlalchemy import select
 
 from tests.unit.accounts.accounts_rig import OWNER, Accounts, as_user
@@ -114,6 +117,67 @@ async def test_only_the_user_downloads_his_export_and_only_until_it_expires(
     assert accounts.bus.objects.kept
     assert await accounts.parts.data_rights.runner.remove_expired() == 1
     assert not accounts.bus.objects.kept
+
+
+async def test_a_key_with_scopes_makes_no_export_of_its_user_and_downloads_none(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada")
+    job = await ask_export(accounts, user)
+    await work(accounts)
+    by_key = as_user(user, scopes=(Permission.ACCOUNT_READ, Permission.ACCOUNT_WRITE))
+    for subject, request in (
+        (subjects.ACCOUNTS_CREATE_EXPORT, CreateExport(**by_key)),
+        (subjects.ACCOUNTS_CREATE_EXPORT, CreateExport(**by_key, user_id=user.id)),
+        (subjects.ACCOUNTS_READ_EXPORT, ReadExport(**by_key, job_id=job.id)),
+    ):
+        assert await accounts.refusal_code(subject, request) is ErrorCode.FORBIDDEN
+
+
+async def test_an_export_lies_sealed_in_the_store_and_opens_for_its_user_alone(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user, other = await accounts.user("ada"), await accounts.user("bob")
+    services.fill(user.id)
+    job = await ask_export(accounts, user)
+    await work(accounts)
+    ((key, kept),) = accounts.bus.objects.kept.items()
+    assert key == f"exports/{job.id}"
+    assert not any(planted in kept for planted in (b"PK\x03\x04", b"memory_messages", b"README"))
+    assert "memory_messages.jsonl" in (await downloaded(accounts, user, job)).namelist()
+    files = ExportFiles(accounts.bus.objects, DataKeys(accounts.parts.data_keys.tell))
+    content = await files.open(other.id, job.id)
+    with pytest.raises(SealError):
+        await anext(content.span(0, 1))
+
+
+async def test_what_a_failed_export_has_put_is_removed_also_when_the_store_was_away(
+    accounts: Accounts, services: ScriptedServices
+) -> None:
+    user = await accounts.user("ada")
+    job = await ask_export(accounts, user)
+    objects = accounts.bus.objects
+    put, delete = objects.put, objects.delete
+
+    async def puts_and_dies(key: str, data: Any) -> None:
+        await put(key, data)
+        raise ParleyError(ErrorCode.UNAVAILABLE, "away", retryable=True)
+
+    async def is_away(key: str) -> None:
+        raise ParleyError(ErrorCode.UNAVAILABLE, "away", retryable=True)
+
+    objects.put, objects.delete = puts_and_dies, is_away  # pyright: ignore[reportAttributeAccessIssue] - only here
+    runner = accounts.parts.data_rights.runner
+    await runner.run_due()
+    accounts.clock.advance(25 * 3600)
+    await runner.run_due()
+    assert (await job_of(accounts, user.id)).state is DataJobState.FAILED
+    with pytest.raises(ParleyError):
+        await runner.remove_expired()
+    assert list(objects.kept) == [f"exports/{job.id}"]
+    objects.delete = delete
+    assert await runner.remove_expired() == 1
+    assert objects.kept == {}
 
 
 async def test_two_exports_asked_at_once_are_one_and_the_next_takes_the_place_of_its_file(

@@ -5,6 +5,7 @@ from typing import Any
 
 from parley_contracts import subjects
 from parley_contracts.accounts import User
+from parley_contracts.data_rights import CreateErasure, DataJob
 from parley_contracts.errors import ErrorCode
 from parley_contracts.notices import ListNotices, NoticeKind, NoticeList
 from parley_contracts.policy import Role
@@ -153,6 +154,14 @@ async def test_counted_turns_are_forgotten_after_a_week_and_sums_stay(accounts: 
     request = ReadTotals(places=(ADAS_DAY,), turns=(turn_name("t1", NOON_MS),))
     found = await accounts.ask(subjects.ACCOUNTS_READ_TOTALS, request, UsageTotals)
     assert (found.recorded, found.totals[0].spent.turns) == ((), 1)
+
+
+async def test_what_is_told_of_somebody_who_is_erased_leaves_no_row_of_his(accounts: Accounts) -> None:
+    ada = await accounts.user("ada")
+    await accounts.ask(subjects.ACCOUNTS_CREATE_ERASURE, CreateErasure(**OWNER, user_id=ada.id), DataJob)
+    found = await record(accounts, turn("t1", ada.id))
+    assert found[user_scope(ada.id), DAY].turns == 1
+    assert (await report(accounts, of_all=True)).rows == ()
 
 
 async def quota_notices(accounts: Accounts, user: User) -> list[tuple[NoticeKind, str | None, int | None]]:

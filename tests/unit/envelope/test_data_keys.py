@@ -67,6 +67,30 @@ async def test_while_accounts_is_away_nothing_is_known_but_what_was_told(teller:
     assert await keys.current() == known
 
 
+async def test_all_who_want_a_key_of_accounts_that_says_nothing_wait_for_one_question(
+    teller: FakeDataKeys,
+) -> None:
+    is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def silent(request: ReadDataKey) -> ToldDataKey:
+        is_asked.set()
+        await may_answer.wait()
+        teller.is_away = True
+        return await teller.tell(request)
+
+    keys = DataKeys(silent)
+    for want in (keys.current, lambda: keys.find("00" * 8)):
+        teller.asked.clear()
+        may_answer.clear()
+        asking = [asyncio.create_task(want()) for _ in range(20)]
+        await is_asked.wait()
+        may_answer.set()
+        async with asyncio.timeout(20):
+            told = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(one) for one in told} == {ParleyError}
+        assert len(teller.asked) == 1
+
+
 async def test_a_key_under_another_id_than_asked_for_is_refused(teller: FakeDataKeys) -> None:
     async def mistaken(request: ReadDataKey) -> ToldDataKey:
         return tell_key(teller.keys[0], request.public_key)

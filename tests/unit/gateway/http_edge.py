@@ -23,7 +23,7 @@ from parley_messaging import Service
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.probes import serving
 
-from tests.fakes.data_keys import FakeDataKeys, originals_on
+from tests.fakes.data_keys import FakeDataKeys, exports_on, originals_on
 from tests.unit.gateway.known_keys import OWNER, KnownKeys, answer_logins
 
 KEY = "pk_right"
@@ -55,6 +55,7 @@ def make_edge(
         LoginCodes(settings.secrets_path),
         Sites.signed_by(b"\x01" * 32, bus, lasts_s=60, turns=turns),
         originals_on(bus),
+        exports_on(bus),
     )
     return edge, create_app(edge)
 

@@ -34,7 +34,7 @@ from parley_messaging.stops import Stops
 from parley_messaging.turn_writer import TurnWriters
 from parley_messaging.work_loop import WorkLoop
 
-from tests.fakes.data_keys import originals_on
+from tests.fakes.data_keys import exports_on, originals_on
 from tests.patience import GATHERS_ALL
 from tests.unit.accounts.accounts_rig import as_user
 from tests.unit.gateway.http_edge import IDS
@@ -178,6 +178,7 @@ async def open_site_edge(folder: Path, accounts_tables: Path, **changed: Any) ->
             LoginCodes(settings.secrets_path),
             sites,
             originals_on(bus),
+            exports_on(bus),
         )
         transport = httpx.ASGITransport(create_app(edge))
         async with httpx.AsyncClient(

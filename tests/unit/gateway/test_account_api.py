@@ -62,6 +62,8 @@ async def test_an_export_holds_what_the_services_keep_and_is_for_its_user_only(w
     assert {one["text"] for one in messages} == {"A secret.", "An answer."}
     assert archive.read(f"documents/{things['document_id']}/notes.txt") == TEXT
     assert things["bot_id"] in archive.read("accounts_bots.jsonl").decode()
+    part = await whole.client.get(path, headers={**ada.headers, "Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"PK\x03\x04")
     for other in (bob.headers, {}):
         refused = await whole.client.get(path, headers=other)
         never = await whole.client.get("/api/account/exports/never-was/file", headers=other)

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from parley_contracts.data_rights import EraseUser, ExportUser
+from parley_contracts.data_rights import EraseUser, ExportUser, visitors_of
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import DeleteConversation, ListConversations
-from parley_memory.tables import STORE, conversations, messages, outbox
+from parley_memory.tables import STORE, conversations, erased_owners, messages, metadata, outbox
 from sqlalchemy import func, select
 
 from tests.unit.memory.stored_turns import ALICE, BOB, Memory, open_memory, store_turn, store_user_message
@@ -93,6 +93,28 @@ async def test_visitors_of_the_users_bots_go_with_him_and_those_of_others_stay(m
     await memory.handlers.store_turn(store_turn(2, "v2", OTHER_BOTS_VISITOR))
     assert await erase(memory, ALICE, BOT) == 4
     assert await owners(memory) == {OTHER_BOTS_VISITOR}
+
+
+async def test_visitors_of_a_deleted_bot_go_alone(memory: Memory) -> None:
+    for number, owner in enumerate((VISITOR, OTHER_BOTS_VISITOR, ALICE)):
+        await memory.handlers.store_turn(store_turn(number, f"c{number}", owner))
+    assert await erase(memory, visitors_of(BOT), BOT) == 4
+    assert await owners(memory) == {OTHER_BOTS_VISITOR, ALICE}
+    with pytest.raises(ParleyError):
+        await memory.handlers.store_turn(store_turn(9, "late", VISITOR))
+
+
+async def test_every_table_that_names_an_owner_is_emptied(memory: Memory) -> None:
+    await memory.handlers.store_turn(store_turn(1))
+    named = [table for table in metadata.sorted_tables if "owner_id" in table.c]
+    named.remove(erased_owners)
+    for table in named:
+        query = select(func.count()).select_from(table)
+        assert await memory.database.read(lambda c, q=query: c.execute(q).scalar_one()), table.name
+    await erase(memory, ALICE)
+    for table in named:
+        query = select(func.count()).select_from(table)
+        assert not await memory.database.read(lambda c, q=query: c.execute(q).scalar_one()), table.name
 
 
 @pytest.mark.parametrize("late", [ALICE, VISITOR])

@@ -5,11 +5,13 @@ import logging
 import socket
 from collections.abc import Sequence
 
+import nats
 import pytest
 from parley_contracts import subjects
 from parley_contracts.health import HealthQuestion, ServiceHealth
 from parley_messaging.bus import Delivery
 from parley_messaging.nats_bus import NatsBus
+from parley_messaging.nats_reading import make_ours
 
 pytestmark = pytest.mark.nats
 
@@ -66,3 +68,23 @@ async def test_what_cannot_be_read_is_dropped_and_the_next_message_is_heard(
         assert [one.message for one in caplog.records if one.levelno >= logging.ERROR] == []
     finally:
         await bus.close()
+
+
+@pytest.mark.parametrize("said", UNREADABLE.values(), ids=UNREADABLE)
+async def test_what_cannot_be_read_is_counted_once(nats_url: str, said: bytes) -> None:
+    connection = await nats.connect(nats_url)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves arguments untyped
+    make_ours(connection)
+    try:
+        heard = await connection.subscribe(SUBJECT)  # pyright: ignore[reportUnknownMemberType] - see above
+        await heard.unsubscribe(limit=2)
+        await connection.flush()
+        before = connection.stats["in_msgs"]
+        lines = [said.replace(b"%b", SUBJECT.encode()), f"PUB {SUBJECT} 4\r\nlast\r\n".encode()]
+        await asyncio.to_thread(say, nats_url, lines)
+        is_elsewhere = b"%b\xff" in said
+        if not is_elsewhere:
+            assert (await heard.next_msg(timeout=5)).data == b"{}"
+        assert (await heard.next_msg(timeout=5)).data == b"last"
+        assert connection.stats["in_msgs"] - before == (1 if is_elsewhere else 2)
+    finally:
+        await connection.close()

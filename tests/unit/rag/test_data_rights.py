@@ -161,6 +161,22 @@ async def test_a_document_or_collection_that_arrives_late_is_refused(library: Li
     assert (await library.create(TEXT, owner=OTHER)).needs_content
 
 
+async def test_verdicts_and_counts_that_arrive_late_are_not_kept(library: Library) -> None:
+    rated = RateCitation(
+        owner_id=OWNER, turn_id="t", n=1, document_id="d", start=0, end=1, verdict=Verdict.UP
+    )
+    for owner in (OWNER, OTHER):
+        library.parts.days.note_search(owner, None, ())
+    await erase(library)
+    with pytest.raises(ParleyError) as refused:
+        await library.parts.quality.rate(rated)
+    assert refused.value.code is ErrorCode.NOT_FOUND
+    await library.parts.days.flush()
+    assert await kept_of(library, OWNER) == {}
+    assert set(await kept_of(library, OTHER)) == {"rag_search_days"}
+    await library.parts.quality.rate(rated.model_copy(update={"owner_id": OTHER}))
+
+
 class Dying:
     """Does so many calls and then none: a process that is killed between two of them."""
 

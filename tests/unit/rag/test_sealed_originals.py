@@ -17,6 +17,7 @@ from parley_contracts.rag import (
     sealed_key,
 )
 from parley_envelope import new_data_key
+from parley_messaging.bus import StoredObject
 from parley_rag.tables import DocumentRow, OriginalForm
 from sqlalchemy import select
 
@@ -183,6 +184,24 @@ async def test_sealing_waits_for_keys_and_leaves_alone_what_is_damaged_or_at_wor
     forms = [await form_of(library, one) for one in (document, damaged, created.document)]
     assert forms == ["sealed", "plain", "plain"]
     assert library.bus.objects.kept[original_key(OWNER, damaged.id)] == b"something else"
+
+
+async def test_an_original_that_lost_a_part_holds_up_no_other_and_is_counted(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, document = await library.upload(TEXT + b"lost", "lost.txt"), await library.upload(TEXT)
+    objects = library.bus.objects
+    open_whole = objects.open
+
+    async def open_some(key: str) -> StoredObject:
+        if key == original_key(OWNER, lost.id):
+            raise ParleyError(ErrorCode.INTERNAL, "A part of a stored object is lost.", retryable=False)
+        return await open_whole(key)
+
+    monkeypatch.setattr(objects, "open", open_some)
+    assert [await library.parts.sealing.sweep() for _ in range(3)] == [1, 0, 0]
+    assert [await form_of(library, one) for one in (lost, document)] == ["plain", "sealed"]
+    assert library.registry.get_sample_value("parley_rag_unreadable_originals") == 1
 
 
 @pytest.mark.parametrize("sweeps", [0, 1, 2])

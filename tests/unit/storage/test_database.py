@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import struct
 import threading
 import time
@@ -330,3 +331,25 @@ async def test_a_server_that_is_silent_from_the_first_word_keeps_no_thread(
                 with pytest.raises(ParleyError) as caught:
                     await opened.write(create, within_s=0.1)
                 assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_who_writes_is_not_held_up_while_a_log_cannot_be_emptied(tmp_path: Path) -> None:
+    url = NOTES.url(None, tmp_path)
+    async with open_database(NOTES, url, pool_size=2, pool_wait_s=WAIT_S) as database:
+        await database.write(create)
+        reader = sqlite3.connect(str(url.database), isolation_level=None)
+        try:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM kept").fetchall()
+            await database.write(insert)
+            emptying = asyncio.create_task(database.truncate_log())
+            await asyncio.sleep(0)
+            await database.write(insert)
+            assert not emptying.done()
+            assert not await emptying
+            reader.execute("COMMIT")
+        finally:
+            reader.close()
+        assert await database.truncate_log()
+        assert (tmp_path / f"{Path(str(url.database)).name}-wal").stat().st_size == 0
+        assert await database.read(count) == 2

@@ -22,8 +22,9 @@ class _Remembered(Generic[Answer]):
 class AskedOnce(Generic[Name, Answer]):
     """Remembers `most` answers; beyond it the one that was asked for longest ago is asked for again."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, clock: Callable[[], float] | None = None) -> None:
         self._most = most
+        self._clock = clock
         self._remembered: OrderedDict[Name, _Remembered[Answer]] = OrderedDict()
         self._asking: dict[Name, asyncio.Future[Answer]] = {}
         self._changes = 0
@@ -34,13 +35,16 @@ class AskedOnce(Generic[Name, Answer]):
     def __contains__(self, name: Name) -> bool:
         """Return whether an answer is remembered that still holds."""
         found = self._remembered.get(name)
-        return found is not None and found.until_s > time.monotonic()
+        return found is not None and found.until_s > self._now_s()
+
+    def _now_s(self) -> float:
+        return time.monotonic() if self._clock is None else self._clock()
 
     async def find(self, name: Name, ask: Callable[[], Awaitable[tuple[Answer, float]]]) -> Answer:
         """Return what is remembered, or else what `ask` gives: an answer and for how long it holds."""
         while True:
             found = self._remembered.get(name)
-            if found is not None and found.until_s > time.monotonic():
+            if found is not None and found.until_s > self._now_s():
                 return found.answer
             asking = self._asking.get(name)
             if asking is None:
@@ -68,7 +72,7 @@ class AskedOnce(Generic[Name, Answer]):
             del self._asking[name]
 
     def _remember(self, name: Name, answer: Answer, lasts_s: float) -> None:
-        self._remembered[name] = _Remembered(answer, time.monotonic() + lasts_s)
+        self._remembered[name] = _Remembered(answer, self._now_s() + lasts_s)
         self._remembered.move_to_end(name)
         if len(self._remembered) > self._most:
             self._remembered.popitem(last=False)
