@@ -103,6 +103,8 @@ class AuditGaps:
         return missing
 
     async def _note(self, walked: int, until_seq: int, *, missing: int = 0, is_another: bool = False) -> None:
+        if walked == until_seq:
+            return
         work = partial(self._move, walked=walked, until_seq=until_seq, missing=missing, is_another=is_another)
         is_first = await self._database.write(work)
         if is_first and (missing or is_another):
@@ -117,7 +119,7 @@ class AuditGaps:
     ) -> bool:
         """Write how far the stream was looked at, and what is missing, unless another process has."""
         head = connection.execute(select(audit_head).filter_by(name=HEAD).with_for_update()).one()
-        if head.copied_seq != walked or walked == until_seq:
+        if head.copied_seq != walked:
             return False
         if missing or is_another:
             self._log.add(connection, [Told("accounts", of_itself(Action.EVENTS_LOST, missing or None))])
