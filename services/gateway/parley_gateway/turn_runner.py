@@ -23,7 +23,7 @@ from parley_gateway.citation_counts import CitationCounts
 from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.preparation import Preparation, PreparedJob, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
-from parley_gateway.running_turn import RunningTurn
+from parley_gateway.running_turn import RunningTurn, SentJob
 from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
 
 log = logging.getLogger("parley.gateway")
@@ -224,7 +224,7 @@ class TurnRunner:
                     job = self._preparation.at_once(turn, model) if model else await self._prepared(turn)
                     if self._stops.is_stopped(turn_id):
                         return TurnOutcome.CANCELLED, None
-                    await self._preparation.pass_pen(job)
+                    turn.sent = await self._preparation.pass_pen(job, turn.epoch)
         except TimeoutError:
             if self._stops.is_stopped(turn_id):
                 return TurnOutcome.CANCELLED, None
@@ -287,6 +287,8 @@ class TurnRunner:
             return None
         if await self._holds.is_held_by_another(ref.turn_id):
             return Sealing.A_RUNNER_HAS_IT
+        if turn.sent is not None:
+            await self._preparation.withdraw(turn.sent)
         return await self._go_on(turn)
 
     async def _end_late(self, turn: RunningTurn) -> Sealing:
@@ -296,8 +298,21 @@ class TurnRunner:
         if standing.finished is not None:
             return await self._seal_finished(turn, standing.finished)
         turn.last_seq, turn.text = standing.last_seq, standing.text
+        untaken = await self._untaken(turn)
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
-        return await self._seal(turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body())
+        if untaken is not None:
+            error = ParleyError(ErrorCode.UNAVAILABLE, "No worker of the model took the turn in its time.")
+        sealing = await self._seal(turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body())
+        if untaken is not None:
+            await self._preparation.withdraw(untaken)
+        return sealing
+
+    async def _untaken(self, turn: RunningTurn) -> SentJob | None:
+        """Return the turn's job if no worker has claimed the turn by it."""
+        if turn.sent is None:
+            return None
+        slot = await self._pen.read(turn.command.turn.turn_id, turn.sent.base_slot + 1)
+        return None if isinstance(slot, PenClaim) and slot.role is PenRole.WORKER else turn.sent
 
     async def _finish_standing(self, turn: RunningTurn) -> Sealing:
         """Finish what stands: somebody else has sealed the turn."""
@@ -305,6 +320,8 @@ class TurnRunner:
         last = records[-1]
         if not isinstance(last, Seal):
             return Sealing.NOT_STORED
+        if (untaken := await self._untaken(turn)) is not None:
+            await self._preparation.withdraw(untaken)
         return await self._ending.finish(len(records), last)
 
     async def _seal_finished(self, turn: RunningTurn, finished: GenerationFinished) -> Sealing:
