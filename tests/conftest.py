@@ -25,12 +25,18 @@ from sqlalchemy import URL
 
 from tests.postgres import empty_database, running_postgres, server_folder
 from tests.tested_databases import STACKS_SERVER, TestedOn, store_params, tested_on
+from tests.worker_groups import group
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the workers of a parallel run what belongs together."""
+    group(items)
 
 
 def free_port() -> int:
