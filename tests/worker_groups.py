@@ -6,7 +6,7 @@ from pathlib import PurePath
 import pytest
 
 SHARED_STACK = "running_stack"
-"""The fixture by which tests of a folder share one stack; each worker that runs one of them starts its own."""
+"""The fixture by which tests of a folder share one stack; each worker that runs one starts its own."""
 
 STACKS_OF = {"integration": 2}
 """How many workers run the tests of a folder that share a stack; one where nothing is said."""
