@@ -349,7 +349,11 @@ async def test_a_user_has_so_many_webhooks_and_so_many_deliveries_of_a_kind_wait
         await tell(accounts, ada, EXPORT)
     await tell(accounts, ada, ROLE)
     await drain(accounts)
-    assert sorted(event.type for event in events_of(receiver, accounts, made.secret)) == [EXPORT, EXPORT, ROLE]
+    assert sorted(event.type for event in events_of(receiver, accounts, made.secret)) == [
+        EXPORT,
+        EXPORT,
+        ROLE,
+    ]
     assert len(await notices_of(accounts, ada)) == 5
 
 

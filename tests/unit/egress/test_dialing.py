@@ -53,7 +53,8 @@ socket.getaddrinfo = ask
 
 async def main():
     async with open_threads(1, "names") as threads:
-        asking = [asyncio.ensure_future(resolving_in(threads)(name, 80)) for name in ("a.example", "b.example")]
+        resolve = resolving_in(threads)
+        asking = [asyncio.ensure_future(resolve(name, 80)) for name in ("a.example", "b.example")]
         await asyncio.to_thread(is_asked.wait)
     try:
         await asking[1]
