@@ -67,7 +67,7 @@ async def test_a_session_from_before_ends_with_the_key_that_opened_it(accounts: 
     await migrate(accounts.database)
     query = select(sessions.c.id, sessions.c.expires_at_ms)
     found = await accounts.database.read(lambda connection: connection.execute(query).all())
-    assert dict(row.tuple() for row in found) == {
+    assert {row.id: row.expires_at_ms for row in found} == {
         by_key.session_id: expires_at_ms,
         by_other.session_id: late_ms,
     }
