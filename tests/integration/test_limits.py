@@ -13,6 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from parley_cli.bus_secrets import OPERATOR
+from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from tests.chaos.printed import print_row
@@ -64,9 +65,25 @@ async def turns_spent(stack: Stack, headers: dict[str, str]) -> int:
         return (await client.get("/api/usage")).raise_for_status().json()["total"]["turns"]
 
 
+async def answered_without_redis(stack: Stack) -> int:
+    """Return how often the gateways have gone by their own shares."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        told = [(await client.get(stack.metrics_url(f"gateway-{number}"))).text for number in range(2)]
+    families = [family for text in told for family in text_string_to_metric_families(text)]
+    return int(
+        sum(
+            one.value
+            for family in families
+            if family.name == "parley_limits_unshared"
+            for one in family.samples
+        )
+    )
+
+
 async def test_what_two_gateways_let_through_is_what_the_limit_says(limited: Stack) -> None:
     headers = await member(limited, "ada")
     statuses: Counter[int] = Counter()
+    unshared_before = await answered_without_redis(limited)
     began_s = time.monotonic()
 
     async def ask(client: httpx.AsyncClient) -> None:
@@ -82,13 +99,15 @@ async def test_what_two_gateways_let_through_is_what_the_limit_says(limited: Sta
             tasks.create_task(ask((one, other)[number % 2]))
     took_s = time.monotonic() - began_s
     expected = BURST + BURST / WINDOW_S * took_s
-    deviation = statuses[200] / expected - 1
+    # On a machine that is too busy for Redis to answer in time, a gateway gives of its own share meanwhile.
+    unshared = await answered_without_redis(limited) - unshared_before
+    beyond = abs(statuses[200] - expected)
     print_row(
         f"  {CLIENTS} clients at 2 gateways: {statuses[200]} allowed of {sum(statuses.values())} "
-        f"in {took_s:.1f} s, {expected:.0f} expected ({deviation:+.2%})"
+        f"in {took_s:.1f} s, {expected:.0f} expected ({statuses[200] / expected - 1:+.2%}); {unshared} answered without Redis"
     )
     assert set(statuses) == {200, 429}
-    assert abs(deviation) < 0.02
+    assert beyond <= 0.02 * expected + unshared
 
 
 async def ask_turn(stack: Stack, headers: dict[str, str], number: int) -> str:
