@@ -143,7 +143,7 @@ class Sessions:
             or min(row.expires_at_ms, row.last_used_at_ms + self._unused_ms) <= now_ms
         ):
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has ended; log in again.")
-        if now_ms - row.last_used_at_ms >= _NOTED_EVERY_MS:
+        if request.is_use and now_ms - row.last_used_at_ms >= _NOTED_EVERY_MS:
             used = update(sessions).where(sessions.c.id == row.id, sessions.c.last_used_at_ms < now_ms)
             # A session is good also while nothing can be written.
             with suppress(ParleyError):

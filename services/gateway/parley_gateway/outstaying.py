@@ -1,7 +1,7 @@
 """Ends what is still open for somebody whose key or session has expired: nobody revokes what expires.
 
 An access token is for coming in. What was opened by one lasts as long as the session behind it, for which
-accounts is asked once the token has expired, and again from time to time.
+accounts is asked once the token has expired, and again from time to time; to be open is no use of it.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Outstaying:
         if now < self._good_until_ms.get(session_id, 0):
             return True
         try:
-            found = await self._prover.of_session(session_id)
+            found = await self._prover.of_session(session_id, is_use=False)
         except ParleyError as error:
             if error.code is not ErrorCode.UNAUTHENTICATED:
                 raise
