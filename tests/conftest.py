@@ -34,6 +34,7 @@ SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the workers of a parallel run what belongs together."""
     group(items)
