@@ -24,7 +24,7 @@ from parley_storage import migrate, open_database
 from sqlalchemy import URL
 
 from tests.postgres import empty_database, running_postgres, server_folder
-from tests.tested_databases import STACKS_SERVER, TestedOn, store_params, tested_on
+from tests.tested_databases import STACKS_SERVER, TestedOn, drop_repeats, store_params, tested_on
 from tests.worker_groups import group
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
@@ -35,8 +35,9 @@ SERVER_PORTS = range(15_000, 32_000)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give the workers of a parallel run what belongs together."""
+    drop_repeats(config, items)
     group(items)
 
 

@@ -82,7 +82,7 @@ class CheckSession(WireModel):
     type: Literal["check_session"] = "check_session"
     session_id: str = Field(min_length=1, max_length=64)
     is_use: bool = Field(
-        default=True, description="False for a look at one that nobody has shown now: it stays as unused."
+        default=True, description="False for a look whether it lasts, which keeps none from going unused."
     )
 
 

@@ -44,7 +44,7 @@ from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
 from parley_messaging.nats_reading import make_ours, note_unread
 from parley_messaging.nats_requests import RequestBroker
-from parley_messaging.nats_streams import bound_stream, read_queue_state
+from parley_messaging.nats_streams import bound_stream, read_created_ms, read_queue_state
 from parley_messaging.nats_subscription import HeardSubject
 from parley_messaging.queues import WorkQueue
 from parley_messaging.stream_keeper import StreamKeeper
@@ -395,6 +395,6 @@ class NatsBus:
         except (TimeoutError, NatsError) as error:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        """Return how many jobs wait in the queue, undelivered."""
-        return (await self.queue_state(queue)).waiting
+    async def stream_created_ms(self, stream: str) -> int:
+        """Return when a stream was made."""
+        return await read_created_ms(self._jetstream, stream)

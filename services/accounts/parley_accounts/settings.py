@@ -77,10 +77,7 @@ class AccountsSettings(TellingSettings, OidcSettings):
         default=600, ge=30, le=3600, description="How long an access token is good for."
     )
     accounts_refresh_days: float = Field(
-        default=30,
-        gt=0,
-        le=3650,
-        description="How long a session may stay unused; an open socket is no use of it.",
+        default=30, gt=0, le=3650, description="How long a session may stay unused."
     )
     accounts_session_days: float = Field(
         default=180, gt=0, le=3650, description="How long a session may go on, used or not."

@@ -1,7 +1,7 @@
 """Ends what is still open for somebody whose key or session has expired: nobody revokes what expires.
 
 An access token is for coming in. What was opened by one lasts as long as the session behind it, for which
-accounts is asked once the token has expired, and again from time to time; to be open is no use of it.
+accounts is asked once the token has expired, and again from time to time.
 """
 
 import asyncio

@@ -69,6 +69,6 @@ class Prover(Protocol):
     async def of_session(self, session_id: str, *, is_use: bool = True) -> Principal:
         """Return whose session it is; ParleyError `unauthenticated` when it has ended.
 
-        Without `is_use` it is only looked at: that keeps no session from being unused.
+        `is_use` is False where nobody shows it: a session that is only looked at counts as unused.
         """
         ...

@@ -81,6 +81,8 @@ class WaitingTurns:
     async def _tell(self, standing: dict[int, _Waiting], state: QueueState) -> None:
         now_s = time.monotonic()
         for stream_seq, waiting in tuple(standing.items()):
+            if standing.get(stream_seq) is not waiting:
+                continue  # forgotten while another was told
             if stream_seq <= state.last_delivered:
                 del standing[stream_seq]
                 self._count -= 1

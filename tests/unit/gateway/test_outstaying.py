@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from parley_contracts import subjects
-from parley_contracts.accounts import EndSession, ListSessions, SessionList, SessionTokens
-from parley_contracts.credentials import CheckSession, CreateKey, KeyCreated, KnownPrincipal
+from parley_contracts.accounts import EndSession, SessionTokens
+from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
 from parley_contracts.replies import Done
@@ -96,23 +96,18 @@ async def test_what_was_opened_by_a_token_lasts_as_long_as_the_session(
     assert await guests.is_sent_away(principal, TOKEN_S + ASK_AGAIN_MS / 1000 + 1)
 
 
-async def test_to_be_open_is_no_use_of_a_session(entered: Entered) -> None:
+async def test_what_is_only_open_keeps_its_session_from_going_unused_no_longer(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await entered.accounts.user("ada", Role.MEMBER)
     tokens = await entered.accounts.log_in("ada")
-
-    async def last_used_ms() -> int:
-        asked = ListSessions(**as_user(tokens.user))
-        [session] = (await entered.accounts.ask(subjects.ACCOUNTS_LIST_SESSIONS, asked, SessionList)).sessions
-        return session.last_used_at_ms
-
     principal, guests = await entered.identities.of_bearer(tokens.access_token), Guests(entered)
-    before_ms = await last_used_ms()
-    entered.accounts.clock.advance(DAY_S)
-    assert not await guests.is_sent_away(principal, TOKEN_S)
-    assert await last_used_ms() == before_ms
-    shown = CheckSession(session_id=tokens.session_id)
-    await entered.accounts.ask(subjects.ACCOUNTS_CHECK_SESSION, shown, KnownPrincipal)
-    assert await last_used_ms() > before_ms
+    for day in (10, 20, 30):
+        now_s = time.monotonic()
+        # What was remembered of the session is so no more.
+        monkeypatch.setattr(time, "monotonic", lambda now_s=now_s: now_s + 61)
+        entered.accounts.clock.advance(10 * DAY_S)
+        assert await guests.is_sent_away(principal, day * DAY_S) == (day == 30)
 
 
 async def test_nobody_is_sent_away_because_accounts_is_away(entered: Entered) -> None:

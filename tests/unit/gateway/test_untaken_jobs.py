@@ -19,7 +19,7 @@ KINDS = pytest.mark.parametrize("fields", [{}, {"collections": []}], ids=["gathe
 
 async def until_waiting(rig: Rig, count: int) -> None:
     async with asyncio.timeout(WAIT_S):
-        while await rig.bus.queue_depth(POOL) != count:  # noqa: ASYNC110 - a queue tells nobody
+        while (await rig.bus.queue_state(POOL)).waiting != count:  # noqa: ASYNC110 - a queue tells nobody
             await asyncio.sleep(0.005)
 
 
@@ -28,7 +28,7 @@ async def test_a_turn_whose_pool_has_no_worker_fails_and_leaves_no_job(
     bus: Bus, fields: dict[str, Any]
 ) -> None:
     async with running(bus, writes_answers=False, turn_s=2) as rig:
-        before = await rig.bus.queue_depth(POOL)
+        before = (await rig.bus.queue_state(POOL)).waiting
         accepted, seen = await rig.first.ask(**fields)
         await until_waiting(rig, before + 1)
         ended = await seen.ended()
@@ -44,7 +44,7 @@ async def test_a_turn_whose_worker_died_before_the_first_word_costs_what_was_ask
 ) -> None:
     monkeypatch.setattr("parley_gateway.turn_runner.WORKER_GRACE_S", 0.1)
     async with running(bus, writes_answers=False, turn_s=2) as rig:
-        before = await rig.bus.queue_depth(POOL)
+        before = (await rig.bus.queue_state(POOL)).waiting
         accepted, seen = await rig.first.ask()
         await until_waiting(rig, before + 1)
         ref = accepted.ref
@@ -62,7 +62,7 @@ async def test_a_turn_that_is_stopped_before_a_worker_took_it_leaves_no_job(
     bus: Bus, fields: dict[str, Any]
 ) -> None:
     async with running(bus, writes_answers=False) as rig:
-        before = await rig.bus.queue_depth(POOL)
+        before = (await rig.bus.queue_state(POOL)).waiting
         accepted, seen = await rig.first.ask(**fields)
         await until_waiting(rig, before + 1)
         rig.first.stopper.see_to(await rig.first.door.cancel(OWNER, accepted.ref.client_turn_id))
@@ -72,7 +72,7 @@ async def test_a_turn_that_is_stopped_before_a_worker_took_it_leaves_no_job(
 
 async def test_a_worker_that_comes_in_time_answers(bus: Bus) -> None:
     async with running(bus, writes_answers=False) as rig:
-        before = await rig.bus.queue_depth(POOL)
+        before = (await rig.bus.queue_state(POOL)).waiting
         _, seen = await rig.first.ask()
         await until_waiting(rig, before + 1)
         working = asyncio.create_task(rig.worker_loop.run())
