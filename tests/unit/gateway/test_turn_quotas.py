@@ -15,7 +15,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted
 from parley_contracts.turns import StartTurn, TokenUsage, TurnBot, TurnRef
-from parley_contracts.usage import Amount, ReadTotals, ReadUsage, UsageReport
+from parley_contracts.usage import Amount, ReadUsage, UsageReport
 from parley_gateway.ids import OwnedIds
 from parley_gateway.limits import Limits
 from parley_gateway.prices import Prices, parse_most
