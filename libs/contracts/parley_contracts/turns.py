@@ -59,6 +59,13 @@ class TokenUsage(WireModel):
             completion_tokens=-(-answer_chars // CHARS_A_TOKEN),
         )
 
+    def plus(self, other: "TokenUsage") -> "TokenUsage":
+        """Return what both have cost."""
+        return TokenUsage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+        )
+
     @property
     def is_told(self) -> bool:
         """Whether anything was counted."""

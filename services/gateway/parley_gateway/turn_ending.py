@@ -57,12 +57,17 @@ def new_seal(
     error: ErrorBody | None = None,
     degraded: Iterable[str] = (),
     timings: TurnTimings | None = None,
+    was_asked: bool = False,
 ) -> Seal:
-    """Return a seal; of `citations` only those that `text` cites are kept."""
+    """Return a seal; of `citations` only those that `text` cites are kept.
+
+    `was_asked`: a worker has had the turn, and so a model, whatever was told of it.
+    """
     cites = cited(text, citations)
     is_whole = outcome is TurnOutcome.COMPLETED
     usage = finished.usage if finished else TokenUsage()
-    if text and not usage.is_told:
+    has_cost = bool(text) or (was_asked and finished is None)
+    if has_cost and not usage.is_told:
         usage = TokenUsage.guessed(asked_chars(command), len(text))
     return Seal(
         nonce=new_nonce(),
@@ -73,7 +78,7 @@ def new_seal(
         text=text,
         citations=cites,
         support=support(citations, cites, is_searched=is_searched) if is_whole else None,
-        model=finished.model if finished else _model_of(command, text),
+        model=finished.model if finished else _model_of(command) if has_cost else None,
         usage=usage,
         finish_reason=finished.finish_reason if finished else None,
         error=error,
@@ -88,10 +93,8 @@ def new_seal(
     )
 
 
-def _model_of(command: StartTurn, text: str) -> str | None:
-    """Return who wrote a text of which no end was told, as far as is known."""
-    if not text:
-        return None
+def _model_of(command: StartTurn) -> str | None:
+    """Return who wrote an answer of which no end was told, as far as is known."""
     return command.chosen.id if command.chosen else command.model
 
 
@@ -217,6 +220,11 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
         retryable=error.retryable,
         kept_chars=len(seal.text),
     )
+
+
+def was_taken(records: Sequence[PenClaim | Seal]) -> bool:
+    """Return whether a worker has held the pen of a turn: he asks the model when he claims it."""
+    return any(isinstance(record, PenClaim) and record.role is PenRole.WORKER for record in records)
 
 
 def runner_claims(records: list[PenClaim | Seal]) -> int:

@@ -24,7 +24,7 @@ from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.preparation import Preparation, PreparedJob, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.running_turn import RunningTurn, SentJob
-from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
+from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims, was_taken
 
 log = logging.getLogger("parley.gateway")
 
@@ -302,7 +302,10 @@ class TurnRunner:
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
         if untaken is not None:
             error = ParleyError(ErrorCode.UNAVAILABLE, "No worker of the model took the turn in its time.")
-        sealing = await self._seal(turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body())
+        was_asked = was_taken(await self._pen.read_all(ref.turn_id))
+        sealing = await self._seal(
+            turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body(), was_asked=was_asked
+        )
         if untaken is not None:
             await self._preparation.withdraw(untaken)
         return sealing
@@ -344,6 +347,7 @@ class TurnRunner:
         *,
         finished: GenerationFinished | None = None,
         error: ErrorBody | None = None,
+        was_asked: bool = False,
     ) -> Sealing:
         if finished is not None and finished.error_code is not None:
             error = ParleyError(finished.error_code, finished.error_message or "The model failed.").body()
@@ -359,6 +363,7 @@ class TurnRunner:
             error=error,
             degraded=turn.degraded,
             timings=turn.timings,
+            was_asked=was_asked,
         )
         sealing = await self._ending.seal(number, seal, ends_writing=finished is None)
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):

@@ -112,6 +112,9 @@ class Generation:
             await self._stream(writer, model, written, opening, ending)
         if not ending.usage.is_told:
             ending.usage = self._guessed_usage(standing, written)
+        elif standing.text:
+            # The model tells of its own call alone.
+            ending.usage = ending.usage.plus(self._guessed(len(standing.text)))
         await opening()
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
@@ -185,6 +188,9 @@ class Generation:
         answer_chars = len(standing.text) - len(written) + sum(map(len, self._parts))
         if not (self._has_asked or answer_chars):
             return TokenUsage()
+        return self._guessed(answer_chars)
+
+    def _guessed(self, answer_chars: int) -> TokenUsage:
         return TokenUsage.guessed(sum(len(one.content) for one in self._job.messages), answer_chars)
 
     async def _copy(

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from parley_contracts.errors import ErrorCode
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted, TurnFailed
+from parley_contracts.turns import PenClaim, PenRole, TokenUsage
 from parley_messaging.bus import Bus
+from parley_messaging.pen import new_nonce
 from parley_messaging.queues import llm_jobs
 
 from tests.unit.gateway.rig import OWNER, WAIT_S, Rig, running
@@ -27,13 +29,32 @@ async def test_a_turn_whose_pool_has_no_worker_fails_and_leaves_no_job(
 ) -> None:
     async with running(bus, writes_answers=False, turn_s=2) as rig:
         before = (await rig.bus.queue_state(POOL)).waiting
-        _, seen = await rig.first.ask(**fields)
+        accepted, seen = await rig.first.ask(**fields)
         await until_waiting(rig, before + 1)
         ended = await seen.ended()
         assert isinstance(ended, TurnFailed)
         assert (ended.code, ended.retryable) == (ErrorCode.UNAVAILABLE, True)
         assert "No worker" in ended.message
+        assert rig.neighbours.stored[accepted.ref.turn_id].usage == TokenUsage()
         await until_waiting(rig, before)
+
+
+async def test_a_turn_whose_worker_died_before_the_first_word_costs_what_was_asked(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parley_gateway.turn_runner.WORKER_GRACE_S", 0.1)
+    async with running(bus, writes_answers=False, turn_s=2) as rig:
+        before = (await rig.bus.queue_state(POOL)).waiting
+        accepted, seen = await rig.first.ask()
+        await until_waiting(rig, before + 1)
+        ref = accepted.ref
+        claim = PenClaim(nonce=new_nonce(), role=PenRole.WORKER, holder="llm-1", home=ref.home)
+        await rig.first.pen.claim(ref.turn_id, 2, claim)
+        ended = await seen.ended()
+        assert isinstance(ended, TurnFailed)
+        assert ended.code is ErrorCode.TIMEOUT
+        seal = rig.neighbours.stored[ref.turn_id]
+        assert (seal.model, seal.usage) == ("scripted", TokenUsage.guessed(len("Who has the pen?"), 0))
 
 
 @KINDS
