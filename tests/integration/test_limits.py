@@ -104,7 +104,8 @@ async def test_what_two_gateways_let_through_is_what_the_limit_says(limited: Sta
     beyond = abs(statuses[200] - expected)
     print_row(
         f"  {CLIENTS} clients at 2 gateways: {statuses[200]} allowed of {sum(statuses.values())} "
-        f"in {took_s:.1f} s, {expected:.0f} expected ({statuses[200] / expected - 1:+.2%}); {unshared} answered without Redis"
+        f"in {took_s:.1f} s, {expected:.0f} expected ({statuses[200] / expected - 1:+.2%}); "
+        f"{unshared} answered without Redis"
     )
     assert set(statuses) == {200, 429}
     assert beyond <= 0.02 * expected + unshared
