@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Thousands of small databases and queues: in memory where there is room, for a busy disk fails what waits for it.
 export PYTEST_DEBUG_TEMPROOT ?= $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
 # Most of the time tests wait for processes: four workers keep two cores busy. Those on one stack go to one worker.
-PYTEST = $(RUN) pytest -n 4 --dist loadgroup --no-loadscope-reorder
+PYTEST = $(RUN) pytest -n 4 --no-loadscope-reorder
 SERVICES := gateway llm npu rag memory accounts browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach

@@ -1,41 +1,63 @@
 """Which tests go to the same worker of a parallel run, so that what they share is started once."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePath
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has none
 
-SHARED_STACK = "running_stack"
-"""The fixture by which tests of a folder share one stack; each worker that runs one starts its own."""
+LONG = {"chaos": 1, "integration": 2, "e2e": 0, "protocol": 0}
+"""Folders of long tests, and how many workers run those that share the stack of their folder."""
 
-STACKS_OF = {"integration": 2}
-"""How many workers run the tests of a folder that share a stack; one where nothing is said."""
+APART = frozenset(
+    {
+        "test_accounts_service",
+        "test_browser_reads_pages",
+        "test_bus_tls",
+        "test_cluster",
+        "test_limits",
+        "test_manuals_are_cited",
+        "test_npu_failover",
+        "test_overload",
+        "test_sweep",
+    }
+)
+"""Modules in those folders that start what they need themselves."""
 
-LONG = ("chaos", "integration", "e2e", "protocol")
 SHORT_BETWEEN = 4
 """So many short modules lie between two long ones, that not all workers start processes at a time."""
 
 
-def group(items: list[pytest.Item]) -> None:
-    """Keep each module, and all that share a stack, to one worker, long ones between short ones."""
-    modules = _modules_on_stacks(items)
-    groups: dict[str, list[pytest.Item]] = {}
+def group_of(nodeid: str) -> str:
+    """Return the name of what a test is run together with: its module, or all that share a stack."""
+    path = PurePath(nodeid.partition("::")[0])
+    folder = path.parts[1]
+    shares = LONG.get(folder, 0)
+    if not shares or path.stem in APART:
+        return str(path)
+    return f"{folder} {sum(path.stem.encode()) % shares}"
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Gives a whole group to a worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def mix(items: list[pytest.Item]) -> None:
+    """Order the tests: a long group, then some short ones, and so on; first those that share a stack."""
+    groups: OrderedDict[str, list[pytest.Item]] = OrderedDict()
     for item in items:
-        folder = _folder(item)
-        name = f"{folder}/{item.path.stem}"
-        if name in modules:
-            name = f"{folder} {modules.index(name) % STACKS_OF.get(folder, 1)}"
-        item.add_marker(pytest.mark.xdist_group(name))
-        groups.setdefault(name, []).append(item)
-    items[:] = chain.from_iterable(_mixed(list(groups.values())))
+        groups.setdefault(group_of(item.nodeid), []).append(item)
+    items[:] = chain.from_iterable(groups[name] for name in _mixed(list(groups)))
 
 
-def _mixed(groups: list[list[pytest.Item]]) -> Iterator[list[pytest.Item]]:
-    """Yield a long group, then some short ones, and so on; first those that share a stack."""
-    long = deque(sorted((one for one in groups if _folder(one[0]) in LONG), key=_rank))
-    short = deque(one for one in groups if _folder(one[0]) not in LONG)
+def _mixed(names: list[str]) -> Iterator[str]:
+    long = deque(sorted((one for one in names if _is_long(one)), key=lambda one: "/" in one))
+    short = deque(one for one in names if not _is_long(one))
     while long or short:
         if long:
             yield long.popleft()
@@ -43,19 +65,5 @@ def _mixed(groups: list[list[pytest.Item]]) -> Iterator[list[pytest.Item]]:
             yield short.popleft()
 
 
-def _modules_on_stacks(items: Iterable[pytest.Item]) -> list[str]:
-    """Return the modules that use the stack of their folder, each once."""
-    found = [f"{_folder(one)}/{one.path.stem}" for one in items if SHARED_STACK in _fixtures(one)]
-    return list(dict.fromkeys(found))
-
-
-def _fixtures(item: pytest.Item) -> list[str]:
-    return item.fixturenames if isinstance(item, pytest.Function) else []
-
-
-def _folder(item: pytest.Item) -> str:
-    return PurePath(item.nodeid).parts[1]
-
-
-def _rank(group: list[pytest.Item]) -> tuple[bool, int]:
-    return SHARED_STACK not in _fixtures(group[0]), LONG.index(_folder(group[0]))
+def _is_long(name: str) -> bool:
+    return "/" not in name or PurePath(name).parts[1] in LONG

@@ -18,7 +18,7 @@ from tests.stack_marks import STACK
 
 pytestmark = STACK
 
-CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "12")) // 12
+CASES = int(os.environ.get("PARLEY_FUZZ_CASES", "24")) // 12
 """For each operation, as described, and as many that are not."""
 
 CALL_S = 30.0
