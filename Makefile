@@ -6,8 +6,10 @@ UV = $(shell for uv in uv .venv-tools/bin/uv $(HOME)/.local/bin/uv; do $$uv --ve
 RUN = $(UV) run --no-sync
 # Hundreds of processes start: without the compiled form of what they import, each would compile all of it.
 unexport PYTHONDONTWRITEBYTECODE
-# Most of the time tests wait for processes: four workers keep two cores busy.
-PYTEST = $(RUN) pytest -n 4
+# Thousands of small databases and queues: in memory where there is room, for a busy disk fails what waits for it.
+export PYTEST_DEBUG_TEMPROOT ?= $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
+# Most of the time tests wait for processes: four workers keep two cores busy. Those on one stack go to one worker.
+PYTEST = $(RUN) pytest -n 4 --no-loadscope-reorder
 SERVICES := gateway llm npu rag memory accounts browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach
@@ -42,12 +44,13 @@ soak: install ## moderate load for ten minutes: nothing may grow
 manuals: install ## twenty questions on manuals of Debian packages: the right file and page
 	PARLEY_MANUALS=full $(RUN) pytest tests/integration/manuals -s $(ARGS)
 
-# Cases of each kind; for each operation of the API a twelfth.
+# Cases of each kind; for each operation of the API a twelfth, for each channel of the bus a tenth.
 FUZZ_CASES ?= 2400
 
-fuzz: install ## requests and WebSocket frames of every kind; says how many
+fuzz: install ## requests, WebSocket frames and bus messages of every kind; says how many
 	PARLEY_FUZZ_CASES=$(FUZZ_CASES) $(RUN) pytest --timeout 3600 -s tests/unit/gateway/test_socket_fuzz.py \
-	    tests/unit/gateway/test_request_fuzz.py tests/integration/test_api_description.py $(ARGS)
+	    tests/unit/gateway/test_request_fuzz.py tests/integration/test_api_description.py \
+	    tests/integration/test_bus_fuzz.py $(ARGS)
 
 check: install lint types ## what CI runs: lint, types, requirements, tests
 	$(RUN) python tools/requirements_fresh.py

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from parley_accounts.tables import STORE as ACCOUNTS
@@ -24,13 +25,25 @@ from parley_storage import migrate, open_database
 from sqlalchemy import URL
 
 from tests.postgres import empty_database, running_postgres, server_folder
-from tests.tested_databases import STACKS_SERVER, TestedOn, store_params, tested_on
+from tests.tested_databases import STACKS_SERVER, TestedOn, drop_repeats, store_params, tested_on
+from tests.worker_groups import GroupScheduling, mix
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is tried often enough, and order the rest."""
+    drop_repeats(config, items)
+    mix(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """Give the workers of a parallel run what belongs together."""
+    return GroupScheduling(config, log)
 
 
 def free_port() -> int:
@@ -63,11 +76,16 @@ def executable(name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+def nats_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the nats-server of the tests keeps its files."""
+    return tmp_path_factory.mktemp("nats")
+
+
+@pytest.fixture(scope="session")
+def nats_url(nats_store: Path) -> Generator[str]:
     """A real nats-server with JetStream on a free port."""
     port = free_port()
-    store: Path = tmp_path_factory.mktemp("nats")
-    command = [executable("nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
+    command = [executable("nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(nats_store)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         wait_for_port(port, server)
         yield f"nats://127.0.0.1:{port}"

@@ -52,7 +52,7 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", data: Path, log: Path) 
 @contextmanager
 def running_postgres(programs: Path, port: int) -> Generator[str]:
     """Run a server while the body does; yields its URL. It is gone, too, when this process is killed."""
-    folder = Path(tempfile.mkdtemp(prefix="parley-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="parley-postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
@@ -60,7 +60,8 @@ def running_postgres(programs: Path, port: int) -> Generator[str]:
         initdb = [str(programs / "initdb"), "-D", str(data), "-U", "parley", "-A", "trust", "--no-sync"]
         subprocess.run(_as_server_user(initdb), check=True, capture_output=True, cwd="/")
         command = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder)]
-        command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300"]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"]
+        command += ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
         with (
             log.open("wb") as lines,
             subprocess.Popen(

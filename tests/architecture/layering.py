@@ -1,4 +1,4 @@
-"""Service -> messaging, storage, identity -> contracts, one way down: which part may import which."""
+"""Service -> messaging and the other libs -> contracts, one way down: which part may import which."""
 
 import ast
 import sys
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from tests.architecture.source_tree import PRODUCT, Source, within
 
 CONTRACTS, MESSAGING = "parley_contracts", "parley_messaging"
-STORAGE, IDENTITY = "parley_storage", "parley_identity"
+STORAGE, IDENTITY, EGRESS = "parley_storage", "parley_identity", "parley_egress"
+LIMITS, ENVELOPE = "parley_limits", "parley_envelope"
 BUS_CLIENTS = frozenset({"faststream", "nats"})
 CONTRACTS_MAY = frozenset({CONTRACTS, "pydantic", "pydantic_core"})
 # A tool that makes what a service runs is built from that service's own modules.
@@ -58,13 +59,13 @@ def _fault(owner: str, top: str) -> str | None:
         return None if known else "contracts import only the standard library and Pydantic"
     if top in BUS_CLIENTS and owner != MESSAGING:
         return "only messaging talks to the bus's client libraries"
-    if owner in {MESSAGING, STORAGE, IDENTITY}:
+    if owner in {MESSAGING, STORAGE, IDENTITY, EGRESS, LIMITS, ENVELOPE}:
         is_known = not is_ours or top in {owner, CONTRACTS}
-        return None if is_known else "messaging, storage and identity import nothing of ours but contracts"
+        return None if is_known else "libs import nothing of ours but contracts"
     if owner == "tools" or owner in TOOLS_MAKE_FOR:
         made_for = TOOLS_MAKE_FOR.get(owner)
-        allowed = {owner, made_for} if made_for else {CONTRACTS, MESSAGING, IDENTITY, "parley_cli"}
+        allowed = {owner, made_for} if made_for else {CONTRACTS, MESSAGING, IDENTITY, ENVELOPE, "parley_cli"}
         return "tools never import services" if is_ours and top not in allowed else None
-    if is_ours and top not in {CONTRACTS, MESSAGING, STORAGE, IDENTITY, owner}:
+    if is_ours and top not in {CONTRACTS, MESSAGING, STORAGE, IDENTITY, EGRESS, LIMITS, ENVELOPE, owner}:
         return "services import what is in libs, never each other"
     return None

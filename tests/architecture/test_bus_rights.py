@@ -72,8 +72,9 @@ def test_what_the_code_of_a_service_names_stands_in_its_rights(rights: BusRights
 
 @every_service
 def test_no_service_has_a_right_that_its_code_does_not_name(rights: BusRights) -> None:
-    own_health = subjects.service_health(rights.name)
-    named = {*reachable_subjects(real_tree(), rights.name), own_health}
+    # Whoever answers requests tells its health, and writes what it did into the audit.
+    own = {subjects.service_health(rights.name), subjects.audit_events(rights.name)}
+    named = {*reachable_subjects(real_tree(), rights.name), *own}
     expect_none(
         [
             pattern
@@ -102,7 +103,7 @@ def test_a_request_is_answered_by_the_service_the_catalogue_names(channel: Chann
 def test_what_is_stored_stands_in_the_stream_that_messaging_makes() -> None:
     made = {pattern: stream.name for stream in STREAMS for pattern in stream.subjects}
     assert made == STREAM_OF
-    assert all(pattern in STREAM_OF for one in EVERYBODY for pattern in one.stores)
+    assert all(stands_in(pattern, tuple(STREAM_OF)) for one in EVERYBODY for pattern in one.stores)
     assert {one.carried_by for one in CHANNELS} - {CORE} <= set(STREAM_OF.values())
 
 
@@ -143,3 +144,13 @@ def test_nats_server_itself_answers_nothing_that_a_service_without_jetstream_sen
     stored = [pattern for stream in STREAMS for pattern in stream.subjects]
     assert not [one for one in published if one.startswith((API, "$O", "$SYS"))]
     assert not [one for one in published if any(matches(pattern, one) for pattern in stored)]
+
+
+def test_only_accounts_asks_for_all_of_a_user_and_only_a_gateway_overwrites_turns() -> None:
+    verbs = {"export_user", "erase_user"}
+    of_data_jobs = {one for one in BUILT.values() if isinstance(one, str) and one.rpartition(".")[2] in verbs}
+    assert len(of_data_jobs) == 5
+    for rights in EVERYBODY:
+        asked = of_data_jobs & set(permissions_of(rights, EVERYBODY).publish)
+        assert asked == (of_data_jobs if rights.name == "accounts" else set()), rights.name
+        assert bool(rights.erases or rights.compacts) == (rights.name == "gateway"), rights.name

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from parley_contracts import subjects
-from parley_contracts.accounts import PrincipalRequest
+from parley_contracts.accounts import ListUsers, PrincipalRequest
 from parley_contracts.catalogue import CHANNELS
 from parley_contracts.channel import Channel, ChannelKind
 from parley_contracts.claims import Acting, ClaimsFault, RefusedClaimsError
@@ -133,6 +133,20 @@ def test_the_claims_of_a_request_decide(keys: Keys, subject: str) -> None:
             assert keys.fault(subject, request, sign(acting, area)) == expected, (role, scopes)
             cases += 4
     assert cases == len(Role) * 2 * 4
+
+
+def test_what_groups_add_counts_where_claims_say_so_and_no_further(keys: Keys) -> None:
+    subject, granted = subjects.ACCOUNTS_LIST_USERS, (Permission.USERS_READ,)
+    said = ListUsers(owner_id="ada", role=Role.GUEST, granted=granted)
+    claimed = keys.gateway.sign(Acting("ada", Role.GUEST, granted=granted), "accounts")
+    unclaimed = keys.gateway.sign(Acting("ada", Role.GUEST), "accounts")
+    narrowed = keys.gateway.sign(Acting("ada", Role.GUEST, scopes=(), granted=granted), "accounts")
+    refused = (ClaimsFault.NOT_PERMITTED, ErrorCode.FORBIDDEN)
+    assert keys.fault(subject, said, claimed) is None
+    assert keys.fault(subject, said, unclaimed) == refused
+    assert keys.fault(subject, said, narrowed) == refused
+    more = said.model_copy(update={"granted": (*granted, Permission.USERS_WRITE)})
+    assert keys.fault(subject, more, claimed) == refused
 
 
 @pytest.mark.parametrize("subject", sorted(OWNED))

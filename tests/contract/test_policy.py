@@ -4,7 +4,7 @@ from parley_contracts.catalogue import CHANNELS
 from parley_contracts.channel import Channel, ChannelKind
 from parley_contracts.model import OwnedRequest
 from parley_contracts.policy import Permission
-from parley_contracts.route_policy import ENTRANCES, OPEN_ROUTES, ROUTES
+from parley_contracts.route_policy import ENTRANCES, OPEN_ROUTES, ROUTES, WHOLE_ROUTES
 from parley_contracts.subject_policy import OF_OTHERS, SUBJECTS, Standing
 
 TOLD = {ChannelKind.EVENT, ChannelKind.CLAIM}
@@ -34,5 +34,6 @@ def test_every_permission_opens_a_route() -> None:
 
 
 def test_no_route_is_both_open_and_guarded() -> None:
+    assert set(ROUTES) >= WHOLE_ROUTES
     assert not set(ROUTES) & OPEN_ROUTES
     assert ENTRANCES < OPEN_ROUTES

@@ -34,10 +34,10 @@ async def test_an_answer_streams_through_its_stages_and_names_its_sources(
     await ask(page, "Who writes?")
     answer = page.get_by_test_id("answer")
     await expect(page.get_by_test_id("status")).to_have_text("Looking things up…")
-    state.turn("Who writes?").gate("context").set()
+    (await state.turn("Who writes?")).gate("context").set()
     await expect(answer).to_contain_text("The first half")
     await expect(page.get_by_test_id("status")).to_have_text("Writing…")
-    state.turn("Who writes?").gate("rest").set()
+    (await state.turn("Who writes?")).gate("rest").set()
     await expect(answer).to_have_attribute("data-outcome", "completed")
     await expect(answer.locator("strong")).to_have_text("the rest")
     await expect(page.get_by_test_id("source")).to_have_text(re.compile(r"1\s*manual\.pdf\s*page 3"))
@@ -89,7 +89,7 @@ async def test_an_answer_goes_on_after_a_reload_in_the_middle(
     state.is_memory_late = is_memory_late
     state.scripts["q"] = half_then_rest
     await ask(page, "q")
-    turn = state.turn("q")
+    turn = await state.turn("q")
     turn.gate("context").set()
     answer = page.get_by_test_id("answer")
     await expect(answer).to_contain_text("The first half")
@@ -130,7 +130,7 @@ async def test_a_broken_connection_is_mended_and_resumed_after_the_last_seq(
 ) -> None:
     state.scripts["q"] = half_then_rest
     await ask(page, "q")
-    turn = state.turn("q")
+    turn = await state.turn("q")
     turn.gate("context").set()
     await expect(page.get_by_test_id("answer")).to_contain_text("The first half")
     state.is_refusing_sockets = True
@@ -147,7 +147,7 @@ async def test_a_broken_connection_is_mended_and_resumed_after_the_last_seq(
 async def test_a_turn_whose_log_has_expired_shows_the_stored_answer(page: Page, state: StandInState) -> None:
     state.scripts["q"] = half_then_rest
     await ask(page, "q")
-    turn = state.turn("q")
+    turn = await state.turn("q")
     turn.gate("context").set()
     await expect(page.get_by_test_id("answer")).to_contain_text("The first half")
     turn.expire(text="What was stored [1].")
@@ -195,7 +195,7 @@ async def test_a_new_epoch_truncates_by_code_points(page: Page, state: StandInSt
     state.scripts["q"] = script
     await ask(page, "q")
     await expect(page.locator(".prose")).to_have_text("👩‍🚀🎉 ok lost words")
-    state.turn("q").gate("die").set()
+    (await state.turn("q")).gate("die").set()
     await expect(page.locator(".prose")).to_have_text("👩‍🚀🎉 ok 🎯 and on")
 
 
@@ -205,7 +205,7 @@ async def test_stop_cancels_the_turn_and_keeps_what_was_written(
 ) -> None:
     state.scripts["q"] = half_then_rest
     await ask(page, "q")
-    state.turn("q").gate("context").set()
+    (await state.turn("q")).gate("context").set()
     answer = page.get_by_test_id("answer")
     await expect(answer).to_contain_text("The first half")
     await expect(page.get_by_test_id("send")).to_be_hidden()
@@ -275,7 +275,7 @@ async def test_settled_blocks_are_not_rendered_again_while_an_answer_grows(
     await ask(page, "q")
     await expect(page.locator(".code pre")).to_contain_text("x = 1")
     await page.evaluate("document.querySelectorAll('.prose > *').forEach((node) => (node.kept = true))")
-    state.turn("q").gate("mark").set()
+    (await state.turn("q")).gate("mark").set()
     await expect(page.get_by_test_id("answer")).to_have_attribute("data-outcome", "completed")
     kept = await page.evaluate("[...document.querySelectorAll('.prose > *')].map((node) => !!node.kept)")
     assert kept == [True, True, False, False]
@@ -328,7 +328,7 @@ async def test_the_choice_of_model_and_collections_travels_with_the_question(
     await page.get_by_role("checkbox", name="parley-docs").check()
     await ask(page, "q")
     await expect(page.get_by_test_id("status")).to_be_visible()
-    frame = state.turn("q").frame
+    frame = (await state.turn("q")).frame
     assert (frame.model, frame.collections, frame.web) == ("ollama/qwen3:4b", ("parley-docs",), False)
 
 
@@ -345,4 +345,24 @@ async def test_the_link_logs_in_and_leaves_no_code_in_the_address(
     await page.goto(f"{address}/login#code={CODE}")
     await expect(page.get_by_test_id("composer")).to_be_visible()
     assert page.url == f"{address}/#c=conv-7"
+    await page.context.close()
+
+
+async def test_the_provider_to_log_in_by_is_offered_and_a_refusal_is_told(
+    browser: Browser, address: str, state: StandInState
+) -> None:
+    state.requires_login = True
+    page = await browser.new_page()
+    await page.goto(f"{address}/login")
+    await expect(page.get_by_test_id("login-key")).to_be_visible()
+    await expect(page.get_by_test_id("login-provider")).to_be_hidden()
+    state.provider_label = "Log in with <b>Example</b>"
+    await page.goto(f"{address}/login?again#oidc-refused")
+    await expect(page.get_by_role("status")).to_contain_text("did not work")
+    offered = page.get_by_test_id("login-provider")
+    await expect(offered).to_have_text("Log in with <b>Example</b>")
+    await offered.evaluate("link => link.addEventListener('click', event => event.preventDefault())")
+    await page.evaluate("sessionStorage.setItem('parley.return', '#c=conv-7')")
+    await offered.click()
+    await expect(offered).to_have_attribute("href", re.compile(r"^/api/auth/oidc\?next=%2F%23c%3Dconv-7$"))
     await page.context.close()

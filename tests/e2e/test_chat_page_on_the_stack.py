@@ -199,15 +199,15 @@ async def test_a_citation_opens_the_file_it_rests_on_with_the_passage_marked(pag
 
 async def test_an_answer_goes_on_to_its_end_after_reloads_in_the_middle(page: Page, stack: Stack) -> None:
     await ask(page)
-    for chars in (20, 60):
+    for chars in (10, 40):
         before = await wait_until_written(page, chars)
         await page.reload()
         assert (await wait_until_written(page, len(before))).startswith(before)
-        await expect(page.get_by_test_id("stop")).to_be_visible()
     await wait_for_end(page)
     await expect(page.get_by_test_id("question")).to_have_text([QUESTION])
     user, assistant = await stored_messages(page, stack)
     assert (user["text"], assistant["outcome"]) == (QUESTION, "completed")
+    assert len(before) < len(await written(page))
     assert await written(page) == as_shown(assistant["text"])
     await page.reload()
     await expect(page.get_by_test_id("source").first).to_contain_text("lighthouse.md")
@@ -271,5 +271,5 @@ async def test_the_documentation_of_the_api_renders_without_another_host(
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         await page.goto(f"{stack.url()}/docs")
-        await expect(page.locator("#swagger-ui .opblock").first).to_be_visible()
+        await expect(page.locator("#swagger-ui .opblock").first).to_be_visible(timeout=30_000)
         assert [url for url in asked if not url.startswith((stack.url(), "data:", "blob:"))] == []

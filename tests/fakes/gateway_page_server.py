@@ -36,6 +36,7 @@ KEY = "pk-local+key/with=signs"
 CODE = "a-code_of-a-link"
 COOKIE = "parley_session"
 SLOW_VERDICT_S = 0.5
+ASKED_WITHIN_S = 20.0
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -54,20 +55,28 @@ class StandInState:
     documents: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     verdicts: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
     was_judged_bad: asyncio.Event = field(default_factory=asyncio.Event)
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     unrated: set[int] = field(default_factory=set[int])
     collections: dict[str, int] = field(default_factory=lambda: {"parley-docs": 14})
     frames: list[Any] = field(default_factory=list[Any])
     sockets: set[WebSocket] = field(default_factory=set[WebSocket])
     requires_login: bool = False
+    provider_label: str | None = None
     is_refusing_sockets: bool = False
     is_memory_late: bool = False
     messages_a_page: int = 100
     copies_of_frames: int = 1
     deltas_to_lose: int = 0
 
-    def turn(self, question: str) -> ScriptedTurn:
-        """Return the latest turn that asked `question`."""
-        return next(t for t in reversed(self.turns.values()) if t.frame.text == question)
+    async def turn(self, question: str) -> ScriptedTurn:
+        """Return the latest turn that asked `question`, as soon as one does."""
+        async with asyncio.timeout(ASKED_WITHIN_S):
+            while True:
+                for turn in reversed(self.turns.values()):
+                    if turn.frame.text == question:
+                        return turn
+                self.was_asked.clear()
+                await self.was_asked.wait()
 
     async def drop_sockets(self) -> None:
         """Close every socket, as a gateway that goes away."""
@@ -90,6 +99,7 @@ class StandInGateway:
                 Route("/login", self.page),
                 Route("/page/{file}", self.page),
                 Route("/api/auth/session", self.log_in, methods=["POST"]),
+                Route("/api/auth/oidc/provider", self.provider),
                 Route("/api/conversations", self.conversations),
                 Route("/api/conversations/{id}", self.conversation, methods=["GET", "PATCH", "DELETE"]),
                 Route("/v1/models", self.models),
@@ -118,6 +128,9 @@ class StandInGateway:
         response = JSONResponse({})
         response.set_cookie(COOKIE, "yes", httponly=True, samesite="strict")
         return response
+
+    async def provider(self, _: Request) -> Response:
+        return JSONResponse({"label": self.state.provider_label})
 
     def may_enter(self, connection: Request | WebSocket) -> bool:
         return not self.state.requires_login or COOKIE in connection.cookies
@@ -269,6 +282,7 @@ class StandInGateway:
         conversation_id = frame.conversation_id or f"conv-{len(self.state.titles) + 1}"
         turn = ScriptedTurn(frame, turn_id, conversation_id)
         self.state.turns[turn_id] = turn
+        self.state.was_asked.set()
         self.state.titles.setdefault(conversation_id, frame.text)
         if not self.state.is_memory_late:
             self.store(turn, "user", frame.text)

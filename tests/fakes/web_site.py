@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from parley_browser.address_policy import AddressPolicy, parse_allow_hosts
 from parley_browser.chromium import Chromium, open_chromium
 from parley_browser.limits import ReadLimits
 from parley_browser.proxy import open_proxy
 from parley_browser.reader import PageReader
 from parley_contracts.browser import PageText
 from parley_contracts.errors import ParleyError
+from parley_egress.address_policy import AddressPolicy, parse_allow_hosts
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from parley_messaging.nats_reading import read_anything
 
 
 class Rogue:
@@ -37,6 +38,7 @@ class Rogue:
         self._connection = await nats.connect(
             url, nkeys_seed=str(nkey), inbox_prefix=inbox_prefix, error_cb=self._note, allow_reconnect=False
         )
+        read_anything(self._connection)
         await self._connection.subscribe(f"{inbox_prefix}.>", cb=self._hear)
 
     async def _note(self, error: Exception) -> None:

@@ -16,6 +16,7 @@ QUEUES = (
     (stream_names.TURNS, stream_names.TURN_RUNNERS),
     (stream_names.INGEST, stream_names.INGESTERS),
     (stream_names.LLM_JOBS, stream_names.pool_workers("ollama")),
+    (stream_names.AUDIT, stream_names.AUDIT_WRITERS),
 )
 PURGE = f"{API}.STREAM.PURGE.{stream_names.TURN_EVENTS}"
 FORGED = subjects.turn_events("h", "forged")
@@ -123,3 +124,5 @@ def beyond(messages: Iterable[Message], rights: BusRights) -> Iterator[Message]:
 def speaking(rights: BusRights) -> Iterator[Message]:
     """Return a message on each subject of the catalogue that a user may not send on."""
     yield from beyond(((channel.pattern.replace("*", "1"), b"{}") for channel in CHANNELS), rights)
+    # In others' name.
+    yield from beyond(((subjects.audit_events(name), b"{}") for name in SERVICES), rights)

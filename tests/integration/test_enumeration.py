@@ -67,13 +67,23 @@ ROUTES = {
     ("GET", "/api/bots/{bot_id}/keys"): Listed("bot"),
     ("PUT", "/api/bots/{bot_id}/keys/{provider}"): Listed("bot", {"json": {"key": "sk-of-a-stranger"}}),
     ("DELETE", "/api/bots/{bot_id}/keys/{provider}"): Listed("bot"),
+    ("GET", "/api/bots/{bot_id}/groups"): Listed("bot"),
+    ("PUT", "/api/bots/{bot_id}/groups/{group_id}"): Listed("bot"),
+    ("DELETE", "/api/bots/{bot_id}/groups/{group_id}"): Listed("bot"),
+    ("GET", "/api/shared-bots/{shared_bot_id}"): Listed("bot"),
+    ("GET", "/api/account/exports/{export_id}/file"): Listed("export"),
+    ("GET", "/api/webhooks/{webhook_id}"): Listed("webhook"),
+    ("PATCH", "/api/webhooks/{webhook_id}"): Listed("webhook", {"json": {"is_enabled": False}}),
+    ("DELETE", "/api/webhooks/{webhook_id}"): Listed("webhook"),
+    ("POST", "/api/webhooks/{webhook_id}/secret"): Listed("webhook"),
+    ("POST", "/api/webhooks/{webhook_id}/test"): Listed("webhook"),
 }
 NOBODYS = {
-    ("GET", "/v1/models/{model_id}"): "models are everybody's",
+    ("GET", "/v1/models/{model_id}"): "models are everybody's; bots by this route are tried with the edge",
     ("POST", "/api/chat/{bot_id}"): "bots answer the public",
     ("DELETE", "/api/chat/{bot_id}/session/{session}"): "a visitor's token names the session",
 }
-SECOND_PARTS = {"{n}": "1", "{version}": "1", "{provider}": "openai"}
+SECOND_PARTS = {"{n}": "1", "{version}": "1", "{provider}": "openai", "{group_id}": "a" * 32}
 OF_ACCOUNTS = ("/api/admin/", "/api/auth/", "/api/keys/")
 """Tried by every role in the matrix of authorisation."""
 IN_BODIES = {
@@ -121,9 +131,9 @@ async def names(running_stack: Stack) -> dict[str, tuple[str, str]]:
         )
         await bus.request(subjects.RAG_RATE_CITATION, rated, CitationFeedback)
     await bus.close()
-    bot_id = await strangers_bot(running_stack)
+    own = await strangers_own(running_stack)
     return {
-        "bot": (bot_id, bot_id[::-1]),
+        **{kind: (name, name[::-1]) for kind, name in own.items()},
         "conversation": (conversation_id, conversation_id[::-1]),
         "collection": ("theirs", "nobody"),
         "document": (created.document.id, "00000000-0000-4000-8000-000000000000"),
@@ -131,8 +141,8 @@ async def names(running_stack: Stack) -> dict[str, tuple[str, str]]:
     }
 
 
-async def strangers_bot(stack: Stack) -> str:
-    """Return the id of a bot that another user has made."""
+async def strangers_own(stack: Stack) -> dict[str, str]:
+    """Return the ids of what another user has made over HTTP."""
     password = "a stranger's own password"
     async with stack.http() as owner:
         user = {"name": "bot-maker", "role": "member", "password": password}
@@ -140,8 +150,16 @@ async def strangers_bot(stack: Stack) -> str:
         logged_in = await owner.post("/api/auth/login", json={"login": "bot-maker", "password": password})
     token = logged_in.raise_for_status().json()["access_token"]
     async with stack.http(headers={"Authorization": f"Bearer {token}"}) as client:
-        made = await client.post("/api/bots", json={"name": "Theirs"})
-    return made.raise_for_status().json()["id"]
+        bot = (await client.post("/api/bots", json={"name": "Theirs"})).raise_for_status()
+        # A name that is nobody's, and a kind of notice that never comes: nothing is sent anywhere.
+        hook = {"url": "https://hooks.example.invalid/", "kinds": ["document.failed"]}
+        webhook = (await client.post("/api/webhooks", json=hook)).raise_for_status()
+        export = (await client.post("/api/account/exports")).raise_for_status()
+    return {
+        "bot": bot.json()["id"],
+        "webhook": webhook.json()["webhook"]["id"],
+        "export": export.json()["id"],
+    }
 
 
 def seen(response: httpx.Response, name: str) -> tuple[int, str, dict[str, str]]:

@@ -97,7 +97,8 @@ async def test_it_adds_a_document(stack: Stack) -> None:
             return str(found.status) == "ready"
 
         await eventually(is_ready, within_s=60)
-        assert await operator.objects.get(f"{OWNER}/{document_id}") == content
+    async with stack.http() as owner:
+        assert (await owner.get(f"/api/documents/{document_id}/original")).content == content
 
 
 async def test_it_asks_in_nobodys_name_but_its_owners(stack: Stack) -> None:

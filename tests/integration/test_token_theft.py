@@ -15,8 +15,10 @@ import jwt
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from parley_accounts.envelope import Envelope, read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.signing_keys import purpose_of
+from parley_envelope.envelope import Envelope
+from parley_identity.audit_export import verify_export
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.chaos.printed import print_row
@@ -93,6 +95,58 @@ async def test_a_refresh_token_that_is_used_twice_ends_its_session_on_both_gatew
     assert await person.statuses(first["access_token"]) == {401}
 
 
+async def test_the_drill_stands_in_the_audit_and_none_of_its_secrets_do(stack: Stack, person: Person) -> None:
+    first = await person.log_in()
+    second = (await person.refresh(first)).json()
+    third = (await person.refresh(second)).json()
+    assert (await person.refresh(first)).status_code == 401
+    assert (
+        await person.post("/api/auth/login", {"login": person.name, "password": "wrong"})
+    ).status_code == 401
+    session_id = jwt.decode(first["access_token"], options={"verify_signature": False})["sid"]
+    async with stack.http() as owner:
+
+        async def stands(**wanted: str) -> bool:
+            found = await owner.get("/api/admin/audit", params=wanted)
+            assert found.status_code == 200, found.text
+            return bool(found.json()["rows"])
+
+        async with asyncio.timeout(20):
+            for wanted in (
+                {"action": "session_opened", "object_id": session_id, "outcome": "done"},
+                {"action": "refresh_token_reused", "object_id": session_id},
+                {"action": "session_refreshed", "outcome": "refused"},
+                {"action": "session_opened", "outcome": "refused"},
+            ):
+                while not await stands(**wanted):  # noqa: ASYNC110 - accounts tells nobody
+                    await asyncio.sleep(0.05)
+            verdict = (await owner.get("/api/admin/audit/verify")).json()
+            while not verdict["anchored_seq"]:
+                await asyncio.sleep(0.05)
+                verdict = (await owner.get("/api/admin/audit/verify")).json()
+        assert verdict["is_whole"], verdict
+        assert verdict["is_compared"]
+        export = (await owner.get("/api/admin/audit/export")).text
+    assert '"address":"127.0.0.1"' in export
+    secrets = (
+        PASSWORD,
+        person.name,
+        *(one[name] for one in (first, third) for name in one if "token" in name),
+    )
+    assert not [secret for secret in secrets if secret in export]
+    shown = verify_export(export.splitlines())
+    assert (shown.is_whole, shown.begins_at_oldest, shown.reaches_head) == (True, True, True)
+    async with httpx.AsyncClient() as client:
+        counted = (await client.get(stack.metrics_url("accounts"))).text
+    for line in (
+        'parley_audit_broken{found_by="anchors"} 0.0',
+        "parley_audit_missing_total 0.0",
+        "parley_bus_refusals_total 0.0",
+    ):
+        assert line in counted.splitlines()
+    print_row(f"the audit holds {verdict['rows']} rows, and {shown.rows} in its export")
+
+
 async def is_refused(person: Person, bearer: str) -> bool:
     return await person.statuses(bearer) == {401}
 
@@ -116,6 +170,41 @@ async def test_what_is_revoked_is_refused_on_both_gateways_within_a_second(
     token_s = await seconds_until(lambda: is_refused(person, tokens["access_token"]))
     print_row(f"refused by both: a revoked key after {key_s:.3f} s, an ended session after {token_s:.3f} s")
     assert max(key_s, token_s) < REFUSED_WITHIN_S
+
+
+async def test_what_a_group_added_is_refused_on_both_gateways_within_a_second_of_leaving_it(
+    stack: Stack, person: Person
+) -> None:
+    users = "/api/admin/users"
+    tokens = await person.log_in()
+    assert await person.statuses(tokens["access_token"], users) == {403}
+    async with stack.http() as owner:
+        made = {"name": person.name, "permissions": ["users:read"]}
+        group = (await owner.post("/api/admin/groups", json=made)).json()
+        member = f"/api/admin/groups/{group['id']}/members/{tokens['user']['id']}"
+        assert (await owner.put(member)).status_code == 200
+        joined_s = await seconds_until(lambda: is_refused(person, tokens["access_token"]))
+        tokens = (await person.refresh(tokens)).json()
+        async with stack.http(headers={"Authorization": f"Bearer {tokens['access_token']}"}) as client:
+            key = (await client.post("/api/keys", json={"name": "k"})).json()["key"]
+        for bearer in (tokens["access_token"], key):
+            assert await person.statuses(bearer, users) == {200}
+        assert (await owner.delete(member)).status_code == 200
+
+    async def has_ended() -> bool:
+        found = [await person.statuses(bearer, users) for bearer in (tokens["access_token"], key)]
+        return found == [{401}, {403}]
+
+    left_s = await seconds_until(has_ended)
+    print_row(
+        f"refused by both: what a group added {left_s:.3f} s after leaving it, "
+        f"earlier tokens {joined_s:.3f} s"
+    )
+    assert max(joined_s, left_s) < REFUSED_WITHIN_S
+    # The session and the key go on, without what the group added.
+    tokens = (await person.refresh(tokens)).json()
+    assert await person.statuses(tokens["access_token"]) == await person.statuses(key) == {200}
+    assert await person.statuses(tokens["access_token"], users) == {403}
 
 
 def signing_key(stack: Stack) -> tuple[str, Ed25519PrivateKey]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.bus import (
     Delivery,
     Handler,
@@ -24,8 +25,10 @@ from parley_messaging.bus import (
     Subscription,
 )
 from parley_messaging.claims_desk import ClaimsDesk
+from parley_messaging.erasing import Eraser
 from parley_messaging.error_boundary import Answering, WireReply, read_reply
-from parley_messaging.memory_bus import MemoryBus, MemoryObjects
+from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.memory_objects import MemoryObjects
 from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import WorkQueue
 
@@ -100,6 +103,7 @@ class ProcessBus:
 
     def __init__(self, network: Network, process: Process, on_death: Callable[[], None]) -> None:
         self.claims = ClaimsDesk()
+        self.audit = AuditDesk()
         self.process = process
         self.operations = 0
         self.has_met_fault = False
@@ -114,6 +118,10 @@ class ProcessBus:
     @property
     def objects(self) -> MemoryObjects:
         return self._bus.objects
+
+    @property
+    def eraser(self) -> Eraser:
+        return self._bus.eraser
 
     def new_inbox(self) -> str:
         return self._bus.new_inbox()
@@ -338,8 +346,8 @@ class ProcessBus:
     async def queue_state(self, queue: WorkQueue) -> QueueState:
         return await self._bus.queue_state(queue)
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        return await self._bus.queue_depth(queue)
+    async def stream_created_ms(self, stream: str) -> int:
+        return await self._bus.stream_created_ms(stream)
 
 
 def _short(subject: str) -> str:

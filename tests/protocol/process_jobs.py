@@ -32,7 +32,7 @@ class ProcessJob:
     def __init__(self, bus: Operations, job: QueuedJob) -> None:
         self._bus, self._job = bus, job
         self.subject, self.data = job.subject, job.data
-        self.headers, self.deliveries = job.headers, job.deliveries
+        self.headers, self.deliveries, self.stream_seq = job.headers, job.deliveries, job.stream_seq
 
     async def ack(self) -> None:
         await self._bus.operate("ack", self._job.ack, lost=do_nothing)

@@ -11,6 +11,7 @@ class LoneDelivery:
     data: bytes
     subject: str
     deliveries: int = 1
+    stream_seq: int = 1
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     async def ack(self) -> None: ...

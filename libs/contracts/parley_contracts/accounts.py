@@ -46,12 +46,16 @@ class User(WireModel):
 class PrincipalRequest(OwnedRequest):
     """A request of somebody who has been identified: `owner_id` is the user who asks.
 
-    `role` and `scopes` are those of his access token or API key. The service also looks at what he is now.
+    `role`, `scopes` and `granted` are those of his access token or API key. The service also looks at what he
+    is now.
     """
 
     role: Role
     scopes: tuple[Permission, ...] | None = Field(
         default=None, description="Of the API key that was used; None is no limit beyond the role's."
+    )
+    granted: tuple[Permission, ...] = Field(
+        default=(), max_length=100, description="What groups add to the role's."
     )
 
 
@@ -65,6 +69,7 @@ class LogIn(WireModel):
     login: str = Field(min_length=1, max_length=320, description="Name or e-mail address.")
     password: Password
     client: str = Field(default="", max_length=200, description="What the session is shown as in a list.")
+    address: str | None = Field(default=None, max_length=64, description="Where the client is, if known.")
 
 
 class LogInWithKey(WireModel):
@@ -73,6 +78,7 @@ class LogInWithKey(WireModel):
     type: Literal["log_in_with_key"] = "log_in_with_key"
     key: Opaque
     client: str = Field(default="", max_length=200, description="What the session is shown as in a list.")
+    address: str | None = Field(default=None, max_length=64, description="Where the client is, if known.")
 
 
 class RefreshSession(WireModel):
@@ -163,6 +169,11 @@ class ListUsers(PrincipalRequest):
     type: Literal["list_users"] = "list_users"
     limit: int = Field(default=50, ge=1, le=500)
     after_name: str | None = Field(default=None, max_length=64, description="Where the last page ended.")
+    of_role: Role | None = Field(default=None, description="Only those of this role.")
+    state: UserState | None = Field(default=None, description="Only those in this state.")
+    contains: str | None = Field(
+        default=None, max_length=64, description="Only names that have this in them."
+    )
 
 
 class UserList(WireModel):
@@ -222,6 +233,7 @@ class LinkCreated(WireModel):
     id: str
     token: Opaque
     expires_at_ms: int
+    is_mailed: bool = Field(default=False, description="Whether it is also sent to the address it is for.")
 
 
 class Invitation(WireModel):
@@ -253,6 +265,13 @@ class RevokeInvitation(PrincipalRequest):
 
     type: Literal["revoke_invitation"] = "revoke_invitation"
     invitation_id: str
+
+
+class ForgotPassword(WireModel):
+    """Request: have a link mailed that sets a new password. The answer tells nothing of who there is."""
+
+    type: Literal["forgot_password"] = "forgot_password"
+    login: str = Field(min_length=1, max_length=320, description="Name or e-mail address.")
 
 
 class AcceptInvitation(WireModel):

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from parley_contracts import accounts, credentials, subjects
+from parley_contracts import accounts, credentials, oidc, subjects
 from parley_contracts.channel import Channel, ChannelKind, request_channel
 from parley_contracts.replies import Done
 
@@ -30,6 +30,33 @@ _ENTERING = (
     ),
     _request(subjects.ACCOUNTS_END_SESSION, accounts.EndSession, Done, "Log out."),
     _request(subjects.ACCOUNTS_END_SESSIONS, accounts.EndSessions, Done, "Log out everywhere."),
+)
+
+_PROVIDER = (
+    _request(
+        subjects.ACCOUNTS_READ_LOGIN_PROVIDER,
+        oidc.ReadLoginProvider,
+        oidc.LoginProvider,
+        "Whether there is a provider to log in by.",
+    ),
+    _request(
+        subjects.ACCOUNTS_BEGIN_PROVIDER_LOGIN,
+        oidc.BeginProviderLogin,
+        oidc.ProviderLoginBegun,
+        "Where a browser is sent to log in.",
+    ),
+    _request(
+        subjects.ACCOUNTS_COMPLETE_PROVIDER_LOGIN,
+        oidc.CompleteProviderLogin,
+        oidc.ProviderLoginCompleted,
+        "Enter by the word of a provider.",
+    ),
+    _request(
+        subjects.ACCOUNTS_READ_PROVIDER_LOGOUT,
+        oidc.ReadProviderLogout,
+        oidc.ProviderLogout,
+        "Where a browser ends its session at the provider.",
+    ),
 )
 
 _USERS = (
@@ -135,4 +162,4 @@ _EVENTS = (
     ),
 )
 
-ACCOUNTS_CHANNELS: tuple[Channel, ...] = (*_ENTERING, *_USERS, *_LINKS, *_KEYS, *_EVENTS)
+ACCOUNTS_CHANNELS: tuple[Channel, ...] = (*_ENTERING, *_PROVIDER, *_USERS, *_LINKS, *_KEYS, *_EVENTS)

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from parley_contracts.accounts import PrincipalRequest
 from parley_contracts.model import WireModel
+from parley_contracts.policy import Role
 from parley_contracts.rag import CollectionName
 from parley_contracts.turns import MAX_TOKENS, GenerationParams
 
@@ -62,7 +63,13 @@ class BotLimits(WireModel):
     answer_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
     turns_a_minute: int | None = Field(default=None, ge=1, le=1_000_000)
     turns_a_day: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    turns_a_month: int | None = Field(default=None, ge=1, le=1_000_000_000)
     tokens_a_day: int | None = Field(default=None, ge=1, le=2**53)
+    tokens_a_month: int | None = Field(default=None, ge=1, le=2**53)
+    micros_a_day: int | None = Field(
+        default=None, ge=1, le=2**53, description="Money, in millionths of what prices are in."
+    )
+    micros_a_month: int | None = Field(default=None, ge=1, le=2**53)
 
 
 class BotSettings(WireModel):
@@ -98,8 +105,15 @@ class Bot(WireModel):
     owner_id: str
     version: int
     settings: BotSettings
+    is_blocked: bool = Field(default=False, description="Nobody may ask it, whatever its owner sets.")
     created_at_ms: int
     changed_at_ms: int
+
+
+class PublicBot(Bot):
+    """A bot as gateways are told of it."""
+
+    owner_role: Role = Field(default=Role.GUEST, description="By which the owner's quotas go.")
 
 
 class BotSummary(WireModel):
@@ -108,6 +122,7 @@ class BotSummary(WireModel):
     id: str
     name: str
     is_enabled: bool
+    is_blocked: bool = False
     version: int
     created_at_ms: int
     changed_at_ms: int

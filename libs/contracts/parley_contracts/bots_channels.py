@@ -1,8 +1,8 @@
-"""The channels about bots, a part of the catalogue."""
+"""The channels about bots and about keys, a part of the catalogue."""
 
 from functools import partial
 
-from parley_contracts import bots, provider_keys, subjects
+from parley_contracts import bots, data_keys, provider_keys, subjects
 from parley_contracts.channel import Channel, ChannelKind, request_channel
 from parley_contracts.replies import Done
 
@@ -57,7 +57,22 @@ BOTS_CHANNELS: tuple[Channel, ...] = (
         "A step of a rotation of the key-encryption key.",
     ),
     _request(
-        subjects.ACCOUNTS_READ_PUBLIC_BOT, bots.ReadPublicBot, bots.Bot, "A bot that a visitor has asked."
+        subjects.ACCOUNTS_READ_DATA_KEY,
+        data_keys.ReadDataKey,
+        data_keys.ToldDataKey,
+        "A key that originals are sealed under, for services only.",
+    ),
+    _request(
+        subjects.ACCOUNTS_ROTATE_DATA_KEY,
+        data_keys.RotateDataKey,
+        data_keys.DataKeyRotation,
+        "Another data key, which seals from now on.",
+    ),
+    _request(
+        subjects.ACCOUNTS_READ_PUBLIC_BOT,
+        bots.ReadPublicBot,
+        bots.PublicBot,
+        "A bot that a visitor has asked.",
     ),
     Channel(
         subjects.BOT_CHANGED,

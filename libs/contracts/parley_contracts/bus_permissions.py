@@ -40,6 +40,8 @@ def permissions_of(rights: BusRights, everybody: Collection[BusRights]) -> Permi
         publish += _inboxes(rights, everybody)
     publish += [f"{API}.DIRECT.GET.{stream}" for stream in rights.reads]
     publish += [f"{API}.STREAM.INFO.{stream}" for stream in streams_of(rights)]
+    publish += [f"{API}.STREAM.MSG.DELETE.{stream}" for stream in rights.erases]
+    publish += [f"{API}.STREAM.PURGE.{stream}" for stream in rights.compacts]
     for worker in rights.works:
         publish += _takes_jobs(worker)
     for worker in rights.looks_at:
@@ -62,8 +64,14 @@ def permissions_of(rights: BusRights, everybody: Collection[BusRights]) -> Permi
 
 def streams_of(rights: BusRights) -> tuple[str, ...]:
     """Return the streams that must be there before a service can do what it does."""
-    used = [STREAM_OF[subject] for subject in rights.stores]
-    used += [*rights.reads, *(worker.stream for worker in (*rights.works, *rights.looks_at)), *rights.keeps]
+    used = [
+        stream
+        for subject in rights.stores
+        for pattern, stream in STREAM_OF.items()
+        if _overlap(pattern, subject)
+    ]
+    used += [*rights.reads, *rights.erases, *rights.compacts]
+    used += [*(worker.stream for worker in (*rights.works, *rights.looks_at)), *rights.keeps]
     return tuple(dict.fromkeys(used))
 
 
@@ -96,25 +104,22 @@ def _takes_jobs(worker: Worker) -> list[str]:
 
 
 def _handles(originals: Collection[Originals]) -> list[str]:
-    """Return what nats-py's object store sends."""
+    """Return what nats-py's object store sends, and what our reader of chunks does."""
     found: list[str] = []
     if originals:
         found += [f"{API}.STREAM.INFO.{BUCKET}"]
     if Originals.GET in originals or Originals.DELETE in originals:
         found += [f"{API}.STREAM.MSG.GET.{BUCKET}"]
     if Originals.GET in originals:
-        # The reader of chunks is a consumer made for the purpose, found by the chunks' subject.
-        found += [
-            f"{API}.STREAM.NAMES",
-            f"{API}.CONSUMER.CREATE.{BUCKET}",
-            f"{API}.CONSUMER.CREATE.{BUCKET}.>",
-        ]
-        found += [f"$JS.FC.{BUCKET}.>"]
+        found += [f"{API}.DIRECT.GET.{BUCKET}"]
     if Originals.PUT in originals:
         found += [_CHUNKS]
     if Originals.DELETE in originals or (Originals.GET in originals and Originals.PUT in originals):
         # What takes another's place is deleted.
         found += [f"{API}.STREAM.PURGE.{BUCKET}"]
+    if Originals.DELETE in originals:
+        # Overwritten first, for what is purged stays in the server's files.
+        found += [f"{API}.STREAM.MSG.DELETE.{BUCKET}"]
     if Originals.PUT in originals or Originals.DELETE in originals:
         found += [_META]
     return found

@@ -44,6 +44,8 @@ class BusRights:
         reads: Streams out of which it reads any message.
         works: Work queues it takes jobs from.
         looks_at: Work queues whose state it reads.
+        erases: Streams of which it overwrites messages.
+        compacts: Work queues from whose files it has what is done removed.
         keeps: Streams it makes and changes; everybody else waits until they are there.
         originals: What it does with uploaded originals.
     """
@@ -57,6 +59,8 @@ class BusRights:
     reads: tuple[str, ...] = ()
     works: tuple[Worker, ...] = ()
     looks_at: tuple[Worker, ...] = ()
+    erases: tuple[str, ...] = ()
+    compacts: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     originals: frozenset[Originals] = frozenset()
 
@@ -77,12 +81,20 @@ STREAM_OF = {
     subjects.ACCOUNTS_REVOKED: stream_names.DOMAIN_EVENTS,
     subjects.ACCOUNTS_KEYS_CHANGED: stream_names.DOMAIN_EVENTS,
     subjects.BOT_CHANGED: stream_names.DOMAIN_EVENTS,
+    subjects.ALL_NOTICE_EVENTS: stream_names.DOMAIN_EVENTS,
+    subjects.DOCUMENT_FAILED: stream_names.DOMAIN_EVENTS,
+    subjects.ALL_AUDIT_EVENTS: stream_names.AUDIT,
+    subjects.AUDIT_ANCHORED: stream_names.AUDIT,
 }
 """Which stream keeps what is stored on a subject."""
 
 _OF_ACCOUNTS = (
     subjects.ACCOUNTS_LOG_IN,
     subjects.ACCOUNTS_LOG_IN_WITH_KEY,
+    subjects.ACCOUNTS_READ_LOGIN_PROVIDER,
+    subjects.ACCOUNTS_BEGIN_PROVIDER_LOGIN,
+    subjects.ACCOUNTS_COMPLETE_PROVIDER_LOGIN,
+    subjects.ACCOUNTS_READ_PROVIDER_LOGOUT,
     subjects.ACCOUNTS_REFRESH_SESSION,
     subjects.ACCOUNTS_LIST_SESSIONS,
     subjects.ACCOUNTS_END_SESSION,
@@ -119,6 +131,50 @@ _OF_ACCOUNTS = (
     subjects.ACCOUNTS_DELETE_PROVIDER_KEY,
     subjects.ACCOUNTS_ROTATE_KEK,
     subjects.ACCOUNTS_READ_PUBLIC_BOT,
+    subjects.ACCOUNTS_LIST_NOTICES,
+    subjects.ACCOUNTS_MARK_NOTICES_READ,
+    subjects.ACCOUNTS_READ_NOTICE_SETTINGS,
+    subjects.ACCOUNTS_CHANGE_NOTICE_SETTINGS,
+    subjects.ACCOUNTS_CREATE_WEBHOOK,
+    subjects.ACCOUNTS_READ_WEBHOOK,
+    subjects.ACCOUNTS_LIST_WEBHOOKS,
+    subjects.ACCOUNTS_CHANGE_WEBHOOK,
+    subjects.ACCOUNTS_DELETE_WEBHOOK,
+    subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET,
+    subjects.ACCOUNTS_TRY_WEBHOOK,
+    subjects.ACCOUNTS_FORGOT_PASSWORD,
+    subjects.ACCOUNTS_RECORD_USAGE,
+    subjects.ACCOUNTS_READ_TOTALS,
+    subjects.ACCOUNTS_READ_USAGE,
+    subjects.ACCOUNTS_READ_DATA_KEY,
+    subjects.ACCOUNTS_ROTATE_DATA_KEY,
+    subjects.ACCOUNTS_LIST_AUDIT,
+    subjects.ACCOUNTS_OPEN_AUDIT_EXPORT,
+    subjects.ACCOUNTS_READ_AUDIT_SEGMENT,
+    subjects.ACCOUNTS_CHECK_AUDIT,
+    subjects.ACCOUNTS_CREATE_EXPORT,
+    subjects.ACCOUNTS_READ_EXPORT,
+    subjects.ACCOUNTS_CREATE_ERASURE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS,
+    subjects.ACCOUNTS_CREATE_GROUP,
+    subjects.ACCOUNTS_READ_GROUP,
+    subjects.ACCOUNTS_LIST_GROUPS,
+    subjects.ACCOUNTS_LIST_OWN_GROUPS,
+    subjects.ACCOUNTS_CHANGE_GROUP,
+    subjects.ACCOUNTS_DELETE_GROUP,
+    subjects.ACCOUNTS_LIST_GROUP_MEMBERS,
+    subjects.ACCOUNTS_ADD_GROUP_MEMBER,
+    subjects.ACCOUNTS_REMOVE_GROUP_MEMBER,
+    subjects.ACCOUNTS_LIST_ALL_KEYS,
+    subjects.ACCOUNTS_LIST_ALL_BOTS,
+    subjects.ACCOUNTS_READ_ANY_BOT,
+    subjects.ACCOUNTS_BLOCK_BOT,
+    subjects.ACCOUNTS_SHARE_BOT,
+    subjects.ACCOUNTS_UNSHARE_BOT,
+    subjects.ACCOUNTS_LIST_BOT_SHARES,
+    subjects.ACCOUNTS_LIST_SHARED_BOTS,
+    subjects.ACCOUNTS_READ_SHARED_BOT,
+    subjects.ACCOUNTS_ASK_BOT,
 )
 
 _OF_MEMORY = (
@@ -155,11 +211,12 @@ _OF_RAG = (
 
 _TURN_RUNNERS = Worker(stream_names.TURNS, stream_names.TURN_RUNNERS)
 _INGESTERS = Worker(stream_names.INGEST, stream_names.INGESTERS)
+_AUDITORS = Worker(stream_names.AUDIT, stream_names.AUDIT_WRITERS)
 _POOLS = Worker(stream_names.LLM_JOBS, ANY)
 
 _GATEWAY = BusRights(
     name="gateway",
-    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS),
+    answers=(subjects.service_health("gateway"), subjects.ALL_SUBMITS, subjects.TURN_ERASE_USER),
     asks=(
         subjects.ALL_HEALTH,
         subjects.ALL_HOLDS,
@@ -180,6 +237,7 @@ _GATEWAY = BusRights(
         subjects.ACCOUNTS_REVOKED,
         subjects.ACCOUNTS_KEYS_CHANGED,
         subjects.BOT_CHANGED,
+        subjects.ALL_NOTICE_EVENTS,
     ),
     stores=(
         subjects.ALL_TURN_STARTS,
@@ -188,8 +246,11 @@ _GATEWAY = BusRights(
         subjects.ALL_TURN_EVENTS,
         subjects.ALL_GENERATE,
         subjects.RAG_INGEST,
+        subjects.audit_events("gateway"),
     ),
-    reads=(stream_names.TURNS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    reads=(stream_names.TURNS, stream_names.LLM_JOBS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    erases=(stream_names.TURN_PEN, stream_names.TURN_EVENTS, stream_names.LLM_JOBS),
+    compacts=(stream_names.TURNS, stream_names.LLM_JOBS),
     works=(_TURN_RUNNERS,),
     looks_at=(_POOLS,),
     keeps=(*dict.fromkeys(STREAM_OF.values()), f"OBJ_{stream_names.ORIGINALS}"),
@@ -222,10 +283,17 @@ _RAG = BusRights(
         subjects.service_health("rag"),
         *_OF_RAG,
         subjects.RAG_ADD_DOCUMENT,
+        subjects.RAG_EXPORT_USER,
+        subjects.RAG_ERASE_USER,
     ),
-    asks=(subjects.NPU_EMBED, subjects.NPU_RECOGNISE, subjects.NPU_RERANK),
+    asks=(
+        subjects.NPU_EMBED,
+        subjects.NPU_RECOGNISE,
+        subjects.NPU_RERANK,
+        subjects.ACCOUNTS_READ_DATA_KEY,
+    ),
     publishes=(subjects.ALL_INGEST_EVENTS,),
-    stores=(subjects.RAG_INGEST,),
+    stores=(subjects.RAG_INGEST, subjects.DOCUMENT_FAILED, subjects.audit_events("rag")),
     works=(_INGESTERS,),
     originals=frozenset(Originals),
 )
@@ -235,14 +303,34 @@ _MEMORY = BusRights(
     answers=(
         subjects.service_health("memory"),
         *_OF_MEMORY,
+        subjects.MEMORY_EXPORT_USER,
+        subjects.MEMORY_ERASE_USER,
     ),
-    stores=(subjects.ALL_CONVERSATION_EVENTS,),
+    stores=(subjects.ALL_CONVERSATION_EVENTS, subjects.audit_events("memory")),
 )
 
 _ACCOUNTS = BusRights(
     name="accounts",
     answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
-    stores=(subjects.ACCOUNTS_REVOKED, subjects.ACCOUNTS_KEYS_CHANGED, subjects.BOT_CHANGED),
+    asks=(
+        subjects.MEMORY_EXPORT_USER,
+        subjects.MEMORY_ERASE_USER,
+        subjects.RAG_EXPORT_USER,
+        subjects.RAG_ERASE_USER,
+        subjects.TURN_ERASE_USER,
+    ),
+    hears=(subjects.DOCUMENT_FAILED,),
+    stores=(
+        subjects.ACCOUNTS_REVOKED,
+        subjects.ACCOUNTS_KEYS_CHANGED,
+        subjects.BOT_CHANGED,
+        subjects.ALL_NOTICE_EVENTS,
+        subjects.audit_events("accounts"),
+        subjects.AUDIT_ANCHORED,
+    ),
+    reads=(stream_names.DOMAIN_EVENTS, stream_names.AUDIT),
+    works=(_AUDITORS,),
+    originals=frozenset(Originals),
 )
 
 _BROWSER = BusRights(

@@ -17,10 +17,15 @@ from parley_contracts import (
     turns,
 )
 from parley_contracts.accounts_channels import ACCOUNTS_CHANNELS
+from parley_contracts.audit_channels import AUDIT_CHANNELS
 from parley_contracts.bots_channels import BOTS_CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
+from parley_contracts.data_rights_channels import DATA_RIGHTS_CHANNELS
+from parley_contracts.groups_channels import GROUPS_CHANNELS
+from parley_contracts.notices_channels import NOTICES_CHANNELS
 from parley_contracts.replies import Done
+from parley_contracts.usage_channels import USAGE_CHANNELS
 
 RELAYED_EVENTS: tuple[type[turn_events.TurnEvent], ...] = (
     turn_events.EpochStarted,
@@ -309,6 +314,11 @@ CHANNELS: tuple[Channel, ...] = (
     *MEMORY_CHANNELS,
     *ACCOUNTS_CHANNELS,
     *BOTS_CHANNELS,
+    *NOTICES_CHANNELS,
+    *DATA_RIGHTS_CHANNELS,
+    *AUDIT_CHANNELS,
+    *GROUPS_CHANNELS,
+    *USAGE_CHANNELS,
     *OTHER_CHANNELS,
 )
 

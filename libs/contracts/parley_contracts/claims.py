@@ -41,6 +41,7 @@ class Acting:
         scopes: What the role is narrowed to; None is all of it.
         kind: By what he is known.
         turn_id: The turn it is done for, when the claims are that turn's own.
+        granted: What groups add to the role's permissions.
     """
 
     owner_id: str
@@ -48,11 +49,12 @@ class Acting:
     scopes: tuple[Permission, ...] | None = None
     kind: PrincipalKind = PrincipalKind.USER
     turn_id: str | None = None
+    granted: tuple[Permission, ...] = ()
 
     @property
     def permissions(self) -> frozenset[Permission]:
         """What he may do to what is his."""
-        return effective(self.role, self.scopes)
+        return effective(self.role, self.scopes, self.granted)
 
 
 class BusClaims(WireModel):
@@ -64,6 +66,7 @@ class BusClaims(WireModel):
     kind: PrincipalKind
     role: Role
     scopes: tuple[Permission, ...] | None = None
+    granted: tuple[Permission, ...] = Field(default=(), max_length=100)
     good_for: tuple[str, ...] = Field(
         min_length=1,
         max_length=16,
@@ -76,7 +79,7 @@ class BusClaims(WireModel):
     @property
     def acting(self) -> Acting:
         """For whom they speak."""
-        return Acting(self.sub, self.role, self.scopes, self.kind, self.turn_id)
+        return Acting(self.sub, self.role, self.scopes, self.kind, self.turn_id, self.granted)
 
 
 class ClaimsFault(StrEnum):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from parley_contracts.bots import BotId
 from parley_contracts.errors import ErrorCode
 from parley_contracts.model import WireModel
 from parley_contracts.rag import CollectionName
@@ -28,6 +29,9 @@ class StartTurnFrame(ClientFrame):
     type: Literal["start_turn"]
     turn_id: ClientTurnId | None = None
     conversation_id: str | None = Field(default=None, max_length=128)
+    bot_id: BotId | None = Field(
+        default=None, description="A bot of yours, or of a group of yours; it says the rest but for the text."
+    )
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
     collections: tuple[CollectionName, ...] | None = Field(default=None, max_length=64)
     web: bool = False

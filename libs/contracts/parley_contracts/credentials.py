@@ -81,6 +81,9 @@ class CheckSession(WireModel):
 
     type: Literal["check_session"] = "check_session"
     session_id: str = Field(min_length=1, max_length=64)
+    is_use: bool = Field(
+        default=True, description="False for a look whether it lasts, which keeps none from going unused."
+    )
 
 
 class KnownPrincipal(WireModel):
@@ -90,6 +93,7 @@ class KnownPrincipal(WireModel):
     user_id: str
     role: Role
     scopes: tuple[Permission, ...] | None = Field(description="None is all that the role may.")
+    granted: tuple[Permission, ...] = Field(default=(), description="What groups add to the role's.")
     key_id: str | None = None
     session_id: str | None = None
     expires_at_ms: int | None = None
@@ -105,6 +109,7 @@ class AccessClaims(WireModel):
     aud: Literal["parley"]
     sub: str = Field(description="The user, whose data it is for.")
     role: Role
+    granted: tuple[Permission, ...] = Field(default=(), description="What groups add to the role's.")
     sid: str = Field(description="The session.")
     jti: str
     iat: float

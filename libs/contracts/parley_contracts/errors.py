@@ -21,6 +21,8 @@ class ErrorCode(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     REFUSED_ADDRESS = "refused_address"
     OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
@@ -40,6 +42,8 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.MODEL_NOT_FOUND: 404,
     ErrorCode.REFUSED_ADDRESS: 403,
     ErrorCode.OVERLOADED: 429,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.QUOTA_EXCEEDED: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.TIMEOUT: 504,
     ErrorCode.CANCELLED: 409,
@@ -50,6 +54,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
 RETRYABLE = frozenset(
     {
         ErrorCode.OVERLOADED,
+        ErrorCode.RATE_LIMITED,
         ErrorCode.UNAVAILABLE,
         ErrorCode.TIMEOUT,
         ErrorCode.UPSTREAM_FAILED,
@@ -79,7 +84,10 @@ class ParleyError(Exception):
         retryable: Whether the same request may succeed later.
         field: The input field at fault, or None.
         retry_after_s: When to ask again, where that can be told; whole seconds from 1 on.
+        is_relayed: Somebody else has raised it: it came as a reply.
     """
+
+    is_relayed = False
 
     def __init__(
         self,
@@ -110,10 +118,12 @@ class ParleyError(Exception):
     @classmethod
     def from_body(cls, body: ErrorBody) -> "ParleyError":
         """Return the error that a body describes."""
-        return cls(
+        found = cls(
             body.code,
             body.message,
             retryable=body.retryable,
             field=body.field,
             retry_after_s=body.retry_after_s,
         )
+        found.is_relayed = True
+        return found

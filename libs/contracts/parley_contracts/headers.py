@@ -18,6 +18,9 @@ TURN = "Parley-Turn"
 TRACEPARENT = "traceparent"
 """W3C Trace Context (https://www.w3.org/TR/trace-context/)."""
 
+PROVENANCE = "Parley-Provenance"
+"""On requests: from where they were asked for, as one line of JSON in ASCII (`audit.Provenance`)."""
+
 SERVICE_ERROR = "Nats-Service-Error"
 """On error replies: text for people (NATS ADR-32)."""
 

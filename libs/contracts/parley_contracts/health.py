@@ -22,6 +22,7 @@ class ServiceHealth(WireModel):
     instance: str
     is_ready: bool
     checks: dict[str, str] = Field(description="Dependency to `ok`, or what is wrong with it.")
+    started_at_ms: int | None = Field(default=None, description="Since when it runs, Unix milliseconds.")
     circuits: dict[str, str] = Field(
         default_factory=dict[str, str],
         description="Part that it asks to `closed`, or to `open` or `probing` while that is skipped.",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from parley_contracts import bots, provider_keys
+from parley_contracts import bots, provider_keys, usage
 
 _PATTERN_SAYINGS = {
     r"^https?://": "has to begin with http:// or https://",
@@ -14,6 +14,7 @@ _PATTERN_SAYINGS = {
     bots.PROVIDER_NAME: "may hold small letters, digits and _ - only, and begins with a letter",
     bots.COLOUR: "has to be a colour such as #2b5cd9",
     bots.ORIGIN: "has to be an origin such as https://www.example.org, without a path and in small letters",
+    usage.DAY: "has to be a day such as 2026-11-21",
     provider_keys.PRINTABLE: "may hold letters, digits and signs only",
 }
 

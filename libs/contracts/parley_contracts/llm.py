@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from parley_contracts.citations import Citation
-from parley_contracts.model import WireModel
+from parley_contracts.model import SubjectPart, WireModel
 from parley_contracts.turns import ChatMessage, GenerationParams, StartTurn, TurnRef
 
 
@@ -43,7 +43,7 @@ class ModelInfo(WireModel):
     """A model somebody may choose."""
 
     id: str = Field(description="What clients name, such as `extractive` or `ollama/llama3.2:1b`.")
-    pool: str = Field(description="The worker pool that serves it.")
+    pool: SubjectPart = Field(description="The worker pool that serves it.")
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
     owned_by: str
     created_at_s: int = 0

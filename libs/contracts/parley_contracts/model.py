@@ -10,6 +10,11 @@ MAX_EXACT = 2**53
 UnixMs = Annotated[int, Field(ge=-MAX_EXACT, le=MAX_EXACT)]
 
 
+SUBJECT_PART = r"^[A-Za-z0-9_-]{1,128}$"
+SubjectPart = Annotated[str, Field(pattern=SUBJECT_PART)]
+"""An id that has to stand in a subject: what cannot be published is refused where it is read."""
+
+
 class WireModel(BaseModel):
     """A frozen message; unknown fields are ignored so that additive changes stay compatible."""
 

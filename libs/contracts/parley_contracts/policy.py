@@ -1,8 +1,8 @@
 """Who may do what: four roles, named permissions, and the one table between them.
 
 A permission says what a role may do to what is its own; whose something is, the service that keeps it
-checks. Permissions that reach other people's accounts say so. `route_policy` and `subject_policy` list what
-each route and each subject needs.
+checks. Groups add permissions to a role's. Permissions that reach other people's accounts say so.
+`route_policy` and `subject_policy` list what each route and each subject needs.
 """
 
 from collections.abc import Collection
@@ -43,11 +43,16 @@ class Permission(StrEnum):
     BOTS_READ = "bots:read"
     BOTS_WRITE = "bots:write"
     PROVIDER_KEYS_WRITE = "provider_keys:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
     SERVICES_READ = "services:read"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
+    GROUPS_READ = "groups:read"
+    GROUPS_WRITE = "groups:write"
     SIGNING_KEYS_WRITE = "signing_keys:write"
     KEK_ROTATE = "kek:rotate"
+    AUDIT_READ = "audit:read"
 
 
 MEANINGS: dict[Permission, str] = {
@@ -60,19 +65,25 @@ MEANINGS: dict[Permission, str] = {
     Permission.MODELS_READ: "See which models there are.",
     Permission.EMBEDDINGS_USE: "Have texts embedded.",
     Permission.WEB_USE: "Have public web pages read.",
-    Permission.ACCOUNT_READ: "Read one's own account and sessions.",
-    Permission.ACCOUNT_WRITE: "Change one's own name and password, and end one's own sessions.",
+    Permission.ACCOUNT_READ: "Read one's own account, sessions and notices.",
+    Permission.ACCOUNT_WRITE: "Change one's own name, password and ways to be told; end one's own sessions.",
     Permission.KEYS_READ: "List one's own API keys.",
     Permission.KEYS_WRITE: "Make and revoke one's own API keys.",
     Permission.BOTS_READ: "List and read one's own bots and their versions.",
     Permission.BOTS_WRITE: "Make, change and delete one's own bots, which answer the public for one.",
     Permission.PROVIDER_KEYS_WRITE: "Set and forget the keys of one's own bots at providers of models.",
+    Permission.WEBHOOKS_READ: "List and read one's own webhooks.",
+    Permission.WEBHOOKS_WRITE: "Make, change, try and remove one's own webhooks, to which notices are sent.",
     Permission.SERVICES_READ: "See the state of the services.",
-    Permission.USERS_READ: "List and read other people's accounts, sessions, keys and invitations.",
+    Permission.USERS_READ: "List and read other people's accounts, sessions, keys, bots and invitations.",
     Permission.USERS_WRITE: "Invite, disable and reset users of a lower role; change their role; revoke "
-    "their sessions and keys.",
+    "their sessions and keys; block their bots.",
+    Permission.GROUPS_READ: "List groups, who is in them, and what they add and share.",
+    Permission.GROUPS_WRITE: "Make, change and delete groups that add no more than one's own role has; "
+    "put users of a lower role in and out.",
     Permission.SIGNING_KEYS_WRITE: "Rotate the keys that sign access tokens.",
-    Permission.KEK_ROTATE: "Rotate the key-encryption key.",
+    Permission.KEK_ROTATE: "Rotate the key-encryption key, and the data key.",
+    Permission.AUDIT_READ: "Search, export and verify the audit: what everybody has done.",
 }
 
 _GUEST = frozenset(
@@ -96,8 +107,17 @@ _MEMBER = _GUEST | {
     Permission.BOTS_READ,
     Permission.BOTS_WRITE,
     Permission.PROVIDER_KEYS_WRITE,
+    Permission.WEBHOOKS_READ,
+    Permission.WEBHOOKS_WRITE,
 }
-_ADMIN = _MEMBER | {Permission.SERVICES_READ, Permission.USERS_READ, Permission.USERS_WRITE}
+_ADMIN = _MEMBER | {
+    Permission.SERVICES_READ,
+    Permission.USERS_READ,
+    Permission.USERS_WRITE,
+    Permission.GROUPS_READ,
+    Permission.GROUPS_WRITE,
+    Permission.AUDIT_READ,
+}
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.GUEST: _GUEST,
@@ -110,16 +130,32 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 _RANKS = tuple(Role)
 
 
-def effective(role: Role, scopes: Collection[Permission] | None = None) -> frozenset[Permission]:
-    """Return what a role may do with an API key of these scopes; None stands for no key, or one without."""
-    permitted = PERMISSIONS[role]
+def effective(
+    role: Role, scopes: Collection[Permission] | None = None, granted: Collection[Permission] = ()
+) -> frozenset[Permission]:
+    """Return what may be done by a role, what groups add to it, and an API key of these scopes.
+
+    None stands for no key, or for one without scopes.
+    """
+    permitted = PERMISSIONS[role].union(granted) if granted else PERMISSIONS[role]
     return permitted if scopes is None else permitted & frozenset(scopes)
 
 
-def require(role: Role, permission: Permission, scopes: Collection[Permission] | None = None) -> None:
-    """Raise ParleyError `forbidden` unless the role has the permission and the scopes hold it."""
-    if permission not in effective(role, scopes):
+def require(
+    role: Role,
+    permission: Permission,
+    scopes: Collection[Permission] | None = None,
+    granted: Collection[Permission] = (),
+) -> None:
+    """Raise ParleyError `forbidden` unless the role or a group has the permission and the scopes hold it."""
+    if permission not in effective(role, scopes, granted):
         raise ParleyError(ErrorCode.FORBIDDEN, f"This needs the permission {permission}.")
+
+
+def require_whole(scopes: Collection[Permission] | None) -> None:
+    """Raise ParleyError `forbidden` for an API key with scopes: what is asked for is more than they say."""
+    if scopes is not None:
+        raise ParleyError(ErrorCode.FORBIDDEN, "An API key with scopes does not do this: log in.")
 
 
 def may_manage(role: Role, other: Role) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from parley_contracts.citations import Passage
-from parley_contracts.model import MAX_EXACT, OwnedRequest, UnixMs, WireModel
+from parley_contracts.model import MAX_EXACT, OwnedRequest, SubjectPart, UnixMs, WireModel
 
 MAX_NAME_CHARS = 500
 MAX_ADDED_BYTES = 5 * 1024 * 1024
@@ -84,6 +84,7 @@ class Document(WireModel):
     members_done: int | None = Field(
         default=None, description="Of an archive: how many of them are ready, failed or cancelled."
     )
+    is_sealed: bool = Field(default=False, description="Its original is encrypted where it is kept.")
     is_reindexing: bool = Field(
         default=False, description="Its passages are being replaced; those there are serve meanwhile."
     )
@@ -113,6 +114,7 @@ class CreateDocument(OwnedRequest):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     title: str | None = Field(default=None, max_length=300, description="For content that names none.")
     source_url: str | None = Field(default=None, description="The web page that it is the text of.")
+    is_sealed: bool = Field(default=False, description="Its content will be put sealed, under `sealed_key`.")
 
 
 class DocumentCreated(WireModel):
@@ -136,15 +138,20 @@ class AddDocument(OwnedRequest):
 
 
 def original_key(owner_id: str, document_id: str) -> str:
-    """Return where a document's original is in the object store."""
+    """Return where a document's original is in the object store, as it came."""
     return f"{owner_id}/{document_id}"
+
+
+def sealed_key(owner_id: str, document_id: str) -> str:
+    """Return where it is sealed: the place says how to read it, whatever stands there."""
+    return f"{original_key(owner_id, document_id)}/sealed"
 
 
 class IngestDocument(OwnedRequest):
     """Command on INGEST: read, cut, embed and index a document whose original is in the object store."""
 
     type: Literal["ingest_document"] = "ingest_document"
-    document_id: str
+    document_id: SubjectPart
     object_key: str
 
 

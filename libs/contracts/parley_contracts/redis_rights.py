@@ -9,6 +9,10 @@ EMBEDDING_KEYS = "emb:"
 """What the key of a remembered vector begins with."""
 
 
+LIMIT_KEYS = "lim:"
+"""What the keys of limits and quotas begin with."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedisRights:
     """One user of Redis.
@@ -27,13 +31,33 @@ class RedisRights:
 
 
 _POST = ("multi", "exec", "zadd", "zremrangebyscore", "set")
+_BUCKETS = ("eval", "evalsha", "time", "set", "zadd", "zcard", "zremrangebyscore")
+_QUOTAS = (
+    "del",
+    "exists",
+    "pexpire",
+    "hexists",
+    "hget",
+    "hincrby",
+    "hmget",
+    "hset",
+    "zcount",
+    "zrange",
+    "zrem",
+)
+"""A script may send what its user may, and nothing else."""
 
 REDIS_USERS = {
     one.name: one
     for one in (
         RedisRights("npu", ("ping", "select", "mget", "set"), keys=(f"{EMBEDDING_KEYS}*",)),
         RedisRights("accounts", ("ping", "select", *_POST), keys=(f"{REVOCATION_KEYS}*",)),
-        RedisRights("gateway", ("ping", "select", "get", "zrange"), reads=(f"{REVOCATION_KEYS}*",)),
+        RedisRights(
+            "gateway",
+            ("ping", "select", "get", *_BUCKETS, *_QUOTAS),
+            keys=(f"{LIMIT_KEYS}*",),
+            reads=(f"{REVOCATION_KEYS}*",),
+        ),
     )
 }
 """Every service that uses Redis."""

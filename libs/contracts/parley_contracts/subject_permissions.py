@@ -11,7 +11,12 @@ from parley_contracts.subject_policy import OF_OTHERS, SUBJECTS
 
 # A turn is read to rate its citations as well.
 _OR_ELSE = {s.MEMORY_READ_TURN: P.FEEDBACK_WRITE, **OF_OTHERS}
-_OF_SERVICES_ONLY = frozenset({s.RAG_COUNT_CITATIONS})
+_OF_DATA_JOBS = frozenset(
+    {s.MEMORY_EXPORT_USER, s.MEMORY_ERASE_USER, s.RAG_EXPORT_USER, s.RAG_ERASE_USER, s.TURN_ERASE_USER}
+)
+_OF_SERVICES_ONLY = (
+    frozenset({s.RAG_COUNT_CITATIONS, s.ACCOUNTS_READ_DATA_KEY, s.ACCOUNTS_RECORD_USAGE}) | _OF_DATA_JOBS
+)
 
 NEEDS: dict[str, tuple[P, ...]] = {
     subject: () if subject in _OF_SERVICES_ONLY else (need, _OR_ELSE.get(subject, need))
@@ -38,8 +43,11 @@ VOUCHERS = frozenset({"gateway"})
 """Whose key says who somebody is: that of gateways, which accounts holds too."""
 
 SYSTEM: dict[str, frozenset[str]] = {
-    "gateway": frozenset({s.MEMORY_STORE_TURN, s.MEMORY_STORE_USER_MESSAGE, s.RAG_COUNT_CITATIONS}),
-    "rag": frozenset({s.RAG_INGEST}),
+    # Accounts signs by this key as well; that only it may ask for data jobs, the rights of the bus say.
+    "gateway": frozenset({s.MEMORY_STORE_TURN, s.MEMORY_STORE_USER_MESSAGE, s.RAG_COUNT_CITATIONS})
+    | {s.ACCOUNTS_READ_DATA_KEY, s.ACCOUNTS_RECORD_USAGE}
+    | _OF_DATA_JOBS,
+    "rag": frozenset({s.RAG_INGEST, s.ACCOUNTS_READ_DATA_KEY}),
 }
 """What each service sends when nobody asks for it now: what was accepted is finished, whoever has left."""
 

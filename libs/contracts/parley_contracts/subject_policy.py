@@ -14,7 +14,7 @@ class Standing(StrEnum):
     """Why a subject needs no permission of a user's."""
 
     PROOF = "proof"
-    """The message is itself the proof of who asks: a password, a key, a token."""
+    """The message is itself the proof of who asks: a password, a key, a token; or nobody needs one."""
     SERVICES = "services"
     """Services among themselves; what is answered is the same for everybody."""
     TOLD = "told"
@@ -24,6 +24,7 @@ class Standing(StrEnum):
 _TURNS: dict[str, P | Standing] = {
     subjects.ALL_TURN_STARTS: P.TURNS_WRITE,
     subjects.ALL_SUBMITS: P.TURNS_WRITE,
+    subjects.TURN_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.ALL_CANCELS: P.TURNS_WRITE,
     subjects.ALL_GENERATE: P.TURNS_WRITE,
     subjects.ALL_PEN_SLOTS: Standing.TOLD,
@@ -41,6 +42,8 @@ _MEMORY: dict[str, P | Standing] = {
     subjects.MEMORY_READ_CONVERSATION: P.CONVERSATIONS_READ,
     subjects.MEMORY_RENAME_CONVERSATION: P.CONVERSATIONS_WRITE,
     subjects.MEMORY_DELETE_CONVERSATION: P.CONVERSATIONS_WRITE,
+    subjects.MEMORY_EXPORT_USER: P.ACCOUNT_WRITE,
+    subjects.MEMORY_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.CONVERSATION_TURN_COMPLETED: Standing.TOLD,
 }
 
@@ -65,12 +68,17 @@ _RAG: dict[str, P | Standing] = {
     subjects.RAG_LIST_FEEDBACK: P.FEEDBACK_WRITE,
     subjects.RAG_DELETE_FEEDBACK: P.FEEDBACK_WRITE,
     subjects.RAG_COUNT_CITATIONS: P.TURNS_WRITE,
+    subjects.RAG_EXPORT_USER: P.ACCOUNT_WRITE,
+    subjects.RAG_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.ALL_INGEST_EVENTS: Standing.TOLD,
 }
 
 _ACCOUNTS: dict[str, P | Standing] = {
     subjects.ACCOUNTS_LOG_IN: Standing.PROOF,
     subjects.ACCOUNTS_LOG_IN_WITH_KEY: Standing.PROOF,
+    subjects.ACCOUNTS_READ_LOGIN_PROVIDER: Standing.SERVICES,
+    subjects.ACCOUNTS_BEGIN_PROVIDER_LOGIN: Standing.SERVICES,
+    subjects.ACCOUNTS_COMPLETE_PROVIDER_LOGIN: Standing.PROOF,
     subjects.ACCOUNTS_REFRESH_SESSION: Standing.PROOF,
     subjects.ACCOUNTS_ACCEPT_INVITATION: Standing.PROOF,
     subjects.ACCOUNTS_RESET_PASSWORD: Standing.PROOF,
@@ -78,6 +86,7 @@ _ACCOUNTS: dict[str, P | Standing] = {
     subjects.ACCOUNTS_CHECK_SESSION: Standing.SERVICES,
     subjects.ACCOUNTS_PUBLISHED_KEYS: Standing.SERVICES,
     subjects.ACCOUNTS_READ_REVOCATIONS: Standing.SERVICES,
+    subjects.ACCOUNTS_READ_PROVIDER_LOGOUT: P.ACCOUNT_WRITE,
     subjects.ACCOUNTS_LIST_SESSIONS: P.ACCOUNT_READ,
     subjects.ACCOUNTS_END_SESSION: P.ACCOUNT_WRITE,
     subjects.ACCOUNTS_END_SESSIONS: P.ACCOUNT_WRITE,
@@ -106,20 +115,75 @@ _ACCOUNTS: dict[str, P | Standing] = {
     subjects.ACCOUNTS_LIST_PROVIDER_KEYS: P.BOTS_READ,
     subjects.ACCOUNTS_DELETE_PROVIDER_KEY: P.PROVIDER_KEYS_WRITE,
     subjects.ACCOUNTS_ROTATE_KEK: P.KEK_ROTATE,
+    subjects.ACCOUNTS_READ_DATA_KEY: P.KEK_ROTATE,
+    subjects.ACCOUNTS_ROTATE_DATA_KEY: P.KEK_ROTATE,
+    subjects.ACCOUNTS_CREATE_GROUP: P.GROUPS_WRITE,
+    subjects.ACCOUNTS_READ_GROUP: P.GROUPS_READ,
+    subjects.ACCOUNTS_LIST_GROUPS: P.GROUPS_READ,
+    subjects.ACCOUNTS_LIST_OWN_GROUPS: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CHANGE_GROUP: P.GROUPS_WRITE,
+    subjects.ACCOUNTS_DELETE_GROUP: P.GROUPS_WRITE,
+    subjects.ACCOUNTS_LIST_GROUP_MEMBERS: P.GROUPS_READ,
+    subjects.ACCOUNTS_ADD_GROUP_MEMBER: P.GROUPS_WRITE,
+    subjects.ACCOUNTS_REMOVE_GROUP_MEMBER: P.GROUPS_WRITE,
+    subjects.ACCOUNTS_LIST_ALL_KEYS: P.USERS_READ,
+    subjects.ACCOUNTS_LIST_ALL_BOTS: P.USERS_READ,
+    subjects.ACCOUNTS_READ_ANY_BOT: P.USERS_READ,
+    subjects.ACCOUNTS_BLOCK_BOT: P.USERS_WRITE,
+    subjects.ACCOUNTS_SHARE_BOT: P.BOTS_WRITE,
+    subjects.ACCOUNTS_UNSHARE_BOT: P.BOTS_WRITE,
+    subjects.ACCOUNTS_LIST_BOT_SHARES: P.BOTS_READ,
+    subjects.ACCOUNTS_LIST_SHARED_BOTS: P.TURNS_WRITE,
+    subjects.ACCOUNTS_READ_SHARED_BOT: P.TURNS_WRITE,
+    subjects.ACCOUNTS_ASK_BOT: P.TURNS_WRITE,
     subjects.ACCOUNTS_READ_PUBLIC_BOT: Standing.SERVICES,
+    subjects.ACCOUNTS_RECORD_USAGE: P.TURNS_WRITE,
+    subjects.ACCOUNTS_READ_TOTALS: Standing.SERVICES,
+    subjects.ACCOUNTS_READ_USAGE: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_LIST_AUDIT: P.AUDIT_READ,
+    subjects.ACCOUNTS_OPEN_AUDIT_EXPORT: P.AUDIT_READ,
+    subjects.ACCOUNTS_READ_AUDIT_SEGMENT: P.AUDIT_READ,
+    subjects.ACCOUNTS_CHECK_AUDIT: P.AUDIT_READ,
+    subjects.ACCOUNTS_CREATE_EXPORT: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_READ_EXPORT: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CREATE_ERASURE: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS: P.ACCOUNT_READ,
     subjects.BOT_CHANGED: Standing.TOLD,
     subjects.ACCOUNTS_REVOKED: Standing.TOLD,
     subjects.ACCOUNTS_KEYS_CHANGED: Standing.TOLD,
+    subjects.ALL_AUDIT_EVENTS: Standing.TOLD,
+    subjects.AUDIT_ANCHORED: Standing.TOLD,
 }
 """For what is one's own; `OF_OTHERS` is what another's needs instead."""
+
+_NOTICES: dict[str, P | Standing] = {
+    subjects.ACCOUNTS_LIST_NOTICES: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_MARK_NOTICES_READ: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_READ_NOTICE_SETTINGS: P.ACCOUNT_READ,
+    subjects.ACCOUNTS_CHANGE_NOTICE_SETTINGS: P.ACCOUNT_WRITE,
+    subjects.ACCOUNTS_CREATE_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_READ_WEBHOOK: P.WEBHOOKS_READ,
+    subjects.ACCOUNTS_LIST_WEBHOOKS: P.WEBHOOKS_READ,
+    subjects.ACCOUNTS_CHANGE_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_DELETE_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_TRY_WEBHOOK: P.WEBHOOKS_WRITE,
+    subjects.ACCOUNTS_FORGOT_PASSWORD: Standing.PROOF,
+    subjects.ALL_NOTICE_EVENTS: Standing.TOLD,
+    subjects.DOCUMENT_FAILED: Standing.TOLD,
+}
 
 OF_OTHERS: dict[str, P] = {
     subjects.ACCOUNTS_LIST_SESSIONS: P.USERS_READ,
     subjects.ACCOUNTS_END_SESSIONS: P.USERS_WRITE,
     subjects.ACCOUNTS_READ_USER: P.USERS_READ,
+    subjects.ACCOUNTS_READ_USAGE: P.USERS_READ,
     subjects.ACCOUNTS_CHANGE_USER: P.USERS_WRITE,
     subjects.ACCOUNTS_LIST_KEYS: P.USERS_READ,
     subjects.ACCOUNTS_REVOKE_KEY: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_EXPORT: P.USERS_WRITE,
+    subjects.ACCOUNTS_CREATE_ERASURE: P.USERS_WRITE,
+    subjects.ACCOUNTS_LIST_DATA_JOBS: P.USERS_READ,
 }
 """What a subject needs where it is about another user; every other one is about one's own alone."""
 
@@ -128,6 +192,7 @@ SUBJECTS: dict[str, P | Standing] = {
     **_MEMORY,
     **_RAG,
     **_ACCOUNTS,
+    **_NOTICES,
     subjects.BROWSER_READ: P.WEB_USE,
     subjects.LLM_MODELS: Standing.SERVICES,
     subjects.NPU_EMBED: Standing.SERVICES,

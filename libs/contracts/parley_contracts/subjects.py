@@ -3,9 +3,11 @@
 import re
 from typing import NamedTuple
 
+from parley_contracts import model
+
 PREFIX = "parley.v1"
 
-_PART = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_PART = re.compile(model.SUBJECT_PART)
 _SLOT = re.compile(r"[1-9][0-9]*")
 
 
@@ -32,6 +34,8 @@ _HOLD = f"{PREFIX}.turn.hold"
 _EVENTS = f"{PREFIX}.turn.events"
 _QUEUE = f"{PREFIX}.turn.queue"
 _SUBMIT = f"{PREFIX}.turn.submit"
+
+TURN_ERASE_USER = f"{PREFIX}.turn.erase_user"
 
 ALL_TURN_STARTS = f"{_START}.*"
 ALL_PEN_SLOTS = f"{_PEN}.*.*"
@@ -201,6 +205,8 @@ RAG_LIST_FEEDBACK = f"{PREFIX}.rag.list_feedback"
 RAG_DELETE_FEEDBACK = f"{PREFIX}.rag.delete_feedback"
 RAG_COUNT_CITATIONS = f"{PREFIX}.rag.count_citations"
 RAG_READ_QUALITY = f"{PREFIX}.rag.read_quality"
+RAG_EXPORT_USER = f"{PREFIX}.rag.export_user"
+RAG_ERASE_USER = f"{PREFIX}.rag.erase_user"
 
 MEMORY_STORE_USER_MESSAGE = f"{PREFIX}.memory.store_user_message"
 MEMORY_STORE_TURN = f"{PREFIX}.memory.store_turn"
@@ -210,6 +216,8 @@ MEMORY_LIST_CONVERSATIONS = f"{PREFIX}.memory.list_conversations"
 MEMORY_READ_CONVERSATION = f"{PREFIX}.memory.read_conversation"
 MEMORY_RENAME_CONVERSATION = f"{PREFIX}.memory.rename_conversation"
 MEMORY_DELETE_CONVERSATION = f"{PREFIX}.memory.delete_conversation"
+MEMORY_EXPORT_USER = f"{PREFIX}.memory.export_user"
+MEMORY_ERASE_USER = f"{PREFIX}.memory.erase_user"
 
 NPU_EMBED = f"{PREFIX}.npu.embed"
 NPU_RECOGNISE = f"{PREFIX}.npu.recognise"
@@ -219,6 +227,10 @@ BROWSER_READ = f"{PREFIX}.browser.read"
 
 ACCOUNTS_LOG_IN = f"{PREFIX}.accounts.log_in"
 ACCOUNTS_LOG_IN_WITH_KEY = f"{PREFIX}.accounts.log_in_with_key"
+ACCOUNTS_READ_LOGIN_PROVIDER = f"{PREFIX}.accounts.read_login_provider"
+ACCOUNTS_BEGIN_PROVIDER_LOGIN = f"{PREFIX}.accounts.begin_provider_login"
+ACCOUNTS_COMPLETE_PROVIDER_LOGIN = f"{PREFIX}.accounts.complete_provider_login"
+ACCOUNTS_READ_PROVIDER_LOGOUT = f"{PREFIX}.accounts.read_provider_logout"
 ACCOUNTS_REFRESH_SESSION = f"{PREFIX}.accounts.refresh_session"
 ACCOUNTS_LIST_SESSIONS = f"{PREFIX}.accounts.list_sessions"
 ACCOUNTS_END_SESSION = f"{PREFIX}.accounts.end_session"
@@ -254,7 +266,51 @@ ACCOUNTS_SET_PROVIDER_KEY = f"{PREFIX}.accounts.set_provider_key"
 ACCOUNTS_LIST_PROVIDER_KEYS = f"{PREFIX}.accounts.list_provider_keys"
 ACCOUNTS_DELETE_PROVIDER_KEY = f"{PREFIX}.accounts.delete_provider_key"
 ACCOUNTS_ROTATE_KEK = f"{PREFIX}.accounts.rotate_kek"
+ACCOUNTS_READ_DATA_KEY = f"{PREFIX}.accounts.read_data_key"
+ACCOUNTS_ROTATE_DATA_KEY = f"{PREFIX}.accounts.rotate_data_key"
 ACCOUNTS_READ_PUBLIC_BOT = f"{PREFIX}.accounts.read_public_bot"
+ACCOUNTS_LIST_NOTICES = f"{PREFIX}.accounts.list_notices"
+ACCOUNTS_MARK_NOTICES_READ = f"{PREFIX}.accounts.mark_notices_read"
+ACCOUNTS_READ_NOTICE_SETTINGS = f"{PREFIX}.accounts.read_notice_settings"
+ACCOUNTS_CHANGE_NOTICE_SETTINGS = f"{PREFIX}.accounts.change_notice_settings"
+ACCOUNTS_CREATE_WEBHOOK = f"{PREFIX}.accounts.create_webhook"
+ACCOUNTS_READ_WEBHOOK = f"{PREFIX}.accounts.read_webhook"
+ACCOUNTS_LIST_WEBHOOKS = f"{PREFIX}.accounts.list_webhooks"
+ACCOUNTS_CHANGE_WEBHOOK = f"{PREFIX}.accounts.change_webhook"
+ACCOUNTS_DELETE_WEBHOOK = f"{PREFIX}.accounts.delete_webhook"
+ACCOUNTS_ROTATE_WEBHOOK_SECRET = f"{PREFIX}.accounts.rotate_webhook_secret"
+ACCOUNTS_TRY_WEBHOOK = f"{PREFIX}.accounts.try_webhook"
+ACCOUNTS_FORGOT_PASSWORD = f"{PREFIX}.accounts.forgot_password"
+ACCOUNTS_RECORD_USAGE = f"{PREFIX}.accounts.record_usage"
+ACCOUNTS_READ_TOTALS = f"{PREFIX}.accounts.read_totals"
+ACCOUNTS_READ_USAGE = f"{PREFIX}.accounts.read_usage"
+ACCOUNTS_LIST_AUDIT = f"{PREFIX}.accounts.list_audit"
+ACCOUNTS_OPEN_AUDIT_EXPORT = f"{PREFIX}.accounts.open_audit_export"
+ACCOUNTS_READ_AUDIT_SEGMENT = f"{PREFIX}.accounts.read_audit_segment"
+ACCOUNTS_CHECK_AUDIT = f"{PREFIX}.accounts.check_audit"
+ACCOUNTS_CREATE_EXPORT = f"{PREFIX}.accounts.create_export"
+ACCOUNTS_READ_EXPORT = f"{PREFIX}.accounts.read_export"
+ACCOUNTS_CREATE_ERASURE = f"{PREFIX}.accounts.create_erasure"
+ACCOUNTS_LIST_DATA_JOBS = f"{PREFIX}.accounts.list_data_jobs"
+ACCOUNTS_CREATE_GROUP = f"{PREFIX}.accounts.create_group"
+ACCOUNTS_READ_GROUP = f"{PREFIX}.accounts.read_group"
+ACCOUNTS_LIST_GROUPS = f"{PREFIX}.accounts.list_groups"
+ACCOUNTS_LIST_OWN_GROUPS = f"{PREFIX}.accounts.list_own_groups"
+ACCOUNTS_CHANGE_GROUP = f"{PREFIX}.accounts.change_group"
+ACCOUNTS_DELETE_GROUP = f"{PREFIX}.accounts.delete_group"
+ACCOUNTS_LIST_GROUP_MEMBERS = f"{PREFIX}.accounts.list_group_members"
+ACCOUNTS_ADD_GROUP_MEMBER = f"{PREFIX}.accounts.add_group_member"
+ACCOUNTS_REMOVE_GROUP_MEMBER = f"{PREFIX}.accounts.remove_group_member"
+ACCOUNTS_LIST_ALL_KEYS = f"{PREFIX}.accounts.list_all_keys"
+ACCOUNTS_LIST_ALL_BOTS = f"{PREFIX}.accounts.list_all_bots"
+ACCOUNTS_READ_ANY_BOT = f"{PREFIX}.accounts.read_any_bot"
+ACCOUNTS_BLOCK_BOT = f"{PREFIX}.accounts.block_bot"
+ACCOUNTS_SHARE_BOT = f"{PREFIX}.accounts.share_bot"
+ACCOUNTS_UNSHARE_BOT = f"{PREFIX}.accounts.unshare_bot"
+ACCOUNTS_LIST_BOT_SHARES = f"{PREFIX}.accounts.list_bot_shares"
+ACCOUNTS_LIST_SHARED_BOTS = f"{PREFIX}.accounts.list_shared_bots"
+ACCOUNTS_READ_SHARED_BOT = f"{PREFIX}.accounts.read_shared_bot"
+ACCOUNTS_ASK_BOT = f"{PREFIX}.accounts.ask_bot"
 
 # -- domain events ----------------------------------------------------------------------------------
 
@@ -263,6 +319,37 @@ ACCOUNTS_KEYS_CHANGED = f"{PREFIX}.accounts.keys_changed"
 BOT_CHANGED = f"{PREFIX}.bot.changed"
 CONVERSATION_TURN_COMPLETED = f"{PREFIX}.conversation.turn_completed"
 ALL_CONVERSATION_EVENTS = f"{PREFIX}.conversation.*"
+DOCUMENT_FAILED = f"{PREFIX}.document.ingestion_failed"
+_NOTICE_EVENTS = f"{PREFIX}.notice.changed"
+ALL_NOTICE_EVENTS = f"{_NOTICE_EVENTS}.*"
+
+
+def notice_events(user_id: str) -> str:
+    """Return the subject on which it is told that a user's notices are others now."""
+    return f"{_NOTICE_EVENTS}.{_part(user_id)}"
+
+
+def parse_notice_events(subject: str) -> str:
+    """Return the user whose notices are others now; ValueError for any other subject."""
+    return _parts(subject, _NOTICE_EVENTS, 1)[0]
+
+
+# -- audit ------------------------------------------------------------------------------------------
+
+_AUDIT = f"{PREFIX}.audit"
+ALL_AUDIT_EVENTS = f"{_AUDIT}.*"
+AUDIT_ANCHORED = f"{_AUDIT}.accounts.anchored"
+
+
+def audit_events(service: str) -> str:
+    """Return the subject on which a service tells what was done; nobody else may publish to it."""
+    return f"{_AUDIT}.{_part(service)}"
+
+
+def parse_audit_events(subject: str) -> str:
+    """Return the service that told an audit event; ValueError for any other subject."""
+    return _parts(subject, _AUDIT, 1)[0]
+
 
 # -- every service ----------------------------------------------------------------------------------
 

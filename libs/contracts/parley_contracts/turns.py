@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorBody
-from parley_contracts.model import WireModel
+from parley_contracts.model import SubjectPart, WireModel
 
 EPOCH_SPAN = 1_000_000
 """seq = epoch x EPOCH_SPAN + i, so that seq grows across takeovers without knowing the last one."""
@@ -16,14 +16,16 @@ EPOCH_SPAN = 1_000_000
 MAX_TOKENS = 131_072
 MAX_STOPS = 4
 
+CHARS_A_TOKEN = 4
+
 
 class TurnRef(WireModel):
     """One turn, wherever it is mentioned."""
 
-    turn_id: str = Field(description="On the bus: keyed hash of owner and client_turn_id.")
+    turn_id: SubjectPart = Field(description="On the bus: keyed hash of owner and client_turn_id.")
     client_turn_id: str = Field(description="As the client named it; what its frames carry.")
     owner_id: str
-    home: str = Field(description="The gateway process that started the turn; a routing word only.")
+    home: SubjectPart = Field(description="The gateway process that started the turn; a routing word only.")
 
 
 class ChatMessage(WireModel):
@@ -49,12 +51,32 @@ class TokenUsage(WireModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    @classmethod
+    def guessed(cls, prompt_chars: int, answer_chars: int) -> "TokenUsage":
+        """Return about what so many characters are, where no model has counted."""
+        return cls(
+            prompt_tokens=-(-prompt_chars // CHARS_A_TOKEN),
+            completion_tokens=-(-answer_chars // CHARS_A_TOKEN),
+        )
+
+    def plus(self, other: "TokenUsage") -> "TokenUsage":
+        """Return what both have cost."""
+        return TokenUsage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+        )
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything was counted."""
+        return bool(self.prompt_tokens or self.completion_tokens)
+
 
 class ChosenModel(WireModel):
     """The model of a turn, as it was there when the turn was accepted."""
 
     id: str
-    pool: str = Field(description="The worker pool that serves it.")
+    pool: SubjectPart = Field(description="The worker pool that serves it.")
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
 
 
@@ -123,7 +145,7 @@ class PenClaim(WireModel):
     nonce: str = Field(description="Unique to one attempt, so that a lost ack can be told from a lost race.")
     role: PenRole
     holder: str = Field(description="The process that holds the pen.")
-    home: str
+    home: SubjectPart
     command: StartTurn | None = Field(
         default=None,
         description="In the first claim, and every runner's: the turn itself, so that anybody can end it.",
@@ -180,6 +202,8 @@ class Seal(WireModel):
     timings: TurnTimings = TurnTimings()
     last_seq: int = Field(default=0, ge=0, description="The last event that stands; the ending follows it.")
     is_stored: bool = True
+    bot_id: str | None = Field(default=None, description="The bot that a visitor asked.")
+    payer_id: str | None = Field(default=None, description="Its owner; None: people pay for themselves.")
     is_confirmed: bool = Field(
         default=True, description="False when the edge sealed it, because nobody answered a stop in time."
     )

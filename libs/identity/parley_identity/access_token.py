@@ -13,7 +13,7 @@ from parley_identity.published_key import public_key
 
 ALGORITHM = "EdDSA"
 TOKEN_TYPE = "at+jwt"
-REQUIRED_CLAIMS = tuple(AccessClaims.model_fields)
+REQUIRED_CLAIMS = tuple(name for name, one in AccessClaims.model_fields.items() if one.is_required())
 MAX_TOKEN_CHARS = 4096
 LEEWAY_S = 10.0
 """How far the clocks of two machines may differ."""

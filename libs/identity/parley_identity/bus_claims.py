@@ -212,6 +212,7 @@ class Signer:
             kind=acting.kind,
             role=acting.role,
             scopes=acting.scopes,
+            granted=acting.granted,
             good_for=good_for,
             turn_id=acting.turn_id,
             iat=now_s,
@@ -219,6 +220,8 @@ class Signer:
         )
         headers = {"kid": self._key.kid, "typ": TOKEN_TYPE}
         body = claims.model_dump(mode="json", exclude_none=True)
+        if not acting.granted:
+            del body["granted"]
         return jwt.encode(body, self._private, algorithm=ALGORITHM, headers=headers)
 
 

@@ -1,14 +1,18 @@
 """What every bus offers: requests, core messages, stored messages, work queues and objects."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.queues import WorkQueue
+
+if TYPE_CHECKING:
+    from parley_messaging.erasing import Eraser
 
 Reply = TypeVar("Reply", bound=WireModel)
 Request = TypeVar("Request", bound=WireModel)
@@ -128,6 +132,11 @@ class QueuedJob(Protocol):
         """1 for the first delivery."""
         ...
 
+    @property
+    def stream_seq(self) -> int:
+        """Where it stands in its stream."""
+        ...
+
     async def ack(self) -> None:
         """Remove the job from its queue."""
         ...
@@ -153,6 +162,14 @@ class JobSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What is kept under a key: its size, and its bytes, read from the beginning as they are asked for."""
+
+    size_bytes: int
+    pieces: Callable[[], AsyncGenerator[bytes]]
+
+
 class ObjectStore(Protocol):
     """Uploaded originals, by key."""
 
@@ -164,8 +181,16 @@ class ObjectStore(Protocol):
         """Return what is kept under `key`; ParleyError `not_found` when nothing is."""
         ...
 
+    async def open(self, key: str) -> StoredObject:
+        """Return what is kept under `key`, to be read piece by piece; raises as `get` does."""
+        ...
+
+    async def fetch(self, key: str, into: BinaryIO) -> None:
+        """Write what is kept under `key` into a file, piece by piece; `not_found` when nothing is."""
+        ...
+
     async def delete(self, key: str) -> None:
-        """Forget `key`; one that is not there is fine."""
+        """Overwrite what is kept under `key` and forget it; one that is not there is fine."""
         ...
 
 
@@ -178,8 +203,18 @@ class Bus(Protocol):
         ...
 
     @property
+    def eraser(self) -> "Eraser":
+        """Removes stored messages for good."""
+        ...
+
+    @property
     def claims(self) -> ClaimsDesk:
         """What messages are sent claims by, and by which those that come are checked."""
+        ...
+
+    @property
+    def audit(self) -> AuditDesk:
+        """Where what was done is handed in."""
         ...
 
     @property
@@ -299,7 +334,7 @@ class Bus(Protocol):
         ...
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a literal subject at or after a stream sequence."""
+        """Return the first stored message of a subject, which may hold wildcards, from a sequence on."""
         ...
 
     async def open_jobs(self, queue: WorkQueue) -> JobSource:
@@ -318,6 +353,6 @@ class Bus(Protocol):
         """Return how the queue stands; ParleyError `unavailable` when that cannot be told now."""
         ...
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        """Return how many jobs wait in the queue, undelivered."""
+    async def stream_created_ms(self, stream: str) -> int:
+        """Return when a stream was made: one made anew is another. Raises as `queue_state` does."""
         ...

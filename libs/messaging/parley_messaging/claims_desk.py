@@ -160,7 +160,7 @@ class ClaimsDesk:
 
 def _require_as_claimed(request: PrincipalRequest, claims: BusClaims) -> None:
     """Refuse a request that says more of who asks than its claims do."""
-    asked = effective(request.role, request.scopes)
+    asked = effective(request.role, request.scopes, request.granted)
     is_more = request.role != claims.role or not asked <= claims.acting.permissions
     if is_more or claims.kind is PrincipalKind.SYSTEM:
         raise RefusedClaimsError(ClaimsFault.NOT_PERMITTED)

@@ -13,6 +13,8 @@ from parley_contracts.model import WireModel
 from pydantic import ValidationError
 
 from parley_messaging.acting import acting_for
+from parley_messaging.audit_desk import Audited
+from parley_messaging.audit_record import AuditRecord, recording
 from parley_messaging.bus import Handler, Reply, Request
 from parley_messaging.message_headers import incoming, now_ms
 from parley_messaging.trace_context import working_in
@@ -101,6 +103,7 @@ class Answering(Generic[Request]):
         waiting: int,
         max_reply_bytes: Callable[[], int],
         check: Check | None = None,
+        audited: Audited | None = None,
     ) -> None:
         self._max_reply_bytes = max_reply_bytes
         self._request_type = request_type
@@ -108,6 +111,7 @@ class Answering(Generic[Request]):
         self._slots = asyncio.Semaphore(concurrency)
         self._room = concurrency + waiting
         self._check = check
+        self._audited = audited
 
     async def answer(self, data: bytes, found_headers: Mapping[str, str], subject: str = "") -> WireReply:
         """Return the reply to a request; never raises but for cancellation."""
@@ -133,7 +137,37 @@ class Answering(Generic[Request]):
         left_s = NO_DEADLINE_S if deadline_ms is None else max(0.0, (deadline_ms - now_ms()) / 1000)
         async with asyncio.timeout(left_s), self._slots:
             request = self._request_type.model_validate_json(data)
-            if self._check is None:
-                return await self._handler(request)
-            with acting_for(self._check(request, found_headers)):
-                return await self._handler(request)
+            if self._audited is None:
+                return await self._act(request, found_headers)
+            return await self._act_recorded(self._audited, request, found_headers)
+
+    async def _act(
+        self, request: Request, found_headers: Mapping[str, str], record: AuditRecord | None = None
+    ) -> WireModel:
+        if self._check is None:
+            return await self._handler(request)
+        acting = self._check(request, found_headers)
+        if record is not None:
+            record.acting = acting
+        with acting_for(acting):
+            return await self._handler(request)
+
+    async def _act_recorded(
+        self, audited: Audited, request: Request, found_headers: Mapping[str, str]
+    ) -> WireModel:
+        record = audited.record(request, found_headers)
+        try:
+            with recording(record):
+                reply = await self._act(request, found_headers, record)
+        except asyncio.CancelledError:
+            audited.tell(record.broken(described(TimeoutError())))
+            raise
+        except Exception as error:
+            audited.tell(record.broken(described(error)))
+            raise
+        finally:
+            if record.has_written:
+                audited.desk.note_written()
+        if not record.is_taken:
+            audited.tell(record.ended(reply))
+        return reply

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import uuid4
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.bus import (
     AlreadyStoredError,
     Handler,
@@ -29,7 +31,8 @@ from parley_messaging.bus import (
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
-from parley_messaging.message_headers import outgoing
+from parley_messaging.memory_objects import MemoryObjects
+from parley_messaging.message_headers import now_ms, requesting
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
 
@@ -59,6 +62,7 @@ class _Stored:
 class _Stream:
     messages: list[_Stored] = field(default_factory=list[_Stored])
     last_seq: int = 0
+    created_ms: int = field(default_factory=now_ms)
     max_messages: int | None = None
     last_delivered: dict[str, int] = field(default_factory=dict[str, int])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,7 +105,7 @@ class _Subscription:
 class _Job:
     def __init__(self, stream: _Stream, stored: _Stored):
         self._stream, self._stored = stream, stored
-        self.deliveries = stored.deliveries
+        self.deliveries, self.stream_seq = stored.deliveries, stored.stream_seq
 
     @property
     def subject(self) -> str:
@@ -143,8 +147,7 @@ class _JobSource:
         return None
 
     def _wake_s(self, until_s: float) -> float:
-        held = [stored.held_until_s for stored in self._stream.messages]
-        return min([until_s, *held])
+        return min([until_s, *(stored.held_until_s for stored in self._stream.messages)])
 
     async def fetch(self, timeout_s: float) -> QueuedJob | None:
         loop = asyncio.get_running_loop()
@@ -162,25 +165,22 @@ class _JobSource:
         """Nothing is open."""
 
 
-class MemoryObjects:
-    """Objects in a dictionary."""
+class _Eraser:
+    """Takes messages out; there are no files."""
 
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
+    def __init__(self, streams: Mapping[str, _Stream]) -> None:
+        self._streams = streams
 
-    async def put(self, key: str, data: bytes | BinaryIO) -> None:
-        """Keep `data` under `key`."""
-        self.kept[key] = data if isinstance(data, bytes) else data.read()
+    async def erase(self, stream: str, stream_seq: int) -> bool:
+        """Remove a message."""
+        messages = self._streams[stream].messages if stream in self._streams else []
+        found = [stored for stored in messages if stored.stream_seq == stream_seq]
+        for stored in found:
+            messages.remove(stored)
+        return bool(found)
 
-    async def get(self, key: str) -> bytes:
-        """Return what is kept under `key`."""
-        if key not in self.kept:
-            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such object.")
-        return self.kept[key]
-
-    async def delete(self, key: str) -> None:
-        """Forget `key`."""
-        self.kept.pop(key, None)
+    async def compact(self, queue_stream: str) -> None:
+        """Do nothing."""
 
 
 class MemoryBus:
@@ -190,6 +190,7 @@ class MemoryBus:
 
     def __init__(self, claims: ClaimsDesk | None = None) -> None:
         self.claims = claims or ClaimsDesk()
+        self.audit = AuditDesk()
         self.objects = MemoryObjects()
         self.is_connected = True
         self.reconnects = 0
@@ -198,6 +199,7 @@ class MemoryBus:
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
         self._streams: dict[str, _Stream] = {}
+        self.eraser = _Eraser(self._streams)
         self._on_reconnect: list[OnReconnect] = []
 
     def new_inbox(self) -> str:
@@ -237,6 +239,7 @@ class MemoryBus:
             waiting=waiting,
             max_reply_bytes=lambda: self.max_payload_bytes,
             check=partial(self.claims.check, subject),
+            audited=self.audit.of_subject(subject, group),
         )
 
     async def start(self) -> None:
@@ -261,7 +264,7 @@ class MemoryBus:
     ) -> Reply:
         """Ask whoever answers `subject` in this process, or a core subscriber to it."""
         data = request.model_dump_json().encode()
-        headers = outgoing(timeout_s, self.claims.of_request(subject, request))
+        headers = requesting(timeout_s, self.claims.of_request(subject, request))
         if len(data) > self.max_payload_bytes:
             raise ParleyError(ErrorCode.TOO_LARGE, "The request is larger than a message may be.")
         try:
@@ -302,8 +305,7 @@ class MemoryBus:
             if matches(subscription.subject, subject):
                 subscription.offer(message)
         if stored and stream and reply:
-            ack = b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq)
-            await self.publish(reply, ack)
+            await self.publish(reply, b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq))
 
     async def subscribe(
         self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
@@ -368,9 +370,11 @@ class MemoryBus:
         return None
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a literal subject at or after a stream sequence."""
-        for stored in self._stream(stream).messages:
-            if stored.subject == subject and stored.stream_seq >= from_stream_seq:
+        """Return the first stored message of a subject from a stream sequence on."""
+        messages = self._stream(stream).messages
+        begins = bisect_left(messages, from_stream_seq, key=lambda one: one.stream_seq)
+        for stored in (messages[at] for at in range(begins, len(messages))):
+            if stored.subject == subject or matches(subject, stored.subject):
                 return StoredMessage(stored.stream_seq, stored.subject, stored.data)
         return None
 
@@ -390,6 +394,6 @@ class MemoryBus:
         waiting = sum(stored.deliveries == 0 for stored in jobs)
         return QueueState(waiting, len(jobs) - waiting, stream.last_delivered.get(queue.subject, 0))
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        """Return how many jobs were never delivered."""
-        return (await self.queue_state(queue)).waiting
+    async def stream_created_ms(self, stream: str) -> int:
+        """Return when the stream was first asked for."""
+        return self._stream(stream).created_ms

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from parley_contracts import headers
 
+from parley_messaging.provenance import provenance_header
 from parley_messaging.trace_context import TraceContext, continued, current, new_trace
 
 
@@ -34,6 +35,11 @@ def outgoing(timeout_s: float | None = None, extra: Mapping[str, str] | None = N
     if context.message_id:
         found[headers.CAUSATION_ID] = context.message_id
     return {**found, **(extra or {})}
+
+
+def requesting(timeout_s: float, claims: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers for a request: also for whom it is made, and from where that was asked for."""
+    return outgoing(timeout_s, {**claims, **provenance_header()})
 
 
 MAX_DEADLINE_DIGITS = 15

@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 
+from parley_messaging.audit_desk import AuditDesk
 from parley_messaging.bus import (
     AlreadyStoredError,
     Handler,
@@ -35,13 +36,15 @@ from parley_messaging.bus import (
 )
 from parley_messaging.bus_refusals import Refusals
 from parley_messaging.claims_desk import ClaimsDesk
+from parley_messaging.erasing import NatsEraser
 from parley_messaging.error_boundary import Answering, read_reply
-from parley_messaging.message_headers import outgoing
-from parley_messaging.nats_access import OPEN, BusAccess, has_tls, hide_inboxes
+from parley_messaging.message_headers import outgoing, requesting
+from parley_messaging.nats_access import OPEN, BusAccess, has_tls
 from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
+from parley_messaging.nats_reading import make_ours, note_unread
 from parley_messaging.nats_requests import RequestBroker
-from parley_messaging.nats_streams import bound_stream, read_queue_state
+from parley_messaging.nats_streams import bound_stream, read_created_ms, read_queue_state
 from parley_messaging.nats_subscription import HeardSubject
 from parley_messaging.queues import WorkQueue
 from parley_messaging.stream_keeper import StreamKeeper
@@ -77,6 +80,7 @@ class NatsBus:
         self._access = access
         self._refusals = Refusals()
         self.claims = claims or ClaimsDesk()
+        self.audit = AuditDesk()
         self._start_timeout_s = start_timeout_s
         self._is_closing = False
         self._is_closed = asyncio.Event()
@@ -109,6 +113,7 @@ class NatsBus:
         self._connection: Client | None = None
         self._js: JetStreamContext | None = None
         self._objects: NatsObjects | None = None
+        self.eraser = NatsEraser(lambda: self._jetstream)
 
     # -- lifecycle ---------------------------------------------------------------------------------
 
@@ -158,7 +163,7 @@ class NatsBus:
         try:
             async with asyncio.timeout(self._start_timeout_s):
                 self._connection = await self._requests.broker.connect()
-                hide_inboxes(self._connection)
+                make_ours(self._connection)
                 self._require_tls()
                 self._js = self._connection.jetstream(timeout=5.0)
                 await self._keeper.begin(self._js)
@@ -208,7 +213,7 @@ class NatsBus:
             if on_drop := self._drops.get(id(error.sub)):
                 on_drop()
             return
-        if self._refusals.take(error):
+        if self._refusals.take(error) or note_unread(error):
             return
         if self.is_connected:
             # What a subscriber's callback raised comes here as well.
@@ -268,6 +273,7 @@ class NatsBus:
             waiting=waiting,
             max_reply_bytes=lambda: self.max_payload_bytes,
             check=partial(self.claims.check, subject),
+            audited=self.audit.of_subject(subject, group),
         )
         self._requests.answer(subject, group, concurrency + waiting, answering.answer)
 
@@ -276,7 +282,7 @@ class NatsBus:
     ) -> Reply:
         """Ask and wait for the answer."""
         data = request.model_dump_json().encode()
-        headers = outgoing(timeout_s, self.claims.of_request(subject, request))
+        headers = requesting(timeout_s, self.claims.of_request(subject, request))
         try:
             reply: Msg = await self.connection.request(subject, data, timeout=timeout_s, headers=headers)
         except NoRespondersError:
@@ -351,7 +357,7 @@ class NatsBus:
         return await self._direct_get(stream, {"last_by_subj": subject})
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        """Return the first stored message of a literal subject at or after a stream sequence."""
+        """Return the first stored message of a subject or pattern at or after a stream sequence."""
         return await self._direct_get(stream, {"seq": max(1, from_stream_seq), "next_by_subj": subject})
 
     async def _direct_get(self, stream: str, query: dict[str, Any]) -> StoredMessage | None:
@@ -389,6 +395,6 @@ class NatsBus:
         except (TimeoutError, NatsError) as error:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        """Return how many jobs wait in the queue, undelivered."""
-        return (await self.queue_state(queue)).waiting
+    async def stream_created_ms(self, stream: str) -> int:
+        """Return when a stream was made."""
+        return await read_created_ms(self._jetstream, stream)

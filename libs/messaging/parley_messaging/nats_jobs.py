@@ -30,6 +30,7 @@ class NatsJob:
         self.data = message.data
         self.headers: Mapping[str, str] = message.headers or {}
         self.deliveries = int(message.metadata.num_delivered or 1)
+        self.stream_seq = int(message.metadata.sequence.stream)
 
     async def ack(self) -> None:
         """Remove the job from its queue."""

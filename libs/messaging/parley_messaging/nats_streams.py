@@ -22,6 +22,7 @@ from nats.js.api import (
 from nats.js.errors import BadRequestError, NotFoundError
 from nats.js.object_store import ObjectStore
 from parley_contracts import stream_names
+from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_messaging.bus import QueueState
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
@@ -36,7 +37,7 @@ MAX_SLOTS = 20_000
 """Above all slots of all replicas: a pull beyond it gets an instant 409 that looks like a timeout."""
 
 
-_DESCRIBED = ("subjects", "max_age", "max_bytes", "discard", "allow_direct", "num_replicas")
+_DESCRIBED = ("subjects", "max_age", "max_bytes", "discard", "allow_direct", "num_replicas", "deny_purge")
 """What of a stream its description decides and an update may change."""
 
 
@@ -52,6 +53,8 @@ def _config(spec: StreamSpec, replicas: int) -> StreamConfig:
         discard=DiscardPolicy.NEW if spec.is_work_queue else DiscardPolicy.OLD,
         allow_direct=True,
         num_replicas=replicas,
+        deny_delete=spec.is_append_only,
+        deny_purge=spec.is_append_only,
     )
 
 
@@ -175,3 +178,12 @@ async def read_queue_state(js: JetStreamContext, queue: WorkQueue) -> QueueState
         running=int(info.num_ack_pending or 0),
         last_delivered=int(info.delivered.stream_seq if info.delivered else 0),
     )
+
+
+async def read_created_ms(js: JetStreamContext, name: str) -> int:
+    """Return when a stream was made; ParleyError `unavailable` when that cannot be told now."""
+    try:
+        info: Any = await js.stream_info(name)
+    except (TimeoutError, NatsError) as error:
+        raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
+    return round(info.created.timestamp() * 1000)

@@ -24,6 +24,7 @@ class WorkQueue:
 
 
 TURNS = WorkQueue(stream_names.TURNS, subjects.ALL_TURN_STARTS, stream_names.TURN_RUNNERS)
+AUDIT = WorkQueue(stream_names.AUDIT, subjects.ALL_AUDIT_EVENTS, stream_names.AUDIT_WRITERS)
 INGEST = WorkQueue(stream_names.INGEST, subjects.RAG_INGEST, stream_names.INGESTERS)
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import uvloop
@@ -101,6 +102,7 @@ async def _serve(name: str, settings: Settings, compose: Compose[Settings], clai
             async with stop.cutting_short():
                 await bus.connect()
                 service.spawn(bus.keep_streams)
+                service.spawn(partial(bus.audit.run, bus))
                 service.stack = resources
                 await compose(service, settings)
                 if settings.health_port is not None:
@@ -208,5 +210,6 @@ async def _shut_down(service: Service, loops: list[asyncio.Task[None]], grace_s:
             if loops:
                 await asyncio.wait(loops)
             await service.bus.stop_answering()
+            await _finish(partial(service.bus.audit.finish, service.bus))
     except TimeoutError:
         log.warning("grace time is over; what is left is taken over by others")

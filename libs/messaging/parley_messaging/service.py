@@ -18,7 +18,9 @@ from parley_messaging.acting import acting_for
 from parley_messaging.bus import Bus, Handler, JobOutcome, QueuedJob, Request
 from parley_messaging.circuit import Circuits
 from parley_messaging.claims_desk import may_be_known_later
+from parley_messaging.error_boundary import described
 from parley_messaging.measures import Measures
+from parley_messaging.message_headers import now_ms
 from parley_messaging.probes import probe_routes
 from parley_messaging.queues import WorkQueue
 from parley_messaging.settings import ServiceSettings
@@ -59,6 +61,7 @@ class Service:
         self.is_started = False
         self.is_stopping = False
         self._checks: dict[str, Check] = {}
+        self._started_at_ms = now_ms()
         ProcessCollector(registry=self.metrics)
         PlatformCollector(registry=self.metrics)
         self._measure()
@@ -85,6 +88,16 @@ class Service:
             "Messages whose claims did not hold, by the fault; with PARLEY_CLAIMS=observe they are let pass.",
             lambda: bus.claims.refused,
             label="fault",
+        )
+        measures.gauge(
+            "parley_audit_waiting",
+            "Events of the audit that the bus has not acknowledged yet.",
+            lambda: bus.audit.waiting,
+        )
+        measures.counter(
+            "parley_audit_lost",
+            "Events of the audit that were lost because too many waited; the audit says how many.",
+            lambda: bus.audit.lost,
         )
         measures.gauge(
             "parley_jobs_running",
@@ -148,8 +161,9 @@ class Service:
             try:
                 body = job_type.model_validate_json(job.data)
                 acting = self.bus.claims.check(job.subject, body, job.headers)
-            except ValidationError:
-                log.exception("job cannot be read and is dropped", extra={"subject": job.subject})
+            except ValidationError as error:
+                fault = described(error).message
+                log.error("job cannot be read and is dropped", extra={"subject": job.subject, "fault": fault})
                 return JobOutcome.DONE
             except RefusedClaimsError as error:
                 return JobOutcome.RETRY if may_be_known_later(error, job) else JobOutcome.DONE
@@ -194,6 +208,7 @@ class Service:
             instance=self.settings.instance,
             is_ready=self.is_started and not self.is_stopping and is_well,
             checks=checks,
+            started_at_ms=self._started_at_ms,
             circuits=self.circuits.states,
         )
 

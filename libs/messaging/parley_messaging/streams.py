@@ -16,6 +16,8 @@ MIB_BYTES = 1024 * 1024
 class StreamSpec:
     """One stream; ages in seconds, sizes in bytes, 0 and -1 are unlimited.
 
+    What is append-only lets nobody delete messages or purge them; not even who keeps the streams can undo it.
+
     Full rule: a work queue refuses the newest job, any other stream forgets its oldest message.
     """
 
@@ -24,14 +26,20 @@ class StreamSpec:
     is_work_queue: bool = False
     max_age_s: float = 0
     max_bytes: int = -1
+    is_append_only: bool = False
 
 
 STREAMS = (
     StreamSpec(
         stream_names.TURNS, (subjects.ALL_TURN_STARTS,), is_work_queue=True, max_bytes=1024 * MIB_BYTES
     ),
+    # A job that is older than the claims it carries and the pen it asks for is nobody's.
     StreamSpec(
-        stream_names.LLM_JOBS, (subjects.ALL_GENERATE,), is_work_queue=True, max_bytes=256 * MIB_BYTES
+        stream_names.LLM_JOBS,
+        (subjects.ALL_GENERATE,),
+        is_work_queue=True,
+        max_age_s=DAY_S,
+        max_bytes=256 * MIB_BYTES,
     ),
     StreamSpec(stream_names.INGEST, (subjects.RAG_INGEST,), is_work_queue=True, max_bytes=32 * MIB_BYTES),
     # No byte cap: a claim that is forgotten before its turn has ended would give the turn two owners.
@@ -44,9 +52,19 @@ STREAMS = (
             subjects.ACCOUNTS_REVOKED,
             subjects.ACCOUNTS_KEYS_CHANGED,
             subjects.BOT_CHANGED,
+            subjects.ALL_NOTICE_EVENTS,
+            subjects.DOCUMENT_FAILED,
         ),
         max_age_s=7 * DAY_S,
         max_bytes=256 * MIB_BYTES,
+    ),
+    # Accounts copies it into its tables; what they lack after so long, they lack for ever.
+    StreamSpec(
+        stream_names.AUDIT,
+        (subjects.ALL_AUDIT_EVENTS, subjects.AUDIT_ANCHORED),
+        max_age_s=30 * DAY_S,
+        max_bytes=1024 * MIB_BYTES,
+        is_append_only=True,
     ),
 )
 

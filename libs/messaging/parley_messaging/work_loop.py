@@ -3,9 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import cast
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from parley_messaging.bus import Bus, JobOutcome, QueuedJob
+from parley_messaging.error_boundary import described
 from parley_messaging.message_headers import incoming
 from parley_messaging.queues import FETCH_S, HEARTBEAT_S, WorkQueue
 from parley_messaging.trace_context import working_in
@@ -19,6 +23,9 @@ INSTANT_S = 0.05
 
 BACK_OFF_S = 0.25
 MAX_RETRY_S = 30.0
+
+MAX_UNREAD = 8
+"""A job for which something stored cannot be read is left to others so often: a minute and a half."""
 
 
 class WorkLoop:
@@ -110,7 +117,9 @@ class WorkLoop:
     async def _handle(self, job: QueuedJob) -> JobOutcome:
         try:
             return await self._handler(job)
-        except Exception:
+        except Exception as error:
+            if (unread := _unread(error)) is not None:
+                return _left_to_others(job, unread)
             log.exception("job failed", extra={"subject": job.subject, "deliveries": job.deliveries})
             return JobOutcome.RETRY
 
@@ -132,3 +141,18 @@ class WorkLoop:
                     await job.in_progress()
                 except Exception:  # noqa: BLE001 - the boundary of the heartbeat: the next one may pass
                     log.warning("heartbeat was not sent", extra={"subject": job.subject})
+
+
+def _unread(error: Exception) -> ValidationError | None:
+    """Return what could not be read, if a handler failed by that."""
+    while isinstance(error, ExceptionGroup):
+        error = cast(ExceptionGroup[Exception], error).exceptions[0]
+    return error if isinstance(error, ValidationError) else None
+
+
+def _left_to_others(job: QueuedJob, unread: ValidationError) -> JobOutcome:
+    """Leave a job to newer workers, which may be able to read what this one cannot; not for ever."""
+    is_dropped = job.deliveries >= MAX_UNREAD
+    told = {"subject": job.subject, "fault": described(unread).message, "is_dropped": is_dropped}
+    log.error("what is stored for a job cannot be read", extra=told)
+    return JobOutcome.DONE if is_dropped else JobOutcome.RETRY

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from sqlalchemy import URL, Connection, Engine, Table, select
@@ -21,6 +21,7 @@ from parley_storage.engine import (
     limit,
     make_engine,
     tell_connections,
+    truncate,
     writing,
 )
 from parley_storage.store import Store
@@ -31,8 +32,26 @@ Result = TypeVar("Result")
 Insert = sqlite.Insert | postgresql.Insert
 
 
+TRUNCATE_TRIES = 5
+TRUNCATE_PAUSE_S = 0.2
+
+DEADLOCKS = 3
+"""How often a transaction is begun again that PostgreSQL has ended because two waited for each other."""
+
 SILENT_S = 2.0
 """How much longer than its transaction may take a silent server is waited for."""
+
+
+class Wrap(Protocol):
+    """Makes other work of the work of a transaction."""
+
+    def __call__(self, work: Callable[[Connection], Result]) -> Callable[[Connection], Result]:
+        """Return work with the same result."""
+        ...
+
+
+def _unwrapped(work: Callable[[Connection], Result]) -> Callable[[Connection], Result]:
+    return work
 
 
 class Database:
@@ -46,6 +65,7 @@ class Database:
         self._running: set[asyncio.Future[Any]] = set()
         self._in_threads: dict[int, _Transaction] = {}
         tell_connections(engine, self._note_connection)
+        self._wrap: Wrap = _unwrapped
         self._wait_s = wait_s
         self._free = asyncio.Semaphore(connections)
         # SQLite has one writer: queueing here is fair and costs nothing, while its own waiting sleeps.
@@ -77,14 +97,34 @@ class Database:
     async def write(self, work: Callable[[Connection], Result], *, within_s: float = TRANSACTION_S) -> Result:
         """Return what `work` does in a transaction that commits at its end; raises as `read`.
 
-        A caller who is cancelled before the transaction begins leaves nothing behind; later, it goes on to
-        its end without him.
+        `work` may run several times, each in a transaction that knows nothing of the one before: it changes
+        what is on the connection, and in memory only what the next run sets anew. A caller who is cancelled
+        before the transaction begins leaves nothing behind; later, it goes on to its end without him.
         """
-        return await self._run(self._writing, work, within_s, (self._writers, self._free))
+        return await self._run(self._writing, self._wrap(work), within_s, (self._writers, self._free))
+
+    def wrap_writes(self, wrap: "Wrap") -> None:
+        """Have each transaction that writes do what `wrap` makes of its work, where it is asked for."""
+        self._wrap = wrap
 
     async def check(self) -> None:
         """Raise when the database does not answer."""
         await self.read(lambda connection: connection.execute(select(1)))
+
+    async def truncate_log(self) -> bool:
+        """Have SQLite move its log into the file and empty it: what was deleted stands there until then.
+
+        False when somebody still reads by it after several tries; between them others write. PostgreSQL
+        sees to its own.
+        """
+        if not self.is_sqlite:
+            return True
+        for _ in range(TRUNCATE_TRIES):
+            with await self._take((self._writers, self._free)):
+                if await asyncio.get_running_loop().run_in_executor(self._threads, truncate, self._reading):
+                    return True
+            await asyncio.sleep(TRUNCATE_PAUSE_S)
+        return False
 
     async def close(self) -> None:
         """Wait for what runs, each at most as long as its driver lets it, and close the connections."""
@@ -159,16 +199,21 @@ class _Transaction:
         """The driver's connection that the thread is at."""
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
-        """Do the work, in the thread; what meets a connection that has died is done once more."""
+        """Do the work, in the thread; what meets a connection that has died, or a deadlock, is done again."""
         self._in_threads[get_ident()] = self
+        deadlocks = 0
         try:
             while True:
                 try:
                     return self._try(work)
                 except DBAPIError as error:
-                    if self._is_last_try or not error.connection_invalidated:
+                    is_deadlock = _is_deadlock(error)
+                    deadlocks += is_deadlock
+                    may_again = error.connection_invalidated or (is_deadlock and deadlocks <= DEADLOCKS)
+                    if self._is_last_try or not may_again:
                         raise
-                    self._is_last_try = True
+                    # After a deadlock the connection is as good as before, and may still die.
+                    self._is_last_try = self._is_last_try or not is_deadlock
         finally:
             del self._in_threads[get_ident()]
             self.connection = None
@@ -193,6 +238,10 @@ def _look_away(ending: asyncio.Future[Any]) -> None:
     """Take note of what nobody waits for any more; whoever needed it asks again."""
     if not ending.cancelled() and (error := ending.exception()):
         log.info("a transaction whose caller has left failed", extra={"error": repr(error)})
+
+
+def _is_deadlock(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == "40P01"
 
 
 def _is_away(error: DBAPIError) -> bool:

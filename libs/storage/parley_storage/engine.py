@@ -18,6 +18,7 @@ TRANSACTION_S = 20.0
 
 _BEGIN = "sqlite_begin"
 _BUSY_TIMEOUT_MS = 5_000
+_TRUNCATE_BUSY_MS = 50
 _STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's virtual machine: some milliseconds
 _POSTGRESQL = {
     "connect_timeout": 5,
@@ -62,6 +63,21 @@ def limit(connection: Connection, within_s: float) -> None:
         _driver(connection).set_progress_handler(lambda: time.monotonic() > ends_s, _STEPS_BETWEEN_LOOKS)
     elif within_s != TRANSACTION_S:  # which `_set_up_postgresql` has set
         connection.execute(select(func.set_config("statement_timeout", _milliseconds(within_s), True)))
+
+
+def truncate(engine: Engine) -> bool:
+    """Have SQLite empty its log; False when somebody still reads by it.
+
+    What can be moved without anybody's waiting is moved first: who writes is held up for a moment only.
+    """
+    with engine.connect() as connection:
+        driver = _driver(connection)
+        driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        driver.execute(f"PRAGMA busy_timeout = {_TRUNCATE_BUSY_MS}").fetchall()
+        try:
+            return driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}").fetchall()
 
 
 def tell_connections(engine: Engine, tell: Callable[[Any], None]) -> None:

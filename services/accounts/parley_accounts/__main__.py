@@ -6,10 +6,12 @@ from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
 from parley_accounts.composition import prepared_parts
-from parley_accounts.envelope import read_or_make_key
 from parley_accounts.handlers import bind
 from parley_accounts.installation import read_owner_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KeyRing
+from parley_accounts.notices.composition import open_outside_threads
+from parley_accounts.oidc.bounded_client import open_bounded_client
 from parley_accounts.passwords import open_passwords
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.sweep import Sweep
@@ -41,6 +43,9 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
         )
     )
     board = await service.enter(open_board(settings.redis_url, settings.revocations_redis_url))
+    provider_client = await service.enter(
+        open_bounded_client(settings.accounts_oidc_ca_file, settings.accounts_oidc_timeout_s)
+    )
     parts = await prepared_parts(
         settings,
         database,
@@ -50,9 +55,13 @@ async def compose(service: Service, settings: AccountsSettings) -> None:
         board=board,
         registry=service.metrics,
         owner_key=read_owner_key(folder),
+        provider_client=provider_client,
+        threads=await service.enter(open_outside_threads()),
     )
     bind(service, parts)
-    service.spawn(parts.outbox.run)
+    service.spawn(parts.data_rights.runner.run)
+    for endless in (parts.outbox.run, *parts.audit.endless, *parts.notices.endless):
+        service.spawn(endless)
     grace_s = settings.accounts_refresh_grace_s
     sweep = Sweep(database, parts.revocations, every_s=settings.accounts_sweep_s, grace_s=grace_s)
     service.spawn(sweep.run)

@@ -9,6 +9,7 @@ from parley_contracts.policy import Permission, Role, effective, may_manage, req
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import Row
 
+from parley_accounts.granting import granted_to
 from parley_accounts.tables import users
 
 UserRow = Row[Any]
@@ -22,7 +23,7 @@ def user_not_found() -> ParleyError:
 def find_user(connection: Connection, user_id: str, *, locks: bool = False) -> UserRow | None:
     """Return a user's row; `locks` keeps others from changing it, and from issuing tokens for it.
 
-    Rows are locked in one order everywhere: user, session, token.
+    Rows are locked in one order everywhere: user, session, token; of several users the lowest id first.
     """
     query = select(users).where(users.c.id == user_id)
     return connection.execute(query.with_for_update() if locks else query).one_or_none()
@@ -45,11 +46,19 @@ def described(row: UserRow) -> User:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks, and what he may do."""
+    """Who asks, and what he may do.
+
+    Attributes:
+        id: The user.
+        role: What he is.
+        permissions: What he may do, also by his groups.
+        grantable: What he may give to others: what a group has given him is not his to pass on.
+    """
 
     id: str
     role: Role
     permissions: frozenset[Permission]
+    grantable: frozenset[Permission]
 
     def require_may_manage(self, role: Role) -> None:
         """Raise `forbidden` when users of this role are not his to make or change."""
@@ -63,13 +72,16 @@ def require_actor(connection: Connection, request: PrincipalRequest, permission:
     A token tells the role of some minutes ago. What was taken away since is not to be had by it, and what
     was given since waits for the next token.
     """
-    require(request.role, permission, request.scopes)
+    require(request.role, permission, request.scopes, request.granted)
     row = find_user(connection, request.owner_id)
     if row is None or row.state != UserState.ACTIVE:
         raise ParleyError(ErrorCode.UNAUTHENTICATED, "The account is not active.")
     role = min(request.role, Role(row.role), key=tuple(Role).index)
-    require(role, permission, request.scopes)
-    return Actor(row.id, role, effective(role, request.scopes))
+    granted = frozenset(request.granted)
+    if granted:
+        granted &= granted_to(connection, row.id)
+    require(role, permission, request.scopes, granted)
+    return Actor(row.id, role, effective(role, request.scopes, granted), effective(role, request.scopes))
 
 
 def require_target(
@@ -86,7 +98,7 @@ def require_target(
     `not_found` for a user who is not there, and for another one without the permission for others.
     """
     is_own = user_id is None or user_id == request.owner_id
-    if not is_own and others not in effective(request.role, request.scopes):
+    if not is_own and others not in effective(request.role, request.scopes, request.granted):
         raise user_not_found()
     actor = require_actor(connection, request, own if is_own else others)
     row = find_user(connection, user_id or request.owner_id, locks=locks)

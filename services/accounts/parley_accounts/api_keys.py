@@ -17,14 +17,17 @@ from parley_contracts.credentials import (
     RevokeKey,
 )
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import NoticeFacts, NoticeKind
 from parley_contracts.policy import Permission, Role
 from parley_storage import Database
 from sqlalchemy import Connection, func, insert, or_, select, update
 
 from parley_accounts.acting import Actor, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.granting import granted_beyond
 from parley_accounts.installation import OWNER_KEY_ID
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.notices.notices import Notices
 from parley_accounts.opaque_secrets import api_key_id, hashed, is_secret_of, new_api_key
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_sessions_of_key
@@ -43,7 +46,8 @@ def _scopes(row: Any) -> tuple[Permission, ...] | None:
     return tuple(Permission(word) for word in row.scopes.split() if word in known)
 
 
-def _described(row: Any) -> ApiKey:
+def described(row: Any) -> ApiKey:
+    """Return a key as it is listed, of its row."""
     return ApiKey(
         id=row.id,
         name=row.name,
@@ -63,11 +67,13 @@ class ApiKeys:
         revocations: Revocations,
         metrics: AccountsMetrics,
         *,
+        told: Notices,
         clock: Clock = unix_ms,
     ) -> None:
         self._database = database
         self._revocations = revocations
         self._metrics = metrics
+        self._notices = told
         self._clock = clock
 
     async def create(self, request: CreateKey) -> KeyCreated:
@@ -83,7 +89,7 @@ class ApiKeys:
             )
             query = select(api_keys).filter_by(user_id=user.id, revoked_at_ms=None)
             rows = connection.execute(query.order_by(api_keys.c.created_at_ms.desc(), api_keys.c.id)).all()
-            return KeyList(keys=tuple(_described(row) for row in rows))
+            return KeyList(keys=tuple(described(row) for row in rows))
 
         return await self._database.read(read)
 
@@ -103,6 +109,9 @@ class ApiKeys:
             if revoked.rowcount:
                 end_sessions_of_key(connection, self._revocations, request.key_id, now_ms)
                 self._revocations.add(connection, RevokedKind.KEY, request.key_id)
+                if row is not None:
+                    facts = NoticeFacts(key_id=row.id)
+                    self._notices.add(connection, row.user_id, NoticeKind.KEY_REVOKED, facts)
 
         await self._database.write(revoke)
 
@@ -113,7 +122,12 @@ class ApiKeys:
         of_user = api_keys.join(users)
         query = select(api_keys, users.c.role, users.c.state).select_from(of_user)
         query = query.where(api_keys.c.id == key_id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+
+        def read(connection: Connection) -> tuple[Any, tuple[Permission, ...]]:
+            row = connection.execute(query).one_or_none()
+            return row, () if row is None else granted_beyond(connection, row.user_id, Role(row.role))
+
+        row, granted = await self._database.read(read)
         now_ms = self._clock()
         is_known = (
             is_secret_of(request.key, row.key_hash if row else None)
@@ -132,6 +146,7 @@ class ApiKeys:
             user_id=row.user_id,
             role=Role(row.role),
             scopes=_scopes(row),
+            granted=granted,
             expires_at_ms=row.expires_at_ms,
         )
 
@@ -164,8 +179,9 @@ class ApiKeys:
             "expires_at_ms": request.expires_at_ms,
         }
         connection.execute(insert(api_keys).values(**row))
+        self._notices.add(connection, actor.id, NoticeKind.KEY_CREATED, NoticeFacts(key_id=key_id))
         made = connection.execute(select(api_keys).filter_by(id=key_id)).one()
-        return KeyCreated(key=key, described=_described(made))
+        return KeyCreated(key=key, described=described(made))
 
     def _require_sensible(self, connection: Connection, actor: Actor, request: CreateKey) -> None:
         # A key without scopes has all that its user will ever have: one with scopes may not make it.

@@ -53,9 +53,24 @@ def described(row: BotRow) -> Bot:
         owner_id=row.owner_id,
         version=row.version,
         settings=settings_of(row),
+        is_blocked=row.blocked_at_ms is not None,
         created_at_ms=row.created_at_ms,
         changed_at_ms=row.changed_at_ms,
     )
+
+
+def summary_fields(row: BotRow) -> dict[str, Any]:
+    """Return what every list of bots tells of one."""
+    settings = settings_of(row)
+    return {
+        "id": row.id,
+        "name": settings.name,
+        "is_enabled": settings.is_enabled,
+        "is_blocked": row.blocked_at_ms is not None,
+        "version": row.version,
+        "created_at_ms": row.created_at_ms,
+        "changed_at_ms": row.changed_at_ms,
+    }
 
 
 def changed_names(before: BotSettings | None, after: BotSettings) -> tuple[str, ...]:

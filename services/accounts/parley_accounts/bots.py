@@ -13,13 +13,14 @@ from parley_contracts.bots import (
     CreateBot,
     DeleteBot,
     ListBots,
+    PublicBot,
     ReadBot,
     ReadPublicBot,
 )
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role, effective
 from parley_storage import Database
-from sqlalchemy import Connection, delete, func, insert, select, tuple_
+from sqlalchemy import Connection, delete, func, insert, select
 
 from parley_accounts.acting import find_user, require_actor
 from parley_accounts.bot_rows import (
@@ -32,33 +33,17 @@ from parley_accounts.bot_rows import (
     require_sensible,
     require_version,
     settings_of,
+    summary_fields,
 )
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_job_rows import insert_visitors_erasure
+from parley_accounts.granting import granted_to
 from parley_accounts.outbox import add_event
+from parley_accounts.row_pages import read_page
 from parley_accounts.tables import bots, users
 
 MAX_BOTS = 200
 """How many bots a user may have."""
-
-
-def _summary(row: BotRow) -> BotSummary:
-    settings = settings_of(row)
-    return BotSummary(
-        id=row.id,
-        name=settings.name,
-        is_enabled=settings.is_enabled,
-        version=row.version,
-        created_at_ms=row.created_at_ms,
-        changed_at_ms=row.changed_at_ms,
-    )
-
-
-def _place(cursor: str) -> tuple[int, str]:
-    """Return where a page ended; `invalid_request` for what is no cursor."""
-    at_ms, _, bot_id = cursor.partition(".")
-    if not (at_ms.isascii() and at_ms.isdecimal() and len(at_ms) < 16 and bot_id):
-        raise ParleyError(ErrorCode.INVALID_REQUEST, "cursor: not one of a list of bots.", field="cursor")
-    return int(at_ms), bot_id
 
 
 class Bots:
@@ -104,20 +89,13 @@ class Bots:
 
     async def list(self, request: ListBots) -> BotList:
         """Return a page of the bots of who asks, the newest first."""
-        place = None if request.cursor is None else _place(request.cursor)
 
         def read(connection: Connection) -> BotList:
             actor = require_actor(connection, request, Permission.BOTS_READ)
-            here = tuple_(bots.c.created_at_ms, bots.c.id)
-            query = select(bots).where(bots.c.owner_id == actor.id).limit(request.limit + 1)
-            if place is not None:
-                query = query.where(here < place)
-            rows = connection.execute(query.order_by(bots.c.created_at_ms.desc(), bots.c.id.desc())).all()
-            page = rows[: request.limit]
-            last = page[-1] if len(rows) > len(page) else None
+            query = select(bots).where(bots.c.owner_id == actor.id)
+            rows, following = read_page(connection, query, bots, limit=request.limit, cursor=request.cursor)
             return BotList(
-                bots=tuple(_summary(row) for row in page),
-                next_cursor=None if last is None else f"{last.created_at_ms}.{last.id}",
+                bots=tuple(BotSummary(**summary_fields(row)) for row in rows), next_cursor=following
             )
 
         return await self._database.read(read)
@@ -135,7 +113,7 @@ class Bots:
         return await self._database.write(change)
 
     async def delete(self, request: DeleteBot) -> None:
-        """Remove a bot, its versions and its keys."""
+        """Remove a bot, its versions and its keys; soon after, what visitors asked of it."""
 
         def remove(connection: Connection) -> None:
             actor = require_actor(connection, request, Permission.BOTS_WRITE)
@@ -150,20 +128,29 @@ class Bots:
                 changed_at_ms=now_ms,
             )
             add_event(connection, event, now_ms)
+            insert_visitors_erasure(connection, row.id, asked_by=actor.id, now_ms=now_ms)
 
         await self._database.write(remove)
 
-    async def read_public(self, request: ReadPublicBot) -> Bot:
+    async def read_public(self, request: ReadPublicBot) -> PublicBot:
         """Return a bot that visitors may ask: enabled, of an owner who is active and may have one."""
         query = select(bots, users.c.role, users.c.state).select_from(bots.join(users))
         query = query.where(bots.c.id == request.bot_id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+
+        def read(connection: Connection) -> tuple[BotRow | None, frozenset[Permission]]:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None, frozenset()
+            return row, effective(Role(row.role), granted=granted_to(connection, row.owner_id))
+
+        row, permitted = await self._database.read(read)
         is_open = (
             row is not None
+            and row.blocked_at_ms is None
             and row.state == UserState.ACTIVE
-            and Permission.BOTS_WRITE in effective(Role(row.role))
+            and Permission.BOTS_WRITE in permitted
             and settings_of(row).is_enabled
         )
         if row is None or not is_open:
             raise bot_not_found()
-        return described(row)
+        return PublicBot(**dict(described(row)), owner_role=Role(row.role))

@@ -1,19 +1,23 @@
 """Logging in, by a password or by an API key: whoever is refused hears the same, after the same time."""
 
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from parley_contracts.accounts import ChangePassword, LogIn, LogInWithKey, SessionTokens, UserState
 from parley_contracts.credentials import CheckKey
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import NoticeKind
 from parley_contracts.policy import Permission
 from parley_storage import Database
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from parley_accounts.acting import UserRow, find_user, require_actor
 from parley_accounts.api_keys import ApiKeys
 from parley_accounts.clock import Clock, unix_ms
 from parley_accounts.login_names import folded
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.notices.notices import Notices
+from parley_accounts.notices.refused_logins import RefusedLogins
 from parley_accounts.opaque_secrets import is_secret_of
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -48,6 +52,8 @@ class Entrance:
         keys: ApiKeys,
         revocations: Revocations,
         metrics: AccountsMetrics,
+        told: Notices,
+        refused: RefusedLogins,
         password_chars: int,
         clock: Clock = unix_ms,
     ) -> None:
@@ -57,6 +63,8 @@ class Entrance:
         self._keys = keys
         self._revocations = revocations
         self._metrics = metrics
+        self._notices = told
+        self._refused = refused
         self._password_chars = password_chars
         self._clock = clock
 
@@ -80,13 +88,18 @@ class Entrance:
         def open_session(connection: Connection) -> SessionTokens | None:
             user = find_user(connection, principal.user_id, locks=True)
             key = connection.execute(select(api_keys).filter_by(id=principal.key_id)).one_or_none()
-            is_good = (
-                key is not None and key.revoked_at_ms is None and is_secret_of(request.key, key.key_hash)
-            )
-            if user is None or user.state != UserState.ACTIVE or not is_good:
+            # It may have been revoked, replaced or expired since it was checked.
+            if user is None or user.state != UserState.ACTIVE or not self._opens(key, request.key):
                 return None
             self._note_login(connection, user.id)
-            return self._sessions.open(connection, user, client=request.client, key_id=principal.key_id)
+            return self._sessions.open(
+                connection,
+                user,
+                client=request.client,
+                address=request.address,
+                key_id=principal.key_id,
+                until_ms=key.expires_at_ms,
+            )
 
         tokens = await self._database.write(open_session)
         self._metrics.count_login(is_let_in=tokens is not None)
@@ -119,6 +132,7 @@ class Entrance:
             end_sessions_of_user(
                 connection, self._revocations, user.id, self._clock(), but_session_id=request.session_id
             )
+            self._notices.add(connection, user.id, NoticeKind.PASSWORD_CHANGED)
 
         await self._database.write(change)
 
@@ -128,6 +142,8 @@ class Entrance:
         user = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         stored = user.password_hash if user is not None and user.state == UserState.ACTIVE else None
         if not await self._passwords.verify(request.password, stored) or stored is None or user is None:
+            if stored is not None and user is not None:
+                self._refused.note(user.id)
             return None
         new_hash = stored
         if self._passwords.is_outdated(stored):
@@ -143,7 +159,16 @@ class Entrance:
             rehashed = update(users).where(users.c.id == user.id).values(password_hash=proof.new_hash)
             connection.execute(rehashed)
         self._note_login(connection, user.id)
-        return self._sessions.open(connection, user, client=request.client)
+        self._refused.forget(connection, user.id)
+        return self._sessions.open(connection, user, client=request.client, address=request.address)
+
+    def _opens(self, key: Row[Any] | None, shown: str) -> TypeGuard[Row[Any]]:
+        return (
+            key is not None
+            and key.revoked_at_ms is None
+            and (key.expires_at_ms is None or key.expires_at_ms > self._clock())
+            and is_secret_of(shown, key.key_hash)
+        )
 
     def _note_login(self, connection: Connection, user_id: str) -> None:
         connection.execute(update(users).where(users.c.id == user_id).values(last_login_at_ms=self._clock()))

@@ -11,16 +11,22 @@ from typing import Any
 
 from parley_contracts.policy import Permission
 from parley_contracts.provider_keys import KekRotation, RotateKek
+from parley_envelope.envelope import key_name, prefix_of
 from parley_storage import Database
 from sqlalchemy import Column, Connection, Table, func, select, update
 
 from parley_accounts.acting import require_actor
-from parley_accounts.envelope import key_name, prefix_of
+from parley_accounts.audit_keys import purpose_of as purpose_of_audit_key
+from parley_accounts.data_keys import purpose_of as purpose_of_data_key
 from parley_accounts.key_ring import KEK_ROW, KeyRing, present_name
+from parley_accounts.notices.link_mails import purpose_of as purpose_of_mailed_link
+from parley_accounts.notices.tables import deliveries, webhooks
+from parley_accounts.notices.webhooks import purpose_of as purpose_of_webhook
+from parley_accounts.notices.webhooks import purpose_of_old as purpose_of_old_webhook
 from parley_accounts.provider_keys import purpose_of as purpose_of_provider_key
 from parley_accounts.signing_keys import CURRENT
 from parley_accounts.signing_keys import purpose_of as purpose_of_signing_key
-from parley_accounts.tables import installation, provider_keys, signing_keys
+from parley_accounts.tables import audit_keys, data_keys, installation, provider_keys, signing_keys
 
 _BATCH = 50
 """Rows of one transaction: others write in between."""
@@ -43,7 +49,12 @@ _SEALED = (
         signing_keys.c.private_key,
         lambda row: purpose_of_signing_key(row.kid),
     ),
+    _Sealed(audit_keys, audit_keys.c.kid, audit_keys.c.private_key, purpose_of_audit_key),
     _Sealed(provider_keys, provider_keys.c.id, provider_keys.c.sealed_key, purpose_of_provider_key),
+    _Sealed(webhooks, webhooks.c.id, webhooks.c.sealed_secret, purpose_of_webhook),
+    _Sealed(webhooks, webhooks.c.id, webhooks.c.sealed_old_secret, purpose_of_old_webhook),
+    _Sealed(deliveries, deliveries.c.id, deliveries.c.sealed_token, purpose_of_mailed_link),
+    _Sealed(data_keys, data_keys.c.id, data_keys.c.sealed_key, purpose_of_data_key),
 )
 """Everything in the database that the key-encryption key has sealed."""
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_envelope.envelope import Envelope, SealError, key_name, parse_key
 from parley_identity.secret_files import create_once
 from sqlalchemy import Connection, select
 
-from parley_accounts.envelope import KEK_FILE, Envelope, SealError, key_name, parse_key
+from parley_accounts.kek_file import KEK_FILE
 from parley_accounts.tables import installation
 
 KEK_ROW = "kek"

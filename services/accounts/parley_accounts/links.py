@@ -2,7 +2,7 @@
 
 import secrets
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from parley_contracts.accounts import (
     AcceptInvitation,
@@ -18,13 +18,16 @@ from parley_contracts.accounts import (
     UserState,
 )
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import NoticeKind
 from parley_contracts.policy import Permission, Role
 from parley_storage import Database
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from parley_accounts.acting import described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.granting import granted_to
 from parley_accounts.login_names import normal_email, normal_name
+from parley_accounts.notices.notices import Notices
 from parley_accounts.opaque_secrets import LINK_PREFIX, hashed, new_secret
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
@@ -34,6 +37,16 @@ from parley_accounts.user_rows import insert_user, require_good_password
 
 MAX_INVITATIONS = 1000
 """How many invitations may be open at once."""
+
+
+class LinkMailing(Protocol):
+    """What has links mailed."""
+
+    def add(
+        self, connection: Connection, *, link_id: str, token: str, user_id: str, address: str | None
+    ) -> bool:
+        """Have a link mailed on behalf of a user; False when it cannot be."""
+        ...
 
 
 class LinkKind(StrEnum):
@@ -56,6 +69,8 @@ class Links:
         passwords: Passwords,
         revocations: Revocations,
         *,
+        told: Notices,
+        mails: LinkMailing,
         password_chars: int,
         invitation_ms: int,
         reset_ms: int,
@@ -64,6 +79,8 @@ class Links:
         self._database = database
         self._passwords = passwords
         self._revocations = revocations
+        self._notices = told
+        self._mails = mails
         self._password_chars = password_chars
         self._invitation_ms = invitation_ms
         self._reset_ms = reset_ms
@@ -80,7 +97,8 @@ class Links:
             if connection.execute(count).scalar_one() >= MAX_INVITATIONS:
                 raise ParleyError(ErrorCode.CONFLICT, "Too many invitations are open; revoke some first.")
             of_invitation = {"role": request.new_role, "email": email, "created_by": actor.id}
-            return self._make(connection, LinkKind.INVITATION, self._invitation_ms, **of_invitation)
+            made = self._make(connection, LinkKind.INVITATION, self._invitation_ms, **of_invitation)
+            return self._mailed(connection, made, actor.id, email)
 
         return await self._database.write(invite)
 
@@ -171,9 +189,12 @@ class Links:
                 # Else a stolen access token would be enough to take an account over.
                 raise ParleyError(ErrorCode.FORBIDDEN, "One's own password is changed by the present one.")
             actor.require_may_manage(Role(user.role))
+            # Who sets a password may come in by it: no way to what groups add, and one has not.
+            if not granted_to(connection, user.id) <= actor.permissions:
+                raise ParleyError(ErrorCode.FORBIDDEN, "The user's groups add what you may not do.")
             self._void_resets(connection, user.id)
-            of_reset = {"user_id": user.id, "created_by": actor.id}
-            return self._make(connection, LinkKind.PASSWORD_RESET, self._reset_ms, **of_reset)
+            made = self.make_reset(connection, user.id, created_by=actor.id)
+            return self._mailed(connection, made, actor.id, user.email)
 
         return await self._database.write(create)
 
@@ -202,8 +223,21 @@ class Links:
             self._void_resets(connection, user.id)
             connection.execute(update(users).where(users.c.id == user.id).values(password_hash=password_hash))
             end_sessions_of_user(connection, self._revocations, user.id, self._clock())
+            self._notices.add(connection, user.id, NoticeKind.PASSWORD_CHANGED)
 
         await self._database.write(reset)
+
+    def make_reset(self, connection: Connection, user_id: str, *, created_by: str) -> LinkCreated:
+        """Make a link by which a user sets a password; the others there are stay good until one is used."""
+        of_reset = {"user_id": user_id, "created_by": created_by}
+        return self._make(connection, LinkKind.PASSWORD_RESET, self._reset_ms, **of_reset)
+
+    def _mailed(
+        self, connection: Connection, made: LinkCreated, user_id: str, address: str | None
+    ) -> LinkCreated:
+        told = {"link_id": made.id, "token": made.token}
+        is_mailed = self._mails.add(connection, **told, user_id=user_id, address=address)
+        return made.model_copy(update={"is_mailed": is_mailed})
 
     def _make(self, connection: Connection, kind: LinkKind, lasts_ms: int, **values: object) -> LinkCreated:
         token, now_ms = new_secret(LINK_PREFIX), self._clock()

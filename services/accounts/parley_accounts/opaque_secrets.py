@@ -29,7 +29,12 @@ def new_secret(prefix: str) -> str:
 def new_api_key() -> tuple[str, str]:
     """Return the id of a new API key, and the key: `pk-<id>-<secret>`."""
     key_id = secrets.token_hex(8)
-    return key_id, f"{KEY_PREFIX}-{key_id}-{secrets.token_urlsafe(_SECRET_BYTES)}"
+    return key_id, f"{key_start(key_id)}{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def key_start(key_id: str) -> str:
+    """Return what the API key of an id begins with."""
+    return f"{KEY_PREFIX}-{key_id}-"
 
 
 def api_key_id(key: str) -> str | None:

@@ -4,29 +4,46 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Protocol
 
 from parley_contracts import subjects
+from parley_contracts.audit import AuditEvent
 from parley_contracts.bots import BotChanged
 from parley_contracts.credentials import AccountsRevoked, Revocation, SigningKeysChanged
 from parley_contracts.model import WireModel
+from parley_contracts.notices import NoticeChanged
 from parley_storage import Database
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from parley_accounts.tables import outbox
 
 log = logging.getLogger("parley.accounts")
 
-Event = AccountsRevoked | SigningKeysChanged | BotChanged
+Event = AccountsRevoked | SigningKeysChanged | BotChanged | NoticeChanged | AuditEvent
 
-_KINDS: dict[str, tuple[str, type[Event]]] = {
-    "accounts_revoked": (subjects.ACCOUNTS_REVOKED, AccountsRevoked),
-    "signing_keys_changed": (subjects.ACCOUNTS_KEYS_CHANGED, SigningKeysChanged),
-    "bot_changed": (subjects.BOT_CHANGED, BotChanged),
+_KINDS: dict[str, type[Event]] = {
+    "accounts_revoked": AccountsRevoked,
+    "signing_keys_changed": SigningKeysChanged,
+    "bot_changed": BotChanged,
+    "notice_changed": NoticeChanged,
+    "audit_event": AuditEvent,
+}
+_SUBJECTS: dict[str, str] = {
+    "accounts_revoked": subjects.ACCOUNTS_REVOKED,
+    "signing_keys_changed": subjects.ACCOUNTS_KEYS_CHANGED,
+    "bot_changed": subjects.BOT_CHANGED,
+    "audit_event": subjects.audit_events("accounts"),
 }
 _BATCH = 100
-_OLDEST = select(outbox).order_by(outbox.c.created_at_ms, outbox.c.id).limit(_BATCH)
+_AUDIT = frozenset({"audit_event"})
+_OTHERS = frozenset(_KINDS) - _AUDIT
+_OLDEST = (
+    select(outbox)
+    .where(outbox.c.type.in_(bindparam("types", expanding=True)))
+    .order_by(outbox.c.created_at_ms, outbox.c.id)
+    .limit(_BATCH)
+)
 _FORGET = delete(outbox).where(outbox.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -36,6 +53,12 @@ def add_event(connection: Connection, event: Event, at_ms: int) -> None:
     event_id = f"{time.time_ns():020}-{secrets.token_hex(4)}"
     row = {"id": event_id, "type": event.type, "body": event.model_dump_json(), "created_at_ms": at_ms}
     connection.execute(insert(outbox).values(**row))
+
+
+def _subject_of(event: Event) -> str:
+    return (
+        subjects.notice_events(event.user_id) if isinstance(event, NoticeChanged) else _SUBJECTS[event.type]
+    )
 
 
 class EventBus(Protocol):
@@ -50,7 +73,8 @@ class Outbox:
     """Publishes waiting events when woken, at start, and every `sweep_s` for those of a dead process.
 
     Two processes may publish the same event; its message id lets the bus drop the second. What is refused
-    is posted before it is published.
+    is posted before it is published. Events of the audit have an outbox to themselves: while their stream
+    takes none, what is revoked is told all the same.
     """
 
     def __init__(
@@ -58,6 +82,7 @@ class Outbox:
         database: Database,
         bus: EventBus,
         *,
+        is_of_audit: bool = False,
         post: Callable[[Collection[Revocation]], Awaitable[None]] | None = None,
         sweep_s: float = 30.0,
         first_retry_s: float = 0.1,
@@ -65,6 +90,7 @@ class Outbox:
     ) -> None:
         self._database = database
         self._bus = bus
+        self._types = sorted(_AUDIT if is_of_audit else _OTHERS)
         self._post = post
         self._sweep_s = sweep_s
         self._first_retry_s = first_retry_s
@@ -92,20 +118,22 @@ class Outbox:
 
     async def drain(self) -> None:
         """Publish what waits, oldest first; raises what the bus or the database raises."""
-        while waiting := await self._database.read(lambda connection: connection.execute(_OLDEST).all()):
-            events = [_KINDS[row.type][1].model_validate_json(row.body) for row in waiting]
+        while waiting := await self._database.read(self._oldest):
+            events = [_KINDS[row.type].model_validate_json(row.body) for row in waiting]
             if self._post is not None:
                 await self._post([one.revocation for one in events if isinstance(one, AccountsRevoked)])
             published: list[str] = []
             try:
                 for row, event in zip(waiting, events, strict=True):
-                    subject, _ = _KINDS[row.type]
-                    await self._bus.publish_event(subject, event, message_id=f"{row.id}:accounts")
+                    await self._bus.publish_event(_subject_of(event), event, message_id=f"{row.id}:accounts")
                     published.append(row.id)
             finally:
                 await self._forget(published)
             if len(waiting) < _BATCH:  # whoever has stored one meanwhile has woken this up again
                 return
+
+    def _oldest(self, connection: Connection) -> Sequence[Row[Any]]:
+        return connection.execute(_OLDEST, {"types": self._types}).all()
 
     async def _forget(self, ids: list[str]) -> None:
         def forget(connection: Connection) -> None:

@@ -25,9 +25,12 @@ from parley_storage import Database
 from sqlalchemy import Connection, insert, select, update
 
 from parley_accounts.acting import UserRow, described, find_user, require_actor, require_target
+from parley_accounts.audit_writes import note_reuse
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.granting import granted_beyond
 from parley_accounts.installation import read_issuer
 from parley_accounts.metrics import AccountsMetrics
+from parley_accounts.notices.places import Places
 from parley_accounts.opaque_secrets import REFRESH_PREFIX, hashed, new_secret, open_by, seal_by
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_session, end_sessions_of_user
@@ -73,6 +76,7 @@ class Sessions:
         metrics: AccountsMetrics,
         *,
         limits: SessionLimits,
+        places: Places,
         clock: Clock = unix_ms,
     ) -> None:
         self._database = database
@@ -80,28 +84,44 @@ class Sessions:
         self._revocations = revocations
         self._metrics = metrics
         self._limits = limits
+        self._places = places
         self._clock = clock
 
     def open(
-        self, connection: Connection, user: UserRow, *, client: str, key_id: str | None = None
+        self,
+        connection: Connection,
+        user: UserRow,
+        *,
+        client: str,
+        address: str | None = None,
+        key_id: str | None = None,
+        identity_id: str | None = None,
+        until_ms: int | None = None,
     ) -> SessionTokens:
-        """Open a session of a user, whose row is locked; the one unused longest makes room for it."""
+        """Open a session of a user, whose row is locked; the one unused longest makes room for it.
+
+        `until_ms` is when what he came in by expires: no session outlives that.
+        """
         now_ms, session_id = self._clock(), secrets.token_hex(16)
         self._make_room(connection, user.id, now_ms)
         expires_at_ms = now_ms + round(self._limits.session_days * _DAY_MS)
+        if until_ms is not None:
+            expires_at_ms = min(expires_at_ms, until_ms)
         connection.execute(
             insert(sessions).values(
                 id=session_id,
                 user_id=user.id,
                 key_id=key_id,
+                identity_id=identity_id,
                 client=client,
                 created_at_ms=now_ms,
                 last_used_at_ms=now_ms,
                 expires_at_ms=expires_at_ms,
             )
         )
-        token, until_ms = self._add_token(connection, session_id, expires_at_ms, now_ms)
-        return self._tokens(connection, user, session_id, token, until_ms)
+        self._places.note(connection, user.id, session_id=session_id, client=client, address=address)
+        token, token_until_ms = self._add_token(connection, session_id, expires_at_ms, now_ms)
+        return self._tokens(connection, user, session_id, token, token_until_ms)
 
     async def refresh(self, request: RefreshSession) -> SessionTokens:
         """Return the next tokens; `unauthenticated` when there are none, and the session may have ended."""
@@ -115,7 +135,12 @@ class Sessions:
         """Return whose an open session is; `unauthenticated` when it is not open."""
         of_user = select(sessions, users.c.role, users.c.state).select_from(sessions.join(users))
         query = of_user.where(sessions.c.id == request.session_id)
-        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
+
+        def read(connection: Connection) -> tuple[UserRow | None, tuple[Permission, ...]]:
+            row = connection.execute(query).one_or_none()
+            return row, () if row is None else granted_beyond(connection, row.user_id, Role(row.role))
+
+        row, granted = await self._database.read(read)
         now_ms = self._clock()
         if (
             row is None
@@ -124,7 +149,7 @@ class Sessions:
             or min(row.expires_at_ms, row.last_used_at_ms + self._unused_ms) <= now_ms
         ):
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has ended; log in again.")
-        if now_ms - row.last_used_at_ms >= _NOTED_EVERY_MS:
+        if request.is_use and now_ms - row.last_used_at_ms >= _NOTED_EVERY_MS:
             used = update(sessions).where(sessions.c.id == row.id, sessions.c.last_used_at_ms < now_ms)
             # A session is good also while nothing can be written.
             with suppress(ParleyError):
@@ -135,6 +160,7 @@ class Sessions:
             user_id=row.user_id,
             role=Role(row.role),
             scopes=None,
+            granted=granted,
             session_id=row.id,
             expires_at_ms=row.expires_at_ms,
         )
@@ -241,6 +267,7 @@ class Sessions:
                     connection, user, shown.session_id, successor, following.expires_at_ms
                 )
         end_session(connection, self._revocations, shown.session_id, now_ms)
+        note_reuse(connection, shown.session_id, user.id)
         return Refreshed.REUSED, None
 
     def _add_token(
@@ -270,11 +297,13 @@ class Sessions:
             aud=AUDIENCE,
             sub=user.id,
             role=Role(user.role),
+            granted=granted_beyond(connection, user.id, Role(user.role)),
             sid=session_id,
             jti=uuid4().hex,
             iat=now_s,
             nbf=now_s,
-            exp=now_s + self._limits.access_token_s,
+            # A refresh token lasts no longer than its session, and so does what is verified without asking.
+            exp=min(now_s + self._limits.access_token_s, until_ms / 1000),
         )
         return SessionTokens(
             access_token=sign_access_token(claims, *self._keys.current(connection)),

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from parley_messaging import ServiceSettings
+from parley_envelope.envelope import parse_key
 from pydantic import Field, SecretStr, field_validator
 
-from parley_accounts.envelope import parse_key
+from parley_accounts.notices.telling_settings import TellingSettings
+from parley_accounts.oidc.provider_settings import OidcSettings
 from parley_accounts.passwords import HashParameters
 from parley_accounts.tables import STORE
 
 
-class AccountsSettings(ServiceSettings):
+class AccountsSettings(TellingSettings, OidcSettings):
     """Settings of the accounts service; where the data is kept comes from DATABASE_URL or PARLEY_DATA_DIR."""
 
     secrets_dir: Path | None = Field(
@@ -36,6 +37,27 @@ class AccountsSettings(ServiceSettings):
     )
     accounts_sweep_s: float = Field(
         default=30.0, gt=0, description="How often what has expired and events left behind are looked for."
+    )
+    accounts_export_days: float = Field(
+        default=3.0, gt=0, le=30, description="How long the file of an export can be downloaded."
+    )
+    accounts_export_deadline_hours: float = Field(
+        default=24.0, gt=0, description="How long an export is tried while a service is away."
+    )
+    accounts_export_bytes: int = Field(
+        default=4 * 1024**3, ge=1024**2, description="The largest export; a larger one fails."
+    )
+    accounts_erasure_deadline_hours: float = Field(
+        default=168.0, gt=0, description="How long an erasure is tried while a service is away."
+    )
+    accounts_erasure_settle_s: float = Field(
+        default=35.0,
+        ge=0,
+        description="After an erasure: when it looks once more for what was on its way; above the time of "
+        "a transaction (20 s).",
+    )
+    accounts_data_jobs_lease_s: float = Field(
+        default=15.0, gt=0, description="When the job of a process that has died is taken up by another."
     )
     accounts_password_chars: int = Field(
         default=10, ge=8, le=128, description="The fewest characters of a new password."
@@ -74,6 +96,14 @@ class AccountsSettings(ServiceSettings):
     )
     accounts_next_key_s: float = Field(
         default=60.0, ge=0, description="How long a signing key is published before it may sign."
+    )
+
+    accounts_audit_anchor_s: float = Field(
+        default=60.0, gt=0, le=3600, description="How often the head of the audit's chain is signed."
+    )
+
+    accounts_audit_days: float = Field(
+        default=365.0, ge=31, le=36_500, description="How long rows of the audit are kept."
     )
 
     @property

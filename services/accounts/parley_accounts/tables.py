@@ -5,7 +5,11 @@ from pathlib import Path
 from parley_storage import StorableText, Store
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table
 
-metadata = MetaData()
+from parley_accounts.audit_rows import audit_tables
+from parley_accounts.notices import tables as notice_tables
+
+# One for all tables: those of notices are in it already.
+metadata: MetaData = notice_tables.notices.metadata
 
 
 def _of_user() -> ForeignKey:
@@ -43,6 +47,8 @@ sessions = Table(
     Column("user_id", StorableText, _of_user(), nullable=False),
     # The API key that opened it; it ends with the key.
     Column("key_id", StorableText),
+    # The identity at a provider that it was opened by.
+    Column("identity_id", StorableText),
     Column("client", StorableText, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("last_used_at_ms", BigInteger, nullable=False),
@@ -100,6 +106,20 @@ signing_keys = Table(
     Index("accounts_signing_keys_place", "place", unique=True),
 )
 
+data_keys = Table(
+    "accounts_data_keys",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("purpose", StorableText, nullable=False),
+    # The purpose, of the one key that seals for it; none of a key that only opens.
+    Column("seals_for", StorableText),
+    # By the key-encryption key.
+    Column("sealed_key", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("retired_at_ms", BigInteger),
+    Index("accounts_data_keys_seals_for", "seals_for", unique=True),
+)
+
 links = Table(
     "accounts_links",
     metadata,
@@ -118,6 +138,29 @@ links = Table(
     Index("accounts_links_newest", "kind", "created_at_ms"),
 )
 
+oidc_identities = Table(
+    "accounts_oidc_identities",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("user_id", StorableText, _of_user(), nullable=False),
+    Column("issuer", StorableText, nullable=False),
+    # The provider's name for the person, which no other person is ever given.
+    Column("subject", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("last_login_at_ms", BigInteger),
+    Index("accounts_oidc_identities_subject", "issuer", "subject", unique=True),
+    Index("accounts_oidc_identities_of_user", "user_id"),
+)
+
+oidc_attempts = Table(
+    "accounts_oidc_attempts",
+    metadata,
+    # Of a login by a provider that was completed, or tried to be: it is good no more.
+    Column("id", StorableText, primary_key=True),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("accounts_oidc_attempts_expiry", "expires_at_ms"),
+)
+
 bots = Table(
     "accounts_bots",
     metadata,
@@ -128,6 +171,8 @@ bots = Table(
     Column("settings", StorableText, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("changed_at_ms", BigInteger, nullable=False),
+    # Nobody may ask it, whatever its settings say.
+    Column("blocked_at_ms", BigInteger),
     Index("accounts_bots_of_owner", "owner_id", "created_at_ms", "id"),
 )
 
@@ -158,6 +203,45 @@ provider_keys = Table(
     Index("accounts_provider_keys_id", "id", unique=True),
 )
 
+groups = Table(
+    "accounts_groups",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    Column("name", StorableText, nullable=False),
+    # As it is compared: no two groups look the same.
+    Column("folded_name", StorableText, nullable=False),
+    Column("description", StorableText, nullable=False),
+    # Words with spaces between them.
+    Column("permissions", StorableText, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    Index("accounts_groups_name", "folded_name", unique=True),
+)
+
+
+def _of_group() -> ForeignKey:
+    return ForeignKey("accounts_groups.id", ondelete="CASCADE")
+
+
+group_members = Table(
+    "accounts_group_members",
+    metadata,
+    Column("group_id", StorableText, _of_group(), primary_key=True),
+    Column("user_id", StorableText, _of_user(), primary_key=True),
+    Column("added_by", StorableText, nullable=False),
+    Column("added_at_ms", BigInteger, nullable=False),
+    Index("accounts_group_members_of_user", "user_id"),
+)
+
+group_bots = Table(
+    "accounts_group_bots",
+    metadata,
+    Column("group_id", StorableText, _of_group(), primary_key=True),
+    Column("bot_id", StorableText, ForeignKey("accounts_bots.id", ondelete="CASCADE"), primary_key=True),
+    Column("shared_at_ms", BigInteger, nullable=False),
+    Index("accounts_group_bots_of_bot", "bot_id"),
+)
+
 revocations = Table(
     "accounts_revocations",
     metadata,
@@ -179,10 +263,81 @@ outbox = Table(
     Index("accounts_outbox_oldest", "created_at_ms", "id"),
 )
 
+usage_turns = Table(
+    "accounts_usage_turns",
+    metadata,
+    # What was counted is counted no second time, however often its seal is found.
+    Column("name", StorableText, primary_key=True),
+    Column("recorded_at_ms", BigInteger, nullable=False),
+    Index("accounts_usage_turns_oldest", "recorded_at_ms"),
+)
+
+usage = Table(
+    "accounts_usage",
+    metadata,
+    Column("day", StorableText, primary_key=True),
+    Column("user_id", StorableText, primary_key=True),
+    # Empty for what a user has asked himself.
+    Column("bot_id", StorableText, primary_key=True),
+    Column("model", StorableText, primary_key=True),
+    Column("turns", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cost_micros", BigInteger, nullable=False),
+    Index("accounts_usage_of_user", "user_id", "day"),
+)
+
+usage_totals = Table(
+    "accounts_usage_totals",
+    metadata,
+    Column("scope", StorableText, primary_key=True),
+    # A day or a month.
+    Column("period", StorableText, primary_key=True),
+    Column("turns", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    # Grows with each turn that is counted: of two readings, the one of the higher version is the later.
+    Column("version", BigInteger, nullable=False),
+)
+
+data_jobs = Table(
+    "accounts_data_jobs",
+    metadata,
+    Column("id", StorableText, primary_key=True),
+    # No foreign key: an erasure is told of when the user is gone.
+    Column("user_id", StorableText, nullable=False),
+    Column("kind", StorableText, nullable=False),
+    Column("state", StorableText, nullable=False),
+    Column("asked_by", StorableText, nullable=False),
+    Column("asked_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("ended_at_ms", BigInteger),
+    Column("deadline_at_ms", BigInteger, nullable=False),
+    # When it is to be gone on with; none when it has ended.
+    Column("due_at_ms", BigInteger),
+    # Who works on it, and until when that holds unless he says that he still does.
+    Column("lease_id", StorableText),
+    Column("lease_until_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("waits_for", StorableText),
+    Column("error", StorableText),
+    # How far it is, and what it has done, as JSON.
+    Column("steps", StorableText, nullable=False),
+    Column("report", StorableText, nullable=False),
+    # Where the file of an export is.
+    Column("object_key", StorableText),
+    Column("size_bytes", BigInteger),
+    Column("expires_at_ms", BigInteger),
+    Index("accounts_data_jobs_of_user", "user_id", "asked_at_ms", "id"),
+    Index("accounts_data_jobs_due", "due_at_ms"),
+    Index("accounts_data_jobs_expiry", "expires_at_ms"),
+)
+audit_log, audit_head, audit_anchors, audit_keys = audit_tables(metadata)
+
 STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0002",
+    head="0014",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

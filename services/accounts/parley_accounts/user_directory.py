@@ -5,13 +5,16 @@ from functools import partial
 from parley_contracts.accounts import ChangeUser, CreateUser, ListUsers, ReadUser, User, UserList, UserState
 from parley_contracts.credentials import RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import NoticeFacts, NoticeKind
 from parley_contracts.policy import Permission, Role
 from parley_storage import Database
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from parley_accounts.acting import Actor, UserRow, described, find_user, require_actor, require_target
 from parley_accounts.clock import Clock, unix_ms
+from parley_accounts.data_job_rows import is_being_erased
 from parley_accounts.login_names import folded, normal_email, normal_name
+from parley_accounts.notices.notices import Notices
 from parley_accounts.passwords import Passwords
 from parley_accounts.revocations import Revocations
 from parley_accounts.session_rows import end_sessions_of_user
@@ -28,12 +31,14 @@ class UserDirectory:
         passwords: Passwords,
         revocations: Revocations,
         *,
+        told: Notices,
         password_chars: int,
         clock: Clock = unix_ms,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._revocations = revocations
+        self.notices = told
         self._password_chars = password_chars
         self._clock = clock
 
@@ -92,6 +97,10 @@ class UserDirectory:
             query = select(users).order_by(users.c.name).limit(request.limit + 1)
             if request.after_name is not None:
                 query = query.where(users.c.name > folded(request.after_name))
+            wanted = {"role": request.of_role, "state": request.state}
+            query = query.filter_by(**{name: value for name, value in wanted.items() if value is not None})
+            if request.contains is not None:
+                query = query.where(users.c.name.contains(folded(request.contains), autoescape=True))
             rows = connection.execute(query).all()
             page = rows[: request.limit]
             return UserList(
@@ -119,6 +128,8 @@ class UserDirectory:
             locks=True,
         )
         self._require_allowed(actor, row, request)
+        if request.state is UserState.ACTIVE and is_being_erased(connection, row.id):
+            raise ParleyError(ErrorCode.CONFLICT, "The user is being erased.", field="state")
         wanted = {
             "display_name": request.display_name and request.display_name.strip(),
             "role": request.new_role,
@@ -128,12 +139,16 @@ class UserDirectory:
         if changed:
             connection.execute(update(users).where(users.c.id == row.id).values(**changed))
         if changed.keys() & {"role", "state"}:
-            # What he has offered others was his to offer.
-            connection.execute(delete(links).where(links.c.created_by == row.id))
+            # What he has offered others was his to offer, and his password another one's to reset.
+            of_his = or_(links.c.created_by == row.id, links.c.user_id == row.id)
+            connection.execute(delete(links).where(of_his))
         if changed.get("state") == UserState.DISABLED:
             end_sessions_of_user(connection, self._revocations, row.id, self._clock())
         elif "role" in changed:
             self._revocations.add(connection, RevokedKind.USER, row.id)
+        if "role" in changed:
+            facts = NoticeFacts(role=request.new_role)
+            self.notices.add(connection, row.id, NoticeKind.ROLE_CHANGED, facts)
         made = find_user(connection, row.id)
         return described(made or row)
 

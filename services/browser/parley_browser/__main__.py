@@ -1,5 +1,7 @@
 """Composes the browser service: policy -> proxy -> Chromium -> reader."""
 
+from parley_egress import open_threads, resolving_in
+from parley_egress.dialing import NAMES_AT_ONCE
 from parley_identity import open_claims
 from parley_messaging import Service, run_service
 
@@ -17,7 +19,8 @@ _REFUSALS = 8
 async def compose(service: Service, settings: BrowserSettings) -> None:
     limits = settings.read_limits()
     policy = settings.address_policy()
-    proxy = await service.enter(open_proxy(policy))
+    names = await service.enter(open_threads(NAMES_AT_ONCE, "names"))
+    proxy = await service.enter(open_proxy(policy, resolving_in(names)))
     chromium = await service.enter(
         open_chromium(
             executable=settings.browser_executable, proxy_url=proxy.url, idle_s=settings.browser_idle_s

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_egress.address_policy import HostPort, refuse_url, target_of_url
 
-from parley_browser.address_policy import HostPort, refuse_url, target_of_url
 from parley_browser.read_pass import ReadPass
 
 if TYPE_CHECKING:

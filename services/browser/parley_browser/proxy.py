@@ -6,46 +6,20 @@ check and a connection (DNS rebinding) gains nothing. It listens on loopback, fo
 
 import asyncio
 import logging
-import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from ipaddress import ip_address
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 import h11
 from parley_contracts.errors import ParleyError
+from parley_egress.address_policy import AddressPolicy, HostPort, parse_host, target_of_url
+from parley_egress.dialing import Resolver, TargetRefusedError, dial, resolve_name
 
-from parley_browser.address_policy import (
-    AddressPolicy,
-    HostPort,
-    IpAddress,
-    parse_host,
-    target_of_url,
-)
 from parley_browser.http_relay import HEAD_LIMIT_BYTES, next_event, relay_http, relay_tunnel, reply
 from parley_browser.read_pass import ReadPass
 
 log = logging.getLogger("parley.browser")
 
-Resolver = Callable[[str, int], Awaitable[list[IpAddress]]]
-
 _HEAD_TIMEOUT_S = 10.0
-_RESOLVE_TIMEOUT_S = 10.0
-_CONNECT_TIMEOUT_S = 5.0
-_MAX_ADDRESSES = 4
-
-
-class _TargetRefused(Exception):
-    """The target's address may not be reached."""
-
-
-async def resolve_name(host: str, port: int) -> list[IpAddress]:
-    """Return the addresses of a host by the system's resolver; OSError when there are none."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise OSError("the name cannot be encoded for DNS") from error
-    return [ip_address(sockaddr[0]) for _, _, _, _, sockaddr in found]
 
 
 class FilteringProxy:
@@ -136,8 +110,8 @@ class FilteringProxy:
             await reply(client, writer, 400)
             return
         try:
-            upstream_reader, upstream_writer = await self._connect(target)
-        except _TargetRefused as refusal:
+            upstream_reader, upstream_writer = await dial(self._policy, target, self._resolve)
+        except TargetRefusedError as refusal:
             if target not in read_pass.refused:
                 log.warning("address refused", extra={"port": target.port, "reason": str(refusal)})
             read_pass.refused.add(target)
@@ -152,23 +126,6 @@ class FilteringProxy:
             await relay(
                 request, client, (reader, writer), (upstream_reader, upstream_writer), read_pass.count_bytes
             )
-
-    async def _connect(self, target: HostPort) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to an address that was checked, and to no other; OSError when none of them answers."""
-        refusal = self._policy.refusal_of_target(target)
-        if refusal is not None:
-            raise _TargetRefused(refusal)
-        async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-            addresses = await self._resolve(target.host, target.port)
-        refusal = self._policy.refusal_of_resolved(target, addresses)
-        if refusal is not None:
-            raise _TargetRefused(refusal)
-        for address in addresses[:_MAX_ADDRESSES]:
-            # TimeoutError is an OSError: an address that does not answer gives way to the next one.
-            with suppress(OSError):
-                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                    return await asyncio.open_connection(str(address), target.port)
-        raise ConnectionError("no address of the target answers")
 
 
 def _target_of(request: h11.Request) -> HostPort:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from parley_browser.address_policy import HostPort
+from parley_egress.address_policy import HostPort
 
 
 class ReadPass:

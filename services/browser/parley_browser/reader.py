@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from parley_contracts.browser import PageText
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_egress.address_policy import AddressPolicy
 
-from parley_browser.address_policy import AddressPolicy
 from parley_browser.chromium import Chromium
 from parley_browser.clean_text import extract_main_text, tidy
 from parley_browser.limits import ReadLimits

@@ -1,9 +1,9 @@
 """Settings of the browser service, read once from the environment."""
 
+from parley_egress.address_policy import AddressPolicy, parse_allow_hosts
 from parley_messaging import ServiceSettings
 from pydantic import Field, field_validator
 
-from parley_browser.address_policy import AddressPolicy, parse_allow_hosts
 from parley_browser.limits import ReadLimits
 
 

@@ -14,6 +14,8 @@ from parley_messaging.bus import Delivery
 ASK_TIMEOUT_S = 2.0
 ASK_EVERY_S = 300.0
 RETRY_S = 1.0
+FIRST_KEYS_S = 2.0
+"""How long who comes to a gateway that has just begun waits for the first keys."""
 UNKNOWN_KEY_S = 10.0
 """How often at most a key that nobody knows has the keys asked for: anybody may make one up."""
 
@@ -27,6 +29,7 @@ class AccessTokens:
         self._asked_s = float("-inf")
         self._asking = asyncio.Lock()
         self._wanted = asyncio.Event()
+        self._told = asyncio.Event()
 
     async def start(self) -> None:
         """Begin to hear of other keys."""
@@ -49,8 +52,11 @@ class AccessTokens:
             RefusedTokenError: Something about it is wrong.
             ParleyError: `unavailable` while no key was ever told.
         """
-        if self._verifier is None:
-            await self._ask(RETRY_S)
+        if self._verifier is None and not await self._ask(RETRY_S):
+            # Accounts may have begun a moment after us: that is no reason to refuse anybody.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_KEYS_S):
+                    await self._told.wait()
         try:
             return self._known.verify(text)
         except RefusedTokenError as error:
@@ -83,6 +89,7 @@ class AccessTokens:
             except ParleyError:
                 return False
             self._verifier = AccessTokenVerifier(keys)
+            self._told.set()
             return True
 
     async def _hear(self, _: Delivery) -> None:

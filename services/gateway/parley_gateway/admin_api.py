@@ -23,6 +23,7 @@ from parley_contracts.accounts import (
     UserState,
 )
 from parley_contracts.credentials import PublishedKeys, RotateSigningKey
+from parley_contracts.data_keys import DataKeyRotation, RotateDataKey
 from parley_contracts.policy import MEANINGS, PERMISSIONS, Permission, Role, may_manage
 from parley_contracts.provider_keys import KekRotation, RotateKek
 from parley_contracts.replies import Done
@@ -107,11 +108,17 @@ async def list_roles(principal: CurrentPrincipal) -> RoleList:
 async def list_users(
     edge: CurrentEdge,
     principal: CurrentPrincipal,
+    *,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    after_name: Annotated[str | None, Query(max_length=64)] = None,
+    after_name: Annotated[str | None, Query(max_length=64, description="`next_after_name`.")] = None,
+    role: Annotated[Role | None, Query(description="Only those of this role.")] = None,
+    state: Annotated[UserState | None, Query(description="Only those in this state.")] = None,
+    name: Annotated[str | None, Query(max_length=64, description="Only those with this in it.")] = None,
 ) -> UserList:
     """List users by name."""
-    asked = ListUsers(**principal.asking, limit=limit, after_name=after_name)
+    asked = ListUsers(
+        **principal.asking, limit=limit, after_name=after_name, of_role=role, state=state, contains=name
+    )
     return await edge.bus.request(subjects.ACCOUNTS_LIST_USERS, asked, UserList, timeout_s=ASK_S)
 
 
@@ -216,3 +223,10 @@ async def rotate_kek(body: KekStep, edge: CurrentEdge, principal: CurrentPrincip
     """Take a step in putting another key-encryption key in the place of the present one."""
     asked = RotateKek(**principal.asking, begins=body.begins, limit=body.limit)
     return await edge.bus.request(subjects.ACCOUNTS_ROTATE_KEK, asked, KekRotation, timeout_s=KEK_S)
+
+
+@router.post("/data-key/rotate")
+async def rotate_data_key(edge: CurrentEdge, principal: CurrentPrincipal) -> DataKeyRotation:
+    """Have what is uploaded from now on sealed by another data key; earlier ones go on opening."""
+    asked = RotateDataKey(**principal.asking)
+    return await edge.bus.request(subjects.ACCOUNTS_ROTATE_DATA_KEY, asked, DataKeyRotation, timeout_s=KEK_S)

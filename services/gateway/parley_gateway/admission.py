@@ -21,7 +21,7 @@ CROWD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Capacity:
     """Where the door closes. Full rule of each: a new turn is refused with `overloaded`.
 
     Attributes:
@@ -38,9 +38,9 @@ class Limits:
 class Admission:
     """Counts the turns watched at this process, and knows of all others by their queues."""
 
-    def __init__(self, limits: Limits, lag: QueueLag) -> None:
+    def __init__(self, capacity: Capacity, lag: QueueLag) -> None:
         self.refused: dict[str, int] = {"watched": 0, "total": 0, "waiting": 0}
-        self._limits = limits
+        self._capacity = capacity
         self._lag = lag
         self._watched: set[TurnWatch] = set()
         self._entering = 0
@@ -64,11 +64,11 @@ class Admission:
         Raises:
             ParleyError: `overloaded`, with an estimate of when to ask again.
         """
-        if len(self._watched) + self._entering >= self._limits.watched <= self.turns_watched:
+        if len(self._watched) + self._entering >= self._capacity.watched <= self.turns_watched:
             raise self._refusal("watched", "This gateway has as many turns in flight as it may.", pool)
-        if self._is_known_full or self._lag.turns_in_flight >= self._limits.total:
+        if self._is_known_full or self._lag.turns_in_flight >= self._capacity.total:
             raise self._refusal("total", "As many turns are in flight as may be.", pool)
-        if self._lag.waiting(pool) >= self._limits.waiting:
+        if self._lag.waiting(pool) >= self._capacity.waiting:
             raise self._refusal("waiting", "Too many turns wait already.", pool)
 
     @property

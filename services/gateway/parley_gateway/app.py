@@ -6,7 +6,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from parley_gateway import (
+    account_api,
     admin_api,
+    admin_data_api,
+    audit_api,
     auth_api,
     bots_api,
     collections_api,
@@ -14,20 +17,32 @@ from parley_gateway import (
     documents_api,
     embeddings_api,
     feedback_api,
+    groups_api,
     health_api,
     keys_api,
+    notices_api,
+    oidc_api,
     openai_api,
+    oversight_api,
     pages,
     probes_api,
     search_api,
+    services_api,
     session_api,
+    shared_bots_api,
     site_chat_api,
+    usage_api,
+    webhooks_api,
 )
+from parley_gateway.asked_request import REQUEST_ID
+from parley_gateway.audit_door import AuditDoor
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.forwarded import ForwardedHeaders
-from parley_gateway.http_errors import ERROR_RESPONSES, REQUEST_ID, install_error_handlers
+from parley_gateway.http_errors import ERROR_RESPONSES, install_error_handlers
+from parley_gateway.limit_doors import ASKING, AddressDoor, CallerDoor
+from parley_gateway.limits import Kind
 from parley_gateway.networks import Networks
 from parley_gateway.request_shape import RequestShape
 from parley_gateway.security_headers import SecurityHeaders
@@ -36,9 +51,15 @@ from parley_gateway.site_door import SiteDoor
 
 async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentPrincipal) -> None:
     """Serve one client's WebSocket."""
+    await edge.limits.ask(socket.scope[ASKING], principal, Kind.READS)
     await socket.accept()
     chat = ChatSocket(
-        socket, principal, edge.door, edge.stopper, outbox_bytes=edge.settings.gateway_outbox_bytes
+        socket,
+        principal,
+        edge.door,
+        edge.stopper,
+        bots=edge.bot_turns,
+        outbox_bytes=edge.settings.gateway_outbox_bytes,
     )
     with edge.sockets.serving(chat):
         await chat.run()
@@ -60,15 +81,26 @@ def create_app(edge: Edge) -> FastAPI:
         health_api,
         session_api,
         auth_api,
+        oidc_api,
+        account_api,
         admin_api,
+        audit_api,
+        admin_data_api,
+        groups_api,
+        oversight_api,
+        services_api,
         keys_api,
         bots_api,
+        notices_api,
+        webhooks_api,
+        shared_bots_api,
         site_chat_api,
         conversations_api,
         collections_api,
         documents_api,
         search_api,
         feedback_api,
+        usage_api,
         pages,
         probes_api,
     ):
@@ -76,6 +108,7 @@ def create_app(edge: Edge) -> FastAPI:
     app.add_api_websocket_route("/ws", serve_socket)
     pages.mount_files(app)
     install_error_handlers(app)
+    app.add_middleware(CallerDoor, limits=edge.limits)
     app.add_middleware(
         BodyLimit, doorkeeper=edge.doorkeeper, max_upload_bytes=edge.settings.gateway_max_upload_bytes
     )
@@ -93,9 +126,11 @@ def _guard(app: FastAPI, edge: Edge) -> None:
             allow_credentials=False,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID],
-            expose_headers=["Retry-After", REQUEST_ID],
+            expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID],
         )
     app.add_middleware(SiteDoor, bots=edge.sites.bots)
+    app.add_middleware(AddressDoor, limits=edge.limits)
     app.add_middleware(RequestShape)
+    app.add_middleware(AuditDoor, desk=edge.bus.audit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(ForwardedHeaders, trusted=Networks(edge.settings.gateway_trusted_proxies))

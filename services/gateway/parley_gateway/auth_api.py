@@ -8,6 +8,7 @@ from parley_contracts.accounts import (
     ChangeUser,
     EndSession,
     EndSessions,
+    ForgotPassword,
     ListSessions,
     LogIn,
     LogInWithKey,
@@ -70,6 +71,14 @@ class NewAccount(BaseModel):
     password: str = Field(min_length=1, max_length=1024)
 
 
+class ForgottenLogin(BaseModel):
+    """The name or the e-mail address of whoever has forgotten his password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login: str = Field(min_length=1, max_length=320)
+
+
 class PasswordByLink(BaseModel):
     """The token of a reset link, and the password to come."""
 
@@ -89,13 +98,14 @@ class OwnChange(BaseModel):
 
 async def open_by_key(key: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by an API key; ParleyError `unauthenticated` when it is not a good one."""
-    asked = LogInWithKey(key=key, client=_client(request))
+    asked = LogInWithKey(key=key, client=client_name(request), address=client_address(request))
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN_WITH_KEY, asked, SessionTokens, timeout_s=ASK_S)
 
 
 async def open_by_password(login: str, password: str, request: Request, edge: Edge) -> SessionTokens:
     """Open a session by a password; ParleyError `unauthenticated` when it may not be."""
-    asked = LogIn(login=login, password=password, client=_client(request))
+    client, address = client_name(request), client_address(request)
+    asked = LogIn(login=login, password=password, client=client, address=address)
     return await edge.bus.request(subjects.ACCOUNTS_LOG_IN, asked, SessionTokens, timeout_s=PASSWORD_S)
 
 
@@ -106,7 +116,13 @@ async def end_own_session(principal: Principal, edge: Edge) -> None:
         await edge.bus.request(subjects.ACCOUNTS_END_SESSION, asked, Done, timeout_s=ASK_S)
 
 
-def _client(request: Request) -> str:
+def client_address(request: Request) -> str | None:
+    """Return where a client is."""
+    return request.client.host[:64] if request.client is not None else None
+
+
+def client_name(request: Request) -> str:
+    """Return what a session of this client is shown as in a list."""
     return request.headers.get("user-agent", "")[:200]
 
 
@@ -182,6 +198,13 @@ async def accept_invitation(body: NewAccount, edge: CurrentEdge) -> User:
     """Become a user by the token of an invitation."""
     asked = AcceptInvitation(**body.model_dump())
     return await edge.bus.request(subjects.ACCOUNTS_ACCEPT_INVITATION, asked, User, timeout_s=PASSWORD_S)
+
+
+@router.post("/forgot", status_code=202)
+async def forgot_password(body: ForgottenLogin, edge: CurrentEdge) -> Done:
+    """Have a link mailed that sets a new password; the answer is the same whoever asks."""
+    asked = ForgotPassword(login=body.login)
+    return await edge.bus.request(subjects.ACCOUNTS_FORGOT_PASSWORD, asked, Done, timeout_s=ASK_S)
 
 
 @router.post("/reset")

@@ -109,7 +109,7 @@ async def change_bot(bot_id: Id, body: NewSettings, edge: CurrentEdge, principal
 
 @router.delete("/{bot_id}")
 async def delete_bot(bot_id: Id, edge: CurrentEdge, principal: CurrentPrincipal) -> Done:
-    """Remove a bot, its versions and its keys."""
+    """Remove a bot, its versions and its keys; soon after, what visitors asked of it."""
     asked = DeleteBot(**principal.asking, bot_id=bot_id)
     return await edge.bus.request(subjects.ACCOUNTS_DELETE_BOT, asked, Done, timeout_s=ASK_S)
 

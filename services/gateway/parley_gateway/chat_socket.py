@@ -25,6 +25,7 @@ from parley_messaging.turn_watch import TurnWatch
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from parley_gateway.bot_turns import BotTurns
 from parley_gateway.frame_protocol import FRAMES
 from parley_gateway.outbox import FrameWriter, Lane, Outbox, SlowSocketError
 from parley_gateway.principal import Principal
@@ -41,7 +42,7 @@ CLOSE_S = 5.0
 
 
 class ExpelledError(Exception):
-    """What the client came in by was revoked."""
+    """What the client came in by was revoked, or has expired."""
 
 
 class ChatSocket:
@@ -54,12 +55,14 @@ class ChatSocket:
         door: TurnDoor,
         stopper: TurnStopper,
         *,
+        bots: BotTurns,
         outbox_bytes: int,
     ) -> None:
         self._socket = socket
         self.principal = principal
         self._door = door
         self._stopper = stopper
+        self._bots = bots
         self._writer: FrameWriter = socket.scope["extensions"][FRAMES]
         self._outbox = Outbox(self._writer, outbox_bytes)
         self._watches: dict[str, TurnWatch] = {}
@@ -85,7 +88,7 @@ class ChatSocket:
         except* SlowSocketError:
             await self._close(TRY_AGAIN_LATER, "too slow; reconnect and resume")
         except* ExpelledError:
-            await self._close(POLICY_VIOLATION, "what you came in by was revoked; log in again")
+            await self._close(POLICY_VIOLATION, "what you came in by is good no more; log in again")
         finally:
             for watch in self._watches.values():
                 await self._door.release(watch)
@@ -145,7 +148,7 @@ class ChatSocket:
     async def _start(self, frame: StartTurnFrame) -> None:
         await self._make_room()
         relay = _TurnRelay(self._outbox)
-        accepted = await self._door.start(self.principal, frame, relay.take)
+        accepted = await self._bots.start(self.principal, frame, relay.take)
         await self._watch(accepted.ref.client_turn_id, accepted.watch)
         self._accept(accepted, relay)
         await self._door.hear_positions(accepted, self._outbox.put)

@@ -9,6 +9,10 @@ from parley_contracts.rag import CollectionName
 from parley_contracts.turns import MAX_STOPS, MAX_TOKENS, ChatMessage, GenerationParams
 from pydantic import BaseModel, ConfigDict, Field
 
+BOT_PREFIX = "bot:"
+"""What the id of a model begins with that is a bot."""
+MAX_BOT_ID_CHARS = 64
+
 
 class ContentPart(BaseModel):
     """A text part of a message; other kinds are refused."""
@@ -91,11 +95,15 @@ class CompletionRequest(BaseModel):
 
     def start_frame(self, idempotency_key: str | None) -> StartTurnFrame:
         """Return the turn that is asked for, named after the client's key if there is one."""
+        bot_id = self.model.removeprefix(BOT_PREFIX) if self.model.startswith(BOT_PREFIX) else None
+        if bot_id is not None and not 0 < len(bot_id) <= MAX_BOT_ID_CHARS:
+            raise ParleyError(ErrorCode.MODEL_NOT_FOUND, "There is no such bot.", field="model")
         return StartTurnFrame(
             type="start_turn",
             turn_id=None if idempotency_key is None else turn_id_of_key(idempotency_key),
+            bot_id=bot_id,
             text=self.question(),
-            model=self.model,
+            model=self.model if bot_id is None else None,
             params=self.params(),
             collections=None if self.collections is None else tuple(self.collections),
             web=self.web,

@@ -2,7 +2,9 @@
 
 from collections import Counter
 
-from parley_gateway.networks import Networks, host_of
+from parley_contracts.addresses import host_of
+
+from parley_gateway.networks import Networks
 
 
 class Connections:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from parley_gateway.principal import Principal
 from parley_gateway.sockets import Sockets
 
 log = logging.getLogger("parley.gateway")
@@ -108,7 +109,7 @@ class DocumentEvents:
                     raise
 
     def end(self) -> None:
-        """Tell the client no more, for the gateway stops: it connects to another one."""
+        """Tell the client no more: the gateway stops, or he has lost what he came in by."""
         self._is_over = True
         self._has_news.set()
 
@@ -122,7 +123,7 @@ class DocumentEvents:
 class EventStream(StreamingResponse):
     """The response; a client that leaves leaves no subscription."""
 
-    def __init__(self, sockets: Sockets, events: DocumentEvents) -> None:
+    def __init__(self, sockets: Sockets, events: DocumentEvents, principal: Principal | None = None) -> None:
         super().__init__(
             events.events(),
             media_type="text/event-stream",
@@ -130,10 +131,11 @@ class EventStream(StreamingResponse):
         )
         self._sockets = sockets
         self._events = events
+        self._principal = principal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self._sockets.watching(self._events.end):
+            with self._sockets.watching(self._events.end, self._principal):
                 await super().__call__(scope, receive, send)
         finally:
             await self._events.close()

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, BinaryIO
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi import APIRouter, File, Form, Header, Query, UploadFile
 from parley_contracts import headers, subjects
 from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -28,9 +28,10 @@ from parley_contracts.rag import (
     ReadDocument,
     ReadPassage,
     ReindexDocument,
-    original_key,
+    sealed_key,
 )
 from parley_contracts.replies import Done
+from parley_envelope.sealed_objects import Content
 from parley_messaging import NotStoredError
 from parley_messaging.message_headers import outgoing
 from pydantic import BaseModel, ConfigDict, Field
@@ -39,6 +40,7 @@ from starlette.responses import Response
 from parley_gateway.dates import as_ms
 from parley_gateway.document_events import DocumentEvents, EventStream
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
+from parley_gateway.original_download import download
 
 router = APIRouter(prefix="/api/documents", tags=["documents"])
 
@@ -109,6 +111,7 @@ async def upload_document(
         content_type=_media_type(file.content_type),
         size_bytes=size,
         sha256=await asyncio.to_thread(_sha256, file.file),
+        is_sealed=True,
     )
     return await _ingest(edge, request, file.file)
 
@@ -164,6 +167,7 @@ async def add_page(body: WebPage, edge: CurrentEdge, principal: CurrentPrincipal
         sha256=hashlib.sha256(data).hexdigest(),
         title=" ".join(page.title.split())[:300] or None,
         source_url=page.url,
+        is_sealed=True,
     )
     return await _ingest(edge, request, data)
 
@@ -177,11 +181,14 @@ def _page_name(url: str) -> str:
 
 async def _ingest(edge: Edge, request: CreateDocument, data: bytes | BinaryIO) -> DocumentBody:
     """Keep the original, then queue the job; rag finds out when this process dies between the two."""
+    await edge.originals.make_ready()
     created = await edge.bus.request(subjects.RAG_CREATE_DOCUMENT, request, DocumentCreated, timeout_s=ASK_S)
     if created.needs_content:
         document_id = created.document.id
-        key = original_key(request.owner_id, document_id)
-        await edge.bus.objects.put(key, data)
+        if not created.document.is_sealed:
+            raise ParleyError(ErrorCode.UNAVAILABLE, "Uploads cannot be kept safely now.")
+        await edge.originals.put(request.owner_id, document_id, request.sha256, data)
+        key = sealed_key(request.owner_id, document_id)
         job = IngestDocument(owner_id=request.owner_id, document_id=document_id, object_key=key)
         extra = {headers.CORRELATION_ID: document_id, **edge.bus.claims.of_job(subjects.RAG_INGEST)}
         try:
@@ -226,25 +233,46 @@ async def follow_document(document_id: str, edge: CurrentEdge, principal: Curren
     """Follow a document by server-sent events: as it stands, then after each change, until it is through."""
     events = DocumentEvents(edge.bus, principal.owner_id, document_id)
     await events.open()
-    return EventStream(edge.sockets, events)
+    return EventStream(edge.sockets, events, principal)
 
 
 @router.get("/{document_id}/original")
-async def download_original(document_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> Response:
-    """Return a document's original as it was uploaded; of a web page, the text that was read."""
+async def download_original(
+    document_id: str,
+    edge: CurrentEdge,
+    principal: CurrentPrincipal,
+    wanted: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
+    unless_changed: Annotated[str | None, Header(alias="If-Range")] = None,
+) -> Response:
+    """Return a document's original as it was uploaded, or a range of it; of a web page, the text that was
+    read."""
     request = ReadDocument(owner_id=principal.owner_id, document_id=document_id)
     found = await edge.bus.request(subjects.RAG_READ_DOCUMENT, request, Document, timeout_s=ASK_S)
-    data = await edge.bus.objects.get(original_key(principal.owner_id, found.id))
+    content = await _content_of(edge, request, found)
     file_name = f"{found.title or 'page'}.txt" if found.source_url else PurePosixPath(found.name).name
-    return Response(
-        data,
+    tag = f'"{found.sha256}"'
+    return await download(
+        content,
         media_type=found.content_type,
+        wanted=wanted if unless_changed in (None, tag) else None,
         headers={
+            "ETag": tag,
             # Whatever was uploaded is never run as a page of this origin.
             "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file_name, safe='')}",
             "Content-Security-Policy": "sandbox",
         },
     )
+
+
+async def _content_of(edge: Edge, request: ReadDocument, found: Document) -> Content:
+    """Return a document's original; rag may have sealed it since it said how it is stored."""
+    try:
+        return await edge.originals.open(request.owner_id, found.id, found.sha256, is_sealed=found.is_sealed)
+    except ParleyError as error:
+        if error.code is not ErrorCode.NOT_FOUND or found.is_sealed:
+            raise
+    found = await edge.bus.request(subjects.RAG_READ_DOCUMENT, request, Document, timeout_s=ASK_S)
+    return await edge.originals.open(request.owner_id, found.id, found.sha256, is_sealed=found.is_sealed)
 
 
 @router.post("/{document_id}/cancel")

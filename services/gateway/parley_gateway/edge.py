@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
+from parley_envelope import ExportFiles, Originals
 from parley_messaging import Bus, Service
 from parley_messaging.acting import act_for
 from starlette.requests import HTTPConnection
 
+from parley_gateway.audit_door import came_by
+from parley_gateway.bot_turns import BotTurns
 from parley_gateway.identity import Doorkeeper, scheme_of
+from parley_gateway.limits import Limits
 from parley_gateway.login_codes import LoginCodes
 from parley_gateway.models import Models
 from parley_gateway.principal import IDENTIFIED, Principal
-from parley_gateway.route_permissions import needs_of
+from parley_gateway.route_permissions import require_route
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.sites import Sites
 from parley_gateway.sockets import Sockets
@@ -33,10 +37,20 @@ class Edge:
     sockets: Sockets
     login_codes: LoginCodes
     sites: Sites
+    originals: Originals
+    exports: ExportFiles
 
     @property
     def bus(self) -> Bus:
         return self.service.bus
+
+    @property
+    def bot_turns(self) -> BotTurns:
+        return BotTurns(self.bus, self.door, self.models)
+
+    @property
+    def limits(self) -> Limits:
+        return self.door.limits
 
 
 def _edge(connection: HTTPConnection) -> Edge:
@@ -49,7 +63,9 @@ async def _principal(connection: HTTPConnection) -> Principal:
         # A WebSocket handshake is a GET that browsers send across origins with our cookie.
         method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
         principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
-    principal.require(*needs_of(connection.scope))
+    connection.scope[IDENTIFIED] = principal
+    came_by(principal)
+    require_route(principal, connection.scope)
     # What the request or the socket asks of others from here on, it asks for him.
     act_for(principal.acting)
     return principal

@@ -1,9 +1,10 @@
 """What a proxy in front says of its client, believed of the proxies in the settings and of nobody else."""
 
+from parley_contracts.addresses import read_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from parley_gateway.networks import Networks, read_address
+from parley_gateway.networks import Networks
 
 _SAID = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-port"}

@@ -3,6 +3,7 @@
 from parley_contracts import subjects
 from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.data_rights import EraseUser
 from parley_contracts.policy import Role
 from parley_contracts.subject_permissions import OUTSIDE_SCOPES
 from parley_contracts.submissions import SubmitTurn, TurnSubmitted
@@ -13,6 +14,7 @@ from parley_messaging.trace_context import current
 
 from parley_gateway.principal import Principal
 from parley_gateway.turn_door import TurnDoor
+from parley_gateway.turn_erasure import TurnErasure
 from parley_gateway.turn_runner import TurnRunner
 
 
@@ -37,12 +39,15 @@ class Submissions:
             params=request.params,
         )
         acting = current_acting() or Acting(request.owner_id, Role.MEMBER, OUTSIDE_SCOPES)
-        principal = Principal(acting.owner_id, acting.role, acting.scopes)
+        principal = Principal(acting.owner_id, acting.role, acting.scopes, granted=acting.granted)
         command = await self._door.submit(principal, frame, home)
         return TurnSubmitted(turn=command.turn, conversation_id=command.conversation_id)
 
 
-def bind(service: Service, runner: TurnRunner, submissions: Submissions, *, slots: int) -> None:
-    """Run turns, whichever gateway accepted them, and answer who asks for one on the bus."""
+def bind(
+    service: Service, runner: TurnRunner, submissions: Submissions, erasure: TurnErasure, *, slots: int
+) -> None:
+    """Run turns, whichever gateway accepted them, and answer who asks for one, or for their erasure."""
+    service.answer(subjects.TURN_ERASE_USER, EraseUser, erasure.erase, concurrency=2)
     service.answer(subjects.ALL_SUBMITS, SubmitTurn, submissions.submit)
     service.work_raw(TURNS, runner.work, slots=slots)

@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 
+from parley_gateway.asked_request import ASKED, REQUEST_ID, Asked
+
 log = logging.getLogger("parley.gateway")
 
 RETRY_AFTER_S = 2
@@ -33,16 +35,23 @@ SECURITY_HEADERS = {
 NO_PAGE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The content security policy of what is no page."""
 
-REQUEST_ID = "x-request-id"
-
 _OPENAI_TYPES = {
     ErrorCode.INVALID_REQUEST: "invalid_request_error",
     ErrorCode.UNAUTHENTICATED: "invalid_request_error",
     ErrorCode.NOT_FOUND: "invalid_request_error",
     ErrorCode.MODEL_NOT_FOUND: "invalid_request_error",
     ErrorCode.OVERLOADED: "rate_limit_error",
+    ErrorCode.RATE_LIMITED: "rate_limit_error",
+    ErrorCode.QUOTA_EXCEEDED: "insufficient_quota",
 }
-_OPENAI_CODES = {ErrorCode.UNAUTHENTICATED: "invalid_api_key"}
+_OPENAI_CODES = {
+    ErrorCode.UNAUTHENTICATED: "invalid_api_key",
+    ErrorCode.RATE_LIMITED: "rate_limit_exceeded",
+    ErrorCode.QUOTA_EXCEEDED: "insufficient_quota",
+}
+_COME_BACK = frozenset(
+    {ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.RATE_LIMITED, ErrorCode.QUOTA_EXCEEDED}
+)
 _STATUS_CODES = {
     401: ErrorCode.UNAUTHENTICATED,
     403: ErrorCode.FORBIDDEN,
@@ -86,17 +95,26 @@ def openai_error(body: ErrorBody) -> dict[str, Any]:
     }
 
 
+def _note(request: HTTPConnection, code: ErrorCode) -> str:
+    """Note for the audit how a request ends; return what its client knows it by."""
+    asked: Asked | None = request.scope.get(ASKED)
+    if asked is None:
+        return request.headers.get(REQUEST_ID, "")[:64] or uuid4().hex
+    asked.refused(code, request.scope)
+    return asked.request_id
+
+
 def error_response(request: HTTPConnection, body: ErrorBody, status: int | None = None) -> JSONResponse:
     """Return the response for an error, in the shape that the request's path speaks."""
     path = request.scope["path"]
-    request_id = request.headers.get(REQUEST_ID, "")[:64] or uuid4().hex
+    request_id = _note(request, body.code)
     if path.startswith("/v1/") and path != "/v1/health":
         content = openai_error(body)
     else:
         found = body.model_dump(mode="json", exclude_none=True)
         content = {"error": {**found, "request_id": request_id}}
     headers = {REQUEST_ID: request_id, "Content-Security-Policy": NO_PAGE_POLICY, **SECURITY_HEADERS}
-    if body.code in (ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE):
+    if body.code in _COME_BACK:
         headers["Retry-After"] = str(body.retry_after_s or RETRY_AFTER_S)
     if body.code is ErrorCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -107,6 +125,9 @@ def error_response(request: HTTPConnection, body: ErrorBody, status: int | None 
 
 
 async def _on_parley_error(request: Request, error: Exception) -> JSONResponse:
+    asked: Asked | None = request.scope.get(ASKED)
+    if asked is not None and isinstance(error, ParleyError):
+        asked.is_relayed = error.is_relayed
     return error_response(request, described(error))
 
 

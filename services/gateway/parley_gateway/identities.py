@@ -1,6 +1,6 @@
 """Everything by which a gateway process knows who asks, wired together."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from parley_contracts.credentials import AccessClaims
@@ -21,10 +21,10 @@ TOKEN_START = "eyJ"
 class Identities:
     """API keys and sessions are asked for, access tokens are verified; what was revoked is refused."""
 
-    def __init__(self, bus: Bus, board: Board) -> None:
+    def __init__(self, bus: Bus, board: Board, toll: Callable[[], Awaitable[None]] | None = None) -> None:
         self.revoked = Revoked()
         self._tokens = AccessTokens(bus)
-        self._known = KnownPrincipals(bus, self.revoked)
+        self._known = KnownPrincipals(bus, self.revoked, toll) if toll else KnownPrincipals(bus, self.revoked)
         self._watch = RevocationWatch(bus, board, self.revoked)
 
     async def of_bearer(self, text: str) -> Principal:
@@ -32,15 +32,21 @@ class Identities:
         if not (text.startswith(TOKEN_START) and text.count(".") == 2):
             return await self._known.of_key(text)
         claims: AccessClaims = await self._tokens.verify(text)
-        if not self._watch.is_informed:
+        if not await self._watch.is_informed():
             raise ParleyError(ErrorCode.UNAVAILABLE, "What was revoked cannot be known now.")
         if self.revoked.refuses(claims):
             raise RefusedTokenError(TokenFault.REVOKED)
-        return Principal(claims.sub, claims.role, session_id=claims.sid)
+        return Principal(
+            claims.sub,
+            claims.role,
+            session_id=claims.sid,
+            granted=claims.granted,
+            expires_at_ms=round(claims.exp * 1000),
+        )
 
-    async def of_session(self, session_id: str) -> Principal:
+    async def of_session(self, session_id: str, *, is_use: bool = True) -> Principal:
         """Return whose session it is."""
-        return await self._known.of_session(session_id)
+        return await self._known.of_session(session_id, is_use=is_use)
 
     async def start(self) -> None:
         """Subscribe to what has to be heard before the first request."""

@@ -92,7 +92,7 @@ class Doorkeeper:
         return hmac.new(self._cookie_key, f"{session_id}.{expires}".encode(), hashlib.sha256).hexdigest()
 
     def _session_of(self, header: str, name: str) -> str:
-        value = _cookie(header, name)
+        value = read_cookie(header, name)
         session_id, expires, signature = value.rsplit(".", 2) if value.count(".") >= 2 else ("", "", "")
         if not hmac.compare_digest(signature.encode(), self._sign(session_id, expires).encode()):
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "Send an API key: `Authorization: Bearer <key>`.")
@@ -101,7 +101,7 @@ class Doorkeeper:
         return session_id
 
 
-def _cookie(header: str, name: str) -> str:
+def read_cookie(header: str, name: str) -> str:
     """Return a cookie's value, empty without one; what others have set for the same host may be anything."""
     pairs = (part.partition("=") for part in header.split(";"))
     return next((value.strip() for found, _, value in pairs if found.strip() == name), "")

@@ -3,14 +3,14 @@
 import logging
 
 from parley_contracts import subjects
-from parley_contracts.bots import Bot, BotChanged, ReadPublicBot
+from parley_contracts.asked_once import AskedOnce
+from parley_contracts.bots import BotChanged, PublicBot, ReadPublicBot
 from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
+from parley_messaging.error_boundary import described
 from pydantic import ValidationError
-
-from parley_gateway.asked_once import AskedOnce
 
 log = logging.getLogger("parley.gateway")
 
@@ -33,7 +33,7 @@ class KnownBots:
 
     def __init__(self, bus: Bus, *, most_remembered: int = MOST_REMEMBERED) -> None:
         self._bus = bus
-        self._known = AskedOnce[str, Bot | None](most_remembered)
+        self._known = AskedOnce[str, PublicBot | None](most_remembered)
 
     async def start(self) -> None:
         """Begin to hear of changes; when some may have been missed, everything is asked for again."""
@@ -43,25 +43,26 @@ class KnownBots:
     def __len__(self) -> int:
         return len(self._known)
 
-    async def find(self, bot_id: str) -> Bot:
+    async def find(self, bot_id: str) -> PublicBot:
         """Return a bot.
 
         Raises:
             ParleyError: `not_found`; `unavailable` or `timeout` when accounts does not answer and it was not
                 asked for within the last minute.
         """
-        found = None
-        if 0 < len(bot_id) <= MAX_ID_CHARS:
-            found = await self._known.find(bot_id, lambda: self._read(bot_id))
+        found = await self._find(bot_id) if 0 < len(bot_id) <= MAX_ID_CHARS else None
         if found is None:
             raise no_such_bot()
         return found
 
-    async def _read(self, bot_id: str) -> tuple[Bot | None, float]:
+    async def _find(self, bot_id: str) -> PublicBot | None:
+        return await self._known.find(bot_id, lambda: self._read(bot_id))
+
+    async def _read(self, bot_id: str) -> tuple[PublicBot | None, float]:
         request = ReadPublicBot(bot_id=bot_id)
         try:
             found = await self._bus.request(
-                subjects.ACCOUNTS_READ_PUBLIC_BOT, request, Bot, timeout_s=ASK_TIMEOUT_S
+                subjects.ACCOUNTS_READ_PUBLIC_BOT, request, PublicBot, timeout_s=ASK_TIMEOUT_S
             )
         except ParleyError as error:
             if error.code is ErrorCode.NOT_FOUND:
@@ -72,8 +73,11 @@ class KnownBots:
     async def _hear(self, delivery: Delivery) -> None:
         try:
             changed = BotChanged.model_validate_json(delivery.data)
-        except ValidationError:
-            log.exception("a change of a bot cannot be read; all bots are asked for again")
+        except ValidationError as error:
+            fault = described(error).message
+            log.error(
+                "a change of a bot cannot be read; all bots are asked for again", extra={"fault": fault}
+            )
             self.forget_all()
             return
         self._known.forget(changed.bot_id)

@@ -1,5 +1,6 @@
 """The OpenAI-compatible API: chat completions, streamed or not, and models."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
@@ -7,6 +8,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from starlette.responses import JSONResponse, Response
 
 from parley_gateway.answer_reader import AnswerReader
+from parley_gateway.bot_models import BotModels, is_bot
 from parley_gateway.completion import Completion
 from parley_gateway.completion_request import CompletionRequest
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
@@ -59,7 +61,7 @@ async def _start(
     idempotency_key: str | None,
 ) -> AcceptedTurn:
     try:
-        return await edge.door.start(
+        return await edge.bot_turns.start(
             principal,
             request.start_frame(idempotency_key),
             reader.take,
@@ -67,6 +69,9 @@ async def _start(
             is_stored=bool(request.store),
         )
     except ParleyError as error:
+        if error.code is ErrorCode.NOT_FOUND and error.field == "bot_id":
+            message = f"There is no model {request.model!r}."
+            raise ParleyError(ErrorCode.MODEL_NOT_FOUND, message, field="model") from None
         if error.code is not ErrorCode.CONFLICT:
             raise
         message = f"That {KEY_HEADER} was used for another request."
@@ -75,25 +80,25 @@ async def _start(
 
 @router.get("/models")
 async def list_models(edge: CurrentEdge, principal: CurrentPrincipal) -> dict[str, Any]:
-    """List the models that can be reached now, the default first."""
-    models = await edge.models.list()
-    return {
-        "object": "list",
-        "data": [
-            {
-                "id": model.id,
-                "object": "model",
-                "created": model.created_at_s,
-                "owned_by": model.owned_by,
-                "context_tokens": model.context_tokens,
-            }
-            for model in models
-        ],
-    }
+    """List the models that can be reached now, the default first, and then the bots that you may ask."""
+    models, bots = await asyncio.gather(edge.models.list(), BotModels(edge.bus).of(principal))
+    listed = [
+        {
+            "id": model.id,
+            "object": "model",
+            "created": model.created_at_s,
+            "owned_by": model.owned_by,
+            "context_tokens": model.context_tokens,
+        }
+        for model in models
+    ]
+    return {"object": "list", "data": [*listed, *bots]}
 
 
 @router.get("/models/{model_id:path}")
 async def read_model(model_id: str, edge: CurrentEdge, principal: CurrentPrincipal) -> dict[str, Any]:
-    """Return one model."""
+    """Return one model, or one bot that you may ask."""
+    if is_bot(model_id):
+        return await BotModels(edge.bus).read(principal, model_id)
     model = await edge.models.choose(model_id)
     return {"id": model.id, "object": "model", "created": model.created_at_s, "owned_by": model.owned_by}

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from parley_gateway.edge import CurrentEdge
 from parley_gateway.identity import scheme_of
 from parley_gateway.networks import Networks
-from parley_gateway.route_permissions import needs_of
+from parley_gateway.route_permissions import require_route
 
 router = APIRouter(include_in_schema=False)
 
@@ -38,5 +38,5 @@ async def read_metrics(request: Request, edge: CurrentEdge) -> Response:
     if address not in Networks(edge.settings.gateway_metrics_networks):
         scheme = scheme_of(request.scope)
         principal = await edge.doorkeeper.identify(request.method, request.headers, scheme)
-        principal.require(*needs_of(request.scope))
+        require_route(principal, request.scope)
     return exposition(edge.service.metrics)

@@ -11,6 +11,7 @@ from parley_contracts.credentials import AccountsRevoked, ReadRevocations, Revoc
 from parley_contracts.errors import ParleyError
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
+from parley_messaging.error_boundary import described
 from pydantic import ValidationError
 
 from parley_gateway.revoked import Revoked
@@ -19,6 +20,8 @@ log = logging.getLogger("parley.gateway")
 
 LOOK_EVERY_S = 0.4
 ASK_TIMEOUT_S = 1.0
+FIRST_LOOK_S = 2.0
+"""How long who comes to a gateway that has just begun waits until it knows what was revoked."""
 PAGE = 1000
 SPARE_MS = 10_000
 """How far back is asked again: clocks differ, and a revocation is seen when it is committed."""
@@ -48,7 +51,14 @@ class RevocationWatch:
         self._is_behind = True
         self._has_redis: bool = True
         self._woken = asyncio.Event()
-        self.is_informed = False
+        self._informed = asyncio.Event()
+
+    async def is_informed(self) -> bool:
+        """Return whether anybody has told what was revoked; at the start that is waited for, not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_S):
+                await self._informed.wait()
+        return self._informed.is_set()
 
     async def start(self) -> None:
         """Begin to hear events."""
@@ -70,11 +80,13 @@ class RevocationWatch:
         if has_seen != self._has_redis:
             self._has_redis = has_seen
             log.warning("redis tells of revocations again" if has_seen else "redis tells of no revocations")
+        if has_seen:
+            self._informed.set()
         if self._is_behind or not has_seen:
             has_asked = await self._ask()
             self._is_behind = self._is_behind and not has_asked
-            has_seen = has_seen or has_asked
-        self.is_informed = self.is_informed or has_seen
+            if has_asked:
+                self._informed.set()
 
     async def _look_into_redis(self) -> bool:
         try:
@@ -112,8 +124,9 @@ class RevocationWatch:
     async def _hear(self, delivery: Delivery) -> None:
         try:
             self._revoked.add(AccountsRevoked.model_validate_json(delivery.data).revocation)
-        except ValidationError:
-            log.exception("a revocation cannot be read; it is asked for")
+        except ValidationError as error:
+            fault = described(error).message
+            log.error("a revocation cannot be read; it is asked for", extra={"fault": fault})
             self._catch_up()
 
     def _catch_up(self) -> None:

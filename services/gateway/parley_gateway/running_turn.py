@@ -5,6 +5,16 @@ from dataclasses import dataclass, field
 
 from parley_contracts.citations import Citation
 from parley_contracts.turns import StartTurn, TurnTimings
+from parley_messaging.queues import WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class SentJob:
+    """A job in the queue of its pool; the worker who takes it claims the slot behind `base_slot`."""
+
+    queue: WorkQueue
+    stream_seq: int
+    base_slot: int
 
 
 @dataclass(slots=True)
@@ -21,6 +31,8 @@ class RunningTurn:
     text: str = ""
     claims: dict[str, str] = field(default_factory=dict[str, str])
     """The header with the turn's own claims, which its job carries on."""
+    sent: SentJob | None = None
+    """Its job, once that is in the queue."""
 
     def since_ms(self) -> float:
         """Return the time since the turn was accepted, in milliseconds."""

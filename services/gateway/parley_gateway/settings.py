@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Self
 
-from parley_messaging import ServiceSettings
 from pydantic import Field, field_validator, model_validator
 
+from parley_gateway.limit_settings import LimitSettings
 from parley_gateway.networks import Networks
 from parley_gateway.origins import read_origins
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(LimitSettings):
     """What a gateway process is told by its environment."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")

@@ -20,7 +20,16 @@ from parley_gateway.answer_reader import AnswerReader, Ending
 
 SILENT = b": the turn goes on\n\n"
 """A comment, which clients skip: proxies close what is silent for long."""
-_PLAIN = frozenset({ErrorCode.OVERLOADED, ErrorCode.TIMEOUT, ErrorCode.TOO_LARGE, ErrorCode.UNAVAILABLE})
+_PLAIN = frozenset(
+    {
+        ErrorCode.OVERLOADED,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.QUOTA_EXCEEDED,
+        ErrorCode.TIMEOUT,
+        ErrorCode.TOO_LARGE,
+        ErrorCode.UNAVAILABLE,
+    }
+)
 
 
 def for_visitors(error: ParleyError) -> ParleyError:

@@ -7,14 +7,15 @@ told that they may (CORS). No origin, or one that is not allowed, is refused bef
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parley_contracts.bots import Bot
+from parley_contracts.bots import PublicBot
 from parley_contracts.errors import ErrorCode, ParleyError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parley_gateway.http_errors import REQUEST_ID, error_response
+from parley_gateway.asked_request import REQUEST_ID
+from parley_gateway.http_errors import error_response
 from parley_gateway.known_bots import KnownBots
 
 SITE_PATHS = "/api/chat/"
@@ -28,14 +29,14 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": f"Content-Type, Idempotency-Key, {VISITOR_HEADER}, {REQUEST_ID}",
     "Access-Control-Max-Age": str(PREFLIGHT_S),
 }
-_EXPOSED = f"{VISITOR_HEADER}, Retry-After, {REQUEST_ID}"
+_EXPOSED = f"{VISITOR_HEADER}, Retry-After, RateLimit, RateLimit-Policy, {REQUEST_ID}"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """A page that may ask a bot."""
 
-    bot: Bot
+    bot: PublicBot
     origin: str
 
 

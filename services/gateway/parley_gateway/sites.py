@@ -3,21 +3,22 @@
 from dataclasses import replace
 
 from parley_contracts import subjects
-from parley_contracts.bots import Bot, BotModel, MemoryPolicy
+from parley_contracts.bots import PublicBot
 from parley_contracts.claims import Acting, PrincipalKind
-from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import DeleteConversation
 from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
-from parley_contracts.turns import GenerationParams, TurnBot
 from parley_messaging import Bus
 from parley_messaging.turn_watch import Sink
 
+from parley_gateway.asked_bots import bot_frame, is_kept, turn_bot
+from parley_gateway.forgotten_visitors import ForgottenVisitors
 from parley_gateway.known_bots import KnownBots
 from parley_gateway.models import Models
 from parley_gateway.principal import Principal
 from parley_gateway.site_door import Site
+from parley_gateway.spending import BotPayer
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
 from parley_gateway.turn_parts import TurnParts
 from parley_gateway.visitor_tokens import Visitor, VisitorTokens
@@ -40,19 +41,28 @@ class Sites:
     """Starts the turns of visitors, and ends their sessions."""
 
     def __init__(
-        self, bus: Bus, bots: KnownBots, tokens: VisitorTokens, *, door: TurnDoor, models: Models
+        self,
+        bus: Bus,
+        bots: KnownBots,
+        tokens: VisitorTokens,
+        *,
+        door: TurnDoor,
+        models: Models,
+        forgotten: ForgottenVisitors,
     ) -> None:
         self._bus = bus
         self.bots = bots
         self._tokens = tokens
         self._door = door
         self._models = models
+        self.forgotten = forgotten
 
     @classmethod
     def signed_by(cls, secret: bytes, bus: Bus, *, lasts_s: int, turns: TurnParts) -> "Sites":
         """Return sites whose visitors' tokens are signed by `secret` and are good for `lasts_s`."""
         tokens = VisitorTokens(secret, lasts_s=lasts_s)
-        return cls(bus, KnownBots(bus), tokens, door=turns.door, models=turns.models)
+        forgotten = ForgottenVisitors(turns.erasure)
+        return cls(bus, KnownBots(bus), tokens, door=turns.door, models=turns.models, forgotten=forgotten)
 
     def visitor(self, site: Site, token: str | None) -> Visitor:
         """Return who asks: by his token, or somebody new without one.
@@ -69,54 +79,33 @@ class Sites:
         return self._tokens.issue(visitor, site.origin)
 
     async def ask(
-        self, bot: Bot, visitor: Visitor, text: str, sink: Sink, *, turn_id: str | None = None
+        self, bot: PublicBot, visitor: Visitor, text: str, sink: Sink, *, turn_id: str | None = None
     ) -> tuple[AcceptedTurn, Visitor]:
         """Start a visitor's turn; return it, and the visitor with the session that it belongs to.
 
         Raises:
             ParleyError: As of the door; `too_large` for a question longer than the bot takes.
         """
-        settings = bot.settings
-        if len(text) > settings.limits.question_chars:
-            message = f"text: at most {settings.limits.question_chars} characters."
-            raise ParleyError(ErrorCode.TOO_LARGE, message, field="text")
-        is_kept = settings.memory is MemoryPolicy.SESSION
-        model = await self._choose(settings.models)
-        frame = StartTurnFrame(
-            type="start_turn",
+        frame = await bot_frame(
+            bot,
+            self._models,
+            text,
             turn_id=turn_id,
             # What was begun while the bot kept nothing cannot be gone on with.
-            conversation_id=(visitor.session or None) if is_kept and visitor.is_kept else None,
-            text=text,
-            collections=settings.collections,
-            model=None if model is None else model.model,
-            params=_limited(model, settings.limits.answer_tokens),
+            conversation_id=(visitor.session or None) if is_kept(bot) and visitor.is_kept else None,
         )
         turn = await self._door.start(
             principal_of(visitor),
             frame,
             sink,
-            is_stored=is_kept,
-            bot=TurnBot(id=bot.id, version=bot.version, owner_id=bot.owner_id, prompt=settings.prompt),
+            is_stored=is_kept(bot),
+            bot=turn_bot(bot),
+            payer=BotPayer(bot.settings.limits, bot.owner_role),
         )
-        return turn, replace(visitor, session=turn.conversation_id, is_kept=is_kept)
-
-    async def _choose(self, chain: tuple[BotModel, ...]) -> BotModel | None:
-        """Return the first model of the chain that there is; None stands for the installation's default."""
-        for model in chain:
-            try:
-                await self._models.choose(model.model)
-            except ParleyError as error:
-                if error.code is not ErrorCode.MODEL_NOT_FOUND:
-                    raise
-            else:
-                return model
-        if chain:
-            raise ParleyError(ErrorCode.UNAVAILABLE, "None of the bot's models is there.")
-        return None
+        return turn, replace(visitor, session=turn.conversation_id, is_kept=is_kept(bot))
 
     async def forget(self, visitor: Visitor, session: str) -> None:
-        """Remove a visitor's session for good, also while a turn of it runs.
+        """Remove a visitor's session for good, also while a turn of it runs; that is stopped.
 
         Raises:
             ParleyError: `not_found` when it is not his.
@@ -129,9 +118,4 @@ class Sites:
         except ParleyError as error:
             if error.code is not ErrorCode.NOT_FOUND:  # which is to say that it is deleted
                 raise
-
-
-def _limited(model: BotModel | None, answer_tokens: int | None) -> GenerationParams:
-    params = GenerationParams() if model is None else model.params
-    limits = [limit for limit in (params.max_tokens, answer_tokens) if limit is not None]
-    return params.model_copy(update={"max_tokens": min(limits, default=None)})
+        self.forgotten.forget(visitor.owner_id)

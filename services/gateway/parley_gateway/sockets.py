@@ -8,6 +8,7 @@ from parley_contracts.credentials import Revocation
 from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_gateway.chat_socket import ChatSocket
+from parley_gateway.principal import Principal
 
 CHECK_S = 0.05
 MOST_WATCHING = 1000
@@ -19,7 +20,7 @@ class Sockets:
     def __init__(self) -> None:
         self._open: set[ChatSocket] = set()
         self.streams_open = 0
-        self._watching: set[Callable[[], None]] = set()
+        self._watching: dict[Callable[[], None], Principal | None] = {}
         self._is_finishing = False
 
     def __len__(self) -> int:
@@ -34,11 +35,17 @@ class Sockets:
         finally:
             self._open.discard(socket)
 
+    @property
+    def guests(self) -> list[tuple[Principal, Callable[[], None]]]:
+        """Who has something open, and what ends it because he may be here no longer."""
+        watching = [(principal, end) for end, principal in self._watching.items() if principal is not None]
+        return [*((socket.principal, socket.expel) for socket in self._open), *watching]
+
     def expel(self, revocation: Revocation) -> None:
-        """Close the sockets of those whom a revocation is about."""
-        for socket in self._open:
-            if socket.principal.is_concerned(revocation):
-                socket.expel()
+        """Close the sockets of those whom a revocation is about, and end what they watch."""
+        for principal, end in self.guests:
+            if principal.is_concerned(revocation):
+                end()
 
     @contextmanager
     def streaming(self) -> Generator[None]:
@@ -50,8 +57,10 @@ class Sockets:
             self.streams_open -= 1
 
     @contextmanager
-    def watching(self, end: Callable[[], None]) -> Generator[None]:
-        """Count a client that watches a document, and call `end` when the gateway stops.
+    def watching(self, end: Callable[[], None], principal: Principal | None = None) -> Generator[None]:
+        """Count a client that watches something, and call `end` when the gateway stops.
+
+        Likewise when what the principal came in by is revoked.
 
         Raises:
             ParleyError: `overloaded` when there are too many, `unavailable` when it stops already.
@@ -59,15 +68,15 @@ class Sockets:
         if self._is_finishing:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if len(self._watching) >= MOST_WATCHING:
-            raise ParleyError(ErrorCode.OVERLOADED, "Too many documents are watched here now.")
-        self._watching.add(end)
+            raise ParleyError(ErrorCode.OVERLOADED, "Too many watch documents and notices here now.")
+        self._watching[end] = principal
         try:
             yield
         finally:
-            self._watching.discard(end)
+            self._watching.pop(end, None)
 
     async def finish(self) -> None:
-        """End what watches documents, wait until no client waits for the end of a turn, close all sockets."""
+        """End what is watched, wait until no client waits for the end of a turn, close all sockets."""
         self._is_finishing = True
         for end in tuple(self._watching):
             end()

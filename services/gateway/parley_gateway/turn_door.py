@@ -8,9 +8,9 @@ from parley_contracts import headers, subjects
 from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.policy import Permission
 from parley_contracts.turn_events import encode_event
 from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnBot, TurnRef
+from parley_limits import Claim
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
 from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
@@ -22,9 +22,12 @@ from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 from parley_gateway.admission import Admission
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.ids import OwnedIds, is_just_made
+from parley_gateway.limits import Limits
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
+from parley_gateway.spending import BotPayer
+from parley_gateway.turn_asked import as_visitors_may, bare, permitted
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
 from parley_gateway.waiting_turns import WaitingTurns
 
@@ -67,6 +70,7 @@ class TurnDoor:
         admission: Admission,
         waiting: WaitingTurns,
         positions: PositionWatches,
+        limits: Limits,
         turn_s: float,
     ) -> None:
         self._bus = bus
@@ -78,6 +82,7 @@ class TurnDoor:
         self._admission = admission
         self._waiting = waiting
         self._positions = positions
+        self.limits = limits
         self._turn_s = turn_s
         self.is_closed = False
 
@@ -90,12 +95,14 @@ class TurnDoor:
         history: tuple[ChatMessage, ...] | None = None,
         is_stored: bool = True,
         bot: TurnBot | None = None,
+        payer: BotPayer | None = None,
     ) -> AcceptedTurn:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
 
         Raises:
             ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
-                something else, `overloaded`, or `unavailable` when the turn is not accepted.
+                something else, `overloaded`, `rate_limited`, `quota_exceeded`, or `unavailable` when not
+                accepted.
         """
         frame = self._let_in(principal, frame, bot)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
@@ -106,17 +113,18 @@ class TurnDoor:
             self._admission.check(self._models.known_pool(frame.model))
         except ParleyError:
             # A repeat of an accepted turn is no new one.
-            if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+            if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                 return await self._join_same(command, found, 0, sink)
             raise
         with self._admission.entering():
             try:
                 command = await self._with_model(command)
+                claim = await self.limits.start_turn(principal, command, payer)
             except ParleyError:
-                if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+                if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                     return await self._join_same(command, found, 0, sink)
                 raise
-            return await self._begin(command, sink, is_named=is_named)
+            return await self._begin(command, sink, is_named=is_named, claim=claim)
 
     async def submit(self, principal: Principal, frame: StartTurnFrame, home: str) -> StartTurn:
         """Make a turn durable whose events go to `home`, where somebody else watches; a repeat is the same.
@@ -132,9 +140,10 @@ class TurnDoor:
             self._admission.check(self._models.known_pool(frame.model))
             with self._admission.entering():
                 command = await self._with_model(command)
-                ack = await self._accept(command)
+                claim = await self.limits.start_turn(principal, command)
+                ack = await self._accept(command, claim)
         except ParleyError:
-            if is_named and (found := await self._finder.find_at_once(ref.turn_id)) is not None:
+            if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                 return _same(command, found)
             raise
         if ack is not None and not (is_named and await self._stands(command)):
@@ -145,6 +154,17 @@ class TurnDoor:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
         return _same(command, found)
 
+    async def _find_repeat(self, principal: Principal, ref: TurnRef) -> FoundTurn | None:
+        """Return the turn that somebody asks for again, if there is one; to look costs what a read does.
+
+        Who has no read left is told what was wrong before: it may be that of a new turn.
+        """
+        try:
+            await self.limits.repeat_turn(principal)
+        except ParleyError:
+            return None
+        return await self._finder.find_at_once(ref.turn_id)
+
     def _let_in(
         self, principal: Principal, frame: StartTurnFrame, bot: TurnBot | None = None
     ) -> StartTurnFrame:
@@ -153,7 +173,7 @@ class TurnDoor:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
-        return _permitted(principal, frame) if bot is None else _as_visitors_may(frame)
+        return permitted(principal, frame) if bot is None else as_visitors_may(frame)
 
     async def _with_model(self, command: StartTurn) -> StartTurn:
         """Return the command with its model as it is there now: the runner goes by it.
@@ -164,14 +184,16 @@ class TurnDoor:
         chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
         return command.model_copy(update={"chosen": chosen})
 
-    async def _begin(self, command: StartTurn, sink: Sink, *, is_named: bool) -> AcceptedTurn:
+    async def _begin(
+        self, command: StartTurn, sink: Sink, *, is_named: bool, claim: Claim | None
+    ) -> AcceptedTurn:
         ref = command.turn
         ending = partial(self._ending_of, ref, current_acting())
         watch = self._watches.open_new(ref.turn_id, sink, ending)
         # What a lagging replica does not tell of now, the watch finds when no events come.
         watch.expects_log = is_named
         try:
-            ack = await self._accept(command)
+            ack = await self._accept(command, claim)
             is_new = ack is not None and not (is_named and await self._stands(command))
         except BaseException:
             await self._watches.close(watch)
@@ -233,13 +255,25 @@ class TurnDoor:
             deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
         )
 
-    async def _accept(self, command: StartTurn) -> StoreAck | None:
-        """Store the command; None when the stream recognises a repeat."""
+    async def _accept(self, command: StartTurn, claim: Claim | None) -> StoreAck | None:
+        """Store the command; None when the stream recognises a repeat. What will not run spends nothing."""
+        try:
+            ack = await self._store(command)
+        except ParleyError as error:
+            # Nobody knows of what is unavailable whether it is stored: that reservation stands or expires.
+            if error.code is not ErrorCode.UNAVAILABLE:
+                await self.limits.release(claim)
+            raise
+        if ack is None and not await self._finder.is_queued(command.turn.turn_id):
+            await self.limits.release(claim)
+        return ack
+
+    async def _store(self, command: StartTurn) -> StoreAck | None:
         turn_id = command.turn.turn_id
         body = command.model_dump_json().encode()
         if len(body) > self._bus.max_payload_bytes // PEN_SHARE:
             raise ParleyError(ErrorCode.TOO_LARGE, "The question and its history are too long.", field="text")
-        extra = {headers.TURN: _bare(command), "Nats-Msg-Id": turn_id, **self._bus.claims.of_turn(turn_id)}
+        extra = {headers.TURN: bare(command), "Nats-Msg-Id": turn_id, **self._bus.claims.of_turn(turn_id)}
         with working_in(correlated(turn_id)):
             try:
                 ack = await self._bus.store(
@@ -356,26 +390,3 @@ def _same(command: StartTurn, found: FoundTurn) -> StartTurn:
 
 def _no_such_turn() -> ParleyError:
     return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")
-
-
-def _permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
-    """Return what is asked, without one's documents when they are not asked for and may not be read."""
-    if frame.web:
-        principal.require(Permission.WEB_USE)
-    if frame.collections:
-        principal.require(Permission.DOCUMENTS_READ)
-    if frame.collections is None and not principal.may(Permission.DOCUMENTS_READ):
-        return frame.model_copy(update={"collections": ()})
-    return frame
-
-
-def _as_visitors_may(frame: StartTurnFrame) -> StartTurnFrame:
-    """Return what is asked of a bot: its own collections are searched, and nothing is fetched."""
-    return frame.model_copy(update={"collections": frame.collections or (), "web": False})
-
-
-def _bare(command: StartTurn) -> str:
-    """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
-    bot = command.bot and command.bot.model_copy(update={"prompt": ""})
-    kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
-    return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

@@ -34,6 +34,8 @@ from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.turn_writer import TurnWriters
 
 from parley_gateway.cited import cited, support
+from parley_gateway.spending import asked_chars, is_visitors
+from parley_gateway.turn_quotas import TurnQuotas
 
 log = logging.getLogger("parley.gateway")
 
@@ -55,10 +57,18 @@ def new_seal(
     error: ErrorBody | None = None,
     degraded: Iterable[str] = (),
     timings: TurnTimings | None = None,
+    was_asked: bool = False,
 ) -> Seal:
-    """Return a seal; of `citations` only those that `text` cites are kept."""
+    """Return a seal; of `citations` only those that `text` cites are kept.
+
+    `was_asked`: a worker has had the turn, and so a model, whatever was told of it.
+    """
     cites = cited(text, citations)
     is_whole = outcome is TurnOutcome.COMPLETED
+    usage = finished.usage if finished else TokenUsage()
+    has_cost = bool(text) or (was_asked and finished is None)
+    if has_cost and not usage.is_told:
+        usage = TokenUsage.guessed(asked_chars(command), len(text))
     return Seal(
         nonce=new_nonce(),
         turn=command.turn,
@@ -68,17 +78,24 @@ def new_seal(
         text=text,
         citations=cites,
         support=support(citations, cites, is_searched=is_searched) if is_whole else None,
-        model=finished.model if finished else None,
-        usage=finished.usage if finished else TokenUsage(),
+        model=finished.model if finished else _model_of(command) if has_cost else None,
+        usage=usage,
         finish_reason=finished.finish_reason if finished else None,
         error=error,
         degraded=tuple(sorted(degraded)),
         timings=timings or TurnTimings(),
         last_seq=last_seq,
         is_stored=command.is_stored,
+        bot_id=command.bot.id if command.bot else None,
+        payer_id=command.bot.owner_id if command.bot and is_visitors(command) else None,
         accepted_at_ms=command.accepted_at_ms,
         sealed_at_ms=now_ms(),
     )
+
+
+def _model_of(command: StartTurn) -> str | None:
+    """Return who wrote an answer of which no end was told, as far as is known."""
+    return command.chosen.id if command.chosen else command.model
 
 
 class Sealing(Enum):
@@ -93,11 +110,22 @@ class Sealing(Enum):
 class TurnEnding:
     """Competes for the one slot that ends a turn, and does what follows from whatever stands there."""
 
-    def __init__(self, bus: Bus, pen: Pen, writers: TurnWriters, storing: Circuit) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        pen: Pen,
+        writers: TurnWriters,
+        storing: Circuit,
+    ) -> None:
         self._bus = bus
         self._pen = pen
         self._writers = writers
         self._storing = storing
+        self._quotas: TurnQuotas | None = None
+
+    def count_by(self, quotas: TurnQuotas | None) -> None:
+        """Have every ending counted from now on; None counts none."""
+        self._quotas = quotas
 
     async def seal(self, number: int, seal: Seal, *, ends_writing: bool = True) -> Sealing:
         """Put the seal into slot `number` or a later one, and finish the turn with the seal that stands.
@@ -124,13 +152,14 @@ class TurnEnding:
             number += 1
 
     async def finish(self, number: int, seal: Seal) -> Sealing:
-        """Store the turn and publish its terminal event."""
+        """Store the turn, publish its terminal event and count what it has spent."""
         stored = await self._store(seal)
         event = terminal_event(number, seal, stored)
         subject = subjects.turn_events(seal.turn.home, seal.turn.turn_id)
         async with self._writers.open(subject, number) as writer:
             await writer.append_settled(lambda _: encode_event(event), timeout_s=TERMINAL_STORED_S)
-        return Sealing.NOT_STORED if stored == "pending" else Sealing.DONE
+        is_counted = self._quotas is None or await self._quotas.record(seal)
+        return Sealing.DONE if is_counted and stored != "pending" else Sealing.NOT_STORED
 
     async def _store(self, seal: Seal) -> str:
         if not seal.is_stored:
@@ -191,6 +220,11 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
         retryable=error.retryable,
         kept_chars=len(seal.text),
     )
+
+
+def was_taken(records: Sequence[PenClaim | Seal]) -> bool:
+    """Return whether a worker has held the pen of a turn: he asks the model when he claims it."""
+    return any(isinstance(record, PenClaim) and record.role is PenRole.WORKER for record in records)
 
 
 def runner_claims(records: list[PenClaim | Seal]) -> int:

@@ -79,6 +79,10 @@ class TurnFinder:
         first = await self._pen.read(turn_id, 1, within_s=0)
         return None if first is None else _of_claim(first)
 
+    async def is_queued(self, turn_id: str) -> bool:
+        """Return whether a turn is accepted and not done with."""
+        return await self._bus.last_stored(TURNS.stream, subjects.turn_start(turn_id)) is not None
+
     async def _waiting(self, turn_id: str) -> FoundTurn | None:
         stored = await self._bus.last_stored(TURNS.stream, subjects.turn_start(turn_id))
         if stored is None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from parley_contracts.turns import PenRole
+from parley_limits import MemoryBuckets
 from parley_messaging import Bus
 from parley_messaging.circuit import Circuits
 from parley_messaging.holds import Holds
@@ -13,12 +14,13 @@ from parley_messaging.stops import Stops
 from parley_messaging.turn_watch import TurnWatches
 from parley_messaging.turn_writer import TurnWriters
 
-from parley_gateway.admission import Admission, Limits
+from parley_gateway.admission import Admission, Capacity
 from parley_gateway.citation_counts import CitationCounts
 from parley_gateway.context import ContextAssembly
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.gathering import Gathering
 from parley_gateway.ids import OwnedIds
+from parley_gateway.limits import Limits
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionWatches
 from parley_gateway.preparation import Preparation
@@ -27,6 +29,7 @@ from parley_gateway.queue_lag import QueueLag
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_ending import TurnEnding
+from parley_gateway.turn_erasure import TurnErasure
 from parley_gateway.turn_finder import TurnFinder
 from parley_gateway.turn_runner import TurnRunner
 from parley_gateway.turn_stopper import TurnStopper
@@ -44,6 +47,7 @@ class TurnParts:
         ids: OwnedIds,
         settings: GatewaySettings,
         circuits: Circuits | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.pen = Pen(bus)
         self.models = Models(bus)
@@ -51,16 +55,22 @@ class TurnParts:
         self.watches = TurnWatches(bus, home)
         circuits = circuits or Circuits()
         storing = circuits.to("memory-store")
+        limits = limits or Limits(settings, MemoryBuckets())
         self.ending = TurnEnding(bus, self.pen, self.writers, storing)
+        self._quotas = limits.quotas
+        self.ending.count_by(limits.quotas)
         finder = TurnFinder(bus, self.pen)
         self.stopper = TurnStopper(bus, self.pen, finder, self.watches, self.ending)
+        self.erasure = TurnErasure(bus, self.pen, self.stopper)
         self._holds = Holds(bus, home, PenRole.RUNNER)
         self._stops = Stops(bus)
         self._questions = QuestionKeeper(bus, storing)
         self.counts = CitationCounts(bus)
-        limits = Limits(settings.gateway_turns, settings.gateway_turns_total, settings.gateway_turns_waiting)
-        self.lag = QueueLag(bus, self._queues, max_turns=limits.total)
-        self.admission = Admission(limits, self.lag)
+        capacity = Capacity(
+            settings.gateway_turns, settings.gateway_turns_total, settings.gateway_turns_waiting
+        )
+        self.lag = QueueLag(bus, self._queues, max_turns=capacity.total)
+        self.admission = Admission(capacity, self.lag)
         self._positions = PositionWatches(bus, home)
         self._waiting = WaitingTurns(bus, self.lag.wake)
         self.lag.on_states(self._waiting.tell)
@@ -74,11 +84,15 @@ class TurnParts:
             admission=self.admission,
             waiting=self._waiting,
             positions=self._positions,
+            limits=limits,
             turn_s=settings.gateway_turn_s,
         )
-        self.runner = TurnRunner(
+        self.runner = self._runner(bus, settings, circuits)
+
+    def _runner(self, bus: Bus, settings: GatewaySettings, circuits: Circuits) -> TurnRunner:
+        return TurnRunner(
             bus,
-            holder=home,
+            holder=self.watches.home,
             holds=self._holds,
             pen=self.pen,
             watches=self.watches,
@@ -117,4 +131,5 @@ class TurnParts:
             self._questions.run,
             self.counts.run,
             self.lag.run,
+            *(() if self._quotas is None else (self._quotas.run,)),
         )

@@ -11,6 +11,7 @@ from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTur
 from parley_messaging import Bus, JobOutcome, QueuedJob
 from parley_messaging.acting import acting_for
 from parley_messaging.claims_desk import may_be_known_later
+from parley_messaging.error_boundary import described
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen, new_nonce
 from parley_messaging.stops import Stops
@@ -22,13 +23,16 @@ from parley_gateway.citation_counts import CitationCounts
 from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.preparation import Preparation, PreparedJob, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
-from parley_gateway.running_turn import RunningTurn
-from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
+from parley_gateway.running_turn import RunningTurn, SentJob
+from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims, was_taken
 
 log = logging.getLogger("parley.gateway")
 
 MAX_RUNNERS = 3
 """A turn that this many runners have died of is not tried again."""
+
+MAX_UNREAD = 4
+"""A turn that cannot be read, and of which somebody else has the pen, is left to others so often."""
 
 LOOK_S = 3.0
 """How often a runner without a claim looks who has made the first one, until its worker has."""
@@ -69,15 +73,13 @@ class TurnRunner:
         """Handle one delivery of a turn."""
         try:
             turn = RunningTurn(StartTurn.model_validate_json(delivery.data))
-        except ValidationError:
-            log.exception("turn cannot be read")
+        except ValidationError as error:
+            log.error("turn cannot be read", extra={"fault": described(error).message})
             return await self._end_unreadable(delivery)
         try:
             acting = self._acting(turn, delivery)
         except RefusedClaimsError as error:
-            if may_be_known_later(error, delivery):
-                return JobOutcome.RETRY
-            return await self._refuse(turn, error)
+            return await self._refused(turn, delivery, error)
         with acting_for(acting):
             return await self._run(turn, delivery)
 
@@ -112,22 +114,29 @@ class TurnRunner:
             turn.claims = {headers.CLAIMS: text}
         return acting or Acting(ref.owner_id)
 
-    async def _refuse(self, turn: RunningTurn, error: RefusedClaimsError) -> JobOutcome:
+    async def _refused(self, turn: RunningTurn, delivery: QueuedJob, error: RefusedClaimsError) -> JobOutcome:
         """End a turn that nobody vouches for, in nobody's conversation; one that there was stays as it is."""
+        if may_be_known_later(error, delivery):
+            return JobOutcome.RETRY
         if await self._pen.read(turn.command.turn.turn_id, 1) is not None:
             return JobOutcome.DONE
         turn.command = turn.command.model_copy(update={"is_stored": False})
         return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
 
     async def _end_unreadable(self, delivery: QueuedJob) -> JobOutcome:
-        """Fail a turn whose command cannot be read, from what its header says."""
+        """Fail a turn whose command cannot be read, by its header, if somebody vouches for that."""
         try:
             turn = RunningTurn(StartTurn.model_validate_json(delivery.headers[headers.TURN]))
         except (KeyError, ValidationError):
-            log.exception("turn without a readable header is dropped")
+            log.error("turn without a readable header is dropped")
             return JobOutcome.DONE
+        try:
+            self._acting(turn, delivery)
+        except RefusedClaimsError as error:
+            return await self._refused(turn, delivery, error)
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
-        return _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
+        outcome = _settled(await self._seal(turn, 1, TurnOutcome.FAILED, error=error.body()))
+        return JobOutcome.DONE if delivery.deliveries >= MAX_UNREAD else outcome
 
     async def _begin_first(self, turn: RunningTurn) -> Sealing:
         """Run a turn that nobody has run."""
@@ -215,7 +224,7 @@ class TurnRunner:
                     job = self._preparation.at_once(turn, model) if model else await self._prepared(turn)
                     if self._stops.is_stopped(turn_id):
                         return TurnOutcome.CANCELLED, None
-                    await self._preparation.pass_pen(job)
+                    turn.sent = await self._preparation.pass_pen(job, turn.epoch)
         except TimeoutError:
             if self._stops.is_stopped(turn_id):
                 return TurnOutcome.CANCELLED, None
@@ -278,6 +287,8 @@ class TurnRunner:
             return None
         if await self._holds.is_held_by_another(ref.turn_id):
             return Sealing.A_RUNNER_HAS_IT
+        if turn.sent is not None:
+            await self._preparation.withdraw(turn.sent)
         return await self._go_on(turn)
 
     async def _end_late(self, turn: RunningTurn) -> Sealing:
@@ -287,8 +298,24 @@ class TurnRunner:
         if standing.finished is not None:
             return await self._seal_finished(turn, standing.finished)
         turn.last_seq, turn.text = standing.last_seq, standing.text
+        untaken = await self._untaken(turn)
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
-        return await self._seal(turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body())
+        if untaken is not None:
+            error = ParleyError(ErrorCode.UNAVAILABLE, "No worker of the model took the turn in its time.")
+        was_asked = was_taken(await self._pen.read_all(ref.turn_id))
+        sealing = await self._seal(
+            turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body(), was_asked=was_asked
+        )
+        if untaken is not None:
+            await self._preparation.withdraw(untaken)
+        return sealing
+
+    async def _untaken(self, turn: RunningTurn) -> SentJob | None:
+        """Return the turn's job if no worker has claimed the turn by it."""
+        if turn.sent is None:
+            return None
+        slot = await self._pen.read(turn.command.turn.turn_id, turn.sent.base_slot + 1)
+        return None if isinstance(slot, PenClaim) and slot.role is PenRole.WORKER else turn.sent
 
     async def _finish_standing(self, turn: RunningTurn) -> Sealing:
         """Finish what stands: somebody else has sealed the turn."""
@@ -296,6 +323,8 @@ class TurnRunner:
         last = records[-1]
         if not isinstance(last, Seal):
             return Sealing.NOT_STORED
+        if (untaken := await self._untaken(turn)) is not None:
+            await self._preparation.withdraw(untaken)
         return await self._ending.finish(len(records), last)
 
     async def _seal_finished(self, turn: RunningTurn, finished: GenerationFinished) -> Sealing:
@@ -318,6 +347,7 @@ class TurnRunner:
         *,
         finished: GenerationFinished | None = None,
         error: ErrorBody | None = None,
+        was_asked: bool = False,
     ) -> Sealing:
         if finished is not None and finished.error_code is not None:
             error = ParleyError(finished.error_code, finished.error_message or "The model failed.").body()
@@ -333,6 +363,7 @@ class TurnRunner:
             error=error,
             degraded=turn.degraded,
             timings=turn.timings,
+            was_asked=was_asked,
         )
         sealing = await self._ending.seal(number, seal, ends_writing=finished is None)
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):

@@ -11,6 +11,8 @@ from parley_contracts.errors import ErrorCode, ParleyError
 _FORM = "vt1"
 _FIELDS = 7
 MAX_CHARS = 512
+VISITOR_START = "visitor-"
+"""What the owner ids of visitors begin with; no user's does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Visitor:
     @property
     def owner_id(self) -> str:
         """Whose his turns and his conversation are: no user's, whose ids hold no such word, but his alone."""
-        return f"visitor-{self.bot_id}-{self.id}"
+        return f"{VISITOR_START}{self.bot_id}-{self.id}"
 
 
 class VisitorTokens:

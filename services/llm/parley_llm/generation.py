@@ -47,6 +47,10 @@ class Ending:
     error: ParleyError | None = None
     degraded: tuple[str, ...] = ()
 
+    def fail(self, error: ParleyError) -> None:
+        """Have it end by an error."""
+        self.finish_reason, self.error = "error", error
+
 
 Opening = Callable[[], Awaitable[None]]
 
@@ -65,6 +69,7 @@ class Generation:
         self._turn_id_json = to_json(job.turn.client_turn_id)
         self._parts: list[str] = []
         self._early: AskedAnswer | None = None
+        self._has_asked = False
 
     def ask_early(self, tasks: asyncio.TaskGroup) -> None:
         """Ask the model before the pen is won; to be followed by `drop_early`, used or not."""
@@ -72,6 +77,7 @@ class Generation:
             self._early = self._asked(model.generate(self._job), tasks)
 
     def _asked(self, chunks: AsyncGenerator[Chunk, None], tasks: asyncio.TaskGroup) -> AskedAnswer:
+        self._has_asked = True
         return AskedAnswer(chunks, partial(self._stops.expiring, self._job.turn.turn_id), tasks)
 
     async def drop_early(self) -> None:
@@ -102,7 +108,13 @@ class Generation:
         elif model is None:
             ending = _failed(self._job.model, ErrorCode.MODEL_NOT_FOUND, "There is no such model.")
         else:
-            ending = await self._stream(writer, model, written, opening)
+            ending = Ending(self._job.model)
+            await self._stream(writer, model, written, opening, ending)
+        if not ending.usage.is_told:
+            ending.usage = self._guessed_usage(standing, written)
+        elif standing.text:
+            # The model tells of its own call alone.
+            ending.usage = ending.usage.plus(self._guessed(len(standing.text)))
         await opening()
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
@@ -133,28 +145,32 @@ class Generation:
             return None
 
     async def _stream(
-        self, writer: TurnWriter, model: LanguageModel, written: str, opening: Opening
-    ) -> Ending:
-        ending = Ending(self._job.model)
+        self, writer: TurnWriter, model: LanguageModel, written: str, opening: Opening, ending: Ending
+    ) -> None:
+        """Write what a model answers, and how that ended; another one answers for one that is away."""
         left_s = max(0.0, (self._job.deadline_ms - now_ms()) / 1000)
         try:
             async with asyncio.timeout(left_s) as clock:
                 with self._stops.expiring(self._job.turn.turn_id, clock):
                     await self._copy(writer, model, written, ending, opening)
         except TimeoutError:
-            if not self._stops.is_stopped(self._job.turn.turn_id):
-                return _failed(self._job.model, ErrorCode.TIMEOUT, "The answer took longer than allowed.")
-            ending.finish_reason = "cancelled"
+            if self._stops.is_stopped(self._job.turn.turn_id):
+                ending.finish_reason = "cancelled"
+            else:
+                ending.fail(ParleyError(ErrorCode.TIMEOUT, "The answer took longer than allowed."))
         except ParleyError as error:
+            if not self._parts and error.code is not ErrorCode.TIMEOUT:
+                # Who refuses is not paid.
+                self._has_asked = False
             fallback = self._fallback(error, model)
             if fallback is None:
-                return Ending(self._job.model, "error", ending.usage, error)
-            ending = await self._stream(writer, fallback, "", opening)
-            ending.degraded = ("model", *ending.degraded)
+                ending.fail(error)
+                return
+            ending.model, ending.degraded = await _name_of(fallback), ("model",)
+            await self._stream(writer, fallback, "", opening, ending)
         except Exception:
-            log.exception("model failed", extra={"model": self._job.model})
-            return _failed(self._job.model, ErrorCode.INTERNAL, "The model failed.")
-        return ending
+            log.exception("model failed", extra={"model": ending.model})
+            ending.fail(ParleyError(ErrorCode.INTERNAL, "The model failed."))
 
     def _fallback(self, error: ParleyError, model: LanguageModel) -> LanguageModel | None:
         """Return who answers instead when a model is away and nothing is written yet."""
@@ -163,6 +179,19 @@ class Generation:
             return None
         log.warning("model is away; quoting instead", extra={"model": self._job.model})
         return last
+
+    def _guessed_usage(self, standing: TurnLog, written: str) -> TokenUsage:
+        """Return about what an answer has cost that no model has counted: stopped, failed or given up.
+
+        What an earlier worker wrote was asked for too, also where this one has begun anew.
+        """
+        answer_chars = len(standing.text) - len(written) + sum(map(len, self._parts))
+        if not (self._has_asked or answer_chars):
+            return TokenUsage()
+        return self._guessed(answer_chars)
+
+    def _guessed(self, answer_chars: int) -> TokenUsage:
+        return TokenUsage.guessed(sum(len(one.content) for one in self._job.messages), answer_chars)
 
     async def _copy(
         self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: Opening
@@ -220,6 +249,12 @@ async def _pour(answer: AskedAnswer, window: DeltaWindow, ending: Ending) -> Non
     finally:
         async with asyncio.timeout(END_STORED_S):
             await window.flush()
+
+
+async def _name_of(model: LanguageModel) -> str:
+    """Return under which name a model is known that was not asked for by one."""
+    listed = await model.models()
+    return listed[0].id if listed else model.pool
 
 
 def _failed(model: str, code: ErrorCode, message: str) -> Ending:

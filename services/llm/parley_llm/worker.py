@@ -10,6 +10,7 @@ from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import PenClaim, PenRole
 from parley_messaging import Bus, JobOutcome, QueuedJob
 from parley_messaging.claims_desk import may_be_known_later
+from parley_messaging.error_boundary import described
 from parley_messaging.holds import Holds
 from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen, new_nonce
@@ -25,8 +26,8 @@ log = logging.getLogger("parley.llm")
 MAX_WORKERS = 5
 """An answer that this many workers have begun since its runner asked is not tried again."""
 
-MAX_UNREAD = 10
-"""A job that cannot be read is left to others so often: some minutes, for one waits longer each time."""
+MAX_UNREAD = 5
+"""A job that cannot be read is left to others so often: a quarter of a minute, longer each time."""
 
 EARLY_MS = 20
 """So young a turn's model is asked while the pen is claimed."""
@@ -60,9 +61,10 @@ class GenerationWorker:
         """Handle one delivery of a job."""
         try:
             job = GenerateJob.model_validate_json(delivery.data)
-        except ValidationError:
+        except ValidationError as error:
             is_dropped = delivery.deliveries >= MAX_UNREAD
-            log.exception("generate job cannot be read", extra={"is_dropped": is_dropped})
+            fault = described(error).message
+            log.error("generate job cannot be read", extra={"is_dropped": is_dropped, "fault": fault})
             # A newer worker may be able to.
             return JobOutcome.DONE if is_dropped else JobOutcome.RETRY
         try:

@@ -7,6 +7,7 @@ from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
 from parley_memory.conversation_shelf import ConversationShelf
+from parley_memory.data_rights import DataRights
 from parley_memory.handlers import MemoryHandlers, bind
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
@@ -34,7 +35,8 @@ async def compose(service: Service, settings: MemorySettings) -> None:
     outbox = Outbox(database, service.bus, metrics, sweep_s=settings.memory_sweep_s)
     shelf = ConversationShelf(database, reply_bytes=settings.memory_reply_bytes)
     store, history, turns = TurnStore(database), HistoryReader(database), TurnReader(database)
-    bind(service, MemoryHandlers(store, history, turns, shelf, outbox=outbox, metrics=metrics))
+    handlers = MemoryHandlers(store, history, turns, shelf, outbox=outbox, metrics=metrics)
+    bind(service, handlers, DataRights(database, page_bytes=settings.memory_reply_bytes))
     service.spawn(outbox.run)
     service.spawn(partial(metrics.watch_conversations, shelf.count, every_s=settings.memory_sweep_s))
 

@@ -18,6 +18,7 @@ from parley_storage import Database
 from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
 from parley_memory.cursor import PageCursor
+from parley_memory.data_rights import is_erased
 from parley_memory.ownership import OwnedConversation
 from parley_memory.tables import conversations, messages
 from parley_memory.turn_store import CITATIONS
@@ -97,9 +98,12 @@ class ConversationShelf:
             )
 
         await self._database.write(remove)
+        await self._database.truncate_log()
 
     def _forbid(self, connection: Connection, owned: OwnedConversation) -> bool:
         """Leave the mark of a deleted conversation for an id that nothing is known of; False when it is."""
+        if is_erased(connection, owned.owner_id):
+            return True
         now_ms = time.time_ns() // 1_000_000
         mark = self._database.insert(conversations).values(
             id=owned.id,

@@ -1,6 +1,7 @@
 """Requests to the memory service: subject -> function."""
 
 from parley_contracts import subjects
+from parley_contracts.data_rights import EraseUser, ExportUser
 from parley_contracts.memory import (
     ConversationList,
     ConversationMessages,
@@ -20,6 +21,7 @@ from parley_contracts.replies import Done
 from parley_messaging import Service
 
 from parley_memory.conversation_shelf import ConversationShelf
+from parley_memory.data_rights import DataRights
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
 from parley_memory.outbox import Outbox
@@ -82,8 +84,10 @@ class MemoryHandlers:
         return Done()
 
 
-def bind(service: Service, handlers: MemoryHandlers) -> None:
+def bind(service: Service, handlers: MemoryHandlers, rights: DataRights) -> None:
     """Answer every `memory.*` subject."""
+    service.answer(subjects.MEMORY_EXPORT_USER, ExportUser, rights.export, concurrency=2)
+    service.answer(subjects.MEMORY_ERASE_USER, EraseUser, rights.erase, concurrency=2)
     service.answer(subjects.MEMORY_STORE_USER_MESSAGE, StoreUserMessage, handlers.store_user_message)
     service.answer(subjects.MEMORY_STORE_TURN, StoreTurn, handlers.store_turn)
     service.answer(subjects.MEMORY_READ_HISTORY, ReadHistory, handlers.read_history)

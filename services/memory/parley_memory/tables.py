@@ -65,10 +65,18 @@ outbox = Table(
     Column("stored_at_ms", BigInteger, nullable=False),
 )
 
+erased_owners = Table(
+    "memory_erased_owners",
+    metadata,
+    # A user, or what the owner ids of all visitors of an erased bot begin with: nothing is stored for them.
+    Column("owner_id", StorableText, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
 STORE = Store(
     "memory",
     "conversation store",
     metadata,
-    head="0002",
+    head="0003",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

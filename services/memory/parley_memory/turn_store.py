@@ -11,6 +11,7 @@ from parley_storage import Database
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
+from parley_memory.data_rights import is_erased
 from parley_memory.ownership import OwnedConversation, conversation_not_found
 from parley_memory.title import title_of
 from parley_memory.turn_statements import COUNT_TURN, FIND_QUESTION, TurnStatements
@@ -80,6 +81,8 @@ class TurnStore:
         return await self._database.write(store)
 
     def _open_conversation(self, connection: Connection, question: _Question, *, latest_ms: int) -> None:
+        if is_erased(connection, question.conversation.owner_id):
+            raise conversation_not_found()
         values = {
             "id": question.conversation.id,
             "owner_id": question.conversation.owner_id,

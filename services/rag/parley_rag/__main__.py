@@ -4,6 +4,7 @@ from parley_identity import open_claims
 from parley_messaging import Service, run_service
 
 from parley_rag.assembly import assemble
+from parley_rag.data_rights import bind_data_rights
 from parley_rag.database import open_database
 from parley_rag.handlers import bind
 from parley_rag.index_places import open_place, place_of
@@ -25,10 +26,12 @@ async def compose(service: Service, settings: RagSettings) -> None:
     await settle_index(index, settings, parts.jobs.index_all_again)
     service.spawn(parts.jobs.run)
     service.spawn(parts.removals.run)
+    service.spawn(parts.sealing.run)
     await service.enter(parts.days.finishing())
     service.spawn(parts.days.run)
     bind(service, parts.handlers, parts.searching, parts.ingestion, slots=settings.rag_ingest_slots)
     bind_quality(service, parts.quality)
+    bind_data_rights(service, parts.rights)
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.rag import MAX_NAME_CHARS, CreateDocument, DocumentStatus, original_key
-from parley_messaging.bus import ObjectStore
+from parley_contracts.rag import MAX_NAME_CHARS, CreateDocument, DocumentStatus
+from parley_envelope import Originals
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -36,7 +36,7 @@ class Archives:
         documents: Documents,
         jobs: Jobs,
         progress: Progress,
-        originals: ObjectStore,
+        originals: Originals,
         limits: ReadLimits,
         processes: ReadingProcesses,
     ) -> None:
@@ -92,6 +92,7 @@ class Archives:
             name=_member_name(archive, member),
             size_bytes=max(1, member.size_bytes),
             sha256=(await asyncio.to_thread(hashlib.sha256, known_by)).hexdigest(),
+            is_sealed=True,
         )
         try:
             document, needs_content = await self._documents.create(request, archive)
@@ -102,7 +103,7 @@ class Archives:
         if reason is not None:
             await self._refuse(archive, document.id, reason)
         elif needs_content:
-            await self._originals.put(original_key(archive.owner_id, document.id), data)
+            await self._originals.put(archive.owner_id, document.id, request.sha256, data)
             await self._jobs.publish(archive.owner_id, document.id)
         taken = insert(ArchiveMemberRow).values(
             archive_id=archive.id, ordinal=ordinal, owner_id=archive.owner_id, document_id=document.id

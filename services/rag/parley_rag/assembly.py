@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
+from parley_envelope import DataKeys, Originals
 from parley_messaging import Bus
+from parley_messaging.data_key_asking import asking_for_data_keys
 
 from parley_rag.archives import Archives
+from parley_rag.data_rights import DataRights
 from parley_rag.database import Database
 from parley_rag.document_collections import Collections
 from parley_rag.documents import Documents
 from parley_rag.embedding import Embedder
+from parley_rag.erasure import Erasure
+from parley_rag.export import Export
 from parley_rag.feedback import Feedback
 from parley_rag.handlers import RagHandlers
 from parley_rag.indexing import Indexing
@@ -23,6 +28,7 @@ from parley_rag.reading_processes import SPAWNED, ReadingProcesses
 from parley_rag.recognition import Recognition
 from parley_rag.removals import Removals
 from parley_rag.reranking import NpuReranker
+from parley_rag.sealing import Sealing
 from parley_rag.search_days import SearchDays
 from parley_rag.searching import Searching
 from parley_rag.settings import RagSettings
@@ -41,6 +47,8 @@ class Parts:
     jobs: Jobs
     quality: QualityHandlers
     days: SearchDays
+    sealing: Sealing
+    rights: DataRights
 
 
 def assemble(
@@ -57,7 +65,7 @@ def assemble(
     reading = _Reading(_limits(settings), processes)
     embedder = Embedder(bus)
     days = SearchDays(database)
-    archives = _archives(database, bus, kept, reading)
+    archives = _archives(database, kept, reading)
     ingestion = Ingestion(
         documents=kept.documents,
         passages=kept.passages,
@@ -76,7 +84,7 @@ def assemble(
         progress=kept.progress,
         removals=kept.removals,
         index=index,
-        originals=bus.objects,
+        originals=kept.originals,
         measures=measures,
     )
     searching = Searching(
@@ -97,10 +105,12 @@ def assemble(
         archives=archives,
         jobs=kept.jobs,
         progress=kept.progress,
-        originals=bus.objects,
+        originals=kept.originals,
     )
     quality = QualityHandlers(database, Feedback(database), days, measures)
-    return Parts(handlers, searching, ingestion, kept.removals, kept.jobs, quality, days)
+    sealing = Sealing(database, kept.originals, measures)
+    rights = DataRights(Export(database), Erasure(database, kept.removals))
+    return Parts(handlers, searching, ingestion, kept.removals, kept.jobs, quality, days, sealing, rights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,7 @@ class _Kept:
     removals: Removals
     progress: Progress
     jobs: Jobs
+    originals: Originals
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +135,24 @@ class _Reading:
 
 def _kept(database: Database, index: VectorIndex, bus: Bus, settings: RagSettings) -> _Kept:
     documents = Documents(database, language=settings.rag_language)
+    originals = Originals(bus.objects, DataKeys(asking_for_data_keys(bus)))
     return _Kept(
         documents,
         Passages(database),
-        Removals(database, index, bus.objects),
+        Removals(database, index, originals),
         Progress(documents, bus),
         Jobs(database, bus),
+        originals,
     )
 
 
-def _archives(database: Database, bus: Bus, kept: _Kept, reading: _Reading) -> Archives:
+def _archives(database: Database, kept: _Kept, reading: _Reading) -> Archives:
     return Archives(
         database=database,
         documents=kept.documents,
         jobs=kept.jobs,
         progress=kept.progress,
-        originals=bus.objects,
+        originals=kept.originals,
         limits=reading.limits,
         processes=reading.processes,
     )

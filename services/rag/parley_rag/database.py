@@ -17,6 +17,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from parley_rag.migrations import HEAD, VERSION_TABLE
 
 _BUSY_TIMEOUT_MS = 5000
+_TRUNCATE_BUSY_MS = 50
+_TRUNCATE_TRIES = 5
+_TRUNCATE_PAUSE_S = 0.2
 _WRITE_LOCK = 7271731  # any number; the same in every process of this service
 _POSTGRES_LIMITS = {
     "lock_timeout": str(_BUSY_TIMEOUT_MS),
@@ -57,10 +60,43 @@ class Database:
         ):
             yield session
 
+    async def truncate_log(self) -> bool:
+        """Have SQLite move its log into the file and empty it: what was deleted stands there until then.
+
+        False when somebody still reads by it after several tries; between them others write. PostgreSQL
+        sees to its own.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return True
+        for _ in range(_TRUNCATE_TRIES):
+            async with self._turn, self._engine.connect() as connection:
+                if await _truncate(connection):
+                    return True
+            await asyncio.sleep(_TRUNCATE_PAUSE_S)
+        return False
+
     async def check(self) -> None:
         """Raise when the database does not answer."""
         async with self._engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
+
+
+async def _truncate(connection: AsyncConnection) -> bool:
+    """Return whether the log is empty now; whoever writes is held up for a moment only."""
+    raw = await connection.get_raw_connection()
+    driver = raw.driver_connection
+    if driver is None:
+        return False
+    # What can be moved without anybody's waiting goes first.
+    for pragma in ("wal_checkpoint(PASSIVE)", f"busy_timeout={_TRUNCATE_BUSY_MS}"):
+        await (await driver.execute(f"PRAGMA {pragma}")).close()
+    try:
+        cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        row = await cursor.fetchone()
+        await cursor.close()
+        return row[0] == 0
+    finally:
+        await (await driver.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")).close()
 
 
 @asynccontextmanager
@@ -105,6 +141,7 @@ def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> 
         "journal_mode=WAL",
         "synchronous=FULL",  # a document that was acknowledged survives a power cut
         "foreign_keys=ON",
+        "secure_delete=ON",  # what was deleted does not linger in free pages
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
     ):
         cursor.execute(f"PRAGMA {pragma}")

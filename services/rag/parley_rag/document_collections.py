@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
+from parley_rag.erasure import refuse_erased
 from parley_rag.removals import MOST_AT_ONCE, remove_some
 from parley_rag.tables import CollectionRow, DocumentRow, SearchDayRow
 
@@ -27,7 +28,12 @@ UNDETERMINED = "und"
 async def ensure_collection(
     session: AsyncSession, owner_id: str, name: str, language: str, now: int
 ) -> CollectionRow:
-    """Return the owner's collection of this name, made in `language` if it was missing."""
+    """Return the owner's collection of this name, made in `language` if it was missing.
+
+    Raises:
+        ParleyError: `not_found` for an owner whose data were erased.
+    """
+    await refuse_erased(session, owner_id)
     row = await session.get(CollectionRow, (owner_id, name))
     if row is None:
         row = CollectionRow(owner_id=owner_id, name=name, created_at_ms=now, language=language)

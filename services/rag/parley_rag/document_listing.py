@@ -32,6 +32,7 @@ def as_document(row: DocumentRow) -> Document:
         archive_id=row.archive_id,
         members=row.members,
         members_done=row.members_done,
+        is_sealed=row.is_sealed,
         is_reindexing=row.status == DocumentStatus.READY and (row.is_reread or row.chunks_done < row.chunks),
     )
 

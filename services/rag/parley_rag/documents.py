@@ -25,7 +25,7 @@ from parley_rag.document_collections import ensure_collection
 from parley_rag.document_listing import as_document, listed
 from parley_rag.indexed_passages import language_of, note_fewer_indexed, note_indexed, note_none_indexed
 from parley_rag.removals import remove_some_with_members
-from parley_rag.tables import ArchiveMemberRow, DocumentRow
+from parley_rag.tables import ArchiveMemberRow, DocumentRow, OriginalForm
 from parley_rag.words import Terms
 
 UNDER_WAY = (DocumentStatus.QUEUED, DocumentStatus.INGESTING)
@@ -92,6 +92,8 @@ class Documents:
             elif archive is None or row.archive_id is not None:
                 row.archive_id = archive and archive.id
             row.wanted_at_ms = now
+            if row.status != DocumentStatus.READY:  # its content is put again
+                row.original_form = _form(request, row)
             if row.status in STOPPED:
                 await begin_anew(session, row, now)
             return as_document(row), row.status != DocumentStatus.READY
@@ -264,7 +266,15 @@ def _new_row(request: CreateDocument, now: int) -> DocumentRow:
         source_url=request.source_url,
         job_at_ms=now,
         is_reread=False,
+        original_form=OriginalForm.SEALED if request.is_sealed else OriginalForm.PLAIN,
     )
+
+
+def _form(request: CreateDocument, row: DocumentRow) -> OriginalForm:
+    """Return how an original will be stored that is put in the place of what is there, or of nothing yet."""
+    if not request.is_sealed:
+        return OriginalForm.PLAIN
+    return OriginalForm.SEALED if row.original_form == OriginalForm.SEALED else OriginalForm.BOTH
 
 
 def _wanted_after(one: DocumentRow, other: DocumentRow) -> bool:

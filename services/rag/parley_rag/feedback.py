@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, func, select, text, tuple_
 
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
+from parley_rag.erasure import refuse_erased
 from parley_rag.tables import DocumentRow, FeedbackRow, Storable
 
 _KEEP = text(
@@ -30,11 +31,15 @@ class Feedback:
         self._clock_ms = clock_ms
 
     async def rate(self, request: RateCitation) -> CitationFeedback:
-        """Keep a verdict in place of an earlier one; the same again changes nothing."""
+        """Keep a verdict in place of an earlier one; the same again changes nothing.
+
+        ParleyError `not_found` for a user who is erased.
+        """
         collection_of = select(DocumentRow.collection).where(
             DocumentRow.owner_id == request.owner_id, DocumentRow.id == request.document_id
         )
         async with self._database.writing() as session:
+            await refuse_erased(session, request.owner_id)
             values = {
                 "owner_id": request.owner_id,
                 "turn_id": request.turn_id,

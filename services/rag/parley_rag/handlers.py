@@ -29,11 +29,10 @@ from parley_contracts.rag import (
     ReindexCollection,
     ReindexDocument,
     Search,
-    original_key,
 )
 from parley_contracts.replies import Done
+from parley_envelope import Originals
 from parley_messaging import Service, queues
-from parley_messaging.bus import ObjectStore
 
 from parley_rag.archives import Archives
 from parley_rag.document_collections import Collections
@@ -64,7 +63,7 @@ class RagHandlers:
         archives: Archives,
         jobs: Jobs,
         progress: Progress,
-        originals: ObjectStore,
+        originals: Originals,
     ) -> None:
         self._documents = documents
         self._collections = collections
@@ -91,10 +90,12 @@ class RagHandlers:
             sha256=known_by.hexdigest(),
             title=request.title,
             source_url=request.source_url,
+            is_sealed=True,
         )
+        await self._originals.make_ready()
         document, needs_content = await self._documents.create(wanted)
         if needs_content:
-            await self._originals.put(original_key(request.owner_id, document.id), request.content)
+            await self._originals.put(request.owner_id, document.id, wanted.sha256, request.content)
             await self._jobs.publish(request.owner_id, document.id)
         return document
 

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import DocumentStatus, IngestDocument
-from parley_messaging.bus import ObjectStore
+from parley_envelope import Originals
 
 from parley_rag.archives import Archives
 from parley_rag.clock import now_ms
@@ -27,6 +27,9 @@ from parley_rag.vector_space import OtherVectorSpace
 from parley_rag.vectors import VectorIndex
 
 _log = logging.getLogger("parley.rag")
+
+_FAILURES = frozenset({"unreadable", "refused"})
+"""Outcomes of which the owner is told."""
 _UPLOAD_MS = 120_000  # from the request to the original: the job may come first
 
 
@@ -45,7 +48,7 @@ class Ingestion:
         progress: Progress,
         removals: Removals,
         index: VectorIndex,
-        originals: ObjectStore,
+        originals: Originals,
         measures: Measures,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
@@ -79,6 +82,8 @@ class Ingestion:
                 },
             )
         await self._progress.tell(job.owner_id, job.document_id)
+        if outcome in _FAILURES:
+            await self._progress.tell_failure(job.owner_id, job.document_id)
         await self._archives.settle(job.owner_id, job.document_id)
         self._removals.start()
 
@@ -140,8 +145,13 @@ class Ingestion:
 
     async def _original(self, job: IngestDocument, document: DocumentRow) -> bytes:
         try:
-            original = await self._originals.get(job.object_key)
+            original = await self._stored(document)
         except ParleyError as error:
+            if error.code is ErrorCode.INTERNAL:
+                _log.exception("an original cannot be opened", extra={"document_id": job.document_id})
+                raise UnreadableDocument(
+                    "The stored file cannot be opened; upload the file again."
+                ) from error
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
             if self._clock_ms() - document.wanted_at_ms < _UPLOAD_MS:
@@ -150,6 +160,17 @@ class Ingestion:
         if (await asyncio.to_thread(sha256, original)).hexdigest() != document.sha256:
             raise UnreadableDocument("The upload arrived damaged; upload the file again.")
         return original
+
+    async def _stored(self, document: DocumentRow) -> bytes:
+        """Return an original; it may have been sealed since the row was read."""
+        place = (document.owner_id, document.id, document.sha256)
+        try:
+            return await self._originals.get(*place, is_sealed=document.is_sealed)
+        except ParleyError as error:
+            if error.code is not ErrorCode.NOT_FOUND or document.is_sealed:
+                raise
+        now = await self._documents.row(document.owner_id, document.id)
+        return await self._originals.get(*place, is_sealed=now.is_sealed)
 
     async def _stop(self, job: IngestDocument) -> str:
         """Remove what a document that is gone or cancelled has in the index; return which it is.
@@ -161,7 +182,7 @@ class Ingestion:
             await self._documents.row(job.owner_id, job.document_id)
         except ParleyError:
             await self._index.remove_document(job.owner_id, job.document_id)
-            await self._originals.delete(job.object_key)
+            await self._originals.delete(job.owner_id, job.document_id)
             return "gone"
         if await self._documents.clear(job.owner_id, job.document_id):
             await self._index.remove_document(job.owner_id, job.document_id)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from parley_contracts.citations import Passage
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SEARCH_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SCORE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -19,6 +19,11 @@ class Measures:
         )
         self.passages = Counter(
             "parley_rag_indexed_passages", "Passages embedded and indexed.", registry=registry
+        )
+        self.unreadable_originals = Gauge(
+            "parley_rag_unreadable_originals",
+            "Originals that are not sealed because they are not there or damaged, since the start.",
+            registry=registry,
         )
         self.searches = Counter(
             "parley_rag_searches", "Searches by how they were made.", ["mode"], registry=registry

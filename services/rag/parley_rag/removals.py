@@ -24,7 +24,7 @@ MOST_AT_ONCE = 200
 class Originals(Protocol):
     """Where uploaded originals are kept."""
 
-    async def delete(self, key: str) -> None: ...
+    async def delete(self, owner_id: str, document_id: str) -> None: ...
 
 
 async def members_of(session: AsyncSession, row: DocumentRow, limit: int | None = None) -> list[DocumentRow]:
@@ -103,10 +103,23 @@ class Removals:
         """Carry out every removal that is noted; return how many there were."""
         async with self._database.reading() as session:
             noted = list(await session.scalars(select(RemovalRow)))
+        return await self._carry_out(noted)
+
+    async def finish_some(self, owner_id: str, limit: int) -> int:
+        """Carry out up to `limit` removals of an owner; return how many there were."""
+        query = select(RemovalRow).where(RemovalRow.owner_id == owner_id).limit(limit)
+        async with self._database.reading() as session:
+            noted = list(await session.scalars(query))
+        done = await self._carry_out(noted)
+        if done:
+            await self._index.flush()
+        return done
+
+    async def _carry_out(self, noted: Sequence[RemovalRow]) -> int:
         for removal in noted:
             await self._index.remove_document(removal.owner_id, removal.document_id)
             if removal.object_key:
-                await self._originals.delete(removal.object_key)
+                await self._originals.delete(removal.owner_id, removal.document_id)
             async with self._database.writing() as session:
                 await session.execute(delete(RemovalRow).where(RemovalRow.document_id == removal.document_id))
             _log.info("document removed", extra={"document_id": removal.document_id})

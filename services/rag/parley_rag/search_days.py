@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from parley_rag.clock import now_ms
 from parley_rag.database import Database
+from parley_rag.erasure import erased_of
 from parley_rag.tables import SearchDayRow
 
 _log = logging.getLogger("parley.rag")
@@ -97,7 +98,7 @@ class SearchDays:
             _log.exception("counts of searches are not written yet")
 
     async def flush(self) -> None:
-        """Write what is counted; it is kept when that fails."""
+        """Write what is counted, but of owners who are erased; it is kept when that fails."""
         taken, self._waiting = self._waiting, {}
         if not taken:
             return
@@ -106,7 +107,9 @@ class SearchDays:
         oldest = self._clock_ms() // DAY_MS - MAX_DAYS
         try:
             async with self._database.writing() as session:
-                await session.execute(_ADD, rows)
+                erased = await erased_of(session, {key[0] for key in taken})
+                if kept := [row for row in rows if row["owner_id"] not in erased]:
+                    await session.execute(_ADD, kept)
                 await session.execute(delete(SearchDayRow).where(SearchDayRow.day < oldest))
         except BaseException:
             for key, counts in taken.items():

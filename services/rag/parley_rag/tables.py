@@ -1,5 +1,7 @@
 """The tables, as they are after the newest migration."""
 
+from enum import StrEnum
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -47,6 +49,14 @@ class CollectionRow(Row):
     language: Mapped[str] = mapped_column(Storable(30))
 
 
+class OriginalForm(StrEnum):
+    """How an original is stored: as it came, sealed, or sealed with the plain one still to be removed."""
+
+    PLAIN = "plain"
+    BOTH = "both"
+    SEALED = "sealed"
+
+
 class DocumentRow(Row):
     """A document; among those of one name the one last wanted (`wanted_at_ms`) replaces the others.
 
@@ -65,6 +75,7 @@ class DocumentRow(Row):
         Index("ix_rag_documents_status", "owner_id", "status"),
         Index("ix_rag_documents_archive", "archive_id"),
         Index("ix_rag_documents_jobs", "job_at_ms"),
+        Index("ix_rag_documents_form", "original_form"),
     )
 
     id: Mapped[str] = mapped_column(Storable(36), primary_key=True)
@@ -93,6 +104,12 @@ class DocumentRow(Row):
     is_reread: Mapped[bool]
     members: Mapped[int | None]
     members_done: Mapped[int | None]
+    original_form: Mapped[str] = mapped_column(Storable(10))
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the original is to be read sealed."""
+        return self.original_form != OriginalForm.PLAIN
 
 
 class ArchiveMemberRow(Row):
@@ -213,6 +230,15 @@ class RemovalRow(Row):
     document_id: Mapped[str] = mapped_column(Storable(36), primary_key=True)
     owner_id: Mapped[str] = mapped_column(Storable(200))
     object_key: Mapped[str | None] = mapped_column(Storable(500))
+
+
+class ErasedOwnerRow(Row):
+    """An owner whose data were erased: nothing is kept for him again."""
+
+    __tablename__ = "rag_erased_owners"
+
+    owner_id: Mapped[str] = mapped_column(Storable(200), primary_key=True)
+    at_ms: Mapped[int] = mapped_column(BigInteger)
 
 
 class VectorSpaceRow(Row):

@@ -10,6 +10,8 @@ import pytest
 from parley_accounts.composition import prepared_parts
 from parley_accounts.handlers import AccountsParts, bind
 from parley_accounts.key_ring import KeyRing
+from parley_accounts.notices.composition import open_outside_threads
+from parley_accounts.oidc.bounded_client import open_bounded_client
 from parley_accounts.passwords import open_passwords
 from parley_accounts.settings import AccountsSettings
 from parley_accounts.sweep import Sweep
@@ -42,6 +44,8 @@ from parley_messaging.memory_bus import MemoryBus
 from parley_storage import Database, migrate, open_database
 from prometheus_client import CollectorRegistry
 from sqlalchemy import URL
+
+from tests.patience import PatientBus
 
 KEK = bytes(range(32))
 OWNER_KEY = "pk_the-key-that-was-made-at-the-first-start"
@@ -127,6 +131,7 @@ class Accounts:
     async def revocations(self) -> list[tuple[RevokedKind, str]]:
         """Return what the bus was told of, in order."""
         await self.parts.outbox.drain()
+        await self.parts.audit.outbox.drain()
         # A question behind the events: once it is answered, they have been heard.
         await self.published()
         return [(one.kind, one.revoked_id) for one in self.revoked]
@@ -155,7 +160,7 @@ async def open_accounts(
     **changed: Any,
 ) -> AsyncGenerator[Accounts]:
     """Run a service over a database; several may share one."""
-    settings, moved, bus = settings_of(**changed), clock(), bus or MemoryBus()
+    settings, moved, bus = settings_of(**changed), clock(), bus or PatientBus()
     service = Service("accounts", settings, bus)
     async with (
         open_database(STORE, url) as database,
@@ -164,6 +169,8 @@ async def open_accounts(
             at_once=settings.accounts_hashes_at_once,
             waiting=settings.accounts_hashes_waiting,
         ) as passwords,
+        open_bounded_client(None, settings.accounts_oidc_timeout_s) as provider_client,
+        open_outside_threads() as threads,
     ):
         await migrate(database)
         parts = await prepared_parts(
@@ -175,6 +182,8 @@ async def open_accounts(
             board=None,
             registry=service.metrics,
             owner_key=owner_key,
+            provider_client=provider_client,
+            threads=threads,
             clock=moved,
         )
         bind(service, parts)

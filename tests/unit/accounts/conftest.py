@@ -6,13 +6,22 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from parley_accounts.tables import STORE, metadata
+from parley_accounts.tables import STORE, audit_log, metadata
 from sqlalchemy import URL
 
 from tests.tested_databases import store_params
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
+from tests.unit.accounts.audit_rig import ANCHORED, ROWS, fill
+from tests.unit.accounts.data_rights_rig import ScriptedServices
 
-EMPTY = "; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))
+_TABLES = [audit_log, *(table for table in reversed(metadata.sorted_tables) if table is not audit_log)]
+# The audit lets nobody delete what its head does not name.
+EMPTY = "; ".join(
+    (
+        f"UPDATE accounts_audit_head SET removable_seq = {2**62}",
+        *(f"DELETE FROM {table.name}" for table in _TABLES),
+    )
+)
 
 
 @pytest.fixture(params=store_params())
@@ -33,3 +42,18 @@ async def accounts(url: URL) -> AsyncGenerator[Accounts]:
     """An accounts service over an empty database."""
     async with open_accounts(url) as opened:
         yield opened
+
+
+@pytest.fixture
+async def services(accounts: Accounts) -> ScriptedServices:
+    scripted = ScriptedServices(accounts.bus)
+    scripted.start()
+    return scripted
+
+
+@pytest.fixture
+async def filled(accounts: Accounts) -> Accounts:
+    await fill(accounts, ANCHORED)
+    await accounts.parts.audit.anchors.anchor()
+    await fill(accounts, ROWS - ANCHORED)
+    return accounts

@@ -4,9 +4,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from parley_accounts.envelope import Envelope, SealError, parse_key, read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.opaque_secrets import new_secret, open_by, seal_by
 from parley_accounts.settings import AccountsSettings
+from parley_envelope.envelope import Envelope, SealError, parse_key
 from pydantic import ValidationError
 
 ENVELOPE = Envelope(bytes(range(32)))

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parley_accounts.envelope import Envelope, SealError, key_name, parse_key, read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KEK_ROW, KeyRing
 from parley_accounts.provider_keys import purpose_of
-from parley_accounts.tables import installation, provider_keys, signing_keys
+from parley_accounts.tables import data_keys, installation, provider_keys, signing_keys
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode
 from parley_contracts.provider_keys import KekRotation, RotateKek
+from parley_envelope.envelope import Envelope, SealError, key_name, parse_key
 from sqlalchemy import URL, delete, select
 
 from tests.unit.accounts.accounts_rig import OWNER, Accounts, open_accounts
@@ -57,6 +58,7 @@ async def sealed_by(accounts: Accounts) -> set[str]:
         lambda connection: [
             *connection.execute(keys).scalars(),
             *connection.execute(select(provider_keys.c.sealed_key)).scalars(),
+            *connection.execute(select(data_keys.c.sealed_key)).scalars(),
         ]
     )
     return {key_name(text) for text in texts}
@@ -97,12 +99,12 @@ async def test_a_rotation_that_was_stopped_goes_on_where_it_stands(url: URL, fol
         for provider in PROVIDERS:
             await set_key(accounts, bot, provider)
         first = await step(accounts, begins=True, limit=3)
-        assert (first.resealed, first.left, first.is_done) == (3, 6, False)
+        assert (first.resealed, first.left, first.is_done) == (3, 8, False)
     # The service has been killed since; what it had is what the files and rows say.
     async with open_accounts(url, ring=KeyRing.in_folder(folder)) as accounts:
         await accounts.claims(await accounts.log_in_with_key())
         second = await step(accounts, begins=True, limit=100)
-        assert (second.key_name, second.resealed, second.is_done) == (first.key_name, 6, True)
+        assert (second.key_name, second.resealed, second.is_done) == (first.key_name, 8, True)
         await require_all_open(accounts, folder, len(PROVIDERS))
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parley_accounts.envelope import Envelope, SealError
 from parley_accounts.provider_keys import purpose_of
 from parley_accounts.tables import STORE, provider_keys
 from parley_contracts import subjects
@@ -19,6 +18,7 @@ from parley_contracts.provider_keys import (
     SetProviderKey,
 )
 from parley_contracts.replies import Done
+from parley_envelope.envelope import Envelope, SealError
 from sqlalchemy import select
 
 from tests.unit.accounts.accounts_rig import KEK, OWNER, Accounts, as_user, open_accounts

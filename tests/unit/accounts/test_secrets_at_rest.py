@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from parley_accounts.envelope import Envelope
 from parley_accounts.tables import STORE, metadata, signing_keys
 from parley_contracts import subjects
 from parley_contracts.accounts import CreateInvitation, CreatePasswordReset, LinkCreated, SessionTokens, User
 from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.policy import Role
+from parley_envelope.envelope import Envelope
 from sqlalchemy import Connection, select
 
 from tests.unit.accounts.accounts_rig import (

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from parley_accounts.envelope import SealError
 from parley_accounts.tables import signing_keys
 from parley_contracts import subjects
 from parley_contracts.credentials import PublishedKeys, RotateSigningKey, SigningKeysChanged
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
+from parley_envelope.envelope import SealError
 from parley_identity import AccessTokenVerifier, RefusedTokenError, TokenFault
 from parley_messaging.bus import Delivery
 from sqlalchemy import URL, select, update

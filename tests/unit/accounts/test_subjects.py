@@ -10,6 +10,7 @@ from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 from parley_contracts.policy import PERMISSIONS, Permission, Role
+from parley_contracts.subject_permissions import NEEDS as OF_CLAIMS
 from parley_contracts.subject_policy import OF_OTHERS, SUBJECTS
 
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
@@ -17,6 +18,7 @@ from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
 TARGET = "target"
 BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_END_SESSION: {"session_id": "x"},
+    subjects.ACCOUNTS_READ_PROVIDER_LOGOUT: {"session_id": "x"},
     subjects.ACCOUNTS_CREATE_USER: {"name": "x", "new_role": Role.GUEST},
     subjects.ACCOUNTS_CHANGE_USER: {"display_name": "x"},
     subjects.ACCOUNTS_CHANGE_PASSWORD: {"current_password": PASSWORD, "new_password": PASSWORD},
@@ -35,11 +37,39 @@ BODIES: dict[str, dict[str, Any]] = {
     subjects.ACCOUNTS_SET_PROVIDER_KEY: {"bot_id": "x", "provider": "x", "key": "sk-0123456789"},
     subjects.ACCOUNTS_LIST_PROVIDER_KEYS: {"bot_id": "x"},
     subjects.ACCOUNTS_DELETE_PROVIDER_KEY: {"bot_id": "x", "provider": "x"},
+    subjects.ACCOUNTS_CHANGE_NOTICE_SETTINGS: {"choices": [{"kind": "key.created"}]},
+    subjects.ACCOUNTS_CREATE_WEBHOOK: {"url": "https://hooks.example.org/"},
+    subjects.ACCOUNTS_READ_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_CHANGE_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_DELETE_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET: {"webhook_id": "x"},
+    subjects.ACCOUNTS_TRY_WEBHOOK: {"webhook_id": "x"},
+    subjects.ACCOUNTS_READ_EXPORT: {"job_id": "x"},
+    subjects.ACCOUNTS_CREATE_GROUP: {"name": "x"},
+    subjects.ACCOUNTS_READ_GROUP: {"group_id": "x"},
+    subjects.ACCOUNTS_CHANGE_GROUP: {"group_id": "x"},
+    subjects.ACCOUNTS_DELETE_GROUP: {"group_id": "x"},
+    subjects.ACCOUNTS_LIST_GROUP_MEMBERS: {"group_id": "x"},
+    subjects.ACCOUNTS_ADD_GROUP_MEMBER: {"group_id": "x", "user_id": "x"},
+    subjects.ACCOUNTS_REMOVE_GROUP_MEMBER: {"group_id": "x", "user_id": "x"},
+    subjects.ACCOUNTS_READ_ANY_BOT: {"bot_id": "x"},
+    subjects.ACCOUNTS_SHARE_BOT: {"bot_id": "x", "group_id": "x"},
+    subjects.ACCOUNTS_UNSHARE_BOT: {"bot_id": "x", "group_id": "x"},
+    subjects.ACCOUNTS_LIST_BOT_SHARES: {"bot_id": "x"},
+    subjects.ACCOUNTS_READ_SHARED_BOT: {"bot_id": "x"},
+    subjects.ACCOUNTS_ASK_BOT: {"bot_id": "x"},
+    subjects.ACCOUNTS_BLOCK_BOT: {"bot_id": "x", "is_blocked": True},
+    subjects.ACCOUNTS_READ_AUDIT_SEGMENT: {"until_seq": 1},
 }
 """What a request needs besides who asks to get as far as what it may do."""
 
 REQUESTS = {one.pattern: one for one in CHANNELS if one.receiver == "accounts"}
-NEEDS = {subject: need for subject in REQUESTS if isinstance(need := SUBJECTS[subject], Permission)}
+NEEDS = {
+    subject: need
+    for subject in REQUESTS
+    # What is for services alone, claims are looked at for.
+    if isinstance(need := SUBJECTS[subject], Permission) and OF_CLAIMS[subject]
+}
 
 
 def message_of(subject: str) -> type[WireModel]:
@@ -94,7 +124,9 @@ async def test_nobody_has_a_higher_role_than_he_says_or_than_he_is_given(account
 
 def test_what_is_listed_for_others_may_be_about_others() -> None:
     names_a_user = {subject for subject in NEEDS if "user_id" in message_of(subject).model_fields}
-    names_a_user -= {subjects.ACCOUNTS_CREATE_PASSWORD_RESET}  # it is never about oneself
+    # What nobody may do for himself alone.
+    over_others = {one for one in Permission if one.startswith(("users:", "groups:"))}
+    names_a_user -= {subject for subject in names_a_user if NEEDS[subject] in over_others}
     assert set(OF_OTHERS) == names_a_user | {subjects.ACCOUNTS_REVOKE_KEY}
 
 

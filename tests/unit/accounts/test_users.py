@@ -136,16 +136,20 @@ async def test_nobody_changes_his_own_role_or_state(accounts: Accounts) -> None:
     assert (await change(accounts, as_user(ada), display_name="Ada L")).display_name == "Ada L"
 
 
-async def test_owners_who_demote_each_other_leave_one(accounts: Accounts) -> None:
+@pytest.mark.parametrize("fields", [{"new_role": Role.MEMBER}, {"state": UserState.DISABLED}])
+async def test_owners_who_demote_or_disable_each_other_leave_one(
+    accounts: Accounts, fields: dict[str, Any]
+) -> None:
     second = await accounts.user("second", Role.OWNER)
     ended = await asyncio.gather(
-        change(accounts, OWNER, user_id=second.id, new_role=Role.MEMBER),
-        change(accounts, as_user(second), user_id=LOCAL_OWNER, new_role=Role.MEMBER),
+        change(accounts, OWNER, user_id=second.id, **fields),
+        change(accounts, as_user(second), user_id=LOCAL_OWNER, **fields),
         return_exceptions=True,
     )
     assert len([one for one in ended if isinstance(one, User)]) == 1
     refused = [one for one in ended if isinstance(one, ParleyError)]
-    assert [one.code for one in refused] == [ErrorCode.FORBIDDEN]
+    lost = ErrorCode.FORBIDDEN if "new_role" in fields else ErrorCode.UNAUTHENTICATED
+    assert [one.code for one in refused] == [lost]
 
 
 async def test_another_user_is_not_found_by_who_may_not_look(accounts: Accounts) -> None:

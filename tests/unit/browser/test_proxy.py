@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import pytest
-from parley_browser.address_policy import AddressPolicy, HostPort, IpAddress, parse_allow_hosts
 from parley_browser.proxy import FilteringProxy, open_proxy
 from parley_browser.read_pass import ReadPass
+from parley_egress.address_policy import AddressPolicy, HostPort, IpAddress, parse_allow_hosts
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 PUBLIC = "93.184.216.34"
@@ -206,7 +206,7 @@ async def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch:
     names = Names([PUBLIC], ["127.0.0.1"])
     dialled: list[str] = []
 
-    async def refuse_to_dial(host: str, port: int) -> None:
+    async def refuse_to_dial(host: str, port: int, **_: object) -> None:
         del port
         dialled.append(host)
         raise ConnectionRefusedError

@@ -1,4 +1,4 @@
-"""`parley accounts rotate-kek` as its users meet it: steps until it is done, and the refusal in words."""
+"""`parley accounts` as its users meet it: steps until a rotation is done, and refusals in words."""
 
 import json
 from typing import Any
@@ -8,15 +8,19 @@ import pytest
 from parley_cli.app import build_app
 from typer.testing import CliRunner, Result
 
-WORDS = ["accounts", "rotate-kek"]
+KEK, DATA_KEY = "rotate-kek", "rotate-data-key"
+PATHS = {KEK: "/api/admin/kek/rotate", DATA_KEY: "/api/admin/data-key/rotate"}
 
 
-def run(monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, Any]], *options: str) -> tuple[Result, Any]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, Any]], *options: str, word: str = KEK
+) -> tuple[Result, Any]:
+    words = ["accounts", word]
     asked: list[Any] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        assert (request.method, request.url.path) == ("POST", "/api/admin/kek/rotate")
-        asked.append(json.loads(request.content))
+        assert (request.method, request.url.path) == ("POST", PATHS[word])
+        asked.append(json.loads(request.content or b"null"))
         status, body = answers[len(asked) - 1]
         return httpx.Response(status, json=body)
 
@@ -28,7 +32,7 @@ def run(monkeypatch: pytest.MonkeyPatch, answers: list[tuple[int, Any]], *option
 
     monkeypatch.setattr(httpx, "AsyncClient", scripted)
     environment = {"PARLEY_URL": "http://there", "PARLEY_API_KEY": "k", "COLUMNS": "200"}
-    return CliRunner().invoke(build_app(WORDS), [*WORDS, *options], env=environment), asked
+    return CliRunner().invoke(build_app(words), [*words, *options], env=environment), asked
 
 
 def step(resealed: int, left: int) -> tuple[int, dict[str, Any]]:
@@ -51,3 +55,16 @@ def test_a_refusal_is_said_in_its_words(monkeypatch: pytest.MonkeyPatch) -> None
     refused, _ = run(monkeypatch, [(409, {"error": error})])
     assert refused.exit_code == 1
     assert "set another one" in refused.stderr
+
+
+def test_another_data_key_is_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[tuple[int, Any]] = [(200, {"key_id": "00ab" * 4, "keys": 3})]
+    done, asked = run(monkeypatch, answers, word=DATA_KEY)
+    assert (done.exit_code, asked) == (0, [None])
+    assert done.stdout == "The data key 00ab00ab00ab00ab seals from now on; 2 more still open.\n"
+
+
+def test_programs_are_told_of_another_data_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[tuple[int, Any]] = [(200, {"key_id": "00ab" * 4, "keys": 3})]
+    done, _ = run(monkeypatch, answers, "--json", word=DATA_KEY)
+    assert json.loads(done.stdout) == {"key_id": "00ab00ab00ab00ab", "keys": 3}

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from parley_accounts.envelope import read_or_make_key
+from parley_accounts.kek_file import read_or_make_key
 from parley_accounts.key_ring import KeyRing
 from parley_accounts.tables import STORE
 from parley_contracts.credentials import Revocation
@@ -47,17 +48,18 @@ class Entered:
 
 @asynccontextmanager
 async def open_identities(
-    folder: Path, tables: Path, bus: MemoryBus | None = None
+    folder: Path, tables: Path, bus: MemoryBus | None = None, **changed: Any
 ) -> AsyncGenerator[Entered]:
     """Run a gateway's identities and an accounts service, whose outbox runs too, until the body ends.
 
-    `tables` is a file with the empty tables of accounts.
+    `tables` is a file with the empty tables of accounts; `changed` are settings of it.
     """
     shutil.copy(tables, folder)
     secrets = folder / "secrets"
     read_or_make_key(secrets)
     ring = KeyRing.in_folder(secrets)
-    async with open_accounts(STORE.url(None, folder), ring=ring, bus=bus) as accounts:
+    changed = {"accounts_webhook_networks": "127.0.0.0/8", **changed}
+    async with open_accounts(STORE.url(None, folder), ring=ring, bus=bus, **changed) as accounts:
         board = ScriptedBoard()
         identities = Identities(accounts.bus, board)
         await identities.start()

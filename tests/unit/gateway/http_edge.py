@@ -23,6 +23,7 @@ from parley_messaging import Service
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.probes import serving
 
+from tests.fakes.data_keys import FakeDataKeys, exports_on, originals_on
 from tests.unit.gateway.known_keys import OWNER, KnownKeys, answer_logins
 
 KEY = "pk_right"
@@ -41,6 +42,7 @@ def make_edge(
     known = prover or KnownKeys({KEY: OWNER}, {SESSION_ID: OWNER})
     if prover is None:
         answer_logins(bus, KEY, SESSION_ID)
+        FakeDataKeys().on(bus)
     doorkeeper = Doorkeeper(known, Secrets(KEY, b"\x01" * 32), session_s=60, origins=origins)
     edge = Edge(
         service,
@@ -52,6 +54,8 @@ def make_edge(
         Sockets(),
         LoginCodes(settings.secrets_path),
         Sites.signed_by(b"\x01" * 32, bus, lasts_s=60, turns=turns),
+        originals_on(bus),
+        exports_on(bus),
     )
     return edge, create_app(edge)
 

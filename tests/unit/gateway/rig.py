@@ -203,8 +203,10 @@ class Seen:
 class Gateway:
     """One gateway's turn parts."""
 
-    def __init__(self, bus: Bus, home: str) -> None:
-        settings = GatewaySettings(gateway_turn_s=20)
+    def __init__(self, bus: Bus, home: str, turn_s: float = 20) -> None:
+        settings = GatewaySettings(
+            gateway_turn_s=turn_s, gateway_history_s=10, gateway_embed_s=10, gateway_search_s=10
+        )
         self.parts = TurnParts(bus, home=home, ids=OwnedIds(b"secret"), settings=settings)
         self.pen, self.door, self.stopper = self.parts.pen, self.parts.door, self.parts.stopper
         self.ending = self.parts.ending
@@ -223,11 +225,11 @@ class Gateway:
 class Rig:
     """Two gateways, one worker, one model and the neighbours."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, turn_s: float = 20) -> None:
         self.bus = bus
         self.model = ScriptedModel()
         self.neighbours = Neighbours()
-        self.first, self.second = Gateway(bus, "gateway-1"), Gateway(bus, "gateway-2")
+        self.first, self.second = Gateway(bus, "gateway-1", turn_s), Gateway(bus, "gateway-2", turn_s)
         self.catalogue = Catalogue([self.model])
         self.worker_writers, self.worker_stops = TurnWriters(bus), Stops(bus)
         self.worker_holds = Holds(bus, "llm-1", PenRole.WORKER)
@@ -260,9 +262,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(bus: Bus, *, runs_turns: bool = True, writes_answers: bool = True) -> AsyncGenerator[Rig]:
+async def running(
+    bus: Bus, *, runs_turns: bool = True, writes_answers: bool = True, turn_s: float = 20
+) -> AsyncGenerator[Rig]:
     """Run the rig while the body tests it; its work loops may be left out."""
-    rig = Rig(bus)
+    rig = Rig(bus, turn_s)
     rig.neighbours.bind(bus, rig.catalogue)
     await bus.start()
     async with asyncio.TaskGroup() as tasks:

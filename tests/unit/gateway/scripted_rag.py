@@ -37,6 +37,7 @@ DOCUMENT = Document(
     sha256="0" * 64,
     status=DocumentStatus.QUEUED,
     created_at_ms=1,
+    is_sealed=True,
 )
 COLLECTION = Collection(name="default", documents=1, chunks=2, created_at_ms=1)
 

@@ -34,6 +34,8 @@ from parley_messaging.stops import Stops
 from parley_messaging.turn_writer import TurnWriters
 from parley_messaging.work_loop import WorkLoop
 
+from tests.fakes.data_keys import exports_on, originals_on
+from tests.patience import GATHERS_ALL
 from tests.unit.accounts.accounts_rig import as_user
 from tests.unit.gateway.http_edge import IDS
 from tests.unit.gateway.rig import ScriptedModel
@@ -144,9 +146,11 @@ def _worker(bus: Bus, model: SiteModel) -> tuple[list[Any], list[Coroutine[Any, 
 
 
 @asynccontextmanager
-async def open_site_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator[SiteEdge]:
+async def open_site_edge(folder: Path, accounts_tables: Path, **changed: Any) -> AsyncGenerator[SiteEdge]:
     """Run everything until the body ends; `accounts_tables` is a file with empty tables of accounts."""
-    settings, model = GatewaySettings(data_dir=folder, gateway_turn_s=20), SiteModel()
+    of_site = {"data_dir": folder, "gateway_turn_s": 20, **GATHERS_ALL, **changed}
+    settings = GatewaySettings.model_validate(of_site)
+    model = SiteModel()
     async with open_whole_edge(folder, accounts_tables) as whole, asyncio.TaskGroup() as tasks:
         bus = whole.bus
         turns = TurnParts(bus, home="gateway-2", ids=IDS, settings=settings)
@@ -173,6 +177,8 @@ async def open_site_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator[
             Sockets(),
             LoginCodes(settings.secrets_path),
             sites,
+            originals_on(bus),
+            exports_on(bus),
         )
         transport = httpx.ASGITransport(create_app(edge))
         async with httpx.AsyncClient(

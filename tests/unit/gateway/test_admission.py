@@ -8,7 +8,7 @@ from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import frame_type
 from parley_contracts.turns import ChatMessage
-from parley_gateway.admission import Admission, Limits
+from parley_gateway.admission import Admission, Capacity
 from parley_gateway.queue_lag import MAX_RETRY_S, UNKNOWN_RETRY_S, QueueLag
 from parley_messaging.bus import QueueState
 from parley_messaging.memory_bus import MemoryBus
@@ -46,7 +46,7 @@ def limited(**limits: int) -> tuple[Admission, QueueLag, ScriptedBus]:
     bus = ScriptedBus()
     found = {"watched": 100, "total": 100, "waiting": 100, **limits}
     lag = QueueLag(bus, lambda: [llm_jobs("scripted")], max_turns=found["total"])
-    return Admission(Limits(**found), lag), lag, bus
+    return Admission(Capacity(**found), lag), lag, bus
 
 
 async def read(lag: QueueLag, bus: ScriptedBus, **queues: QueueState) -> None:
@@ -142,7 +142,7 @@ async def test_queues_are_read_only_while_a_turn_is_in_flight() -> None:
 def bounded(rig: Rig, **limits: int) -> Gateway:
     """Return the first gateway of a rig after its limits were set."""
     found = {"watched": 100, "total": 100, "waiting": 100, **limits}
-    rig.first.parts.admission._limits = Limits(**found)  # pyright: ignore[reportPrivateUsage] - the rig's are those of a real gateway
+    rig.first.parts.admission._capacity = Capacity(**found)  # pyright: ignore[reportPrivateUsage] - the rig's are those of a real gateway
     return rig.first
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -11,13 +12,19 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode
 from parley_contracts.turn_events import TurnFailed, encode_event
-from parley_gateway.chat_socket import MAX_TURNS_A_SOCKET, TRY_AGAIN_LATER, ChatSocket
+from parley_gateway.bot_turns import BotTurns
+from parley_gateway.chat_socket import MAX_TURNS_A_SOCKET, POLICY_VIOLATION, TRY_AGAIN_LATER, ChatSocket
 from parley_gateway.frame_protocol import FRAMES
 from parley_gateway.ids import OwnedIds
+from parley_gateway.models import Models
+from parley_gateway.outstaying import Outstaying
+from parley_gateway.principal import Principal
+from parley_gateway.sockets import Sockets
 from parley_messaging.bus import Bus
 from parley_messaging.memory_bus import MemoryBus
 from starlette.websockets import WebSocket
 
+from tests.unit.gateway.known_keys import KnownKeys
 from tests.unit.gateway.rig import OWNER, Rig, running
 from tests.unit.gateway.test_outbox import HeldWriter
 
@@ -58,14 +65,26 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(rig: Rig, *, outbox_bytes: int = 1_000_000) -> AsyncGenerator[Client]:
+async def connected(
+    rig: Rig,
+    *,
+    outbox_bytes: int = 1_000_000,
+    principal: Principal = OWNER,
+    sockets: Sockets | None = None,
+) -> AsyncGenerator[Client]:
     client = Client()
     socket = ChatSocket(
-        cast(WebSocket, client), OWNER, rig.first.door, rig.first.stopper, outbox_bytes=outbox_bytes
+        cast(WebSocket, client),
+        principal,
+        rig.first.door,
+        rig.first.stopper,
+        bots=BotTurns(rig.bus, rig.first.door, Models(rig.bus)),
+        outbox_bytes=outbox_bytes,
     )
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(socket.run())
-        yield client
+        with (Sockets() if sockets is None else sockets).serving(socket):
+            tasks.create_task(socket.run())
+            yield client
         client.leave()
 
 
@@ -142,3 +161,19 @@ async def test_one_who_does_not_read_is_sent_away_and_gets_everything_when_he_co
         assert "".join(frame.get("text", "") for frame in frames) == "".join(rig.model.pieces)
         seqs = [frame["seq"] for frame in frames if "seq" in frame]
         assert seqs == sorted(set(seqs))
+
+
+async def test_a_socket_is_closed_when_the_key_expires_that_opened_it(idle_rig: Rig) -> None:
+    sockets, now_ms = Sockets(), 1_000
+    principal = replace(OWNER, key_id="k1", expires_at_ms=2_000)
+    outstaying = Outstaying(sockets, KnownKeys({}), clock=lambda: now_ms)
+    async with connected(idle_rig, principal=principal, sockets=sockets) as client:
+        await outstaying.look()
+        client.send(type="ping")
+        await client.until(lambda frames: _count(frames, "pong") == 1)
+        now_ms = 2_000
+        await outstaying.look()
+        async with asyncio.timeout(WAIT_S):
+            while client.closed_with is None:  # noqa: ASYNC110 - a closed socket tells nobody here
+                await asyncio.sleep(0.01)
+    assert client.closed_with == POLICY_VIOLATION

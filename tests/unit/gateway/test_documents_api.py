@@ -20,8 +20,9 @@ from parley_gateway import documents_api
 from parley_messaging import queues
 from parley_messaging.memory_bus import MemoryBus
 
+from tests.fakes.data_keys import originals_on
 from tests.unit.gateway.http_edge import OWNER_ID, open_edge
-from tests.unit.gateway.scripted_rag import Rag
+from tests.unit.gateway.scripted_rag import DOCUMENT, Rag
 
 
 @pytest_asyncio.fixture
@@ -46,6 +47,13 @@ def last(rag: Rag) -> dict[str, Any]:
     return rag.asked[-1].model_dump(mode="json", exclude_none=True, exclude_defaults=True)
 
 
+async def opened(bus: MemoryBus, content: bytes) -> bytes:
+    """Return what is stored of the one document, as any other process opens it."""
+    assert list(bus.objects.kept) == [f"{OWNER_ID}/d1/sealed"]
+    known_by = hashlib.sha256(content).hexdigest()
+    return await originals_on(bus).get(OWNER_ID, "d1", known_by, is_sealed=True)
+
+
 # -- documents -------------------------------------------------------------------------------------
 
 
@@ -63,9 +71,11 @@ async def test_an_upload_is_kept_piece_by_piece_with_its_hash(
         "content_type": "text/plain",
         "size_bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
+        "is_sealed": True,
     }
     assert not isinstance(put.call_args.args[1], bytes)
-    assert bus.objects.kept == {f"{OWNER_ID}/d1": content}
+    assert await opened(bus, content) == content
+    assert b"pumppump" not in bus.objects.kept[f"{OWNER_ID}/d1/sealed"]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +108,10 @@ async def test_a_page_of_the_web_becomes_a_document_named_by_its_address(
         "sha256": hashlib.sha256(b"The page says so.").hexdigest(),
         "title": "A page",
         "source_url": "https://example.org/a.html",
+        "is_sealed": True,
     }
-    assert bus.objects.kept == {f"{OWNER_ID}/d1": b"The page says so."}
+    assert await opened(bus, b"The page says so.") == b"The page says so."
+    assert b"The page" not in bus.objects.kept[f"{OWNER_ID}/d1/sealed"]
     delivered = await (await bus.open_jobs(queues.INGEST)).fetch(1)
     assert delivered is not None
     assert IngestDocument.model_validate_json(delivered.data).document_id == "d1"
@@ -194,7 +206,7 @@ async def test_a_filter_that_cannot_be_understood_is_named(
 async def test_an_original_is_given_as_a_file_that_no_browser_runs(
     client: httpx.AsyncClient, bus: MemoryBus
 ) -> None:
-    await bus.objects.put(f"{OWNER_ID}/d1", b"<script>")
+    await originals_on(bus).put(OWNER_ID, "d1", DOCUMENT.sha256, b"<script>")
     response = await client.get("/api/documents/d1/original")
     assert response.content == b"<script>"
     assert (

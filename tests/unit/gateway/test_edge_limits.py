@@ -162,7 +162,13 @@ async def test_every_error_has_its_shape_and_the_headers_that_go_with_it(code: E
     error = json.loads(bytes(response.body))["error"]
     assert {"code", "message", "retryable", "request_id"} <= set(error)
     assert {name.lower() for name in SECURITY_HEADERS} <= set(response.headers)
-    assert ("retry-after" in response.headers) == (code in {ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE})
+    comes_back = {
+        ErrorCode.OVERLOADED,
+        ErrorCode.UNAVAILABLE,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.QUOTA_EXCEEDED,
+    }
+    assert ("retry-after" in response.headers) == (code in comes_back)
 
 
 async def test_a_refusal_says_when_to_come_back_as_far_as_that_is_known() -> None:

@@ -3,19 +3,20 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from parley_contracts import subjects
 from parley_contracts.accounts import ChangeUser, EndSession, EndSessions, SessionTokens, User, UserState
 from parley_contracts.credentials import (
-    CheckKey,
     CreateKey,
     KeyCreated,
-    KnownPrincipal,
     PublishedKeys,
     ReadPublishedKeys,
+    ReadRevocations,
     Revocation,
+    RevocationList,
     RevokedKind,
     RevokeKey,
     RotateSigningKey,
@@ -23,11 +24,9 @@ from parley_contracts.credentials import (
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
-from parley_gateway import access_tokens
-from parley_gateway import revoked as revoked_module
-from parley_gateway.known_principals import KnownPrincipals
+from parley_gateway import access_tokens, revocation_watch
+from parley_gateway.identities import Identities
 from parley_gateway.principal import Principal
-from parley_gateway.revoked import Revoked
 from parley_messaging.memory_bus import MemoryBus
 
 from tests.unit.accounts.accounts_rig import OWNER, OWNER_KEY, as_user
@@ -52,6 +51,14 @@ async def is_refused(ask: Callable[[], Awaitable[Principal]]) -> bool:
         await ask()
     except ParleyError as error:
         return error.code is ErrorCode.UNAUTHENTICATED
+    return False
+
+
+async def is_unavailable(ask: Callable[[], Awaitable[Principal]]) -> bool:
+    try:
+        await ask()
+    except ParleyError as error:
+        return error.code is ErrorCode.UNAVAILABLE
     return False
 
 
@@ -218,14 +225,80 @@ async def test_what_was_missed_while_the_bus_was_away_is_asked_for_when_it_is_ba
 
 
 async def test_a_token_is_not_taken_before_it_is_known_what_was_revoked(
-    tmp_path: Path, accounts_file: Path
+    tmp_path: Path, accounts_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(revocation_watch, "FIRST_LOOK_S", 0.05)
     async with open_identities(tmp_path, accounts_file) as entered:
         tokens = await entered.accounts.log_in_with_key()
         entered.board.is_away = True
         silence(entered.accounts.bus, subjects.ACCOUNTS_READ_REVOCATIONS)
         late = type(entered.identities)(entered.accounts.bus, entered.board)
         assert await refusal(late.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
+
+
+@asynccontextmanager
+async def beginning(entered: Entered) -> AsyncGenerator[Identities]:
+    """Yield the identities of a gateway that begins just now."""
+    begun = Identities(entered.accounts.bus, entered.board)
+    await begun.start()
+    tasks = [asyncio.create_task(run()) for run in begun.endless]
+    try:
+        yield begun
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def test_who_comes_to_a_gateway_that_began_before_accounts_waits_for_its_keys(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = await entered.accounts.log_in_with_key()
+    monkeypatch.setattr(access_tokens, "RETRY_S", 0.1)
+    answers = entered.accounts.bus._answers  # pyright: ignore[reportPrivateUsage] - it stops only as a whole
+    answer = answers.pop(subjects.ACCOUNTS_PUBLISHED_KEYS)
+    async with beginning(entered) as begun:
+        coming = [asyncio.create_task(begun.of_bearer(tokens.access_token)) for _ in range(3)]
+        await asyncio.wait(coming, timeout=0.05)
+        answers[subjects.ACCOUNTS_PUBLISHED_KEYS] = answer
+        assert {(await one).role for one in coming} == {Role.OWNER}
+
+
+async def test_an_accounts_that_is_slow_refuses_nobody_while_redis_tells_what_was_revoked(
+    entered: Entered,
+) -> None:
+    tokens = await entered.accounts.log_in_with_key()
+    bus, asked = entered.accounts.bus, asyncio.Event()
+    silence(bus, subjects.ACCOUNTS_READ_REVOCATIONS)
+
+    async def hang(_: ReadRevocations) -> RevocationList:
+        asked.set()
+        return await asyncio.Future()
+
+    bus.answer(subjects.ACCOUNTS_READ_REVOCATIONS, ReadRevocations, hang)
+    async with beginning(entered) as begun:
+        await asked.wait()
+        assert (await begun.of_bearer(tokens.access_token)).role is Role.OWNER
+
+
+async def test_a_gateway_that_refused_because_nobody_told_it_anything_takes_tokens_once_accounts_is_there(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((access_tokens, "RETRY_S"), (access_tokens, "FIRST_KEYS_S")):
+        monkeypatch.setattr(module, name, 0.05)
+    monkeypatch.setattr(revocation_watch, "FIRST_LOOK_S", 0.05)
+    tokens, bus = await entered.accounts.log_in_with_key(), entered.accounts.bus
+    answers = {name: bus._answers[name] for name in ALL_ASKED}  # pyright: ignore[reportPrivateUsage] - as in `silence`
+    silence(bus, *ALL_ASKED)
+    entered.board.is_away = True
+    async with beginning(entered) as begun:
+        assert await refusal(begun.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
+        # Redis stays away, and no event tells that accounts is there.
+        bus._answers.update(answers)  # pyright: ignore[reportPrivateUsage] - as above
+        async with asyncio.timeout(10):
+            while await is_unavailable(lambda: begun.of_bearer(tokens.access_token)):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        assert (await begun.of_bearer(tokens.access_token)).role is Role.OWNER
 
 
 async def test_tokens_by_the_next_key_are_taken_and_those_by_a_compromised_one_are_not(
@@ -272,73 +345,3 @@ async def test_keys_are_asked_for_again_when_an_event_may_have_been_dropped() ->
     running.cancel()
     await asyncio.wait([running])
     await bus.close()
-
-
-class SlowAccounts:
-    """Answers when a test lets it."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.may_answer = asyncio.Event()
-
-    async def check(self, _: CheckKey) -> KnownPrincipal:
-        self.asked += 1
-        await self.may_answer.wait()
-        return KnownPrincipal(user_id="ada", role=Role.MEMBER, scopes=None, key_id="k1")
-
-
-async def slow_accounts() -> tuple[SlowAccounts, KnownPrincipals, Revoked]:
-    bus, service, revoked = MemoryBus(), SlowAccounts(), Revoked()
-    bus.answer(subjects.ACCOUNTS_CHECK_KEY, CheckKey, service.check)
-    return service, KnownPrincipals(bus, revoked), revoked
-
-
-async def test_many_who_show_the_same_key_ask_once_also_when_the_first_leaves() -> None:
-    service, known, _ = await slow_accounts()
-    waiting = [asyncio.create_task(known.of_key("pk_x")) for _ in range(50)]
-    await until(lambda: service.asked == 1)
-    waiting[0].cancel()
-    await until(lambda: service.asked == 2)
-    service.may_answer.set()
-    found = await asyncio.gather(*waiting[1:])
-    assert {one.owner_id for one in found} == {"ada"}
-    assert service.asked == 2
-    await known.of_key("pk_x")
-    assert service.asked == 2
-
-
-async def test_an_answer_that_was_given_before_a_revocation_is_not_remembered() -> None:
-    service, known, revoked = await slow_accounts()
-    asking = asyncio.create_task(known.of_key("pk_x"))
-    await until(lambda: service.asked == 1)
-    now_ms = time.time_ns() // 1_000_000
-    revoked.add(
-        Revocation(id="r", kind=RevokedKind.KEY, revoked_id="k1", at_ms=now_ms, expires_at_ms=now_ms + 60_000)
-    )
-    service.may_answer.set()
-    await asking
-    await known.of_key("pk_x")
-    assert service.asked == 2
-
-
-def test_revocations_that_have_expired_are_forgotten_and_the_others_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    revoked, now_ms = Revoked(), 1_000
-    monkeypatch.setattr(revoked_module, "now_ms", lambda: now_ms)
-
-    def revocation(number: int, lasts_ms: int) -> Revocation:
-        return Revocation(
-            id=str(number),
-            kind=RevokedKind.SESSION,
-            revoked_id=f"s{number}",
-            at_ms=now_ms,
-            expires_at_ms=now_ms + lasts_ms,
-        )
-
-    for number in range(999):
-        revoked.add(revocation(number, 1))
-    assert len(revoked) == 999
-    now_ms += 1
-    revoked.add(revocation(999, 60_000))
-    assert len(revoked) == 1

@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 
 import pytest
 from parley_contracts import subjects
-from parley_contracts.bots import Bot, BotChanged, BotSettings, ReadPublicBot
+from parley_contracts.bots import BotChanged, BotSettings, PublicBot, ReadPublicBot
 from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_gateway.known_bots import KnownBots
 from parley_messaging.memory_bus import MemoryBus
 
 
-def bot_of(bot_id: str) -> Bot:
+def bot_of(bot_id: str) -> PublicBot:
     settings = BotSettings(name=bot_id)
-    return Bot(id=bot_id, owner_id="ada", version=1, settings=settings, created_at_ms=1, changed_at_ms=1)
+    return PublicBot(
+        id=bot_id, owner_id="ada", version=1, settings=settings, created_at_ms=1, changed_at_ms=1
+    )
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Told:
     has_asked: asyncio.Event = field(default_factory=asyncio.Event)
     is_away: bool = False
 
-    async def read(self, request: ReadPublicBot) -> Bot:
+    async def read(self, request: ReadPublicBot) -> PublicBot:
         self.asked.append(request.bot_id)
         self.has_asked.set()
         await self.may_answer.wait()

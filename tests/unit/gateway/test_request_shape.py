@@ -126,3 +126,17 @@ async def test_nobody_changes_to_websockets_in_http_1_0(server: EdgeServer) -> N
     async with connected(port_of(server)) as client:
         await client.say(b"GET /ws HTTP/1.0\r\n" + KEYED + UPGRADE + NONCE + b"\r\n")
         assert (await client.head())[0] == 404
+
+
+async def test_a_plain_check_in_http_1_0_needs_no_host_and_nothing_else_goes_without(
+    server: EdgeServer,
+) -> None:
+    asked = {b"GET /livez": 200, b"GET /readyz": 503, b"GET /": 400, b"GET /metrics": 400}
+    for line, status in asked.items():
+        async with connected(port_of(server)) as client:
+            await client.say(line + b" HTTP/1.0\r\n\r\n")
+            assert (await client.head())[0] == status, line
+    for head in (b"GET /livez HTTP/1.1\r\n", b"GET /livez HTTP/1.0\r\nHost: a b\r\n"):
+        async with connected(port_of(server)) as client:
+            await client.say(head + b"\r\n")
+            assert (await client.head())[0] == 400, head

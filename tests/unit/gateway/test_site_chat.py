@@ -166,7 +166,8 @@ async def test_a_session_that_is_deleted_while_it_is_answered_is_not_kept_afterw
 
 
 async def test_a_session_that_is_deleted_before_anything_is_kept_is_never_kept(sites: SiteEdge) -> None:
-    site, seen = Site(await sites.bot(), PAGE), Seen()
+    bot = await sites.edge.sites.bots.find((await sites.bot()).id)
+    site, seen = Site(bot, PAGE), Seen()
     sites.model.may_go_on.clear()
     asked = sites.edge.sites
     turn, visitor = await asked.ask(site.bot, asked.visitor(site, None), "I am Ada.", seen.take)

@@ -86,7 +86,7 @@ async def test_what_a_turn_may_not_read_it_goes_without(bus: MemoryBus) -> None:
     assert bus.claims.refused == {ClaimsFault.NOT_PERMITTED: 1}
 
 
-async def forged_turn(rig: Rig, folder: Path, said: str | None) -> Seen:
+async def forged_turn(rig: Rig, folder: Path, said: str | None, *, is_readable: bool = True) -> Seen:
     """Have a turn of the owner run in his conversation by whoever can write to the queue."""
     ids = OwnedIds(b"secret")
     with acting_for(OWNER.acting):
@@ -108,7 +108,10 @@ async def forged_turn(rig: Rig, folder: Path, said: str | None) -> Seen:
     watch = await rig.second.parts.watches.open(ref.home, turn_id, 0, found.take)
     extra = {headers.CLAIMS: said} if said else {}
     calls = len(rig.model.calls)
-    await rig.bus.store(subjects.turn_start(turn_id), command.model_dump_json().encode(), headers=extra)
+    body = command.model_dump_json()
+    if not is_readable:
+        body, extra = "{", {**extra, headers.TURN: body}
+    await rig.bus.store(subjects.turn_start(turn_id), body.encode(), headers=extra)
     await found.ended()
     await rig.second.parts.watches.close(watch)
     assert len(rig.model.calls) == calls
@@ -120,10 +123,14 @@ def signed_by_eva(folder: Path) -> str:
     return Signer(folder / GATEWAY_KEY).sign_lasting(eva, (subjects.ALL_TURN_STARTS,))
 
 
+@pytest.mark.parametrize("is_readable", [True, False], ids=["readable", "unreadable"])
 @pytest.mark.parametrize("who", ["nobody", "another"])
-async def test_a_chat_is_not_gone_on_with_by_who_knows_its_id(bus: MemoryBus, folder: Path, who: str) -> None:
+async def test_a_chat_is_not_gone_on_with_by_who_knows_its_id(
+    bus: MemoryBus, folder: Path, who: str, is_readable: bool
+) -> None:
     async with running(bus) as rig:
-        found = await forged_turn(rig, folder, None if who == "nobody" else signed_by_eva(folder))
+        said = None if who == "nobody" else signed_by_eva(folder)
+        found = await forged_turn(rig, folder, said, is_readable=is_readable)
         (ended,) = found.events
         assert isinstance(ended, TurnFailed)
         assert ended.code is ErrorCode.FORBIDDEN

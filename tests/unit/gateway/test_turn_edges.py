@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from parley_contracts.llm import ListModels, ModelInfo, ModelList
 from parley_contracts.memory import Stored, StoreTurn
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted, TurnFailed
 from parley_contracts.turns import ChatMessage, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
+from parley_gateway import turn_runner
 from parley_gateway.ids import OwnedIds
 from parley_gateway.models import FRESH_S, USABLE_S, Models
 from parley_gateway.principal import Principal
@@ -21,7 +23,9 @@ from parley_gateway.turn_ending import Sealing, new_seal
 from parley_messaging.bus import Bus, NotStoredError, StoreAck
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.pen import new_nonce
+from parley_messaging.work_loop import WorkLoop
 
+from tests.integration.waiting import eventually
 from tests.unit.gateway.rig import OWNER, WAIT_S, Rig, Seen, running
 
 
@@ -42,6 +46,12 @@ async def command_of(rig: Rig) -> StartTurn:
     return command
 
 
+async def is_idle(bus: MemoryBus, loop: WorkLoop) -> bool:
+    """Return whether nothing waits in a queue, and nothing of it is worked on."""
+    state = await bus.queue_state(loop.queue)
+    return state.waiting == state.running == loop.jobs_running == 0
+
+
 async def test_a_turn_whose_command_cannot_be_read_still_ends(memory_bus: MemoryBus) -> None:
     async with running(memory_bus, runs_turns=False) as rig:
         command = await command_of(rig)
@@ -57,6 +67,38 @@ async def test_a_turn_whose_command_cannot_be_read_still_ends(memory_bus: Memory
             working.cancel()
         assert isinstance(ended, TurnFailed)
         assert (ended.turn_id, ended.code) == ("broken", ErrorCode.INTERNAL)
+
+
+@pytest.mark.parametrize("turn_id", ["a b", "a.b", ">", ""], ids=["space", "dot", "wildcard", "nothing"])
+async def test_a_turn_whose_id_no_subject_carries_is_not_tried_again(
+    memory_bus: MemoryBus, turn_id: str
+) -> None:
+    async with running(memory_bus, runs_turns=False) as rig:
+        command = (await command_of(rig)).model_dump(mode="json")
+        command["turn"]["turn_id"] = turn_id
+        said = json.dumps(command)
+        await memory_bus.store(subjects.turn_start("said"), said.encode(), headers={headers.TURN: said})
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(rig.first.loop.run())
+            await eventually(partial(is_idle, memory_bus, rig.first.loop), within_s=WAIT_S)
+            working.cancel()
+
+
+async def test_an_unreadable_turn_whose_pen_somebody_has_is_not_tried_for_ever(
+    memory_bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_runner, "MAX_UNREAD", 2)
+    async with running(memory_bus, runs_turns=False) as rig:
+        command = await command_of(rig)
+        ref = command.turn.model_copy(update={"turn_id": "held"})
+        claim = PenClaim(nonce=new_nonce(), role=PenRole.RUNNER, holder="gone", home=ref.home)
+        await rig.first.pen.claim("held", 1, claim)
+        said = command.model_copy(update={"turn": ref}).model_dump_json()
+        await memory_bus.store(subjects.turn_start("held"), b"{", headers={headers.TURN: said})
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(rig.first.loop.run())
+            await eventually(partial(is_idle, memory_bus, rig.first.loop), within_s=WAIT_S)
+            working.cancel()
 
 
 async def test_a_turn_too_large_to_be_sealed_is_refused_at_the_door(

@@ -16,7 +16,9 @@ from parley_contracts.bots import Bot, BotSettings, CreateBot
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef
 from parley_contracts.credentials import CreateKey, KeyCreated
+from parley_contracts.data_rights import CreateExport, DataJob
 from parley_contracts.feedback import CitationFeedback, RateCitation, Verdict
+from parley_contracts.groups import AddGroupMember, CreateGroup, Group, GroupMember
 from parley_contracts.llm import ListModels, ModelInfo, ModelList
 from parley_contracts.memory import Stored, StoreTurn, StoreUserMessage
 from parley_contracts.model import OwnedRequest, WireModel
@@ -31,8 +33,11 @@ from parley_contracts.rag import (
     IngestDocument,
     original_key,
 )
+from parley_contracts.shared_bots import BotShare, ShareBot
+from parley_contracts.subject_permissions import NEEDS
 from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
+from parley_contracts.webhooks import CreateWebhook, WebhookCreated
 from parley_gateway.edge import Edge
 from parley_memory.handlers import bind as bind_memory
 from parley_memory.settings import MemorySettings
@@ -42,6 +47,7 @@ from parley_messaging.bus import Reply
 from parley_messaging.memory_bus import MemoryBus
 from parley_rag.assembly import Parts, assemble
 from parley_rag.backends.memory import MemoryIndex
+from parley_rag.data_rights import bind_data_rights
 from parley_rag.database import open_database
 from parley_rag.handlers import bind as bind_rag
 from parley_rag.measures import Measures
@@ -49,6 +55,7 @@ from parley_rag.quality import bind_quality
 from parley_rag.settings import RagSettings
 
 from tests.fakes.embedding import FakeNpu
+from tests.patience import PatientBus
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, as_user
 from tests.unit.gateway.accounts_edge import Entered, open_identities
 from tests.unit.gateway.http_edge import IDS, open_edge
@@ -66,10 +73,16 @@ THINGS: tuple[str, ...] = (
     "bot_id",
     "version",
     "provider",
+    "webhook_id",
+    "group_id",
+    "shared_bot_id",
+    "export_id",
 )
 """Names that routes have for the ids of what somebody has."""
 
 MODEL = "m1"
+NOBODYS_URL = "http://127.0.0.1:9/"
+"""Where nobody listens."""
 TEXT = b"A heron stands at the weir."
 
 
@@ -82,7 +95,7 @@ class Asked:
     owner_id: str
 
 
-class RecordingBus(MemoryBus):
+class RecordingBus(PatientBus):
     """Keeps what was asked for somebody."""
 
     def __init__(self) -> None:
@@ -93,7 +106,8 @@ class RecordingBus(MemoryBus):
         self, subject: str, request: WireModel, reply_type: type[Reply], *, timeout_s: float = 2.0
     ) -> Reply:
         need = SUBJECTS.get(subject)
-        if isinstance(need, Permission) and isinstance(request, OwnedRequest):
+        # What only services ask, of their own accord, is asked for nobody.
+        if isinstance(need, Permission) and isinstance(request, OwnedRequest) and NEEDS.get(subject):
             self.asked.append(Asked(subject, need, request.owner_id))
         return await super().request(subject, request, reply_type, timeout_s=timeout_s)
 
@@ -153,7 +167,46 @@ class WholeEdge:
             ids["invitation_id"] = await self._invitation()
         if wanted & {"bot_id", "version", "provider"}:
             ids |= {"version": "1", "provider": "openai", "bot_id": await self._bot(user)}
+        if "webhook_id" in wanted:
+            ids["webhook_id"] = await self._webhook(user)
+        if "group_id" in wanted:
+            ids["group_id"] = await self.group(user)
+        if "shared_bot_id" in wanted:
+            ids["shared_bot_id"] = await self.shared_bot(user)
+        if "export_id" in wanted:
+            ids["export_id"] = await self._export(user)
         return ids
+
+    async def _webhook(self, user: User) -> str:
+        if user.role is Role.GUEST:
+            return "guests-have-none"
+        request = CreateWebhook(**as_user(user), url=NOBODYS_URL)
+        return (await self._ask(subjects.ACCOUNTS_CREATE_WEBHOOK, request, WebhookCreated)).webhook.id
+
+    async def shared_bot(self, *members: User, **settings: Any) -> str:
+        """Make a bot of the owner's that is shared with users; return its id."""
+        created = CreateBot(**OWNER, settings=BotSettings(name="Shared", **settings))
+        bot = await self._ask(subjects.ACCOUNTS_CREATE_BOT, created, Bot)
+        share = ShareBot(**OWNER, bot_id=bot.id, group_id=await self.group(*members))
+        await self._ask(subjects.ACCOUNTS_SHARE_BOT, share, BotShare)
+        return bot.id
+
+    async def group(self, *members: User, permissions: tuple[Permission, ...] = ()) -> str:
+        """Make a group of users; return its id."""
+        made = CreateGroup(**OWNER, name=uuid4().hex, permissions=permissions)
+        group = await self._ask(subjects.ACCOUNTS_CREATE_GROUP, made, Group)
+        for user in members:
+            add = AddGroupMember(**OWNER, group_id=group.id, user_id=user.id)
+            await self._ask(subjects.ACCOUNTS_ADD_GROUP_MEMBER, add, GroupMember)
+        return group.id
+
+    async def _export(self, user: User) -> str:
+        """Return an export that is made, of all that the user has by then."""
+        job = await self._ask(subjects.ACCOUNTS_CREATE_EXPORT, CreateExport(**as_user(user)), DataJob)
+        runner = self.entered.accounts.parts.data_rights.runner
+        while await runner.run_due():
+            continue
+        return job.id
 
     async def _bot(self, user: User) -> str:
         if user.role is Role.GUEST:
@@ -253,18 +306,19 @@ def app_of(client: httpx.AsyncClient) -> FastAPI:
 async def open_whole_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator[WholeEdge]:
     """Run everything until the body ends; `accounts_tables` is a file with empty tables of accounts."""
     bus = RecordingBus()
-    rag_settings = RagSettings(data_dir=folder, rag_embed_budget_s=0.2)
+    rag_settings = RagSettings(data_dir=folder, rag_embed_budget_s=5)
     async with (
         open_identities(folder, accounts_tables, bus) as entered,
         open_memory(MEMORY.url(None, folder)) as memory,
         open_database(None, folder) as rag_rows,
         open_edge(bus, folder, entered.identities) as client,
     ):
-        bind_memory(Service("memory", MemorySettings(data_dir=folder), bus), memory.handlers)
+        bind_memory(Service("memory", MemorySettings(data_dir=folder), bus), memory.handlers, memory.rights)
         rag_service = Service("rag", rag_settings, bus)
         rag = assemble(rag_rows, MemoryIndex(), bus, rag_settings, Measures(rag_service.metrics))
         bind_rag(rag_service, rag.handlers, rag.searching, rag.ingestion, slots=1)
         bind_quality(rag_service, rag.quality)
+        bind_data_rights(rag_service, rag.rights)
         bus.answer(subjects.NPU_EMBED, Embed, FakeNpu().embed)
         bus.answer(subjects.LLM_MODELS, ListModels, _models)
         bus.answer(subjects.BROWSER_READ, ReadPage, _page)

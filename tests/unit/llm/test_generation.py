@@ -46,7 +46,9 @@ class Scripted:
     waits_after: int | None = None
     can_continue: bool = True
     written: list[str] = field(default_factory=list[str])
+    usage: TokenUsage = field(default_factory=lambda: TokenUsage(prompt_tokens=5, completion_tokens=3))
     was_aborted: bool = False
+    has_waited: bool = False
 
     @property
     def pool(self) -> str:
@@ -66,6 +68,7 @@ class Scripted:
                 if self.error and number == self.fails_after:
                     raise self.error
                 if number == self.waits_after:
+                    self.has_waited = True
                     await asyncio.Event().wait()
                 yield TextChunk(piece)
             if self.error:
@@ -73,7 +76,7 @@ class Scripted:
         except (GeneratorExit, asyncio.CancelledError):
             self.was_aborted = True
             raise
-        yield FinalChunk(TokenUsage(prompt_tokens=5, completion_tokens=3), "stop")
+        yield FinalChunk(self.usage, "stop")
 
 
 class Desk:
@@ -164,6 +167,8 @@ async def test_a_model_that_is_away_is_replaced_by_the_last_resort() -> None:
         _, text, ended = await desk.told()
     assert text == ended.text == "a quote"
     assert (ended.finish_reason, ended.degraded) == ("stop", ("model",))
+    # It is counted and priced as who answered, not as who was asked.
+    assert (ended.model, ended.usage.completion_tokens) == ("last", 3)
 
 
 async def test_a_model_that_breaks_off_is_not_replaced_but_said_to_have_failed() -> None:
@@ -254,6 +259,7 @@ async def test_a_stop_before_the_start_asks_no_model() -> None:
         await desk.write(is_cancelled=True)
         _, text, ended = await desk.told()
     assert (text, ended.text, ended.finish_reason, model.written) == ("", "", "cancelled", [])
+    assert ended.usage == TokenUsage()
 
 
 async def test_a_stop_aborts_the_model_and_keeps_what_it_wrote() -> None:
@@ -299,3 +305,87 @@ async def test_an_answer_that_several_workers_died_of_is_given_up() -> None:
     assert model.written == []
     assert (opening.keep_chars, text, ended.text) == (len("one "), "", "one ")
     assert (ended.finish_reason, ended.error_code) == ("error", ErrorCode.INTERNAL)
+
+
+PROMPT_TOKENS = TokenUsage.guessed(sum(len(one.content) for one in job_for("m").messages), 0).prompt_tokens
+
+
+async def test_a_stop_just_before_the_end_costs_the_prompt_and_what_was_written() -> None:
+    model = Scripted(pieces=("x" * 4000, "y" * 4000, "z"), waits_after=2)
+    async with writing(model) as desk:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(desk.write(window_ms=10_000))
+            await until(lambda: model.has_waited)
+            await desk.bus.store(subjects.turn_cancel(desk.turn.turn_id), b"stop")
+        _, _, ended = await desk.told()
+    assert ended.finish_reason == "cancelled"
+    assert ended.usage == TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=2000)
+
+
+async def test_a_stop_before_the_first_word_costs_the_prompt_that_the_model_has_read() -> None:
+    model = Scripted(waits_after=0)
+    async with writing(model) as desk:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(desk.write())
+            await until(lambda: model.has_waited)
+            await desk.bus.store(subjects.turn_cancel(desk.turn.turn_id), b"stop")
+        _, _, ended = await desk.told()
+    assert (ended.finish_reason, ended.usage) == ("cancelled", TokenUsage(prompt_tokens=PROMPT_TOKENS))
+
+
+@pytest.mark.parametrize(
+    ("code", "fails_after", "usage"),
+    [
+        (ErrorCode.UPSTREAM_FAILED, 2, TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=2)),
+        (ErrorCode.TIMEOUT, 0, TokenUsage(prompt_tokens=PROMPT_TOKENS)),
+        (ErrorCode.UPSTREAM_FAILED, 0, TokenUsage()),
+        (ErrorCode.UNAVAILABLE, 0, TokenUsage()),
+    ],
+    ids=["broken off", "silent", "refused", "away"],
+)
+async def test_a_model_that_fails_costs_what_it_has_done_and_nothing_when_it_refused(
+    code: ErrorCode, fails_after: int, usage: TokenUsage
+) -> None:
+    async with writing(Scripted(error=ParleyError(code, "no"), fails_after=fails_after)) as desk:
+        await desk.write()
+        _, _, ended = await desk.told()
+    assert (ended.finish_reason, ended.usage) == ("error", usage)
+
+
+async def test_past_the_deadline_an_answer_costs_what_was_written() -> None:
+    async with writing(Scripted(waits_after=2)) as desk:
+        await desk.write(left_s=0.1)
+        _, _, ended = await desk.told()
+    assert ended.usage == TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=2)
+
+
+@pytest.mark.parametrize("can_continue", [True, False], ids=["goes on", "begins anew"])
+async def test_what_workers_wrote_that_are_gone_is_counted_when_the_answer_ends_early(
+    *, can_continue: bool
+) -> None:
+    model, standing = Scripted(can_continue=can_continue), TurnLog(last_seq=2_000_002, parts=["x" * 400])
+    async with writing(model) as desk:
+        await desk.write(standing=standing, is_cancelled=True)
+        _, _, ended = await desk.told()
+    assert ended.usage == TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=100)
+
+
+@pytest.mark.parametrize("can_continue", [True, False], ids=["goes on", "begins anew"])
+async def test_what_a_worker_wrote_that_is_gone_is_counted_beside_what_the_model_tells(
+    *, can_continue: bool
+) -> None:
+    model, standing = Scripted(can_continue=can_continue), TurnLog(last_seq=2_000_002, parts=["x" * 400])
+    async with writing(model) as desk:
+        await desk.write(standing=standing)
+        _, _, ended = await desk.told()
+    assert ended.finish_reason == "stop"
+    gone = TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=100)
+    assert ended.usage == model.usage.plus(gone)
+
+
+async def test_a_server_that_tells_no_usage_does_not_answer_for_nothing() -> None:
+    async with writing(Scripted(usage=TokenUsage())) as desk:
+        await desk.write()
+        _, _, ended = await desk.told()
+    assert (ended.finish_reason, ended.usage.prompt_tokens) == ("stop", PROMPT_TOKENS)
+    assert ended.usage.completion_tokens == TokenUsage.guessed(0, len("one two three")).completion_tokens

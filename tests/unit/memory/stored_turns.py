@@ -15,6 +15,7 @@ from parley_contracts.memory import (
 from parley_contracts.model import WireModel
 from parley_contracts.turns import Seal, Support, TurnOutcome, TurnRef
 from parley_memory.conversation_shelf import ConversationShelf
+from parley_memory.data_rights import DataRights
 from parley_memory.handlers import MemoryHandlers
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
@@ -54,6 +55,7 @@ class Memory:
 
     database: Database
     handlers: MemoryHandlers
+    rights: DataRights
     outbox: Outbox
     bus: RecordingBus
     registry: CollectorRegistry
@@ -76,7 +78,8 @@ async def open_memory(
         shelf = ConversationShelf(database, reply_bytes=reply_bytes)
         store, history, turns = TurnStore(database), HistoryReader(database), TurnReader(database)
         handlers = MemoryHandlers(store, history, turns, shelf, outbox=outbox, metrics=metrics)
-        yield Memory(database, handlers, outbox, used_bus, registry)
+        rights = DataRights(database, page_bytes=reply_bytes)
+        yield Memory(database, handlers, rights, outbox, used_bus, registry)
 
 
 def turn_of(number: int, owner_id: str = ALICE) -> TurnRef:

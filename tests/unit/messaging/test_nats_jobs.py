@@ -40,7 +40,9 @@ class Message:
     reply: str = "$JS.ACK.TURNS.turn-runners.1.1.1.1.0"
     data: bytes = b"job"
     headers: dict[str, str] | None = None
-    metadata: Any = field(default_factory=lambda: SimpleNamespace(num_delivered=1))
+    metadata: Any = field(
+        default_factory=lambda: SimpleNamespace(num_delivered=1, sequence=SimpleNamespace(stream=1))
+    )
     is_given_back: bool = False
 
     async def nak(self) -> None:

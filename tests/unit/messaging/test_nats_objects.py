@@ -19,7 +19,7 @@ class FailingBucket:
     async def put(self, name: str, data: bytes) -> None:
         raise self._error
 
-    async def get(self, name: str) -> None:
+    async def get_info(self, name: str) -> None:
         raise self._error
 
     async def delete(self, name: str) -> None:

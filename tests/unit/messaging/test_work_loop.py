@@ -7,12 +7,14 @@ from uuid import uuid4
 
 import pytest
 from parley_contracts import headers
+from parley_contracts.health import HealthQuestion
 from parley_messaging import work_loop
 from parley_messaging.bus import Bus, JobOutcome, QueuedJob
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue, llm_jobs
 from parley_messaging.trace_context import current
 from parley_messaging.work_loop import WorkLoop
+from pydantic import ValidationError
 
 WAIT_S = 12.0
 
@@ -155,6 +157,33 @@ async def test_a_handler_that_raises_is_called_again(bus: Bus, caplog: pytest.Lo
     async with working(WorkLoop(bus, queue, fail_once, slots=1)), asyncio.timeout(WAIT_S):
         assert [await calls.get(), await calls.get()] == [b"job", b"job"]
     assert [record.message for record in caplog.records] == ["job failed"]
+
+
+@pytest.mark.parametrize("is_in_a_group", [False, True], ids=["alone", "in a group"])
+async def test_a_job_for_which_something_cannot_be_read_is_left_to_others_but_not_for_ever(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_in_a_group: bool
+) -> None:
+    monkeypatch.setattr(work_loop, "MAX_UNREAD", 2)
+    await bus.start()
+    queue = new_queue()
+    calls: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def read_nonsense(job: QueuedJob) -> JobOutcome:
+        calls.put_nowait(job.data)
+        try:
+            HealthQuestion.model_validate_json(b"nonsense")
+        except ValidationError as error:
+            if is_in_a_group:
+                raise ExceptionGroup("tasks", [error]) from None
+            raise
+        return JobOutcome.DONE
+
+    await bus.store(queue.subject, b"job")
+    async with working(WorkLoop(bus, queue, read_nonsense, slots=1)), asyncio.timeout(WAIT_S):
+        assert [await calls.get(), await calls.get()] == [b"job", b"job"]
+    assert await is_empty(bus, queue)
+    assert [record.message for record in caplog.records] == ["what is stored for a job cannot be read"] * 2
+    assert [vars(record)["is_dropped"] for record in caplog.records] == [False, True]
 
 
 async def test_a_job_whose_headers_are_nonsense_is_handled_like_any_other(bus: Bus) -> None:

@@ -14,6 +14,7 @@ from parley_rag.measures import Measures
 from parley_rag.settings import RagSettings
 from prometheus_client import CollectorRegistry
 
+from tests.fakes.data_keys import FakeDataKeys
 from tests.fakes.embedding import FakeNpu
 from tests.unit.rag.library import Library
 
@@ -33,5 +34,8 @@ def settings(tmp_path: Path) -> RagSettings:
 def library(database: Database, settings: RagSettings) -> Library:
     bus, index, npu, registry = MemoryBus(), MemoryIndex(), FakeNpu(), CollectorRegistry()
     bus.answer(subjects.NPU_EMBED, Embed, npu.embed)
+    data_keys = FakeDataKeys().on(bus)
     parts = assemble(database, index, bus, settings, Measures(registry))
-    return Library(bus=bus, database=database, index=index, npu=npu, parts=parts, registry=registry)
+    return Library(
+        bus=bus, database=database, index=index, npu=npu, parts=parts, registry=registry, data_keys=data_keys
+    )

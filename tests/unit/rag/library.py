@@ -26,6 +26,7 @@ from parley_rag.words import weights_of
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
+from tests.fakes.data_keys import FakeDataKeys, originals_on
 from tests.fakes.embedding import FakeNpu
 
 OWNER = "ada"
@@ -42,6 +43,7 @@ class Library:
     npu: FakeNpu
     parts: Parts
     registry: CollectorRegistry
+    data_keys: FakeDataKeys
 
     async def create(
         self, content: bytes, name: str = "notes.txt", *, owner: str = OWNER, collection: str = "default"
@@ -60,6 +62,31 @@ class Library:
         key = f"{owner}/{document.id}"
         await self.bus.objects.put(key, content)
         return IngestDocument(owner_id=owner, document_id=document.id, object_key=key)
+
+    async def original(self, document: Document, owner: str = OWNER) -> bytes:
+        """Return a document's original as another process reads it."""
+        originals = originals_on(self.bus)
+        return await originals.get(owner, document.id, document.sha256, is_sealed=document.is_sealed)
+
+    async def upload_sealed(self, content: bytes, name: str = "notes.txt", owner: str = OWNER) -> Document:
+        """Create and put as gateways do, without running the job."""
+        wanted = CreateDocument(
+            owner_id=owner,
+            name=name,
+            size_bytes=len(content),
+            sha256=sha256(content).hexdigest(),
+            is_sealed=True,
+        )
+        created = await self.parts.handlers.create_document(wanted)
+        await originals_on(self.bus).put(owner, created.document.id, wanted.sha256, content)
+        return created.document
+
+    async def ingest(self, document: Document, owner: str = OWNER) -> Document:
+        """Run a document's job once; return the document as it is afterwards."""
+        key = f"{owner}/{document.id}"
+        job = IngestDocument(owner_id=owner, document_id=document.id, object_key=key)
+        await self.parts.ingestion.run(job)
+        return await self.read(document.id, owner)
 
     async def upload(
         self, content: bytes, name: str = "notes.txt", *, owner: str = OWNER, collection: str = "default"

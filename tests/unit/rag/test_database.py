@@ -93,3 +93,22 @@ async def test_a_writer_who_is_cancelled_keeps_nobody_waiting(database: Database
         writer.cancel()
         await asyncio.wait([writer])
     await write(-1)
+
+
+async def test_who_writes_is_not_held_up_while_a_log_cannot_be_emptied(tmp_path: Path) -> None:
+    async def write(database: Database, term: int) -> None:
+        async with database.writing() as session:
+            session.add(TermRow(owner_id=OWNER, term=term, passages=1))
+
+    async with open_database(None, tmp_path) as database:
+        await write(database, 1)
+        async with database.reading() as reading:
+            await reading.execute(select(TermRow))
+            await write(database, 2)
+            emptying = asyncio.create_task(database.truncate_log())
+            await asyncio.sleep(0)
+            await write(database, 3)
+            assert not emptying.done()
+            assert not await emptying
+        assert await database.truncate_log()
+        assert (tmp_path / "rag.sqlite-wal").stat().st_size == 0

@@ -55,7 +55,7 @@ async def test_a_document_that_comes_whole_is_kept_and_ingested(library: Library
     assert await library.work() == [document.id]
     found = await library.read(document.id)
     assert (found.status, found.collection, found.size_bytes) == (DocumentStatus.READY, "shop", len(TEXT))
-    assert await library.bus.objects.get(f"{OWNER}/{document.id}") == TEXT
+    assert await library.original(found) == TEXT
     assert (await library.parts.handlers.add_document(again)).id == document.id
     assert await library.work() == []
 

@@ -3,8 +3,10 @@ import asyncio
 import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.notices import DocumentFailed
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.rag import DeleteDocument, Document, DocumentStatus
+from parley_contracts.stream_names import DOMAIN_EVENTS
 from parley_rag.assembly import assemble
 from parley_rag.measures import Measures
 from parley_rag.settings import RagSettings
@@ -129,6 +131,19 @@ async def test_an_unreadable_document_fails_with_its_reason_and_can_be_sent_agai
     again = await library.create(content, name)
     assert again.needs_content
     assert (again.document.id, again.document.status) == (document.id, DocumentStatus.QUEUED)
+
+
+async def test_of_a_document_that_failed_its_owner_is_to_be_told_once_and_of_others_not(
+    library: Library,
+) -> None:
+    assert (await library.upload(b"Words.")).status is DocumentStatus.READY
+    failed = await library.upload(b"   ", "empty.txt")
+    stored = await library.bus.next_stored(DOMAIN_EVENTS, subjects.DOCUMENT_FAILED, 1)
+    assert stored is not None
+    event = DocumentFailed.model_validate_json(stored.data)
+    assert (event.owner_id, event.document_id) == (OWNER, failed.id)
+    after = stored.stream_seq + 1
+    assert await library.bus.next_stored(DOMAIN_EVENTS, subjects.DOCUMENT_FAILED, after) is None
 
 
 async def age(library: Library, document: Document, by_s: int) -> None:

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import struct
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,50 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_again(url: URL) -> None
         assert len(runs) == 1
 
 
+async def test_two_who_wait_for_each_other_both_come_to_their_end(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite has one writer")
+    tries: list[str] = []
+    both_hold_one = threading.Barrier(2)
+
+    def taking(*keys: str) -> Callable[[Connection], None]:
+        def take(connection: Connection) -> None:
+            is_first = keys[0] not in tries
+            tries.append(keys[0])
+            for place, key in enumerate(keys):
+                changed = text("UPDATE notes_held SET times = times + 1 WHERE key = :key")
+                connection.execute(changed, {"key": key})
+                if place == 0 and is_first:
+                    both_hold_one.wait(WAIT_S)
+
+        return take
+
+    def prepare(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE notes_held (key TEXT PRIMARY KEY, times INTEGER)"))
+        connection.execute(text("INSERT INTO notes_held VALUES ('a', 0), ('b', 0)"))
+
+    async with open_database(NOTES, url) as opened:
+        await opened.write(prepare)
+        await asyncio.gather(opened.write(taking("a", "b")), opened.write(taking("b", "a")))
+        query = text("SELECT times FROM notes_held")
+        assert await opened.read(lambda found: found.execute(query).scalars().all()) == [2, 2]
+    assert len(tries) == 3
+
+
+async def test_what_is_deadlocked_again_and_again_is_given_up(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite has one writer")
+    tries: list[int] = []
+
+    def lose(connection: Connection) -> None:
+        tries.append(len(tries))
+        connection.execute(text("DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40P01'; END $$"))
+
+    async with open_database(NOTES, url) as opened:
+        assert await refusal(asyncio.ensure_future(opened.write(lose))) is ErrorCode.UNAVAILABLE
+    assert len(tries) == 1 + database_module.DEADLOCKS
+
+
 def _message(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", len(body) + 4) + body
 
@@ -286,3 +331,25 @@ async def test_a_server_that_is_silent_from_the_first_word_keeps_no_thread(
                 with pytest.raises(ParleyError) as caught:
                     await opened.write(create, within_s=0.1)
                 assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_who_writes_is_not_held_up_while_a_log_cannot_be_emptied(tmp_path: Path) -> None:
+    url = NOTES.url(None, tmp_path)
+    async with open_database(NOTES, url, pool_size=2, pool_wait_s=WAIT_S) as database:
+        await database.write(create)
+        reader = sqlite3.connect(str(url.database), isolation_level=None)
+        try:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM kept").fetchall()
+            await database.write(insert)
+            emptying = asyncio.create_task(database.truncate_log())
+            await asyncio.sleep(0)
+            await database.write(insert)
+            assert not emptying.done()
+            assert not await emptying
+            reader.execute("COMMIT")
+        finally:
+            reader.close()
+        assert await database.truncate_log()
+        assert (tmp_path / f"{Path(str(url.database)).name}-wal").stat().st_size == 0
+        assert await database.read(count) == 2

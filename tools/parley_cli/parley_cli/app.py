@@ -33,6 +33,7 @@ MODULE_OF = {
     "bus": "bus",
     "claims": "claims",
     "accounts": "accounts",
+    "audit": "audit",
     "reset": "stack",
 }
 

@@ -57,15 +57,16 @@ function parseJson(text) {
 /** Ends the session and forgets what this browser keeps; running answers go on and are found again later. */
 export async function logOut() {
   isLeaving = true;
+  let next = "/login#out";
   try {
-    await call("DELETE", "/api/auth/session");
+    next = (await call("DELETE", "/api/auth/session"))?.provider_logout ?? next;
   } catch (error) {
     isLeaving = error.status === 401;
     if (!isLeaving) throw error;
   }
   sessionStorage.clear();
   localStorage.clear();
-  location.replace("/login#out");
+  location.replace(next);
 }
 
 const at = encodeURIComponent;

@@ -6,6 +6,13 @@ const status = document.getElementById("login-status");
 const form = document.getElementById("login-form");
 const field = document.getElementById("login-key");
 const nameField = document.getElementById("login-name");
+const providerLink = document.getElementById("login-provider");
+
+const OUTCOMES = {
+  "#out": "You are logged out.",
+  "#oidc-refused": "Logging in did not work. Try again, or ask who looks after Parley here.",
+  "#oidc-away": "The login provider cannot be asked now. Try again in a moment.",
+};
 
 /** Returns the code in the address and removes it there, so that it stays out of history and screenshots. */
 function takeCodeFromAddress() {
@@ -15,10 +22,30 @@ function takeCodeFromAddress() {
   return found ? found[1] : null;
 }
 
+/** Offers the provider to log in by, where there is one. */
+async function offerProvider() {
+  let label = null;
+  try {
+    const response = await fetch("/api/auth/oidc/provider", { headers: { Accept: "application/json" } });
+    if (response.ok) ({ label } = await response.json());
+  } catch {
+    return; // the form says so when it is sent
+  }
+  if (!label) return;
+  providerLink.textContent = label;
+  providerLink.href = "/api/auth/oidc";
+  providerLink.hidden = false;
+}
+
+providerLink.addEventListener("click", () => {
+  providerLink.href = `/api/auth/oidc?next=${encodeURIComponent(takeReturnAddress())}`;
+});
+
 function showForm(words) {
   status.textContent = words;
   form.hidden = false;
   field.focus();
+  if (providerLink.hidden) offerProvider();
 }
 
 async function logIn(proof, refusal) {
@@ -47,10 +74,10 @@ form.addEventListener("submit", (event) => {
 });
 
 function begin() {
-  const hasLeft = location.hash === "#out";
+  const outcome = OUTCOMES[location.hash];
   const code = takeCodeFromAddress();
   if (code) logIn({ code }, "This link was used already, or it is too old: `parley status` prints a new one.");
-  else if (form.hidden) showForm(hasLeft ? "You are logged out." : "Log in with your access key.");
+  else if (form.hidden) showForm(outcome ?? "Log in with your access key.");
 }
 
 addEventListener("hashchange", begin);

@@ -18,7 +18,8 @@ export class ModelPicker {
   }
 
   async reload() {
-    const { data } = await listModels();
+    // Bots are listed too; they are asked in a way of their own.
+    const data = (await listModels()).data.filter(({ id }) => !id.startsWith("bot:"));
     const wanted = this.select.value || localStorage.getItem(MODEL_KEY);
     this.select.replaceChildren(...data.map(({ id }) => element("option", { value: id }, modelWords(id))));
     if (data.some(({ id }) => id === wanted)) this.select.value = wanted;

@@ -1,4 +1,4 @@
 """The schema's history; `HEAD` is the revision that this code expects."""
 
 VERSION_TABLE = "alembic_version_rag"
-HEAD = "0005"
+HEAD = "0007"

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Self, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
+from parley_contracts.data_keys import DataKeyRotation
 from parley_contracts.provider_keys import KekRotation
 from parley_contracts.rag import Collection, CollectionList, Document, DocumentList, SearchResults
 from pydantic import BaseModel, ValidationError
@@ -126,6 +127,12 @@ class Gateway:
         body: Json = {"begins": begins}
         return _read(
             KekRotation, await self._answer(lambda: self._http.post("/api/admin/kek/rotate", json=body))
+        )
+
+    async def rotate_data_key(self) -> DataKeyRotation:
+        """Have what is uploaded from now on sealed by another data key."""
+        return _read(
+            DataKeyRotation, await self._answer(lambda: self._http.post("/api/admin/data-key/rotate"))
         )
 
     async def _pages(

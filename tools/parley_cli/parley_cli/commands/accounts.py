@@ -1,8 +1,9 @@
-"""Command `accounts rotate-kek`: another key-encryption key, while everything runs."""
+"""Commands `accounts rotate-kek` and `accounts rotate-data-key`: other keys, while everything runs."""
 
 import asyncio
 
 import typer
+from parley_contracts.data_keys import DataKeyRotation
 from parley_contracts.provider_keys import KekRotation
 from rich.progress import Progress
 
@@ -14,11 +15,6 @@ from parley_cli.output import Output, command
 from parley_cli.settings import read_settings
 
 accounts = typer.Typer(help="Look after what accounts keeps.", no_args_is_help=True)
-
-
-@accounts.callback()
-def _accounts() -> None:
-    """Keep `rotate-kek` a word of its own, though it is the only one."""
 
 
 async def _rotate(output: Output) -> KekRotation:
@@ -47,3 +43,21 @@ def rotate_kek(as_json: AsJson = False) -> None:
     done = asyncio.run(_rotate(output))
     output.data({"key_name": done.key_name, "resealed": done.resealed})
     output.show(f"{done.resealed} secrets are sealed by the key {done.key_name}.")
+
+
+async def _new_data_key() -> DataKeyRotation:
+    async with Gateway(find_access(read_settings())) as gateway:
+        return await gateway.rotate_data_key()
+
+
+@accounts.command("rotate-data-key", epilog=EXIT_CODES_HELP)
+@command
+def rotate_data_key(as_json: AsJson = False) -> None:
+    """Seal what is uploaded from now on by another data key, while Parley runs.
+
+    Within a minute every gateway does. What is stored stays as it is, and the keys that open it are kept.
+    """
+    output = Output(is_json=as_json)
+    made = asyncio.run(_new_data_key())
+    output.data({"key_id": made.key_id, "keys": made.keys})
+    output.show(f"The data key {made.key_id} seals from now on; {made.keys - 1} more still open.")

@@ -1,0 +1,30 @@
+"""What is asked of a turn, as far as who asks may."""
+
+from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.policy import Permission
+from parley_contracts.turns import StartTurn
+
+from parley_gateway.principal import Principal
+
+
+def permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
+    """Return what is asked, without one's documents when they are not asked for and may not be read."""
+    if frame.web:
+        principal.require(Permission.WEB_USE)
+    if frame.collections:
+        principal.require(Permission.DOCUMENTS_READ)
+    if frame.collections is None and not principal.may(Permission.DOCUMENTS_READ):
+        return frame.model_copy(update={"collections": ()})
+    return frame
+
+
+def as_visitors_may(frame: StartTurnFrame) -> StartTurnFrame:
+    """Return what is asked of a bot: its own collections are searched, and nothing is fetched."""
+    return frame.model_copy(update={"collections": frame.collections or (), "web": False})
+
+
+def bare(command: StartTurn) -> str:
+    """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
+    bot = command.bot and command.bot.model_copy(update={"prompt": ""})
+    kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
+    return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

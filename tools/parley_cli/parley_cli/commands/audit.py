@@ -1,0 +1,53 @@
+"""Command `audit verify`: whether an export of the audit is what was written, away from Parley."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from parley_identity.audit_export import ExportVerdict, UnreadableExportError, verify_export
+
+from parley_cli.commands.options import AsJson
+from parley_cli.exits import EXIT_CODES_HELP, CliError, refusals_as_errors
+from parley_cli.output import Output, command
+
+audit = typer.Typer(help="Verify exports of the audit.", no_args_is_help=True)
+
+
+@audit.callback()
+def _audit() -> None:
+    """Keep `verify` a word of its own, though it is the only one."""
+
+
+def _verified(path: Path, key: str | None) -> ExportVerdict:
+    with refusals_as_errors(), path.open(encoding="utf-8") as lines:
+        try:
+            return verify_export(lines, trusted_key=key)
+        except UnreadableExportError as error:
+            raise CliError(str(error), code="unreadable_export") from None
+        except UnicodeDecodeError:
+            raise CliError("The file is no text.", code="unreadable_export") from None
+
+
+@audit.command("verify", epilog=EXIT_CODES_HELP)
+@command
+def verify(
+    file: Annotated[Path, typer.Option("--file", help="What GET /api/admin/audit/export answered.")],
+    key: Annotated[
+        str | None, typer.Option("--key", help="The public key that you noted before; else the file's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify an export: every row, every signature, and that none is missing."""
+    output = Output(is_json=as_json)
+    found = _verified(file, key)
+    output.data(found.model_dump(mode="json"))
+    if not found.is_whole:
+        message = f"The audit is broken at row {found.broken_seq}: {found.fault}."
+        raise CliError(message, code="broken_audit")
+    end = "the end" if found.reaches_head else f"row {found.last_seq}, where the export was to end"
+    begin = "the oldest" if found.begins_at_oldest else f"row {found.first_seq}, where it was to begin,"
+    whose = "" if key else ", which is the one that the file names"
+    output.show(
+        f"{found.rows} rows from {begin} up to {end} are as they were written; "
+        f"signed up to row {found.anchored_seq} by the key {found.key}{whose}."
+    )
