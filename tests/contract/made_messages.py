@@ -40,6 +40,13 @@ def _flattened(metadata: list[Any]) -> list[Any]:
     return found
 
 
+any_json: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=MAX_CHARS),
+    lambda inner: st.dictionaries(st.text(max_size=MAX_CHARS), inner, max_size=MAX_ITEMS),
+    max_leaves=MAX_ITEMS,
+)
+
+
 def _value(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
     if hasattr(annotation, "__metadata__"):
         return _value(annotation.__origin__, metadata + _flattened(list(annotation.__metadata__)))
@@ -57,6 +64,8 @@ def _value(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
 
 
 def _plain(kind: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
+    if kind is Any:
+        return any_json
     if issubclass(kind, BaseModel):
         return made(kind)
     if issubclass(kind, Enum):

@@ -8,6 +8,7 @@ from parley_contracts.turn_events import (
     ContextReady,
     EpochStarted,
     GenerationFinished,
+    ReasoningDelta,
     TextDelta,
     known_event,
 )
@@ -25,6 +26,7 @@ class TurnLog:
 
     last_seq: int = 0
     parts: list[str] = field(default_factory=list[str])
+    reasoning_chars: int = 0
     context: ContextReady | None = None
     finished: GenerationFinished | None = None
 
@@ -37,11 +39,14 @@ class TurnLog:
         """Fold the next frame in."""
         self.last_seq = seq
         match known_event(frame):
-            case EpochStarted(keep_chars=keep_chars):
-                self.parts = [self.text[:keep_chars]]
+            case EpochStarted() as started:
+                self.parts = [self.text[: started.keep_chars]]
+                self.reasoning_chars = min(self.reasoning_chars, started.keep_reasoning_chars)
                 self.finished = None
             case TextDelta(text=text):
                 self.parts.append(text)
+            case ReasoningDelta(text=text):
+                self.reasoning_chars += len(text)
             case ContextReady() as context:
                 self.context = context
             case GenerationFinished() as finished:

@@ -2,7 +2,7 @@
 
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.policy import Permission
-from parley_contracts.turns import StartTurn
+from parley_contracts.turns import GenerationParams, StartTurn
 
 from parley_gateway.principal import Principal
 
@@ -27,4 +27,5 @@ def bare(command: StartTurn) -> str:
     """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
     bot = command.bot and command.bot.model_copy(update={"prompt": ""})
     kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
+    kept |= {"continuation": (), "tools": (), "params": GenerationParams()}
     return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

@@ -18,6 +18,8 @@ _ASKED = (
     "continues_conversation",
     "text",
     "history",
+    "continuation",
+    "tools",
     "collections",
     "web",
     "model",

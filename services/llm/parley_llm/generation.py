@@ -29,7 +29,7 @@ from pydantic_core import to_json
 from parley_llm.asked_answer import AskedAnswer
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
-from parley_llm.language_model import Chunk, LanguageModel, TextChunk
+from parley_llm.language_model import Chunk, FinalChunk, FinishReason, LanguageModel, TextChunk
 
 log = logging.getLogger("parley.llm")
 
@@ -42,7 +42,7 @@ class Ending:
     """How a generation ended; turned into `generation_finished`."""
 
     model: str
-    finish_reason: Literal["stop", "length", "cancelled", "error"] = "stop"
+    finish_reason: FinishReason | Literal["cancelled", "error"] = "stop"
     usage: TokenUsage = field(default_factory=TokenUsage)
     error: ParleyError | None = None
     degraded: tuple[str, ...] = ()
@@ -236,8 +236,9 @@ async def _pour(answer: AskedAnswer, window: DeltaWindow, ending: Ending) -> Non
     """Pass an answer on; what was written is sent also when the model is stopped or fails."""
     try:
         chunk = await answer.first()
-        while isinstance(chunk, TextChunk):
-            await window.add(chunk.text)
+        while not isinstance(chunk, FinalChunk):
+            if isinstance(chunk, TextChunk):
+                await window.add(chunk.text)
             chunk = await anext(answer.chunks)
         ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
     finally:

@@ -14,10 +14,12 @@ from parley_contracts.turn_events import (
     encode_event,
     frame_seq,
     frame_type,
+    reasoning_delta_frame,
     text_delta_frame,
 )
 from parley_contracts.turns import EPOCH_SPAN, TokenUsage, TurnTimings
 from parley_messaging.bus import Bus, NotStoredError
+from parley_messaging.turn_log import TurnLog
 from parley_messaging.turn_watch import TurnWatch, TurnWatches
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
@@ -96,6 +98,20 @@ def test_a_frame_tells_its_seq_and_type_without_being_parsed() -> None:
     frame = text_delta_frame(b'"t"', 2_000_017, 'a "quoted" é')
     assert (frame_seq(frame), frame_type(frame)) == (2_000_017, "text_delta")
     assert (frame_seq(opening(3)), frame_type(opening(3))) == (3_000_000, "epoch_started")
+
+
+def test_what_was_thought_is_counted_and_cut_apart_from_the_answer() -> None:
+    log = TurnLog()
+    log.take(opening(2), 2_000_000)
+    log.take(reasoning_delta_frame(b'"t"', 2_000_001, "So many "), 2_000_001)
+    log.take(reasoning_delta_frame(b'"t"', 2_000_002, "words."), 2_000_002)
+    log.take(delta(2_000_003, "An answer"), 2_000_003)
+    assert (log.text, log.reasoning_chars, log.last_seq) == ("An answer", 14, 2_000_003)
+    kept = EpochStarted(seq=3_000_000, follows=2_000_003, turn_id="t", keep_chars=2, keep_reasoning_chars=9)
+    log.take(encode_event(kept), 3_000_000)
+    assert (log.text, log.reasoning_chars) == ("An", 9)
+    log.take(opening(4, keep_chars=2), 4_000_000)
+    assert (log.text, log.reasoning_chars) == ("An", 0)
 
 
 async def test_a_watch_from_the_start_hears_every_event_once(bus: Bus) -> None:
