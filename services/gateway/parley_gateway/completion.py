@@ -86,7 +86,7 @@ class Completion:
     def _last_lines(self, event: Ending) -> list[bytes]:
         match event:
             case TurnFailed():
-                return [_data(openai_error(ParleyError(event.code, event.message).body()))]
+                return [_data(openai_error(event.error.body()))]
             case TurnCancelled():
                 return [self._chunk({}, "stop")]
             case Sync(outcome=TurnOutcome.FAILED):
@@ -120,7 +120,7 @@ class Completion:
         """
         text, end = await self._reader.whole()
         if isinstance(end, TurnFailed):
-            raise ParleyError(end.code, end.message, retryable=end.retryable)
+            raise end.error
         return self._body(text, end)
 
     def _body(self, text: str, event: TurnCompleted | TurnCancelled | Sync) -> dict[str, Any]:

@@ -23,6 +23,7 @@ WITHOUT_PASSAGES = (
     "The user's documents were searched and hold nothing about this question. If you can answer all the "
     "same, say that the answer does not come from them."
 )
+QUESTION = "The question:"
 
 
 def history_chars(context_tokens: int, question: str) -> int:
@@ -63,17 +64,19 @@ def assemble(
 ) -> tuple[ChatMessage, ...]:
     """Return the messages for the model, the system prompt first and the question last.
 
-    `is_searched` says that there were documents to find `citations` in; `instructions` take the place of the
-    usual ones.
+    What was found stands with the question: all before it is the same in the next turn, so that a provider's
+    cache of prefixes knows it. `is_searched` says that there were documents to find `citations` in;
+    `instructions` take the place of the usual ones.
     """
     said = [instructions or INSTRUCTIONS]
     said += [message.content for message in history if message.role == "system"]
+    asked = [question]
     if citations:
-        said += [WITH_PASSAGES, *map(_passage, citations)]
+        asked = [WITH_PASSAGES, *map(_passage, citations), f"{QUESTION}\n{question}"]
     elif is_searched:
-        said.append(WITHOUT_PASSAGES)
+        asked = [WITHOUT_PASSAGES, f"{QUESTION}\n{question}"]
     return (
         ChatMessage(role="system", content="\n\n".join(said)),
         *(message for message in history if message.role != "system"),
-        ChatMessage(role="user", content=question),
+        ChatMessage(role="user", content="\n\n".join(asked)),
     )

@@ -5,14 +5,14 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from parley_contracts.errors import ParleyError
-from parley_contracts.llm import GenerateJob
+from parley_contracts.llm import Capability, GenerateJob
 from parley_contracts.turns import TokenUsage
 from parley_messaging.circuit import Circuits
 from pydantic_core import from_json
@@ -24,7 +24,7 @@ from parley_llm.backends.server_errors import FAILED, Refusal, readable, refusal
 from parley_llm.backends.server_options import ServerOptions
 from parley_llm.backends.token_counts import token_usage
 from parley_llm.backends.wire_format import ChatRequest, ListedModel
-from parley_llm.language_model import FinishReason
+from parley_llm.language_model import FinishReason, Piece, TextChunk
 
 if TYPE_CHECKING:
     from parley_llm.backends.server_client import ServerClient
@@ -35,6 +35,7 @@ TRAITS_TIMEOUT_S = 1.0
 Json = Mapping[str, Any]
 
 _NOTHING: Json = {}
+_CAPABILITIES: Mapping[str, Capability] = {"tools": "tools", "vision": "vision", "thinking": "reasoning"}
 _log = logging.getLogger("parley.llm")
 
 
@@ -53,6 +54,7 @@ class _Traits:
 
     context_tokens: int | None
     can_chat: bool
+    capabilities: tuple[Capability, ...] = ()
 
 
 class OllamaFormat:
@@ -77,7 +79,7 @@ class OllamaFormat:
         entries: list[Json] = [entry for entry in tags["models"] or () if entry.get("model")]
         traits = await asyncio.gather(*(self._known_traits(server, entry) for entry in entries))
         return tuple(
-            self._listed(entry)
+            self._listed(entry, known)
             for entry, known in zip(entries, traits, strict=True)
             if known is None or known.can_chat
         )
@@ -138,7 +140,7 @@ class OllamaFormat:
         self._context_tokens[model] = min(traits.context_tokens or most, most)
         return traits
 
-    def _listed(self, entry: Json) -> ListedModel:
+    def _listed(self, entry: Json, known: _Traits | None) -> ListedModel:
         name = str(entry["model"])
         modified_at = entry.get("modified_at")
         return ListedModel(
@@ -146,6 +148,7 @@ class OllamaFormat:
             context_tokens=self._context_tokens.get(name, self._options.context_tokens),
             owned_by="ollama",
             created_at_s=int(datetime.fromisoformat(modified_at).timestamp()) if modified_at else 0,
+            capabilities=() if known is None else known.capabilities,
         )
 
 
@@ -158,7 +161,7 @@ class OllamaDecoder:
         self._model = model
         self._lines = RecordReader(b"\n")
 
-    def feed(self, received: bytes) -> Iterator[str]:
+    def feed(self, received: bytes) -> Iterator[Piece | None]:
         for line in self._lines.feed(received):
             if not line:
                 continue
@@ -168,12 +171,12 @@ class OllamaDecoder:
             text = (part.get("message") or _NOTHING).get("content") or ""
             if not isinstance(text, str):
                 raise TypeError("content is not text")
-            yield text
+            yield TextChunk(text) if text else None
             if part.get("done"):
                 self.ending = "length" if part.get("done_reason") == "length" else "stop"
                 self.usage = token_usage(part.get("prompt_eval_count"), part.get("eval_count"))
 
-    def close(self) -> Iterator[str]:
+    def close(self) -> Iterator[Piece | None]:
         return self.feed(b"\n")
 
 
@@ -192,4 +195,14 @@ def _traits(shown: Json) -> _Traits:
     ]
     capabilities = shown.get("capabilities")
     can_chat = capabilities is None or "completion" in capabilities
-    return _Traits(context_tokens=lengths[0] if lengths else None, can_chat=can_chat)
+    return _Traits(
+        context_tokens=lengths[0] if lengths else None,
+        can_chat=can_chat,
+        capabilities=_capabilities(capabilities or ()),
+    )
+
+
+def _capabilities(told: Collection[str]) -> tuple[Capability, ...]:
+    """Return what a model can do: the server holds any of them to a JSON schema."""
+    found: list[Capability] = [ours for theirs, ours in _CAPABILITIES.items() if theirs in told]
+    return (*found, "json")

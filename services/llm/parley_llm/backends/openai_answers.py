@@ -3,27 +3,26 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from parley_contracts.errors import ErrorCode
 from parley_contracts.turns import TokenUsage
 from pydantic_core import from_json
 
-from parley_llm.backends.server_errors import FAILED, Refusal, refusal_of
+from parley_llm.backends.server_errors import FAILED, NO_QUOTA, TOO_LONG, Refusal, refusal_of
 from parley_llm.backends.server_sent_events import EventReader
 from parley_llm.backends.token_counts import token_usage
-from parley_llm.language_model import FinishReason
+from parley_llm.language_model import FinishReason, Piece, TextChunk
 
 Json = Mapping[str, Any]
 
 _NOTHING: Json = {}
 _DONE = b"[DONE]"
 _BY_CODE: Mapping[str, Refusal] = {
-    "insufficient_quota": Refusal(
-        ErrorCode.UPSTREAM_FAILED, "the quota at the model server is used up", is_retryable=False
-    ),
-    "context_length_exceeded": Refusal(
-        ErrorCode.UPSTREAM_FAILED, "the conversation is too long for the model {model}", is_retryable=False
-    ),
+    "insufficient_quota": NO_QUOTA,
+    "context_length_exceeded": TOO_LONG,
+    "exceed_context_size_error": TOO_LONG,
 }
+_ENDINGS: Mapping[str, FinishReason] = {"length": "length", "content_filter": "content_filter"}
+_TOO_LONG_SIGN = "maximum context length"
+"""What vLLM and SGLang say, whose errors have no code of their own."""
 
 
 class CompletionDecoder:
@@ -39,13 +38,13 @@ class CompletionDecoder:
         self._has_written = False
         self._events = EventReader()
 
-    def feed(self, received: bytes) -> Iterator[str]:
+    def feed(self, received: bytes) -> Iterator[Piece | None]:
         return self._texts(self._events.feed(received))
 
-    def close(self) -> Iterator[str]:
+    def close(self) -> Iterator[Piece | None]:
         return self._texts(self._events.close())
 
-    def _texts(self, events: Iterable[bytes]) -> Iterator[str]:
+    def _texts(self, events: Iterable[bytes]) -> Iterator[Piece | None]:
         for event in events:
             if event == _DONE:
                 if self._has_written and self.ending is None:
@@ -65,9 +64,9 @@ class CompletionDecoder:
                     if not isinstance(text, str):
                         raise TypeError("content is not text")
                     self._has_written = True
-                    yield text
+                    yield TextChunk(text)
                 elif delta.get("reasoning_content") or delta.get("reasoning"):
-                    yield ""
+                    yield None
                 if reason := choice.get("finish_reason"):
                     self._finish(reason)
 
@@ -79,7 +78,7 @@ class CompletionDecoder:
     def _finish(self, reason: object) -> None:
         if reason == "error":
             raise FAILED.error(self._model)
-        self.ending = "length" if reason == "length" else "stop"
+        self.ending = _ENDINGS.get(str(reason), "stop")
 
 
 def openai_refusal(status: int, content: bytes) -> Refusal:
@@ -92,8 +91,13 @@ def openai_refusal(status: int, content: bytes) -> Refusal:
 
 def _refusal(status: int | None, body: Json) -> Refusal:
     """Return what an error in OpenAI's shape means, in a stream as well, where its code may be a status."""
-    error: Any = body.get("error")
-    code: object = cast(Json, error).get("code") if isinstance(error, Mapping) else None
-    if isinstance(code, str) and code in _BY_CODE:
-        return _BY_CODE[code]
+    # vLLM's errors have had no envelope.
+    found: Any = body.get("error") or body
+    error = cast(Json, found) if isinstance(found, Mapping) else _NOTHING
+    code: object = error.get("code")
+    for name in (code, error.get("type")):
+        if isinstance(name, str) and name in _BY_CODE:
+            return _BY_CODE[name]
+    if _TOO_LONG_SIGN in str(error.get("message")):
+        return TOO_LONG
     return refusal_of(code if status is None and isinstance(code, int) else status)

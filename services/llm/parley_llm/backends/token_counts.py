@@ -7,10 +7,10 @@ MOST_DIGITS = 12
 
 def token_usage(prompt: object, completion: object) -> TokenUsage:
     """Return the usage that two counts tell, whatever a server has put in their places."""
-    return TokenUsage(prompt_tokens=_count(prompt), completion_tokens=_count(completion))
+    return TokenUsage(prompt_tokens=count(prompt), completion_tokens=count(completion))
 
 
-def _count(value: object) -> int:
+def count(value: object) -> int:
     """Return a count, also one that is told in digits; 0 for what is none."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS else 0
