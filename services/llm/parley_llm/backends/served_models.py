@@ -14,7 +14,7 @@ from parley_llm.backends.model_server import ModelServer
 from parley_llm.backends.server_errors import readable
 from parley_llm.backends.server_options import ServerOptions
 from parley_llm.backends.wire_format import AnswerDecoder, ListedModel, WireFormat
-from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.language_model import Chunk, FinalChunk
 
 if TYPE_CHECKING:
     from parley_llm.backends.answer_stream import AnswerStream
@@ -89,8 +89,8 @@ class ServedModels:
             async with server.answering(request, model) as stream:
                 while decoder.ending is None:
                     received = await stream.read()
-                    for text in stream.heard(decoder.feed(received) if received else decoder.close()):
-                        yield TextChunk(text)
+                    for piece in stream.heard(decoder.feed(received) if received else decoder.close()):
+                        yield piece
                     if not received and decoder.ending is None:
                         raise stream.broken_off()
                 await _read_to_end(stream, decoder)
