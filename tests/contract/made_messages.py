@@ -64,8 +64,6 @@ def _value(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
 
 
 def _plain(kind: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
-    if kind is Any:
-        return any_json
     if issubclass(kind, BaseModel):
         return made(kind)
     if issubclass(kind, Enum):
@@ -87,6 +85,7 @@ def _plain(kind: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
         )
     fewest, most = _lengths(metadata, MAX_CHARS)
     plain: dict[Any, st.SearchStrategy[Any]] = {
+        Any: any_json,
         bool: st.booleans(),
         bytes: st.binary(min_size=fewest, max_size=most),
         NoneType: st.none(),

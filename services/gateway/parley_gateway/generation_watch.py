@@ -7,6 +7,9 @@ from parley_contracts.turn_events import LOG_EVENT, TERMINAL_TYPES, GenerationFi
 from parley_contracts.turns import TurnRef
 from parley_messaging.turn_watch import TurnWatch, TurnWatches
 
+_DELTAS = frozenset({"text_delta", "reasoning_delta", "tool_call_delta"})
+"""What a model writes."""
+
 
 class GenerationWatch:
     """Hears a turn's log until `generation_finished` or a terminal event stands in it."""
@@ -35,7 +38,7 @@ class GenerationWatch:
     def _hear(self, frame: bytes, seq: int) -> None:
         self.last_seq = seq
         kind = frame_type(frame)
-        if kind == "text_delta":
+        if kind in _DELTAS:
             if self.first_delta_ms is None:
                 self.first_delta_ms = time.time() * 1000
         elif kind == "generation_finished":

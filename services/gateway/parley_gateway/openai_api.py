@@ -66,6 +66,7 @@ async def _start(
             request.start_frame(idempotency_key),
             reader.take,
             history=request.history(),
+            caller=request.caller(),
             is_stored=bool(request.store),
         )
     except ParleyError as error:

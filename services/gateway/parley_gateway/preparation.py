@@ -82,7 +82,9 @@ class Preparation:
             gathered = await self._gathering.gather(
                 command, history_chars=history_chars(model.context_tokens, command.text)
             )
-            room_chars = passages_chars(model.context_tokens, command.text, gathered.history)
+            room_chars = passages_chars(
+                model.context_tokens, command.text, (*gathered.history, *command.continuation)
+            )
             with reading_documents(command):
                 turn.citations = await self._context.assemble(
                     command.documents_owner_id, gathered.pages, gathered.passages, room_chars
@@ -136,11 +138,13 @@ def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[Ch
             turn.citations,
             is_searched=turn.is_searched,
             instructions=command.bot.prompt if command.bot else "",
+            continuation=command.continuation,
         ),
         question=command.text,
         citations=turn.citations,
         degraded=tuple(sorted(turn.degraded)),
         params=command.params,
+        tools=command.tools,
         deadline_ms=command.deadline_ms,
         command=None if turn.epoch else command,
     )

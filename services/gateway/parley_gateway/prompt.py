@@ -33,8 +33,14 @@ def history_chars(context_tokens: int, question: str) -> int:
 
 def passages_chars(context_tokens: int, question: str, history: Sequence[ChatMessage]) -> int:
     """Return how much of what was found may stand in the prompt."""
-    said_chars = len(question) + sum(len(message.content) for message in history)
+    said_chars = len(question) + sum(map(message_chars, history))
     return _room(context_tokens, 1 - ANSWER_SHARE - HISTORY_SHARE, said_chars)
+
+
+def message_chars(message: ChatMessage) -> int:
+    """Return how much of the window a message takes: its calls of tools are a part of it."""
+    called = sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
+    return len(message.content) + called
 
 
 def _room(context_tokens: int, share: float, said_chars: int) -> int:
@@ -61,8 +67,9 @@ def assemble(
     *,
     is_searched: bool = False,
     instructions: str = "",
+    continuation: Sequence[ChatMessage] = (),
 ) -> tuple[ChatMessage, ...]:
-    """Return the messages for the model, the system prompt first and the question last.
+    """Return the messages for the model: the system prompt, the history, the question and what came of it.
 
     What was found stands with the question: all before it is the same in the next turn, so that a provider's
     cache of prefixes knows it. `is_searched` says that there were documents to find `citations` in;
@@ -79,4 +86,5 @@ def assemble(
         ChatMessage(role="system", content="\n\n".join(said)),
         *(message for message in history if message.role != "system"),
         ChatMessage(role="user", content="\n\n".join(asked)),
+        *continuation,
     )

@@ -1,6 +1,7 @@
 """What is asked of a turn, as far as who asks may."""
 
 from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission
 from parley_contracts.turns import GenerationParams, StartTurn
 
@@ -16,6 +17,18 @@ def permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
     if frame.collections is None and not principal.may(Permission.DOCUMENTS_READ):
         return frame.model_copy(update={"collections": ()})
     return frame
+
+
+def require_sound(frame: StartTurnFrame) -> None:
+    """Raise `invalid_request` for parameters that contradict each other."""
+    shape = frame.params.response_format
+    if shape is not None and (shape.type == "json_schema") != (shape.json_schema is not None):
+        field = "params.response_format.json_schema"
+        message = f"{field}: belongs to the type json_schema, which needs one."
+        raise ParleyError(ErrorCode.INVALID_REQUEST, message, field=field)
+    if frame.params.top_logprobs is not None and not frame.params.logprobs:
+        message = "params.top_logprobs: needs logprobs to be true."
+        raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="params.top_logprobs")
 
 
 def as_visitors_may(frame: StartTurnFrame) -> StartTurnFrame:

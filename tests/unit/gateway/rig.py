@@ -31,7 +31,7 @@ from parley_gateway.turn_door import AcceptedTurn
 from parley_gateway.turn_parts import TurnParts
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
-from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.language_model import Chunk, FinalChunk, FinishReason, Piece, TextChunk
 from parley_llm.worker import GenerationWorker
 from parley_messaging.bus import Bus
 from parley_messaging.holds import Holds
@@ -60,7 +60,8 @@ class ScriptedModel:
     pool = "scripted"
 
     def __init__(self) -> None:
-        self.pieces: list[str] = list(PIECES)
+        self.pieces: list[str | Piece] = list(PIECES)
+        self.finish_reason: FinishReason = "stop"
         self.calls: list[GenerateJob] = []
         self.error: ParleyError | None = None
         self.can_continue = True
@@ -81,10 +82,10 @@ class ScriptedModel:
         done = written
         try:
             for piece in self.pieces:
-                if done.startswith(piece):
+                if isinstance(piece, str) and done.startswith(piece):
                     done = done.removeprefix(piece)
                     continue
-                yield TextChunk(piece)
+                yield TextChunk(piece) if isinstance(piece, str) else piece
                 await self.may_go_on.wait()
         except GeneratorExit:
             self.was_aborted = True
@@ -92,7 +93,7 @@ class ScriptedModel:
         except asyncio.CancelledError:
             self.was_aborted = True
             raise
-        yield FinalChunk(TokenUsage(prompt_tokens=7, completion_tokens=3), "stop")
+        yield FinalChunk(TokenUsage(prompt_tokens=7, completion_tokens=3), self.finish_reason)
 
 
 @dataclass

@@ -5,7 +5,7 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,18 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import Capability, GenerateJob
-from parley_contracts.turns import TokenUsage
 from parley_messaging.circuit import Circuits
-from pydantic_core import from_json
 
-from parley_llm.backends.byte_records import RecordReader
-from parley_llm.backends.chat_request import chat_messages, sampling
+from parley_llm.backends.chat_request import sampling
+from parley_llm.backends.ollama_answers import OllamaDecoder
+from parley_llm.backends.ollama_request import asked_for, ollama_messages
 from parley_llm.backends.served_models import ServedModels, open_models_of
-from parley_llm.backends.server_errors import FAILED, Refusal, readable, refusal_of
+from parley_llm.backends.server_errors import Refusal, readable, refusal_of
 from parley_llm.backends.server_options import ServerOptions
-from parley_llm.backends.token_counts import token_usage
 from parley_llm.backends.wire_format import ChatRequest, ListedModel
-from parley_llm.language_model import FinishReason, Piece, TextChunk
 
 if TYPE_CHECKING:
     from parley_llm.backends.server_client import ServerClient
@@ -54,6 +51,7 @@ class _Traits:
 
     context_tokens: int | None
     can_chat: bool
+    can_think: bool
     capabilities: tuple[Capability, ...] = ()
 
 
@@ -64,6 +62,7 @@ class OllamaFormat:
         self._options = options
         self._traits: dict[tuple[str, str], _Traits] = {}
         self._context_tokens: dict[str, int] = {}
+        self._thinking = set[str]()
         self._asking = asyncio.Lock()
 
     @property
@@ -90,10 +89,11 @@ class OllamaFormat:
         context_tokens = await self._context_of(server, model)
         body = {
             "model": model,
-            "messages": chat_messages(job, written),
+            "messages": ollama_messages(job, written),
             "stream": True,
             "keep_alive": self._options.keep_alive,
             "options": sampling(job, written, limit_name="num_predict") | {"num_ctx": context_tokens},
+            **asked_for(job, can_think=model in self._thinking),
         }
         return ChatRequest("api/chat", body)
 
@@ -138,6 +138,7 @@ class OllamaFormat:
             traits = _traits(shown)
         most = self._options.context_tokens
         self._context_tokens[model] = min(traits.context_tokens or most, most)
+        (self._thinking.add if traits.can_think else self._thinking.discard)(model)
         return traits
 
     def _listed(self, entry: Json, known: _Traits | None) -> ListedModel:
@@ -150,34 +151,6 @@ class OllamaFormat:
             created_at_s=int(datetime.fromisoformat(modified_at).timestamp()) if modified_at else 0,
             capabilities=() if known is None else known.capabilities,
         )
-
-
-class OllamaDecoder:
-    """Reads an answer of JSON lines; the last one is done and tells the counts."""
-
-    def __init__(self, model: str) -> None:
-        self.ending: FinishReason | None = None
-        self.usage = TokenUsage()
-        self._model = model
-        self._lines = RecordReader(b"\n")
-
-    def feed(self, received: bytes) -> Iterator[Piece | None]:
-        for line in self._lines.feed(received):
-            if not line:
-                continue
-            part = from_json(line)
-            if part.get("error"):
-                raise FAILED.error(self._model)
-            text = (part.get("message") or _NOTHING).get("content") or ""
-            if not isinstance(text, str):
-                raise TypeError("content is not text")
-            yield TextChunk(text) if text else None
-            if part.get("done"):
-                self.ending = "length" if part.get("done_reason") == "length" else "stop"
-                self.usage = token_usage(part.get("prompt_eval_count"), part.get("eval_count"))
-
-    def close(self) -> Iterator[Piece | None]:
-        return self.feed(b"\n")
 
 
 def open_ollama(
@@ -198,6 +171,7 @@ def _traits(shown: Json) -> _Traits:
     return _Traits(
         context_tokens=lengths[0] if lengths else None,
         can_chat=can_chat,
+        can_think="thinking" in (capabilities or ()),
         capabilities=_capabilities(capabilities or ()),
     )
 

@@ -5,9 +5,16 @@ from parley_contracts.turns import TokenUsage
 MOST_DIGITS = 12
 
 
-def token_usage(prompt: object, completion: object) -> TokenUsage:
-    """Return the usage that two counts tell, whatever a server has put in their places."""
-    return TokenUsage(prompt_tokens=count(prompt), completion_tokens=count(completion))
+def token_usage(
+    prompt: object, completion: object, *, cached: object = 0, reasoning: object = 0
+) -> TokenUsage:
+    """Return the usage that counts tell, whatever a server has put in their places."""
+    return TokenUsage(
+        prompt_tokens=count(prompt),
+        completion_tokens=count(completion),
+        cached_tokens=count(cached),
+        reasoning_tokens=count(reasoning),
+    )
 
 
 def count(value: object) -> int:

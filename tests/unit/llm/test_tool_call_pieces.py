@@ -1,0 +1,78 @@
+"""Tool calls in the ways that servers write them: the first piece of each says whose it is."""
+
+from typing import Any
+
+import pytest
+from parley_llm.backends.tool_call_pieces import MOST_CALLS, ToolCallPieces
+from parley_llm.language_model import ToolCallChunk
+
+
+def call(name: str | None = None, arguments: Any = None, **fields: Any) -> dict[str, Any]:
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    return {**fields, "function": function}
+
+
+def read(*parts: list[dict[str, Any]]) -> list[ToolCallChunk]:
+    pieces = ToolCallPieces()
+    return [piece for part in parts for piece in pieces.read(part)]
+
+
+def folded(pieces: list[ToolCallChunk]) -> dict[int, tuple[str | None, str | None, str]]:
+    found: dict[int, tuple[str | None, str | None, str]] = {}
+    for piece in pieces:
+        if piece.index in found:
+            assert (piece.id, piece.name) == (None, None)
+        first = found.get(piece.index, (piece.id, piece.name, ""))
+        found[piece.index] = (first[0], first[1], first[2] + piece.arguments)
+    return found
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [
+            [call("add", "", index=0, id="a")],
+            [call(None, '{"x"', index=0)],
+            [call("sub", "", index=1, id="b")],
+            [call(None, ":1}", index=0), call(None, "{}", index=1)],
+        ],
+        [[call("add", '{"x":1}', index=0, id="a"), call("sub", "{}", index=1, id="b")]],
+        [
+            [call("add", '{"x"', index=0, id="a")],
+            [call("add", ":1}", index=0, id="a")],
+            [call("sub", "{}", id="b")],
+        ],
+        [[call("add", '{"x":1}', id="a")], [call("sub", "{}", id="b")]],
+        [[call("add", '{"x"', id="a")], [call(None, ":1}")], [call("sub", "{}", id="b")]],
+        [[call("add", '{"x":1}', index=0, id="a")], [call("sub", "{}", index=0, id="b")]],
+        [[call("add", {"x": 1}, id="a")], [call("sub", {}, id="b")]],
+    ],
+    ids=[
+        "OpenAI's pieces",
+        "whole in one part",
+        "id and name repeated",
+        "whole without an index",
+        "pieces without an index",
+        "the same index for each",
+        "arguments as objects",
+    ],
+)
+def test_calls_are_the_same_however_they_are_written(parts: list[list[dict[str, Any]]]) -> None:
+    assert folded(read(*parts)) == {0: ("a", "add", '{"x":1}'), 1: ("b", "sub", "{}")}
+
+
+def test_a_call_without_an_id_gets_one_of_its_own() -> None:
+    first, second = read([call("now", {})], [call("now", {})])
+    assert (first.index, second.index) == (0, 1)
+    assert first.id
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[[call(None, "{}", index=0)]], [[call("", "{}", index=0)]], [[call("f", "{}")] * (MOST_CALLS + 1)]],
+    ids=["no name", "an empty name", "too many"],
+)
+def test_what_is_no_call_is_refused(parts: list[list[dict[str, Any]]]) -> None:
+    with pytest.raises(ValueError, match="a tool call without a name, or too many"):
+        read(*parts)
