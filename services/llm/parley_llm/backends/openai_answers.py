@@ -15,6 +15,7 @@ from parley_llm.language_model import FinishReason, Piece, ReasoningChunk, TextC
 
 Json = Mapping[str, Any]
 
+_NOTHING: Json = {}
 _DONE = b"[DONE]"
 _BY_CODE: Mapping[str, Refusal] = {
     "insufficient_quota": NO_QUOTA,
