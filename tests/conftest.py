@@ -147,6 +147,14 @@ async def bus(request: pytest.FixtureRequest) -> AsyncGenerator[Bus]:
     await made.close()
 
 
+@pytest.fixture
+async def memory_bus() -> AsyncGenerator[MemoryBus]:
+    """The memory bus alone, for what a test adds to it when it runs already."""
+    made = MemoryBus()
+    yield made
+    await made.close()
+
+
 @pytest.fixture(autouse=True)
 def no_leaked_tasks(request: pytest.FixtureRequest) -> None:
     """Fail a test that leaves a task behind; one without a loop is given none for it."""

@@ -35,6 +35,14 @@ class GenerateJob(WireModel):
     )
     params: GenerationParams = GenerationParams()
     tools: tuple[ToolSpec, ...] = Field(default=(), description="What the model may call.")
+    run_by_parley: tuple[str, ...] = Field(
+        default=(),
+        description="Of these tools: those that Parley runs, whose pieces no viewer is told of.",
+    )
+    rounds: int = Field(default=0, ge=0, description="How often tools of Parley were called in the turn.")
+    kept_text: str = Field(
+        default="", description="The answer so far, of generations that ended with calls of tools: it stays."
+    )
     deadline_ms: int
     command: StartTurn | None = Field(
         default=None, description="The turn itself, for the worker's claim when that is the first."

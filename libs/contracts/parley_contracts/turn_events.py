@@ -237,6 +237,9 @@ def known_event(frame: bytes) -> TurnEvent | None:
 LAST_SEQ = 2**53 - 1
 """Above the seq of every event; the greatest number that every reader of JSON holds exactly."""
 
+ALL_CHARS = 2**53 - 1
+"""In the place of a length that keeps everything."""
+
 
 class Sync(WireModel):
     """Sent in place of a log that has expired: the stored answer. Terminal; no event follows."""

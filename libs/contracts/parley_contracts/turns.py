@@ -9,7 +9,7 @@ from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorBody
 from parley_contracts.model import SubjectPart, WireModel
 from parley_contracts.response_format import ResponseFormat
-from parley_contracts.tools import MAX_TOOLS, ToolCall, ToolChoice, ToolSpec
+from parley_contracts.tools import MAX_TOOLS, ToolCall, ToolChoice, ToolName, ToolSpec
 
 EPOCH_SPAN = 1_000_000
 """seq = epoch x EPOCH_SPAN + i, so that seq grows across takeovers without knowing the last one."""
@@ -81,6 +81,11 @@ class TokenUsage(WireModel):
             completion_tokens=-(-answer_chars // CHARS_A_TOKEN),
         )
 
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        """Return what two generations have cost together."""
+        counts, others = self.model_dump(), other.model_dump()
+        return TokenUsage(**{name: counts[name] + others[name] for name in counts})
+
     @property
     def is_told(self) -> bool:
         """Whether anything was counted."""
@@ -121,6 +126,9 @@ class StartTurn(WireModel):
     )
     tools: tuple[ToolSpec, ...] = Field(
         default=(), max_length=MAX_TOOLS, description="Tools of the caller: who runs them is the caller."
+    )
+    named_tools: tuple[ToolName, ...] = Field(
+        default=(), max_length=MAX_TOOLS, description="Tools that Parley runs, which the model may call."
     )
     collections: tuple[str, ...] | None = Field(
         default=None, description="Names to search; None is all of the owner's, empty is no retrieval."

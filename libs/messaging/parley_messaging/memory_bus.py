@@ -68,9 +68,10 @@ class _Stream:
 
 
 class _Subscription:
-    def __init__(self, bus: "MemoryBus", subject: str, on_delivery: OnDelivery, on_drop: OnDrop | None):
-        self._bus = bus
-        self.subject = subject
+    def __init__(
+        self, bus: "MemoryBus", subject: str, on_delivery: OnDelivery, on_drop: OnDrop | None, group: str
+    ):
+        self._bus, self.subject, self.group = bus, subject, group
         self._on_delivery = on_delivery
         self._on_drop = on_drop
         self._pending: asyncio.Queue[_Delivered] = asyncio.Queue(PENDING_LIMIT)
@@ -299,18 +300,19 @@ class MemoryBus:
         """Deliver to every matching subscription; a captured subject is stored and acknowledged too."""
         stream = stream_of(subject)
         stored = self._keep(stream.name, subject, data, {}) if stream else None
-        message = _Delivered(subject, data, reply)
+        message, served = _Delivered(subject, data, reply), set[str]()
         for subscription in tuple(self._subscriptions):
-            if matches(subscription.subject, subject):
+            if matches(subscription.subject, subject) and subscription.group not in served:
                 subscription.offer(message)
+                served |= {subscription.group} - {""}
         if stored and stream and reply:
             await self.publish(reply, b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq))
 
     async def subscribe(
-        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+        self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
     ) -> _Subscription:
         """Hear messages in order."""
-        subscription = _Subscription(self, subject, on_delivery, on_drop)
+        subscription = _Subscription(self, subject, on_delivery, on_drop, group)
         self._subscriptions.append(subscription)
         return subscription
 

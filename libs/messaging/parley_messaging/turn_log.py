@@ -10,6 +10,8 @@ from parley_contracts.turn_events import (
     GenerationFinished,
     ReasoningDelta,
     TextDelta,
+    ToolCalled,
+    ToolFinished,
     known_event,
 )
 
@@ -21,6 +23,15 @@ HOLE_S = 3.0
 
 
 @dataclass(slots=True)
+class LoggedRound:
+    """A generation that ended with calls of tools, and what has come of them."""
+
+    finished: GenerationFinished
+    called: set[str] = field(default_factory=set[str])
+    results: dict[str, ToolFinished] = field(default_factory=dict[str, ToolFinished])
+
+
+@dataclass(slots=True)
 class TurnLog:
     """The contiguous prefix of a turn's log, folded event by event."""
 
@@ -29,6 +40,9 @@ class TurnLog:
     reasoning_chars: int = 0
     context: ContextReady | None = None
     finished: GenerationFinished | None = None
+    rounds: list[LoggedRound] = field(default_factory=list[LoggedRound])
+    """Those of whose calls something stands; `asked` is one of which nothing does yet."""
+    asked: GenerationFinished | None = None
 
     @property
     def text(self) -> str:
@@ -51,8 +65,22 @@ class TurnLog:
                 self.context = context
             case GenerationFinished() as finished:
                 self.finished = finished
+                # A worker that repeats the end of another says the same once more.
+                self.asked = finished if finished.tool_calls else None
+            case ToolCalled(call_id=call_id):
+                self._round.called.add(call_id)
+            case ToolFinished() as result:
+                self._round.results[result.call_id] = result
             case _:
                 return
+
+    @property
+    def _round(self) -> LoggedRound:
+        """The round that a tool's event belongs to: the first begins it."""
+        if self.asked is not None:
+            self.rounds.append(LoggedRound(self.asked))
+            self.asked = None
+        return self.rounds[-1]
 
 
 async def read_turn_log(bus: Bus, home: str, turn_id: str) -> TurnLog:

@@ -77,7 +77,7 @@ class BotTurns:
 
 def _require_plain(frame: StartTurnFrame) -> None:
     """Raise `invalid_request` for what a bot's settings say, so that nobody believes to have said it."""
-    for field in ("model", "collections", "web"):
-        if getattr(frame, field) not in {None, False}:
+    for field in ("model", "collections", "web", "tools"):
+        if getattr(frame, field) not in (None, False, ()):
             message = f"{field}: the bot's own is used; leave it out."
             raise ParleyError(ErrorCode.INVALID_REQUEST, message, field=field)

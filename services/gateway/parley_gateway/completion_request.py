@@ -3,10 +3,10 @@
 import hashlib
 from typing import Annotated, Any, Literal
 
-from parley_contracts.client_frames import StartTurnFrame
+from parley_contracts.client_frames import MAX_NAMED, StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import CollectionName
-from parley_contracts.tools import MAX_TOOLS
+from parley_contracts.tools import MAX_TOOLS, ToolName
 from parley_contracts.turns import (
     MAX_STOPS,
     MAX_TOKENS,
@@ -82,6 +82,9 @@ class CompletionRequest(BaseModel):
         default=None, description="Ours: collections to search; absent is all, empty is none."
     )
     web: bool = Field(default=False, description="Ours: read the pages whose addresses the text names.")
+    parley_tools: list[ToolName] = Field(
+        default=[], max_length=MAX_NAMED, description="Ours: names of tools that Parley runs for the model."
+    )
 
     def params(self) -> GenerationParams:
         """Return how to write the answer; ParleyError `invalid_request` where that contradicts itself."""
@@ -127,6 +130,7 @@ class CompletionRequest(BaseModel):
             params=self.params(),
             collections=None if self.collections is None else tuple(self.collections),
             web=self.web,
+            tools=tuple(self.parley_tools),
         )
 
 

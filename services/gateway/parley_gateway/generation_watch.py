@@ -20,6 +20,7 @@ class GenerationWatch:
         self._watch: TurnWatch | None = None
         self._ended = asyncio.Event()
         self._finished: GenerationFinished | None = None
+        self._forgotten_seq = 0
         self.last_seq = 0
         self.first_delta_ms: float | None = None
 
@@ -41,7 +42,7 @@ class GenerationWatch:
         if kind in _DELTAS:
             if self.first_delta_ms is None:
                 self.first_delta_ms = time.time() * 1000
-        elif kind == "generation_finished":
+        elif kind == "generation_finished" and seq > self._forgotten_seq:
             event = LOG_EVENT.validate_json(frame)
             self._finished = event if isinstance(event, GenerationFinished) else None
             self._ended.set()
@@ -52,8 +53,9 @@ class GenerationWatch:
             self._ended.set()
 
     def forget(self, finished: GenerationFinished) -> None:
-        """Wait for a later end: another worker has the pen already."""
-        if self._finished is finished:
+        """Wait for a later end: another worker has the pen already, or is to have it."""
+        self._forgotten_seq = finished.seq
+        if self._finished is not None and self._finished.seq <= finished.seq:
             self._finished = None
             self._ended.clear()
 

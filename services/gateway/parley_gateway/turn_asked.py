@@ -3,15 +3,28 @@
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission
+from parley_contracts.service_requests import OUR_TOOLS
+from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import GenerationParams, StartTurn
 
 from parley_gateway.principal import Principal
+
+_NEEDS = {
+    subject.rpartition(".")[2]: need
+    for tools in OUR_TOOLS.values()
+    for subject in tools
+    if isinstance(need := SUBJECTS[subject], Permission)
+}
+"""What whoever names a tool of ours has to be permitted; one of another team's needs what a turn does."""
 
 
 def permitted(principal: Principal, frame: StartTurnFrame) -> StartTurnFrame:
     """Return what is asked, without one's documents when they are not asked for and may not be read."""
     if frame.web:
         principal.require(Permission.WEB_USE)
+    for name in frame.tools:
+        if (need := _NEEDS.get(name)) is not None:
+            principal.require(need)
     if frame.collections:
         principal.require(Permission.DOCUMENTS_READ)
     if frame.collections is None and not principal.may(Permission.DOCUMENTS_READ):
@@ -40,5 +53,5 @@ def bare(command: StartTurn) -> str:
     """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
     bot = command.bot and command.bot.model_copy(update={"prompt": ""})
     kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
-    kept |= {"continuation": (), "tools": (), "params": GenerationParams()}
+    kept |= {"continuation": (), "tools": (), "named_tools": (), "params": GenerationParams()}
     return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

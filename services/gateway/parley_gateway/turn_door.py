@@ -245,6 +245,7 @@ class TurnDoor:
             history=history,
             collections=frame.collections,
             web=frame.web,
+            named_tools=tuple(dict.fromkeys(frame.tools)),
             model=frame.model,
             params=frame.params,
             is_stored=is_stored,

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from itertools import takewhile
 
 from parley_contracts import subjects
 from parley_contracts.citations import Citation
@@ -57,13 +58,18 @@ def new_seal(
     error: ErrorBody | None = None,
     degraded: Iterable[str] = (),
     timings: TurnTimings | None = None,
+    spent: TokenUsage | None = None,
 ) -> Seal:
-    """Return a seal; of `citations` only those that `text` cites are kept."""
+    """Return a seal; of `citations` only those that `text` cites are kept.
+
+    `spent` is what generations before the last one have cost.
+    """
     cites = cited(text, citations)
     is_whole = outcome is TurnOutcome.COMPLETED
     usage = finished.usage if finished else TokenUsage()
     if text and not usage.is_told:
         usage = TokenUsage.guessed(asked_chars(command), len(text))
+    usage += spent or TokenUsage()
     return Seal(
         nonce=new_nonce(),
         turn=command.turn,
@@ -222,5 +228,6 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
 
 
 def runner_claims(records: list[PenClaim | Seal]) -> int:
-    """Return how many runners have held the pen of a turn."""
-    return sum(isinstance(record, PenClaim) and record.role is PenRole.RUNNER for record in records)
+    """Return how many runners in a row hold the pen last: each was gone before it could pass it on."""
+    last = takewhile(lambda one: isinstance(one, PenClaim) and one.role is PenRole.RUNNER, reversed(records))
+    return sum(1 for _ in last)

@@ -20,6 +20,7 @@ _ASKED = (
     "history",
     "continuation",
     "tools",
+    "named_tools",
     "collections",
     "web",
     "model",

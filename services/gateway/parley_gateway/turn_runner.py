@@ -21,9 +21,11 @@ from pydantic import ValidationError
 
 from parley_gateway.citation_counts import CitationCounts
 from parley_gateway.generation_watch import GenerationWatch
-from parley_gateway.preparation import Preparation, PreparedJob, is_at_once
+from parley_gateway.pen_passing import PenPassing
+from parley_gateway.preparation import Preparation, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.running_turn import RunningTurn
+from parley_gateway.tool_rounds import ToolRounds, without_parleys
 from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
 
 log = logging.getLogger("parley.gateway")
@@ -57,6 +59,7 @@ class TurnRunner:
         ending: TurnEnding,
         questions: QuestionKeeper,
         counts: CitationCounts,
+        rounds: ToolRounds,
     ) -> None:
         self._bus = bus
         self._holder = holder
@@ -64,10 +67,11 @@ class TurnRunner:
         self._pen = pen
         self._watches = watches
         self._stops = stops
-        self._preparation = preparation
+        self._passing = PenPassing(stops, preparation)
         self._ending = ending
         self._questions = questions
         self._counts = counts
+        self._rounds = rounds
 
     async def work(self, delivery: QueuedJob) -> JobOutcome:
         """Handle one delivery of a turn."""
@@ -171,6 +175,10 @@ class TurnRunner:
         ref = turn.command.turn
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
         turn.last_seq, turn.text = standing.last_seq, standing.text
+        if standing.rounds or standing.asked is not None:
+            turn.restore(standing)
+        if standing.asked is not None and self._rounds.takes(turn, standing.asked):
+            turn.begin_round(standing.asked)
         if runner_claims(records) >= MAX_RUNNERS:
             error = ParleyError(ErrorCode.INTERNAL, "The turn failed several times and is given up.")
             return await self._seal(turn, len(records) + 1, TurnOutcome.FAILED, error=error.body())
@@ -178,18 +186,17 @@ class TurnRunner:
         if (await self._pen.claim(ref.turn_id, number, claim)).nonce != claim.nonce:
             return Sealing.A_RUNNER_HAS_IT
         turn.epoch = number
-        return await self._begin(turn)
+        return await (self._call_on(turn) if turn.rounds else self._begin(turn))
 
     async def _rejoin(self, turn: RunningTurn, slots: int) -> Sealing:
         """Follow a generation that another runner began; its worker is never fenced."""
         ref = turn.command.turn
-        standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
-        if standing.context is not None:
-            turn.citations = standing.context.citations
-            turn.is_searched = standing.context.is_searched
-            turn.degraded |= set(standing.context.degraded)
+        turn.restore(await read_turn_log(self._bus, ref.home, ref.turn_id))
         turn.epoch = slots
         watch = GenerationWatch(self._watches, ref)
+        if turn.rounds:
+            # The log is heard from its beginning: the ends of rounds that are through are none of now.
+            watch.forget(turn.rounds[-1].finished)
         await watch.open()
         try:
             return await self._follow(turn, watch)
@@ -205,51 +212,52 @@ class TurnRunner:
         watch = GenerationWatch(self._watches, turn.command.turn)
         await watch.open(is_new=turn.epoch <= 1)
         try:
-            failure = await self._prepare(turn)
-            if failure is not None:
-                outcome, error = failure
-                return await self._seal(turn, turn.epoch + 1, outcome, error=error)
-            return await self._follow(turn, watch)
+            sealing = await self._ended_by(turn, await self._passing.first(turn))
+            return await self._follow(turn, watch) if sealing is None else sealing
         finally:
             await watch.close()
 
-    async def _prepare(self, turn: RunningTurn) -> tuple[TurnOutcome, ErrorBody | None] | None:
-        """Prepare the turn and pass its pen; how it has to end when that does not succeed."""
-        turn_id = turn.command.turn.turn_id
+    async def _call_on(self, turn: RunningTurn) -> Sealing:
+        """Go on with a round of tools whose pen this runner has just won, and follow the answer."""
+        watch = GenerationWatch(self._watches, turn.command.turn)
+        await watch.open()
         try:
-            async with asyncio.timeout(turn.left_s) as clock:
-                with self._stops.expiring(turn_id, clock):
-                    # What was stored before the claim is read meanwhile; a worker reads for himself.
-                    model = None if turn.epoch else turn.command.chosen
-                    job = self._preparation.at_once(turn, model) if model else await self._prepared(turn)
-                    if self._stops.is_stopped(turn_id):
-                        return TurnOutcome.CANCELLED, None
-                    await self._preparation.pass_pen(job)
-        except TimeoutError:
-            if self._stops.is_stopped(turn_id):
-                return TurnOutcome.CANCELLED, None
-            late = ParleyError(ErrorCode.TIMEOUT, "The turn took longer than allowed.")
-            return TurnOutcome.FAILED, late.body()
-        except ParleyError as error:
-            return TurnOutcome.FAILED, error.body()
-        except ValidationError:
-            # The same command would fail in the same way for every runner.
-            log.exception("turn cannot be prepared")
-            fault = ParleyError(ErrorCode.INTERNAL, "The turn could not be prepared.", retryable=False)
-            return TurnOutcome.FAILED, fault.body()
-        return None
+            sealing = await self._call_tools(turn, watch)
+            return await self._follow(turn, watch) if sealing is None else sealing
+        finally:
+            await watch.close()
 
-    async def _prepared(self, turn: RunningTurn) -> PreparedJob:
-        """Prepare the turn, and meanwhile have a stored stop of it found, which ends that."""
-        stored = self._stops.is_stored(turn.command.turn.turn_id, within_s=turn.left_s)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                # Asked first, so that the answer is there when the context is stored.
-                tasks.create_task(stored)
-                preparing = tasks.create_task(self._preparation.run(turn))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from group
-        return preparing.result()
+    async def _call_tools(self, turn: RunningTurn, watch: GenerationWatch) -> Sealing | None:
+        """Have the tools of the last round called; None once a worker is to write again."""
+        watch.forget(turn.rounds[-1].finished)
+        return await self._ended_by(turn, await self._passing.again(turn, self._rounds.run))
+
+    async def _run_round(
+        self, turn: RunningTurn, watch: GenerationWatch, finished: GenerationFinished
+    ) -> Sealing | None:
+        """Take the pen back from the worker that has ended with calls of tools, and have them called."""
+        number, claim = finished.seq // EPOCH_SPAN + 1, self._claim(turn)
+        standing = await self._pen.claim(turn.command.turn.turn_id, number, claim)
+        if isinstance(standing, Seal):
+            return await self._ending.finish(number, standing)
+        if standing.role is PenRole.WORKER:
+            watch.forget(finished)
+            return None
+        if standing.nonce != claim.nonce:
+            return Sealing.A_RUNNER_HAS_IT
+        turn.epoch, turn.last_seq, turn.text = number, finished.seq, finished.text
+        turn.degraded |= set(finished.degraded)
+        turn.begin_round(finished)
+        return await self._call_tools(turn, watch)
+
+    async def _ended_by(
+        self, turn: RunningTurn, failure: tuple[TurnOutcome, ErrorBody | None] | None
+    ) -> Sealing | None:
+        """End a turn whose pen could not be passed; None where it was."""
+        if failure is None:
+            return None
+        outcome, error = failure
+        return await self._seal(turn, turn.epoch + 1, outcome, error=error)
 
     async def _follow(self, turn: RunningTurn, watch: GenerationWatch) -> Sealing:
         """Wait for the end of the generation, then end the turn; a worker who writes anew is waited for."""
@@ -267,6 +275,10 @@ class TurnRunner:
             turn.note(first_delta_ms=self._delta_ms(turn, watch), generated_ms=turn.since_ms())
             if finished is None:
                 return await self._finish_standing(turn)
+            if self._rounds.takes(turn, finished):
+                if (sealing := await self._run_round(turn, watch, finished)) is not None:
+                    return sealing
+                continue
             sealing = await self._seal_finished(turn, finished)
             if sealing is not Sealing.A_WORKER_WRITES:
                 return sealing
@@ -293,7 +305,7 @@ class TurnRunner:
         """End a turn whose time is over, with what its log says."""
         ref = turn.command.turn
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
-        if standing.finished is not None:
+        if standing.finished is not None and not self._rounds.takes(turn, standing.finished):
             return await self._seal_finished(turn, standing.finished)
         turn.last_seq, turn.text = standing.last_seq, standing.text
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
@@ -309,6 +321,7 @@ class TurnRunner:
 
     async def _seal_finished(self, turn: RunningTurn, finished: GenerationFinished) -> Sealing:
         """Seal a finished answer behind the worker who has written it."""
+        finished = without_parleys(turn.command, finished)
         turn.text, turn.last_seq = finished.text, finished.seq
         turn.degraded |= set(finished.degraded)
         behind_worker = finished.seq // EPOCH_SPAN + 1
@@ -342,6 +355,7 @@ class TurnRunner:
             error=error,
             degraded=turn.degraded,
             timings=turn.timings,
+            spent=turn.spent,
         )
         sealing = await self._ending.seal(number, seal, ends_writing=finished is None)
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):

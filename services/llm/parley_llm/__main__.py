@@ -13,6 +13,7 @@ from parley_llm.generation import Generation
 from parley_llm.handlers import bind
 from parley_llm.models import open_models
 from parley_llm.settings import LlmSettings
+from parley_llm.tools import offer_tools
 from parley_llm.worker import GenerationWorker
 
 
@@ -40,6 +41,7 @@ async def compose(service: Service, settings: LlmSettings) -> None:
     service.spawn(writers.run)
     service.spawn(stops.run)
     bind(service, catalogue, worker, slots=settings.llm_slots)
+    await offer_tools(service)
 
 
 def main() -> None:

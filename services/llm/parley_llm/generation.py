@@ -11,6 +11,7 @@ from typing import Literal
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turn_events import (
+    ALL_CHARS,
     ContextReady,
     EpochStarted,
     GenerationFinished,
@@ -98,9 +99,12 @@ class Generation:
             NotStoredError: The end could not be stored; the job has to come again.
         """
         model = self._resolve()
-        written = standing.text if model is not None and model.can_continue else ""
-        self._written = WrittenAnswer(self._turn_id_json, written)
-        opening = partial(self._open, writer, self._opening(standing, len(written)))
+        kept = self._job.kept_text
+        # Who is first behind the runner has not read the log; what that keeps is no part of what is written.
+        earlier = standing.text.removeprefix(kept)
+        written = earlier if model is not None and model.can_continue else ""
+        self._written = WrittenAnswer(self._turn_id_json, written, untold=self._job.run_by_parley)
+        opening = partial(self._open, writer, self._opening(standing, len(kept) + len(written)))
         if is_cancelled:
             ending = Ending(self._job.model, "cancelled")
         elif is_given_up:
@@ -111,7 +115,7 @@ class Generation:
             ending = Ending(self._job.model)
             await self._stream(writer, model, written, opening, ending)
         if not ending.usage.is_told:
-            ending.usage = self._guessed_usage(standing, written)
+            ending.usage = self._guessed_usage(len(earlier) - len(written) + standing.reasoning_chars)
         await opening()
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
@@ -191,13 +195,12 @@ class Generation:
         log.warning("model is away; quoting instead", extra={"model": self._job.model})
         return last
 
-    def _guessed_usage(self, standing: TurnLog, written: str) -> TokenUsage:
+    def _guessed_usage(self, given_up_chars: int) -> TokenUsage:
         """Return about what an answer has cost that no model has counted: stopped, failed or given up.
 
         What an earlier worker wrote was asked for too, also where this one has begun anew.
         """
-        earlier_chars = len(standing.text) - len(written) + standing.reasoning_chars
-        answer_chars = earlier_chars + self._written.chars
+        answer_chars = given_up_chars + self._written.chars
         if not (self._has_asked or answer_chars):
             return TokenUsage()
         return TokenUsage.guessed(sum(len(one.content) for one in self._job.messages), answer_chars)
@@ -206,7 +209,8 @@ class Generation:
         self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: Opening
     ) -> None:
         async def send(strand: Strand, text: str) -> None:
-            await writer.append(lambda seq: strand.frame(seq, text))
+            if strand.is_told:
+                await writer.append(lambda seq: strand.frame(seq, text))
             # The answer is what stands in the log: a delta that found no room there is no part of it.
             strand.note(text)
 
@@ -242,9 +246,15 @@ class Generation:
                 follows=standing.last_seq,
                 turn_id=self._job.turn.client_turn_id,
                 keep_chars=keep_chars,
-                keep_reasoning_chars=standing.reasoning_chars if keep_chars else 0,
+                keep_reasoning_chars=self._kept_reasoning_chars(standing, keep_chars),
             )
         )
+
+    def _kept_reasoning_chars(self, standing: TurnLog, keep_chars: int) -> int:
+        """Return how much of what was thought stands; who is first in a later round has not read how much."""
+        if self._job.rounds and standing.last_seq == self._job.last_seq:
+            return ALL_CHARS
+        return standing.reasoning_chars if keep_chars else 0
 
     def _context_ready(self, seq: int) -> bytes:
         return encode_event(ContextReady(seq=seq, turn_id=self._job.turn.client_turn_id))
@@ -259,7 +269,7 @@ class Generation:
             GenerationFinished(
                 seq=seq,
                 turn_id=self._job.turn.client_turn_id,
-                text=self._written.text,
+                text=self._job.kept_text + self._written.text,
                 tool_calls=self._written.tool_calls if is_whole else (),
                 model=ending.model,
                 usage=ending.usage,

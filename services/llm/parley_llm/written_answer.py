@@ -1,5 +1,6 @@
 """What of an answer stands in the log: its text, what was thought, the calls of tools."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from parley_contracts.tools import ToolCall
@@ -12,6 +13,11 @@ from parley_llm.language_model import Logprobs, Piece, ReasoningChunk, TextChunk
 class Strand(Protocol):
     """What deltas are of that may travel as one. No model is built for a delta: its frame is written out."""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether viewers are told of it."""
+        ...
+
     def frame(self, seq: int, text: str) -> bytes:
         """Return the frame of a delta."""
         ...
@@ -22,6 +28,8 @@ class Strand(Protocol):
 
 
 class _Text:
+    is_told = True
+
     def __init__(self, turn_id_json: bytes, parts: list[str]) -> None:
         self._turn_id_json = turn_id_json
         self._parts = parts
@@ -46,6 +54,8 @@ class _WeighedText(_Text):
 
 
 class _Reasoning:
+    is_told = True
+
     def __init__(self, turn_id_json: bytes) -> None:
         self._turn_id_json = turn_id_json
         self.chars = 0
@@ -60,7 +70,8 @@ class _Reasoning:
 class _Call:
     """The arguments of one call; the first piece of them goes by `begun`."""
 
-    def __init__(self, turn_id_json: bytes, index: int, call_id: str, name: str) -> None:
+    def __init__(self, turn_id_json: bytes, index: int, call_id: str, name: str, *, is_told: bool) -> None:
+        self.is_told = is_told
         self._turn_id_json = turn_id_json
         self._index = index
         self.id, self.name = call_id, name
@@ -77,6 +88,7 @@ class _BegunCall:
     """The first piece of a call, which says whose it is."""
 
     def __init__(self, call: _Call, calls: list[_Call]) -> None:
+        self.is_told = call.is_told
         self._call = call
         self._calls = calls
 
@@ -90,9 +102,13 @@ class _BegunCall:
 
 
 class WrittenAnswer:
-    """One epoch's answer, on from the text that stands already. Only what is noted is part of it."""
+    """One epoch's answer, on from the text that stands already. Only what is noted is part of it.
 
-    def __init__(self, turn_id_json: bytes, standing_text: str = "") -> None:
+    Of the calls of `untold` tools no viewer is told in pieces: who runs them tells of them.
+    """
+
+    def __init__(self, turn_id_json: bytes, standing_text: str = "", *, untold: Collection[str] = ()) -> None:
+        self._untold = frozenset(untold)
         self._turn_id_json = turn_id_json
         self._parts = [standing_text] if standing_text else list[str]()
         self._text = _Text(turn_id_json, self._parts)
@@ -110,7 +126,9 @@ class WrittenAnswer:
             return self._reasoning, piece.text
         if (known := self._begun.get(piece.index)) is not None:
             return known, piece.arguments
-        call = _Call(self._turn_id_json, piece.index, piece.id or "", piece.name or "")
+        name = piece.name or ""
+        is_told = name not in self._untold
+        call = _Call(self._turn_id_json, piece.index, piece.id or "", name, is_told=is_told)
         self._begun[piece.index] = call
         return _BegunCall(call, self._calls), piece.arguments
 

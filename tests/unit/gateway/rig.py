@@ -68,6 +68,8 @@ class ScriptedModel:
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.was_aborted = False
+        self.script: list[list[Chunk]] = []
+        """What calls write one after the other, in place of the pieces while there is any."""
 
     def serves(self, model_id: str) -> bool:
         return model_id == "scripted"
@@ -79,6 +81,11 @@ class ScriptedModel:
         self.calls.append(job)
         if self.error:
             raise self.error
+        if self.script:
+            for chunk in self.script.pop(0):
+                yield chunk
+                await self.may_go_on.wait()
+            return
         done = written
         try:
             for piece in self.pieces:
@@ -204,10 +211,9 @@ class Seen:
 class Gateway:
     """One gateway's turn parts."""
 
-    def __init__(self, bus: Bus, home: str) -> None:
-        settings = GatewaySettings(
-            gateway_turn_s=20, gateway_history_s=10, gateway_embed_s=10, gateway_search_s=10
-        )
+    def __init__(self, bus: Bus, home: str, **changed: object) -> None:
+        usual = {"gateway_history_s": 10, "gateway_embed_s": 10, "gateway_search_s": 10}
+        settings = GatewaySettings.model_validate({"gateway_turn_s": 20, **usual, **changed})
         self.parts = TurnParts(bus, home=home, ids=OwnedIds(b"secret"), settings=settings)
         self.pen, self.door, self.stopper = self.parts.pen, self.parts.door, self.parts.stopper
         self.ending = self.parts.ending
@@ -226,11 +232,11 @@ class Gateway:
 class Rig:
     """Two gateways, one worker, one model and the neighbours."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, **changed: object) -> None:
         self.bus = bus
         self.model = ScriptedModel()
         self.neighbours = Neighbours()
-        self.first, self.second = Gateway(bus, "gateway-1"), Gateway(bus, "gateway-2")
+        self.first, self.second = (Gateway(bus, home, **changed) for home in ("gateway-1", "gateway-2"))
         self.catalogue = Catalogue([self.model])
         self.worker_writers, self.worker_stops = TurnWriters(bus), Stops(bus)
         self.worker_holds = Holds(bus, "llm-1", PenRole.WORKER)
@@ -263,9 +269,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(bus: Bus, *, runs_turns: bool = True, writes_answers: bool = True) -> AsyncGenerator[Rig]:
-    """Run the rig while the body tests it; its work loops may be left out."""
-    rig = Rig(bus)
+async def running(
+    bus: Bus, *, runs_turns: bool = True, writes_answers: bool = True, **changed: object
+) -> AsyncGenerator[Rig]:
+    """Run the rig while the body tests it; its work loops may be left out, and settings changed."""
+    rig = Rig(bus, **changed)
     rig.neighbours.bind(bus, rig.catalogue)
     await bus.start()
     async with asyncio.TaskGroup() as tasks:
