@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI, ContentFilterFinishReasonError, pydantic_function_tool
 from openai.types.chat import ChatCompletionMessageParam
+from openai.types.responses import FunctionToolParam
 from pydantic import BaseModel
 
 from tests.fakes.openai_server import OpenAiFake
@@ -29,6 +30,12 @@ class Weather(BaseModel):
 
 
 WEATHER = pydantic_function_tool(Weather, name="weather")
+RESPONSE_TOOL: FunctionToolParam = {
+    "type": "function",
+    "name": "weather",
+    "parameters": Weather.model_json_schema(),
+    "strict": True,
+}
 ARGUMENTS = Weather(city='some "text"', days=7)
 
 
@@ -137,3 +144,37 @@ async def test_a_socket_is_told_of_calls_and_thoughts(stack: Stack) -> None:
     assert "".join(thoughts) == "".join(THOUGHTS)
     assert turn.text == "".join(WORDS)
     assert turn.ending["usage"]["reasoning_tokens"] == len(THOUGHTS)
+
+
+async def test_a_response_is_streamed_with_its_calls_and_parsed(client: AsyncOpenAI) -> None:
+    async with client.responses.stream(
+        model="openai/plan:tools", input="Does it rain in Ulm?", tools=[RESPONSE_TOOL], extra_body=ALONE
+    ) as stream:
+        kinds = [event.type async for event in stream]
+        called = await stream.get_final_response()
+    assert kinds[0] == "response.created"
+    assert kinds[-1] == "response.completed"
+    assert "response.function_call_arguments.delta" in kinds
+    (call,) = called.output
+    assert call.type == "function_call"
+    assert json.loads(call.arguments) == ARGUMENTS.model_dump()
+    answer = await client.responses.create(
+        model="openai/plan:tools",
+        input=[
+            {"role": "user", "content": "Does it rain in Ulm?"},
+            {
+                "type": "function_call",
+                "call_id": call.call_id,
+                "name": call.name,
+                "arguments": call.arguments,
+            },
+            {"type": "function_call_output", "call_id": call.call_id, "output": "It rains."},
+        ],
+        tools=[RESPONSE_TOOL],
+        extra_body=ALONE,
+    )
+    assert answer.output_text == "The tools said: It rains."
+    parsed = await client.responses.parse(
+        model="openai/plan:json", input="Does it rain in Ulm?", text_format=Weather, extra_body=ALONE
+    )
+    assert parsed.output_parsed == ARGUMENTS

@@ -171,6 +171,7 @@ SUBJECTS: dict[str, Written | Unwritten] = {
 ROUTES: dict[Route, str | Unwritten] = {
     ("WEBSOCKET", "/ws"): Unwritten.TURN,
     ("POST", "/v1/chat/completions"): Unwritten.TURN,
+    ("POST", "/v1/responses"): Unwritten.TURN,
     ("POST", "/v1/embeddings"): Unwritten.READS,
     ("POST", "/api/chat/{bot_id}"): Unwritten.TURN,
     ("DELETE", "/api/chat/{bot_id}/session/{session}"): s.MEMORY_DELETE_CONVERSATION,

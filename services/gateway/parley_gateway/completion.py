@@ -88,9 +88,9 @@ class Completion:
                 return [_data(openai_error(fault.body()))]
             case Sync():
                 rest = self._chunk({"content": event.text[self._untold.told_chars :]})
-                return [rest, self._chunk({}, "stop", **_sources(event))]
+                return [rest, self._chunk({}, "stop", **sources(event))]
             case TurnCompleted():
-                end = self._chunk({}, _finish(event.finish_reason), **_sources(event))
+                end = self._chunk({}, _finish(event.finish_reason), **sources(event))
                 return [end, self._usage_chunk(event)] if self._tells_usage else [end]
 
     def _envelope(self, kind: str) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Completion:
         if completed:
             body["usage"] = _usage(completed.usage)
         if not isinstance(event, TurnCancelled):
-            body.update(_sources(event))
+            body.update(sources(event))
         return body
 
 
@@ -189,7 +189,7 @@ def _usage(usage: TokenUsage) -> dict[str, Any]:
     }
 
 
-def _sources(event: TurnCompleted | Sync) -> dict[str, Any]:
+def sources(event: TurnCompleted | Sync) -> dict[str, Any]:
     """Return our own fields: what the answer cites, and what it rests on."""
     citations = [citation.model_dump(mode="json", exclude_none=True) for citation in event.citations]
     return {"citations": citations, "support": event.support}
