@@ -298,24 +298,17 @@ class TurnRunner:
         if standing.finished is not None:
             return await self._seal_finished(turn, standing.finished)
         turn.last_seq, turn.text = standing.last_seq, standing.text
-        untaken = await self._untaken(turn)
+        records = await self._pen.read_all(ref.turn_id)
+        untaken = _untaken(turn, records)
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
         if untaken is not None:
             error = ParleyError(ErrorCode.UNAVAILABLE, "No worker of the model took the turn in its time.")
-        was_asked = was_taken(await self._pen.read_all(ref.turn_id))
         sealing = await self._seal(
-            turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body(), was_asked=was_asked
+            turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body(), was_asked=was_taken(records)
         )
         if untaken is not None:
             await self._preparation.withdraw(untaken)
         return sealing
-
-    async def _untaken(self, turn: RunningTurn) -> SentJob | None:
-        """Return the turn's job if no worker has claimed the turn by it."""
-        if turn.sent is None:
-            return None
-        slot = await self._pen.read(turn.command.turn.turn_id, turn.sent.base_slot + 1)
-        return None if isinstance(slot, PenClaim) and slot.role is PenRole.WORKER else turn.sent
 
     async def _finish_standing(self, turn: RunningTurn) -> Sealing:
         """Finish what stands: somebody else has sealed the turn."""
@@ -323,7 +316,7 @@ class TurnRunner:
         last = records[-1]
         if not isinstance(last, Seal):
             return Sealing.NOT_STORED
-        if (untaken := await self._untaken(turn)) is not None:
+        if (untaken := _untaken(turn, records)) is not None:
             await self._preparation.withdraw(untaken)
         return await self._ending.finish(len(records), last)
 
@@ -369,6 +362,13 @@ class TurnRunner:
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):
             self._counts.note(seal, turn.citations, owner_id=turn.command.documents_owner_id)
         return sealing
+
+
+def _untaken(turn: RunningTurn, records: list[PenClaim | Seal]) -> SentJob | None:
+    """Return the turn's job if no worker has claimed the turn by it: his claim is the slot behind the base."""
+    if turn.sent is None:
+        return None
+    return None if was_taken(records[turn.sent.base_slot :][:1]) else turn.sent
 
 
 def _settled(sealing: Sealing) -> JobOutcome:
