@@ -35,7 +35,8 @@ dev: install ## start everything and restart what is edited
 test: install ## run the tests
 	$(PYTEST) $(ARGS)
 
-chaos: install ## kill every process under load, at full size
+chaos: install ## kill every process under load, and let a fault meet every operation of a turn, at full size
+	PARLEY_CHAOS=full $(PYTEST) tests/protocol
 	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m "chaos and not soak" --timeout 1800 -s $(ARGS)
 
 soak: install ## moderate load for ten minutes: nothing may grow

@@ -8,8 +8,8 @@ from pathlib import PurePath
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # pyright: ignore[reportMissingTypeStubs] - it has none
 
-LONG = {"chaos": 1, "integration": 2, "e2e": 0, "protocol": 0}
-"""Folders of long tests, and how many workers run those that share the stack of their folder."""
+LONG = {"chaos": 1, "integration": 2, "architecture": 1, "e2e": 0, "protocol": 0}
+"""Folders of long tests, and how many workers run those that share what their folder starts or reads."""
 
 APART = frozenset(
     {

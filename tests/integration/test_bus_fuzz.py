@@ -36,7 +36,7 @@ from tests.stack_marks import STACK
 
 pytestmark = [*STACK, pytest.mark.timeout(3600)]
 
-CASES = max(6, int(os.environ.get("PARLEY_FUZZ_CASES", "60")) // 10)
+CASES = max(3, int(os.environ.get("PARLEY_FUZZ_CASES", "30")) // 10)
 """For each channel."""
 
 OUTSIDE = f"{OUTSIDE_PREFIX}fuzz"

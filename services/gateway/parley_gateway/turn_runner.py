@@ -365,7 +365,7 @@ class TurnRunner:
 
 
 def _untaken(turn: RunningTurn, records: list[PenClaim | Seal]) -> SentJob | None:
-    """Return the turn's job if no worker has claimed the turn by it: his claim is the slot behind the base."""
+    """Return the turn's job if no worker has claimed the turn by it: its claim is behind the base slot."""
     if turn.sent is None:
         return None
     return None if was_taken(records[turn.sent.base_slot :][:1]) else turn.sent
