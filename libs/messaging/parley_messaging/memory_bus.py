@@ -4,7 +4,7 @@ import asyncio
 import logging
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -32,7 +32,8 @@ from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
 from parley_messaging.memory_objects import MemoryObjects
-from parley_messaging.message_headers import now_ms, requesting
+from parley_messaging.memory_streams import KeptMessage, KeptStream, MemoryEraser
+from parley_messaging.message_headers import requesting
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
 
@@ -46,26 +47,6 @@ class _Delivered:
     subject: str
     data: bytes
     reply: str = ""
-
-
-@dataclass(slots=True)
-class _Stored:
-    stream_seq: int
-    subject: str
-    data: bytes
-    headers: dict[str, str]
-    deliveries: int = 0
-    held_until_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Stream:
-    messages: list[_Stored] = field(default_factory=list[_Stored])
-    last_seq: int = 0
-    created_ms: int = field(default_factory=now_ms)
-    max_messages: int | None = None
-    last_delivered: dict[str, int] = field(default_factory=dict[str, int])
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Subscription:
@@ -103,7 +84,7 @@ class _Subscription:
 
 
 class _Job:
-    def __init__(self, stream: _Stream, stored: _Stored):
+    def __init__(self, stream: KeptStream, stored: KeptMessage):
         self._stream, self._stored = stream, stored
         self.deliveries, self.stream_seq = stored.deliveries, stored.stream_seq
 
@@ -131,7 +112,7 @@ class _Job:
 
 
 class _JobSource:
-    def __init__(self, stream: _Stream, queue: WorkQueue):
+    def __init__(self, stream: KeptStream, queue: WorkQueue):
         self._stream, self._queue = stream, queue
 
     def _take(self) -> _Job | None:
@@ -165,24 +146,6 @@ class _JobSource:
         """Nothing is open."""
 
 
-class _Eraser:
-    """Takes messages out; there are no files."""
-
-    def __init__(self, streams: Mapping[str, _Stream]) -> None:
-        self._streams = streams
-
-    async def erase(self, stream: str, stream_seq: int) -> bool:
-        """Remove a message."""
-        messages = self._streams[stream].messages if stream in self._streams else []
-        found = [stored for stored in messages if stored.stream_seq == stream_seq]
-        for stored in found:
-            messages.remove(stored)
-        return bool(found)
-
-    async def compact(self, queue_stream: str) -> None:
-        """Do nothing."""
-
-
 class MemoryBus:
     """A bus for one process; several services may share it as several connections would."""
 
@@ -198,8 +161,8 @@ class MemoryBus:
         self.refusals = 0
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
-        self._streams: dict[str, _Stream] = {}
-        self.eraser = _Eraser(self._streams)
+        self._streams: dict[str, KeptStream] = {}
+        self.eraser = MemoryEraser(self._streams)
         self._on_reconnect: list[OnReconnect] = []
 
     def new_inbox(self) -> str:
@@ -346,18 +309,18 @@ class MemoryBus:
         """Store a domain event once for each `message_id`."""
         await self.store(subject, event.model_dump_json().encode(), headers={"Nats-Msg-Id": message_id})
 
-    def _earlier(self, name: str, headers: Mapping[str, str]) -> _Stored | None:
+    def _earlier(self, name: str, headers: Mapping[str, str]) -> KeptMessage | None:
         message_id = headers.get("Nats-Msg-Id")
         kept = self._stream(name).messages if message_id else []
         return next((found for found in kept if found.headers.get("Nats-Msg-Id") == message_id), None)
 
-    def _stream(self, name: str) -> _Stream:
-        return self._streams.setdefault(name, _Stream())
+    def _stream(self, name: str) -> KeptStream:
+        return self._streams.setdefault(name, KeptStream())
 
-    def _keep(self, name: str, subject: str, data: bytes, headers: dict[str, str]) -> _Stored:
+    def _keep(self, name: str, subject: str, data: bytes, headers: dict[str, str]) -> KeptMessage:
         stream = self._stream(name)
         stream.last_seq += 1
-        stored = _Stored(stream.last_seq, subject, data, headers)
+        stored = KeptMessage(stream.last_seq, subject, data, headers)
         stream.messages.append(stored)
         stream.changed.set()
         return stored
