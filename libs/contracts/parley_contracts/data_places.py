@@ -225,7 +225,10 @@ def _stream(name: str, service: str, holds: str, ending: Ending, why: str) -> Da
     return DataPlace(name=name, kind=PlaceKind.STREAM, service=service, holds=holds, ending=ending, why=why)
 
 
-_IN_CONVERSATION = "What is kept of a turn stands in its conversation, which is exported."
+_IN_CONVERSATION = (
+    "What is kept stands in its conversation, which is exported. Words of a turn that is not kept are gone "
+    "after a day."
+)
 
 _STREAMS = (
     _stream(

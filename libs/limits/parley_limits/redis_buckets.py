@@ -20,6 +20,9 @@ LIMITS_DATABASE = 6
 WITHIN_S = 0.25
 """What takes longer is away: whoever asks has buckets of its own."""
 CONNECTIONS = 16
+LATE_S = 0.05
+"""Who looks at the clock so much too late was busy: the answer may lie there unread."""
+MOST_PUT_OFF = 3
 
 
 def takes_as_words(takes: Sequence[Take]) -> list[int]:
@@ -69,12 +72,43 @@ class RedisBuckets:
             return judged(takes, [int(one) for one in waits], [int(one) for one in full])
 
 
+class _Patience:
+    """Ends what takes longer than `limit_s`, not counting time in which this process looked at nothing."""
+
+    def __init__(self, clock: asyncio.Timeout, limit_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._limit_s = limit_s
+        self._left = MOST_PUT_OFF
+        self._begin()
+
+    def _begin(self) -> None:
+        self._due_s = self._loop.time() + self._limit_s
+        self._timer = self._loop.call_at(self._due_s, self._look)
+
+    def _look(self) -> None:
+        now_s = self._loop.time()
+        if now_s - self._due_s > LATE_S and self._left:
+            self._left -= 1
+            self._begin()
+        else:
+            self._clock.reschedule(now_s)
+
+    def end(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+
+
 @asynccontextmanager
 async def within(limit_s: float) -> AsyncGenerator[None]:
     """Bound what the body asks of Redis; ParleyError `unavailable` when anything is wrong with it."""
     try:
-        async with asyncio.timeout(limit_s):
-            yield
+        async with asyncio.timeout(None) as clock:
+            patience = _Patience(clock, limit_s)
+            try:
+                yield
+            finally:
+                patience.end()
     except ParleyError:
         raise
     except Exception as error:  # the boundary to a library: what is no Redis makes it raise anything
@@ -86,10 +120,11 @@ async def open_limits(redis_url: str, own_url: str | None) -> AsyncGenerator[Red
     """Yield a client of the limits' database: where `own_url` says, else one of the general server's."""
     pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no type
         own_url or redis_url,
-        socket_connect_timeout=WITHIN_S,
+        # Whoever asks bounds the whole; these are for a process that was busy meanwhile.
+        socket_connect_timeout=WITHIN_S * (1 + MOST_PUT_OFF),
         retry=Retry(NoBackoff(), 0),
         max_connections=CONNECTIONS,
-        timeout=WITHIN_S,
+        timeout=WITHIN_S * (1 + MOST_PUT_OFF),
     )
     if not own_url:
         # An address names its database in one of several ways; this is where each of them ends.

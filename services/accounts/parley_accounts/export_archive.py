@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO
 
-from parley_contracts.data_places import PLACES, PlaceKind
+from parley_contracts.data_places import PLACES, DataPlace, PlaceKind
 from parley_contracts.errors import ErrorCode, ParleyError
 
 _PIECE_BYTES = 256 * 1024
@@ -129,9 +129,14 @@ def _plain(name: str) -> str:
     return plain[-_MAX_NAME_CHARS:].strip(". ") or "file"
 
 
+def _told(place: DataPlace) -> str:
+    hidden = f"; not in here: {', '.join(place.hidden)}" if place.hidden else ""
+    return f"  {place.name}.jsonl: {place.holds}{hidden}\n"
+
+
 def _readme(missing: Iterable[str]) -> str:
     exported = [one for one in PLACES if one.is_exported and one.kind is PlaceKind.TABLE]
-    lines = [_INTRODUCTION, *(f"  {one.name}.jsonl: {one.holds}\n" for one in exported), _LEFT_OUT]
+    lines = [_INTRODUCTION, *map(_told, exported), _LEFT_OUT]
     lines += [f"  {one.name}: {one.holds}. {one.why}\n" for one in PLACES if one.why and not one.is_exported]
     absent = [f"  {document_id}\n" for document_id in missing]
     return "".join([*lines, *([_MISSING, *absent] if absent else [])])

@@ -9,6 +9,7 @@ from parley_storage import Database
 from sqlalchemy import Connection
 
 from parley_accounts.acting import UserRow, find_user
+from parley_accounts.common_passwords import is_common
 from parley_accounts.login_names import folded
 from parley_accounts.tables import users
 
@@ -44,9 +45,12 @@ def insert_user(
 
 
 def require_good_password(password: str, *, fewest_chars: int, names: tuple[str | None, ...]) -> None:
-    """Raise `invalid_request` for a password that is short, or that is a name of its user."""
+    """Raise `invalid_request` for a password that is short, one of the first guessed, or its user's name."""
     if len(password) < fewest_chars:
         message = f"password: at least {fewest_chars} characters."
+        raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="password")
+    if is_common(password):
+        message = "password: one that is not among the first to be guessed."
         raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="password")
     if folded(password) in names:
         message = "password: not one's own name or address."

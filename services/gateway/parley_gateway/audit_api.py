@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from parley_contracts import subjects
-from parley_contracts.audit import Outcome
+from parley_contracts.audit import Action, ObjectKind, Outcome
 from parley_contracts.audit_requests import (
     AuditExport,
     AuditPage,
@@ -43,8 +43,8 @@ class Wanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     actor_id: _Word = None
-    action: _Word = None
-    object_kind: _Word = None
+    action: Action | None = None
+    object_kind: ObjectKind | None = None
     object_id: _Word = Field(default=None, description="An id, or the name of a collection.")
     outcome: Outcome | None = None
     from_ms: _Ms = None

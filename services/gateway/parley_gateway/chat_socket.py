@@ -213,7 +213,8 @@ def _turn_id_of(text: str | bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     turn_id = found.get("turn_id") if isinstance(found, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType] - a client's JSON
-    return turn_id[:MAX_TURN_ID_CHARS] if isinstance(turn_id, str) else None
+    # JSON may name half of a surrogate pair (RFC 8259, section 8.2): it is read, and cannot be written on.
+    return turn_id[:MAX_TURN_ID_CHARS].encode(errors="replace").decode() if isinstance(turn_id, str) else None
 
 
 def _frame_fault(error: ValidationError) -> ErrorBody:

@@ -11,6 +11,7 @@ from parley_contracts.policy import Role
 from parley_contracts.turns import StartTurn
 from parley_limits import Buckets, Claim, Outcome, Rate, Standing, Take, Verdict, parse_rate
 
+from parley_gateway.exceeded_quotas import QuotaExceededError
 from parley_gateway.limit_settings import RATES, LimitSettings
 from parley_gateway.networks import Networks
 from parley_gateway.principal import Principal
@@ -132,10 +133,16 @@ class Limits:
         if claim is None or self.quotas is None:
             await self._require(takes, _ASKING.get())
             return None
-        found = await self.quotas.reserve(takes, claim)
+        asking = _ASKING.get()
+        try:
+            found = await self.quotas.reserve(takes, claim)
+        except QuotaExceededError as error:
+            if asking is not None:
+                asking.standings |= {one.name: one for one in error.standings}
+            raise
         if found.outcome is Outcome.REPEAT:
             await self.repeat_turn(principal)
-        self._judge(found.verdict, _ASKING.get())
+        self._judge(found.verdict, asking)
         return claim if found.outcome is Outcome.RESERVED else None
 
     async def repeat_turn(self, principal: Principal) -> None:

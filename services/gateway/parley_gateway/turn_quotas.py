@@ -6,15 +6,14 @@ counted anew from both whenever it was lost.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turns import Seal, StartTurn
-from parley_contracts.usage import MOST_ASKED, ReadTotals, ScopeTotal, SpentPlace, UsageTotals, span_of
+from parley_contracts.usage import MOST_ASKED, ReadTotals, ScopeTotal, SpentPlace, UsageTotals
 from parley_limits import Claim, LedgerAwayError, OpenTurn, Outcome, Reserved, Take
 from parley_limits.quotas import Place
 from parley_messaging import Bus
@@ -23,6 +22,7 @@ from parley_messaging.circuit import Circuit
 from parley_messaging.queues import TURNS
 from pydantic import ValidationError
 
+from parley_gateway.exceeded_quotas import QuotaExceededError
 from parley_gateway.shared_ledger import SharedLedger
 from parley_gateway.spending import Spending
 
@@ -41,6 +41,8 @@ TRIES = 6
 
 class Filled(Protocol):
     """A ledger that is told what it does not know."""
+
+    async def reserve(self, takes: Sequence[Take], claim: Claim) -> Reserved: ...
 
     async def begin(self, turns: Sequence[OpenTurn]) -> None: ...
 
@@ -128,7 +130,7 @@ class TurnQuotas:
             return await self._reserve_shared(takes, claim)
         except LedgerAwayError:
             own = self._ledger.own
-            found = await self._settled(own, lambda: own.reserve(takes, claim), self._filling_own)
+            found = await self._settled(own, takes, claim, self._filling_own)
             if found.outcome is Outcome.RESERVED:
                 self._ledger.missed.reserve(claim)
             return found
@@ -137,7 +139,7 @@ class TurnQuotas:
         shared = _Judged(self._ledger)
         if self._ledger.missed or self._catching_up.locked():
             await self._catch_up(shared)
-        return await self._settled(shared, lambda: shared.reserve(takes, claim), self._filling_shared)
+        return await self._settled(shared, takes, claim, self._filling_shared)
 
     async def run(self) -> None:
         """Tell the shared ledger what it has missed, also where no turn comes; until cancelled."""
@@ -178,15 +180,15 @@ class TurnQuotas:
             self._filling_shared.begun += 1
 
     async def _settled(
-        self, ledger: Filled, reserve: Callable[[], Awaitable[Reserved]], filling: _Filling
+        self, ledger: Filled, takes: Sequence[Take], claim: Claim, filling: _Filling
     ) -> Reserved:
         """Return what became of a claim; what is not known for it is told to the ledger."""
         for _ in range(TRIES):
             begun = filling.begun
-            found = await reserve()
+            found = await ledger.reserve(takes, claim)
             if found.outcome is Outcome.EXCEEDED:
                 self.exceeded += 1
-                raise _exceeded(found.places)
+                raise QuotaExceededError([quota for quota in claim.quotas if quota.place in found.places])
             if found.outcome is Outcome.LOST:
                 await self._begin(ledger, filling, begun)
             elif found.outcome is Outcome.COLD:
@@ -273,20 +275,3 @@ class TurnQuotas:
 
 def _untold() -> ParleyError:
     return ParleyError(ErrorCode.UNAVAILABLE, "What was spent cannot be told now.")
-
-
-def _exceeded(places: Sequence[Place]) -> ParleyError:
-    """Return the refusal of a turn whose quotas in these places are used up."""
-    scope, period = max(places, key=lambda place: _begins_again(place[1]))
-    whose = {"bot": "the bot's", "bots_of": "the owner's bots'"}.get(scope.partition(":")[0], "your")
-    wait_s = max(1, int((_begins_again(period) - datetime.now(UTC)).total_seconds()))
-    message = f"{whose.capitalize()} quota of this {span_of(period)} is used up."
-    return ParleyError(ErrorCode.QUOTA_EXCEEDED, message, retry_after_s=wait_s)
-
-
-def _begins_again(period: str) -> datetime:
-    """Return when the period after a day or a month begins."""
-    if span_of(period) == "day":
-        return datetime.fromisoformat(period).replace(tzinfo=UTC) + timedelta(days=1)
-    year, month = map(int, period.split("-"))
-    return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)

@@ -271,7 +271,20 @@ async def test_a_new_password_takes_the_old_one_and_ends_the_other_sessions(acco
     assert await accounts.refusal_code(LOG_IN, LogIn(login="ada", password=PASSWORD))
 
 
-@pytest.mark.parametrize("password", ["short", "ada@example.org", "ADA@example.org", "aaaaaaaaa"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "short",
+        "ada@example.org",
+        "ADA@example.org",
+        "aaaaaaaaaaaa",
+        "1234567890",
+        "qwertyuiop",
+        "Password12",
+        "2024 Welcome!!",
+        "abcdefghijkl",
+    ],
+)
 async def test_a_password_that_is_easily_guessed_is_refused(accounts: Accounts, password: str) -> None:
     ada = await accounts.user("ada", email="ada@example.org")
     request = ChangePassword(**as_user(ada), current_password=PASSWORD, new_password=password)

@@ -68,6 +68,18 @@ def test_a_whole_export_is_said_to_be_whole(tmp_path: Path) -> None:
     assert "4 rows from the oldest up to the end are as they were written; signed up to row 4" in done.stdout
 
 
+def test_the_key_may_be_given_as_the_export_names_it(tmp_path: Path) -> None:
+    lines = export(rows(2))
+    assert verify(tmp_path, lines, "--key", json.dumps(lines[0]["key"])).exit_code == 0
+
+
+@pytest.mark.parametrize("key", ["nonsense", "{}", '{"x": 5}', "*" * 43])
+def test_what_is_no_key_is_told_from_another_key(tmp_path: Path, key: str) -> None:
+    done = verify(tmp_path, export(rows(2)), "--key", key)
+    assert done.exit_code == 1
+    assert "That is no public key" in done.stderr
+
+
 def test_programs_are_told_the_same(tmp_path: Path) -> None:
     told = json.loads(verify(tmp_path, export(rows(2)), "--json").stdout)
     assert (told["rows"], told["is_whole"], told["key"]) == (2, True, KEY.x)

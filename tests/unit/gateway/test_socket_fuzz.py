@@ -114,6 +114,7 @@ async def is_well(server: EdgeServer, caplog: pytest.LogCaptureFixture) -> None:
 @example(frames=[frame(TEXT, b"[" * 100_000)])
 @example(frames=[frame(TEXT, b'{"type":' * 50_000)])
 @example(frames=[frame(TEXT, b'{"type":"start_turn","text":"x","params":{"seed":' + b"9" * 5_000 + b"}}")])
+@example(frames=[frame(TEXT, b'{"type":"resume_turn","turn_id":"\\ud800"}'), frame(TEXT, b"[]")])
 @example(frames=[frame(TEXT, b'{"type":"resume_turn","turn_id":"t","after_seq":99999999999999999999}')])
 async def test_any_json_is_answered_and_harms_nobody(
     server: EdgeServer, caplog: pytest.LogCaptureFixture, cases: Counter[str], frames: list[bytes]

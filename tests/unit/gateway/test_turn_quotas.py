@@ -16,6 +16,7 @@ from parley_contracts.policy import Role
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted
 from parley_contracts.turns import StartTurn, TokenUsage, TurnBot, TurnRef
 from parley_contracts.usage import Amount, ReadUsage, UsageReport
+from parley_gateway.exceeded_quotas import QuotaExceededError
 from parley_gateway.ids import OwnedIds
 from parley_gateway.limits import Limits
 from parley_gateway.prices import Prices, parse_most
@@ -176,7 +177,11 @@ async def test_a_refusal_says_which_quota_and_when_the_next_one_begins(tmp_path:
             await counted.rig.first.door.start(ADA, frame, lambda _frame, _seq: None)
     error = told.value
     assert (error.code, error.retryable) == (ErrorCode.QUOTA_EXCEEDED, False)
-    assert "month" in error.message
+    assert error.message == "Your quota of this month is used up: 0 turns."
+    assert isinstance(error, QuotaExceededError)
+    (standing,) = error.standings
+    assert (standing.name, standing.rate.burst, standing.left) == ("turns_month", 0, 0)
+    assert 28 <= standing.rate.window_s / 86_400 <= 31
     assert error.retry_after_s is not None
     assert 0 < error.retry_after_s <= 31 * 86_400
 

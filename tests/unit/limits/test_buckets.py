@@ -5,7 +5,16 @@ import time
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_limits import Buckets, MemoryBuckets, Rate, RedisBuckets, Take, open_limits, parse_rate
+from parley_limits import (
+    Buckets,
+    MemoryBuckets,
+    Rate,
+    RedisBuckets,
+    Take,
+    open_limits,
+    parse_rate,
+    redis_buckets,
+)
 from parley_limits.gateway_count import RedisGatewayCount
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -176,3 +185,17 @@ async def test_a_gateway_whose_clock_is_wrong_is_counted_and_counts_the_others(
             monkeypatch.setattr(time, "time", lambda wrong_s=wrong_s: now_s + wrong_s)
             found.append(await count.announce(name))
         assert found == [1, 2, 2, 3, 3]
+
+
+@pytest.mark.redis
+async def test_redis_is_not_away_because_this_process_was_busy(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_buckets, "WITHIN_S", 0.1)
+    async with open_limits(redis_url, None) as redis:
+        buckets = RedisBuckets(redis)
+        await buckets.take([take("busy")])
+        asking = asyncio.ensure_future(buckets.take([take("busy")]))
+        await asyncio.sleep(0)
+        time.sleep(0.3)  # noqa: ASYNC251 - so is who is busy
+        assert (await asking).refused_by is None
