@@ -1,5 +1,6 @@
 """Says whether the chain holds: row by row, against what was signed, and what the bus keeps of that."""
 
+import logging
 from functools import partial
 
 from parley_contracts.audit import AnchorKind, AuditAnchored
@@ -22,6 +23,8 @@ from parley_accounts.audit_anchors import (
 from parley_accounts.audit_keys import AuditKeys
 from parley_accounts.audit_rows import HEAD
 from parley_accounts.tables import audit_head
+
+log = logging.getLogger("parley.accounts")
 
 
 class AuditVerification:
@@ -49,6 +52,10 @@ class AuditVerification:
         """Remember a break until a verification passes it."""
         if verdict.broken_seq is not None and verdict.fault is not None:
             self.broken = Break(verdict.broken_seq, ChainFault(verdict.fault))
+            log.critical(
+                "a verification finds the audit broken",
+                extra={"seq": verdict.broken_seq, "fault": verdict.fault},
+            )
         elif self.broken is not None and request.after_seq < self.broken.seq:
             reached_seq = verdict.next_after_seq
             if reached_seq is None or reached_seq >= self.broken.seq:
