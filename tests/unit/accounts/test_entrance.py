@@ -271,6 +271,14 @@ async def test_a_new_password_takes_the_old_one_and_ends_the_other_sessions(acco
     assert await accounts.refusal_code(LOG_IN, LogIn(login="ada", password=PASSWORD))
 
 
+async def test_a_key_with_scopes_sets_no_password_to_come_in_by_without_them(accounts: Accounts) -> None:
+    owner = {**OWNER, "scopes": (Permission.ACCOUNT_WRITE,)}
+    request = ChangePassword(**owner, new_password="another one")
+    refused = await accounts.refusal_code(subjects.ACCOUNTS_CHANGE_PASSWORD, request)
+    assert refused is ErrorCode.FORBIDDEN
+    assert await accounts.refusal_code(LOG_IN, LogIn(login="owner", password="another one"))
+
+
 @pytest.mark.parametrize("password", ["short", "ada@example.org", "ADA@example.org", "aaaaaaaaa"])
 async def test_a_password_that_is_easily_guessed_is_refused(accounts: Accounts, password: str) -> None:
     ada = await accounts.user("ada", email="ada@example.org")
