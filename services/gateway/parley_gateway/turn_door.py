@@ -119,7 +119,8 @@ class TurnDoor:
         with self._admission.entering():
             try:
                 command = await self._with_model(command)
-                claim = await self.limits.start_turn(principal, command, payer)
+                find = partial(self._finder.find_soon, ref.turn_id)
+                claim = await self.limits.start_turn(principal, command, payer, find)
             except ParleyError:
                 if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                     return await self._join_same(command, found, 0, sink)
@@ -140,7 +141,8 @@ class TurnDoor:
             self._admission.check(self._models.known_pool(frame.model))
             with self._admission.entering():
                 command = await self._with_model(command)
-                claim = await self.limits.start_turn(principal, command)
+                find = partial(self._finder.find_soon, ref.turn_id)
+                claim = await self.limits.start_turn(principal, command, find=find)
                 ack = await self._accept(command, claim)
         except ParleyError:
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
