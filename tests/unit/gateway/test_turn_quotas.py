@@ -279,7 +279,7 @@ async def test_who_has_his_turn_removed_runs_no_other_for_nothing_by_its_name(tm
             await seen.ended()
             await counted.spent(count)
             async with asyncio.timeout(20):
-                while not await erasure.erase_all(visitor.owner_id.__eq__):
+                while not await erasure.erase_all(visitor.owner_id.__eq__):  # noqa: ASYNC110 - a queue tells nobody
                     await asyncio.sleep(0.01)
         assert await counted.ask(first, "t", visitor) is ErrorCode.QUOTA_EXCEEDED
         assert len(counted.rig.model.calls) == 2
