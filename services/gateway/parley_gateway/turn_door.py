@@ -1,5 +1,6 @@
 """Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -368,8 +369,11 @@ class TurnDoor:
         ref = self._ref(principal, client_turn_id)
         found = await self._find(ref)
         stop = CancelTurn(turn=ref.model_copy(update={"home": found.home}), cancelled_at_ms=now_ms())
+        body = stop.model_dump_json().encode()
         try:
-            await self._bus.store(subjects.turn_cancel(ref.turn_id), stop.model_dump_json().encode())
+            # A stop is heard each time, and kept once: nobody fills the stream of pens by one turn.
+            with suppress(AlreadyStoredError):
+                await self._bus.store(subjects.turn_cancel(ref.turn_id), body, is_first=True)
         except NotStoredError:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The stop could not be stored now.") from None
         return stop.turn
