@@ -272,7 +272,7 @@ async def test_a_new_password_takes_the_old_one_and_ends_the_other_sessions(acco
 
 
 async def test_a_key_with_scopes_sets_no_password_to_come_in_by_without_them(accounts: Accounts) -> None:
-    owner = {**OWNER, "scopes": (Permission.ACCOUNT_WRITE,)}
+    owner: dict[str, Any] = {**OWNER, "scopes": (Permission.ACCOUNT_WRITE,)}
     request = ChangePassword(**owner, new_password="another one")
     refused = await accounts.refusal_code(subjects.ACCOUNTS_CHANGE_PASSWORD, request)
     assert refused is ErrorCode.FORBIDDEN

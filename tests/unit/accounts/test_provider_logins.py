@@ -25,11 +25,10 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.notices import NoticeKind
 from parley_contracts.oidc import ProviderLogout, ReadProviderLogout
 from parley_contracts.policy import Role
-from parley_contracts.webhooks import ChangeWebhook, ReadWebhook, Webhook, WebhookState
 from sqlalchemy import URL, func, select, update
 
 from tests.unit.accounts.accounts_rig import OWNER, PASSWORD, Accounts, as_user
-from tests.unit.accounts.notices_rig import make_webhook, notices_of
+from tests.unit.accounts.notices_rig import notices_of
 from tests.unit.accounts.provider_rig import ADDRESS, ProviderLogin, open_provider_login
 from tests.unit.accounts.test_secrets_at_rest import everything
 
@@ -184,23 +183,6 @@ async def test_what_let_others_in_before_an_address_was_linked_is_void(url: URL)
         )
         await opened.log_in()
         await accounts.ask(subjects.ACCOUNTS_CHECK_KEY, CheckKey(key=made.key), KnownPrincipal)
-
-
-async def test_webhooks_of_before_an_address_was_linked_are_told_nothing_more(url: URL) -> None:
-    async with open_provider_login(url, links_by_email=True) as opened:
-        accounts = opened.accounts
-        bob = await accounts.user("bob", email=ADDRESS)
-        made = await make_webhook(accounts, bob, "https://hooks.example.com/x")
-        await opened.log_in()
-        read = ReadWebhook(**as_user(bob), webhook_id=made.webhook.id)
-        found = await accounts.ask(subjects.ACCOUNTS_READ_WEBHOOK, read, Webhook)
-        assert (found.state, found.waiting) == (WebhookState.DISABLED, 0)
-        # Its new owner decides what becomes of it.
-        change = ChangeWebhook(**as_user(bob), webhook_id=made.webhook.id, is_enabled=True)
-        await accounts.ask(subjects.ACCOUNTS_CHANGE_WEBHOOK, change, Webhook)
-        await opened.log_in()
-        found = await accounts.ask(subjects.ACCOUNTS_READ_WEBHOOK, read, Webhook)
-        assert found.state is WebhookState.ACTIVE
 
 
 async def test_no_address_links_to_an_owner_or_to_whom_is_disabled(url: URL) -> None:

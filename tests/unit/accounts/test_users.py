@@ -116,7 +116,7 @@ async def test_scopes_limit_also_an_owner(accounts: Accounts) -> None:
 
 async def test_a_key_with_scopes_makes_no_owner_who_would_have_none(accounts: Accounts) -> None:
     other, ada = await accounts.user("other", Role.OWNER), await accounts.user("ada")
-    keyed = {**OWNER, "scopes": (Permission.USERS_WRITE, Permission.USERS_READ)}
+    keyed: dict[str, Any] = {**OWNER, "scopes": (Permission.USERS_WRITE, Permission.USERS_READ)}
     made = CreateUser(**keyed, name="eve", new_role=Role.OWNER, password=PASSWORD)
     assert await accounts.refusal_code(CREATE, made) is ErrorCode.FORBIDDEN
     raised = ChangeUser(**keyed, user_id=ada.id, new_role=Role.OWNER)
