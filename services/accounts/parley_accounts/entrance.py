@@ -124,6 +124,8 @@ class Entrance:
         if user.password_hash is not None:
             is_right = await self._passwords.verify(request.current_password or "", user.password_hash)
             if not is_right:
+                # Who has stolen a session may try passwords here, and is told of as at the door.
+                self._refused.note(user.id)
                 raise _refused()
         new_hash = await self._passwords.hash(request.new_password)
 
