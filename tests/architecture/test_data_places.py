@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 from parley_contracts.bus_permissions import BUCKET
 from parley_contracts.data_places import PLACES, DataPlace, Ending, PlaceKind
-from parley_contracts.redis_rights import REDIS_USERS
+from parley_contracts.redis_rights import LIMIT_KEYS, REDIS_USERS
+from parley_limits.quotas import DAY_MS, KEPT_MS
 from parley_messaging.streams import STREAMS
 from sqlalchemy import Column, MetaData, Table
 
@@ -73,6 +74,11 @@ def test_every_stream_bucket_and_pattern_of_keys_is_listed() -> None:
     expect_none([*unlisted(PlaceKind.KEYS, keys()), *gone(PlaceKind.KEYS, keys())])
     bucket = {BUCKET.removeprefix("OBJ_")}
     expect_none([*unlisted(PlaceKind.BUCKET, bucket), *gone(PlaceKind.BUCKET, bucket)])
+
+
+def test_it_is_told_how_long_redis_keeps_what_somebody_has_spent() -> None:
+    days = max(KEPT_MS.values()) // DAY_MS
+    assert f"{days} days" in listed(PlaceKind.KEYS)[f"{LIMIT_KEYS}*"].why
 
 
 def test_a_table_that_is_not_listed_is_named_with_what_to_do() -> None:

@@ -293,9 +293,9 @@ _OTHERS = (
         name=f"{LIMIT_KEYS}*",
         kind=PlaceKind.KEYS,
         service="gateway",
-        holds="how much was asked of late, under ids and addresses",
+        holds="how much was asked and spent of late, under ids and addresses",
         ending=Ending.EXPIRES,
-        why="Ids, addresses and times; gone when the limit is full again: minutes.",
+        why="Ids, addresses and times, gone when the limit is full again: minutes. Sums for quotas: 33 days.",
     ),
     DataPlace(
         name=f"{REVOCATION_KEYS}*",

@@ -157,6 +157,7 @@ WHOLE_ROUTES: frozenset[Route] = frozenset(
     {
         ("POST", "/api/account/exports"),
         ("GET", "/api/account/exports/{export_id}/file"),
+        ("POST", "/api/auth/password"),
     }
 )
-"""What they give holds all that is kept of a user, so no scopes of an API key suffice: log in for them."""
+"""What they give is all that is kept of a user, or all that he may do: no scopes of an API key suffice."""

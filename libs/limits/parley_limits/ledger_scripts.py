@@ -177,8 +177,9 @@ RELEASE = (
     + _PLACES
     + """
 local wanted = redis.call('GET', KEYS[1])
-if not wanted or wanted == 'settled' then return 0 end
+if not wanted then return 0 end
 redis.call('DEL', KEYS[1])
+if wanted == 'settled' then return 0 end
 for q = 1, (#KEYS - 1) / 2 do give_back(KEYS[2 * q], KEYS[2 * q + 1], ARGV[1] .. ' ' .. wanted) end
 return 1
 """

@@ -175,10 +175,9 @@ class MemoryLedger:
             self._know(count, total)
 
     async def release(self, claim: Claim) -> None:
-        """End the reservation of a turn that never ran."""
-        if self._turns.get(claim.turn_id) is None:
+        """End the reservation of a turn that never ran; one that has run may reserve again."""
+        if self._turns.pop(claim.turn_id, None) is None:
             return
-        del self._turns[claim.turn_id]
         for quota in claim.quotas:
             if (count := self._counts.get(quota.place)) is not None:
                 count.open.pop(claim.turn_id, None)

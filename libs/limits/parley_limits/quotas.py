@@ -149,5 +149,5 @@ class Ledger(Protocol):
         ...
 
     async def release(self, claim: Claim) -> None:
-        """End the reservation of a turn that never ran."""
+        """End the reservation of a turn that never ran; one that has run may reserve again."""
         ...

@@ -119,7 +119,7 @@ class RedisLedger:
             await self._settle.run([_turn(turn_id), *_pairs(places)], words)
 
     async def release(self, claim: Claim) -> None:
-        """End the reservation of a turn that never ran."""
+        """End the reservation of a turn that never ran; one that has run may reserve again."""
         places = [quota.place for quota in claim.quotas]
         async with _away():
             await self._release.run([_turn(claim.turn_id), *_pairs(places)], [claim.turn_id])

@@ -53,16 +53,21 @@ class Actor:
         role: What he is.
         permissions: What he may do, also by his groups.
         grantable: What he may give to others: what a group has given him is not his to pass on.
+        is_whole: Whether no scopes of an API key narrow what he may do.
     """
 
     id: str
     role: Role
     permissions: frozenset[Permission]
     grantable: frozenset[Permission]
+    is_whole: bool = True
 
     def require_may_manage(self, role: Role) -> None:
-        """Raise `forbidden` when users of this role are not his to make or change."""
-        if not may_manage(self.role, role):
+        """Raise `forbidden` when users of this role are not his to make or change.
+
+        By a key with scopes an owner makes none, who would be without them, and comes in as none.
+        """
+        if not may_manage(self.role, role) or (role is self.role and not self.is_whole):
             raise ParleyError(ErrorCode.FORBIDDEN, f"Only a higher role may do this to the role {role}.")
 
 
@@ -81,7 +86,8 @@ def require_actor(connection: Connection, request: PrincipalRequest, permission:
     if granted:
         granted &= granted_to(connection, row.id)
     require(role, permission, request.scopes, granted)
-    return Actor(row.id, role, effective(role, request.scopes, granted), effective(role, request.scopes))
+    permissions, grantable = effective(role, request.scopes, granted), effective(role, request.scopes)
+    return Actor(row.id, role, permissions, grantable, is_whole=request.scopes is None)
 
 
 def require_target(

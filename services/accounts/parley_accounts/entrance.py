@@ -7,7 +7,7 @@ from parley_contracts.accounts import ChangePassword, LogIn, LogInWithKey, Sessi
 from parley_contracts.credentials import CheckKey
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.notices import NoticeKind
-from parley_contracts.policy import Permission
+from parley_contracts.policy import Permission, require_whole
 from parley_storage import Database
 from sqlalchemy import Connection, Row, or_, select, update
 
@@ -108,10 +108,14 @@ class Entrance:
         return tokens
 
     async def change_password(self, request: ChangePassword) -> None:
-        """Set the password of who asks, who knows the present one; his other sessions end."""
+        """Set the password of who asks, who knows the present one; his other sessions end.
+
+        Who has none yet proves nothing else, and by a password he may do all that he may: no scopes suffice.
+        """
 
         def read(connection: Connection) -> UserRow:
             actor = require_actor(connection, request, Permission.ACCOUNT_WRITE)
+            require_whole(request.scopes)
             return connection.execute(select(users).filter_by(id=actor.id)).one()
 
         user = await self._database.read(read)
@@ -120,6 +124,8 @@ class Entrance:
         if user.password_hash is not None:
             is_right = await self._passwords.verify(request.current_password or "", user.password_hash)
             if not is_right:
+                # Who has stolen a session may try passwords here, and is told of as at the door.
+                self._refused.note(user.id)
                 raise _refused()
         new_hash = await self._passwords.hash(request.new_password)
 

@@ -102,10 +102,15 @@ def hold_concerned(
 def tell_changed(connection: Connection, revocations: Revocations, before: Standing) -> None:
     """Refuse the earlier tokens of those to whom groups add something else now; their sessions go on.
 
-    A link to reset such a user's password was made while he could do something else.
+    A link to reset such a user's password was made while he could do something else, and what he has offered
+    others may not be his to offer any more.
     """
     for user_id, granted in before.items():
         role = connection.execute(select(users.c.role).where(users.c.id == user_id)).scalar_one()
-        if granted_beyond(connection, user_id, Role(role)) != granted:
-            connection.execute(delete(links).where(links.c.user_id == user_id))
-            revocations.add(connection, RevokedKind.USER, user_id)
+        now = granted_beyond(connection, user_id, Role(role))
+        if now == granted:
+            continue
+        connection.execute(delete(links).where(links.c.user_id == user_id))
+        if not set(granted) <= set(now):
+            connection.execute(delete(links).where(links.c.created_by == user_id))
+        revocations.add(connection, RevokedKind.USER, user_id)

@@ -39,7 +39,7 @@ from parley_gateway.audit_door import AuditDoor
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
 from parley_gateway.described_app import DescribedApp
-from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
+from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge, is_still
 from parley_gateway.forwarded import ForwardedHeaders
 from parley_gateway.http_errors import install_error_handlers
 from parley_gateway.limit_doors import ASKING, AddressDoor, CallerDoor
@@ -63,6 +63,9 @@ async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentP
         outbox_bytes=edge.settings.gateway_outbox_bytes,
     )
     with edge.sockets.serving(chat):
+        if not await is_still(principal, socket):
+            # What was revoked while the socket was not open yet has expelled nobody.
+            chat.expel()
         await chat.run()
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
+from parley_contracts.errors import ParleyError
 from parley_envelope import ExportFiles, Originals
 from parley_messaging import Bus, Service
 from parley_messaging.acting import act_for
@@ -58,17 +59,27 @@ def _edge(connection: HTTPConnection) -> Edge:
 
 
 async def _principal(connection: HTTPConnection) -> Principal:
-    principal = connection.scope.get(IDENTIFIED)
-    if principal is None:
-        # A WebSocket handshake is a GET that browsers send across origins with our cookie.
-        method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
-        principal = await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
+    principal = connection.scope.get(IDENTIFIED) or await _identified(connection)
     connection.scope[IDENTIFIED] = principal
     came_by(principal)
     require_route(principal, connection.scope)
     # What the request or the socket asks of others from here on, it asks for him.
     act_for(principal.acting)
     return principal
+
+
+async def _identified(connection: HTTPConnection) -> Principal:
+    # A WebSocket handshake is a GET that browsers send across origins with our cookie.
+    method, scheme = connection.scope.get("method", "POST"), scheme_of(connection.scope)
+    return await _edge(connection).doorkeeper.identify(method, connection.headers, scheme)
+
+
+async def is_still(principal: Principal, connection: HTTPConnection) -> bool:
+    """Return whether a client would come in now as who he came in as; where nobody can tell he would not."""
+    try:
+        return await _identified(connection) == principal
+    except ParleyError:
+        return False
 
 
 CurrentEdge = Annotated[Edge, Depends(_edge)]

@@ -1,6 +1,6 @@
 """What each request costs: buckets of a user, his key, a bot and an address, by the kind of request."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -114,11 +114,13 @@ class Limits:
         principal: Principal,
         command: StartTurn,
         payer: BotPayer | None = None,
+        find: Callable[[], Awaitable[object | None]] | None = None,
     ) -> Claim | None:
         """Let a turn begin, of a user or of a bot's visitor; return what it has reserved.
 
         A user who asks a bot pays for both: else a bot of his own would be his way round his limit. None
-        where nothing is reserved: it has no quota, or it is the repeat of a turn that has reserved before.
+        where nothing is reserved: it has no quota, or it is the repeat of a turn that has reserved before,
+        and that `find` still finds: who has his turns removed could have others run by their names.
 
         Raises:
             ParleyError: `rate_limited`, `quota_exceeded`, or `unavailable` when what was spent is not known.
@@ -136,12 +138,15 @@ class Limits:
         asking = _ASKING.get()
         try:
             found = await self.quotas.reserve(takes, claim)
+            if found.outcome is Outcome.REPEAT:
+                await self.repeat_turn(principal)
+                if find is not None and await find() is None:
+                    await self.quotas.release(claim)
+                    found = await self.quotas.reserve(takes, claim)
         except QuotaExceededError as error:
             if asking is not None:
                 asking.standings |= {one.name: one for one in error.standings}
             raise
-        if found.outcome is Outcome.REPEAT:
-            await self.repeat_turn(principal)
         self._judge(found.verdict, asking)
         return claim if found.outcome is Outcome.RESERVED else None
 

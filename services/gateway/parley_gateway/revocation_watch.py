@@ -81,7 +81,8 @@ class RevocationWatch:
         if has_seen != self._has_redis:
             self._has_redis = has_seen
             log.warning("redis tells of revocations again" if has_seen else "redis tells of no revocations")
-        if has_seen:
+        # One that was emptied does not say that nothing was revoked.
+        if has_seen and self._version:
             self._informed.set()
         if self._is_behind or not has_seen:
             has_asked = await self._ask()

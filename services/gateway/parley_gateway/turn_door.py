@@ -1,5 +1,6 @@
 """Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -119,7 +120,8 @@ class TurnDoor:
         with self._admission.entering():
             try:
                 command = await self._with_model(command)
-                claim = await self.limits.start_turn(principal, command, payer)
+                find = partial(self._finder.find_soon, ref.turn_id)
+                claim = await self.limits.start_turn(principal, command, payer, find)
             except ParleyError:
                 if is_named and (found := await self._find_repeat(principal, ref)) is not None:
                     return await self._join_same(command, found, 0, sink)
@@ -140,7 +142,8 @@ class TurnDoor:
             self._admission.check(self._models.known_pool(frame.model))
             with self._admission.entering():
                 command = await self._with_model(command)
-                claim = await self.limits.start_turn(principal, command)
+                find = partial(self._finder.find_soon, ref.turn_id)
+                claim = await self.limits.start_turn(principal, command, find=find)
                 ack = await self._accept(command, claim)
         except ParleyError:
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
@@ -366,8 +369,11 @@ class TurnDoor:
         ref = self._ref(principal, client_turn_id)
         found = await self._find(ref)
         stop = CancelTurn(turn=ref.model_copy(update={"home": found.home}), cancelled_at_ms=now_ms())
+        body = stop.model_dump_json().encode()
         try:
-            await self._bus.store(subjects.turn_cancel(ref.turn_id), stop.model_dump_json().encode())
+            # A stop is heard each time, and kept once: nobody fills the stream of pens by one turn.
+            with suppress(AlreadyStoredError):
+                await self._bus.store(subjects.turn_cancel(ref.turn_id), body, is_first=True)
         except NotStoredError:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The stop could not be stored now.") from None
         return stop.turn

@@ -7,6 +7,7 @@ from typing import Any
 import argon2
 import pytest
 from parley_accounts.api_keys import ApiKeys
+from parley_accounts.notices.refused_logins import TOLD_FROM
 from parley_accounts.tables import users
 from parley_contracts import subjects
 from parley_contracts.accounts import (
@@ -28,6 +29,7 @@ from parley_contracts.credentials import (
     RevokeKey,
 )
 from parley_contracts.errors import ErrorCode
+from parley_contracts.notices import NoticeKind
 from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
 from sqlalchemy import URL, select
@@ -40,6 +42,7 @@ from tests.unit.accounts.accounts_rig import (
     as_user,
     open_accounts,
 )
+from tests.unit.accounts.notices_rig import notices_of
 
 LOG_IN = subjects.ACCOUNTS_LOG_IN
 
@@ -269,6 +272,26 @@ async def test_a_new_password_takes_the_old_one_and_ends_the_other_sessions(acco
     assert (await accounts.refresh_refusal(there.refresh_token)).code is ErrorCode.UNAUTHENTICATED
     assert await accounts.log_in("ada", "another one")
     assert await accounts.refusal_code(LOG_IN, LogIn(login="ada", password=PASSWORD))
+
+
+async def test_whose_password_is_guessed_by_a_session_of_his_is_told_so(accounts: Accounts) -> None:
+    ada = await accounts.user("ada")
+    for number in range(TOLD_FROM):
+        request = ChangePassword(
+            **as_user(ada), current_password=f"guess {number}", new_password="another one"
+        )
+        assert await accounts.refusal_code(subjects.ACCOUNTS_CHANGE_PASSWORD, request)
+    await accounts.parts.notices.refused.write()
+    [notice] = await notices_of(accounts, ada)
+    assert (notice.kind, notice.count) == (NoticeKind.LOGIN_REFUSED, TOLD_FROM)
+
+
+async def test_a_key_with_scopes_sets_no_password_to_come_in_by_without_them(accounts: Accounts) -> None:
+    owner: dict[str, Any] = {**OWNER, "scopes": (Permission.ACCOUNT_WRITE,)}
+    request = ChangePassword(**owner, new_password="another one")
+    refused = await accounts.refusal_code(subjects.ACCOUNTS_CHANGE_PASSWORD, request)
+    assert refused is ErrorCode.FORBIDDEN
+    assert await accounts.refusal_code(LOG_IN, LogIn(login="owner", password="another one"))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.accounts import (
     LOCAL_OWNER,
+    AcceptInvitation,
     ChangeUser,
+    CreateInvitation,
     CreatePasswordReset,
     LinkCreated,
     ListUsers,
@@ -201,6 +203,31 @@ async def test_nobody_gets_at_what_a_group_adds_by_resetting_a_members_password(
     assert code is ErrorCode.FORBIDDEN
     by_owner = CreatePasswordReset(**OWNER, user_id=ada.id)
     assert await accounts.ask(subjects.ACCOUNTS_CREATE_PASSWORD_RESET, by_owner, LinkCreated)
+
+
+async def test_what_somebody_offered_by_a_group_is_void_when_that_adds_it_no_more(accounts: Accounts) -> None:
+    ada, guest = await accounts.user("ada"), await accounts.user("guest", Role.GUEST)
+    carers = await group_of(accounts, P.USERS_WRITE, members=(ada,))
+    asking = as_user(ada, granted=(P.USERS_WRITE,))
+    invite = CreateInvitation(**asking, new_role=Role.GUEST)
+    invited = await accounts.ask(subjects.ACCOUNTS_CREATE_INVITATION, invite, LinkCreated)
+    reset = CreatePasswordReset(**asking, user_id=guest.id)
+    offered = await accounts.ask(subjects.ACCOUNTS_CREATE_PASSWORD_RESET, reset, LinkCreated)
+    await group_of(accounts, P.AUDIT_READ, name="Auditors", members=(ada,))
+    await remove(accounts, OWNER, carers, ada)
+    used = ResetPassword(token=offered.token, password="correct battery horse")
+    assert await accounts.refusal_code(subjects.ACCOUNTS_RESET_PASSWORD, used) is ErrorCode.NOT_FOUND
+    taken = AcceptInvitation(token=invited.token, name="eve", password="correct battery horse")
+    assert await accounts.refusal_code(subjects.ACCOUNTS_ACCEPT_INVITATION, taken) is ErrorCode.NOT_FOUND
+
+
+async def test_what_somebody_offered_stands_when_he_may_do_more(accounts: Accounts) -> None:
+    admin = await accounts.user("admin", Role.ADMIN)
+    invite = CreateInvitation(**as_user(admin), new_role=Role.MEMBER)
+    invited = await accounts.ask(subjects.ACCOUNTS_CREATE_INVITATION, invite, LinkCreated)
+    await group_of(accounts, P.KEK_ROTATE, members=(admin,))
+    taken = AcceptInvitation(token=invited.token, name="eve", password="correct battery horse")
+    assert await accounts.ask(subjects.ACCOUNTS_ACCEPT_INVITATION, taken, User)
 
 
 async def test_a_link_to_reset_a_password_ends_with_the_role_it_was_made_for(accounts: Accounts) -> None:

@@ -8,10 +8,11 @@ from parley_contracts.accounts import CreateUser, User
 from parley_contracts.credentials import CreateKey, KeyCreated
 from parley_contracts.notices import NoticeKind
 from parley_contracts.policy import Role
+from parley_contracts.webhooks import ChangeWebhook, ReadWebhook, Webhook, WebhookState
 from sqlalchemy import URL
 
 from tests.unit.accounts.accounts_rig import OWNER, as_user
-from tests.unit.accounts.notices_rig import notices_of
+from tests.unit.accounts.notices_rig import make_webhook, notices_of
 from tests.unit.accounts.provider_rig import ADDRESS, ProviderLogin, open_provider_login
 
 
@@ -55,3 +56,20 @@ async def test_who_never_had_a_password_is_not_told_that_it_was_changed(url: URL
         bob = await opened.accounts.ask(subjects.ACCOUNTS_CREATE_USER, request, User)
         assert (await opened.log_in()).user.id == bob.id
         assert await notices_of(opened.accounts, bob) == []
+
+
+async def test_webhooks_of_before_an_address_was_linked_are_told_nothing_more(url: URL) -> None:
+    async with open_provider_login(url, links_by_email=True) as opened:
+        accounts = opened.accounts
+        bob = await accounts.user("bob", email=ADDRESS)
+        made = await make_webhook(accounts, bob, "https://hooks.example.com/x")
+        await opened.log_in()
+        read = ReadWebhook(**as_user(bob), webhook_id=made.webhook.id)
+        found = await accounts.ask(subjects.ACCOUNTS_READ_WEBHOOK, read, Webhook)
+        assert (found.state, found.waiting) == (WebhookState.DISABLED, 0)
+        # Its new owner decides what becomes of it.
+        change = ChangeWebhook(**as_user(bob), webhook_id=made.webhook.id, is_enabled=True)
+        await accounts.ask(subjects.ACCOUNTS_CHANGE_WEBHOOK, change, Webhook)
+        await opened.log_in()
+        found = await accounts.ask(subjects.ACCOUNTS_READ_WEBHOOK, read, Webhook)
+        assert found.state is WebhookState.ACTIVE

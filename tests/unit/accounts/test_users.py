@@ -10,6 +10,7 @@ from parley_contracts import subjects
 from parley_contracts.accounts import (
     LOCAL_OWNER,
     ChangeUser,
+    CreatePasswordReset,
     CreateUser,
     ListUsers,
     ReadUser,
@@ -111,6 +112,19 @@ async def test_scopes_limit_also_an_owner(accounts: Accounts) -> None:
     request = CreateUser(**scoped, name="new", new_role=Role.GUEST)
     assert await accounts.refusal_code(CREATE, request) is ErrorCode.FORBIDDEN
     assert await accounts.ask(subjects.ACCOUNTS_LIST_USERS, ListUsers(**scoped), UserList)
+
+
+async def test_a_key_with_scopes_makes_no_owner_who_would_have_none(accounts: Accounts) -> None:
+    other, ada = await accounts.user("other", Role.OWNER), await accounts.user("ada")
+    keyed: dict[str, Any] = {**OWNER, "scopes": (Permission.USERS_WRITE, Permission.USERS_READ)}
+    made = CreateUser(**keyed, name="eve", new_role=Role.OWNER, password=PASSWORD)
+    assert await accounts.refusal_code(CREATE, made) is ErrorCode.FORBIDDEN
+    raised = ChangeUser(**keyed, user_id=ada.id, new_role=Role.OWNER)
+    assert await accounts.refusal_code(CHANGE, raised) is ErrorCode.FORBIDDEN
+    reset = CreatePasswordReset(**keyed, user_id=other.id)
+    code = await accounts.refusal_code(subjects.ACCOUNTS_CREATE_PASSWORD_RESET, reset)
+    assert code is ErrorCode.FORBIDDEN
+    assert (await change(accounts, keyed, user_id=ada.id, new_role=Role.ADMIN)).role is Role.ADMIN
 
 
 async def test_an_admin_changes_members_and_guests_and_nobody_above(accounts: Accounts) -> None:

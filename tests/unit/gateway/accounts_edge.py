@@ -25,10 +25,11 @@ class ScriptedBoard:
     def __init__(self) -> None:
         self.posted: tuple[Revocation, ...] = ()
         self.is_away = False
+        self.is_emptied = False
 
     async def version(self) -> bytes:
         self._check()
-        return str(len(self.posted)).encode()
+        return b"" if self.is_emptied else str(len(self.posted)).encode()
 
     async def read(self) -> tuple[Revocation, ...]:
         self._check()

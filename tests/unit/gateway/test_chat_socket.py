@@ -5,11 +5,13 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 from parley_contracts import subjects
+from parley_contracts.credentials import Revocation, RevokedKind
 from parley_contracts.errors import ErrorCode
 from parley_contracts.turn_events import TurnFailed, encode_event
 from parley_gateway.bot_turns import BotTurns
@@ -19,11 +21,13 @@ from parley_gateway.ids import OwnedIds
 from parley_gateway.models import Models
 from parley_gateway.outstaying import Outstaying
 from parley_gateway.principal import Principal
+from parley_gateway.settings import GatewaySettings
 from parley_gateway.sockets import Sockets
 from parley_messaging.bus import Bus
 from parley_messaging.memory_bus import MemoryBus
 from starlette.websockets import WebSocket
 
+from tests.unit.gateway.http_edge import KEY, make_edge
 from tests.unit.gateway.known_keys import KnownKeys
 from tests.unit.gateway.rig import OWNER, Rig, running
 from tests.unit.gateway.test_outbox import HeldWriter
@@ -177,3 +181,41 @@ async def test_a_socket_is_closed_when_the_key_expires_that_opened_it(idle_rig: 
             while client.closed_with is None:  # noqa: ASYNC110 - a closed socket tells nobody here
                 await asyncio.sleep(0.01)
     assert client.closed_with == POLICY_VIOLATION
+
+
+async def test_a_socket_whose_key_is_revoked_while_it_opens_is_closed(tmp_path: Path) -> None:
+    keys, heard = {KEY: OWNER}, list[Any]()
+    bus = MemoryBus()
+    edge, app = make_edge(bus, GatewaySettings(data_dir=tmp_path), KnownKeys(keys))
+    await bus.start()
+
+    async def receive() -> dict[str, Any]:
+        if heard:
+            await asyncio.Event().wait()
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        heard.append(message)
+        if message["type"] == "websocket.accept":
+            keys.clear()
+            edge.sockets.expel(
+                Revocation(id="1", kind=RevokedKind.USER, revoked_id=OWNER.owner_id, at_ms=1, expires_at_ms=2)
+            )
+
+    scope: dict[str, Any] = {
+        "type": "websocket",
+        "http_version": "1.1",
+        "scheme": "ws",
+        "path": "/ws",
+        "raw_path": b"/ws",
+        "query_string": b"",
+        "headers": [(b"host", b"gateway"), (b"authorization", f"Bearer {KEY}".encode())],
+        "client": ("127.0.0.1", 1),
+        "subprotocols": [],
+        "extensions": {FRAMES: HeldWriter()},
+    }
+    async with asyncio.timeout(WAIT_S):
+        await app(scope, receive, send)
+    assert [message["type"] for message in heard] == ["websocket.accept", "websocket.close"]
+    assert heard[-1]["code"] == POLICY_VIOLATION
+    await bus.close()

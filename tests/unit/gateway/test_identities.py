@@ -236,6 +236,18 @@ async def test_a_token_is_not_taken_before_it_is_known_what_was_revoked(
         assert await refusal(late.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
 
 
+async def test_a_redis_that_was_emptied_does_not_say_that_nothing_was_revoked(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocation_watch, "FIRST_LOOK_S", 0.05)
+    _, tokens = await member(entered)
+    await entered.accounts.ask(subjects.ACCOUNTS_END_SESSIONS, EndSessions(**as_user(tokens.user)), Done)
+    entered.board.is_emptied = True
+    silence(entered.accounts.bus, subjects.ACCOUNTS_READ_REVOCATIONS)
+    async with beginning(entered) as begun:
+        assert await refusal(begun.of_bearer(tokens.access_token)) is ErrorCode.UNAVAILABLE
+
+
 @asynccontextmanager
 async def beginning(entered: Entered) -> AsyncGenerator[Identities]:
     """Yield the identities of a gateway that begins just now."""

@@ -26,6 +26,7 @@ from parley_gateway.shared_ledger import SharedLedger
 from parley_gateway.spending import BotPayer, Spending
 from parley_gateway.turn_parts import TurnParts
 from parley_gateway.turn_quotas import TurnQuotas
+from parley_gateway.visitor_tokens import VISITOR_START
 from parley_limits import LedgerAwayError, MemoryBuckets, MemoryLedger, Most
 from parley_messaging.circuit import Circuit
 from parley_messaging.memory_bus import MemoryBus
@@ -271,6 +272,22 @@ async def test_to_ask_again_for_a_turn_costs_what_a_read_does(tmp_path: Path) ->
         for _ in range(4):
             assert isinstance(await counted.ask(counted.rig.first, "t"), Seen)
         assert await counted.ask(counted.rig.first, "t") is ErrorCode.RATE_LIMITED
+
+
+async def test_who_has_his_turn_removed_runs_no_other_for_nothing_by_its_name(tmp_path: Path) -> None:
+    visitor = Principal(f"{VISITOR_START}bot-1", Role.GUEST)
+    async with open_counted(tmp_path, gateway_quota_guest_day="turns=2") as counted:
+        first, erasure = counted.rig.first, counted.rig.first.parts.erasure
+        for count in (1, 2):
+            seen = await counted.ask(first, "t", visitor)
+            assert isinstance(seen, Seen)
+            await seen.ended()
+            await counted.spent(count)
+            async with asyncio.timeout(20):
+                while not await erasure.erase_all(visitor.owner_id.__eq__):  # noqa: ASYNC110 - a queue tells nobody
+                    await asyncio.sleep(0.01)
+        assert await counted.ask(first, "t", visitor) is ErrorCode.QUOTA_EXCEEDED
+        assert len(counted.rig.model.calls) == 2
 
 
 def test_a_bot_that_names_one_limit_keeps_the_usual_others() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
-from parley_contracts import subjects
+from parley_contracts import stream_names, subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
     EpochStarted,
@@ -92,6 +92,26 @@ async def test_a_stop_that_nobody_obeys_is_told_again_and_then_sealed_unconfirme
         assert told == [subjects.turn_cancel(accepted.ref.turn_id)] * 2
         assert rig.second.stopper.sealed == 1
         assert rig.neighbours.stored[accepted.ref.turn_id].outcome is TurnOutcome.CANCELLED
+
+
+async def test_a_turn_that_is_stopped_many_times_keeps_one_stop_and_tells_of_each(bus: FlakyBus) -> None:
+    told: list[str] = []
+
+    async def hear(delivery: Delivery) -> None:
+        told.append(delivery.subject)
+
+    async with running(bus, runs_turns=False) as rig:
+        accepted, _ = await rig.first.ask()
+        await bus.subscribe(subjects.ALL_CANCELS, hear)
+        for gateway in (rig.first, rig.second, rig.first):
+            await gateway.door.cancel(OWNER, accepted.ref.client_turn_id)
+        subject = subjects.turn_cancel(accepted.ref.turn_id)
+        kept = await bus.next_stored(stream_names.TURN_PEN, subject, 1)
+        assert kept is not None
+        assert await bus.next_stored(stream_names.TURN_PEN, subject, kept.stream_seq + 1) is None
+        async with asyncio.timeout(10):
+            while len(told) < 3:  # noqa: ASYNC110 - a bus tells nobody what it has delivered
+                await asyncio.sleep(0.01)
 
 
 async def test_stops_beyond_the_limit_are_left_to_who_works_on_their_turns(

@@ -157,6 +157,7 @@ async def test_a_turn_that_never_ran_gives_back_what_it_reserved(world: World) -
     await world.settle("t0", ADA)
     await world.ledger.release(claim)
     assert await world.ask("u", quota(turns=1)) is Outcome.EXCEEDED
+    assert await world.ask("t0", quota(turns=2)) is Outcome.RESERVED
 
 
 async def test_a_reservation_that_nobody_ends_is_looked_up_when_its_turn_is_over(world: World) -> None:

@@ -240,6 +240,12 @@ def note_attempt(connection: Connection, webhook_id: str, status: int | None, no
     connection.execute(noted.values(last_status=status, last_attempt_at_ms=now_ms))
 
 
+def switch_off_all(connection: Connection, user_id: str) -> None:
+    """Send nothing more to any webhook of a user; what waits is dropped when it is due."""
+    of_user = update(webhooks).where(webhooks.c.user_id == user_id)
+    connection.execute(of_user.values(state=WebhookState.DISABLED))
+
+
 def drop_waiting(connection: Connection, webhook_id: str, now_ms: int) -> None:
     """Send nothing more of what waits for a webhook."""
     waiting = update(deliveries).where(deliveries.c.webhook_id == webhook_id, deliveries.c.outcome.is_(None))

@@ -16,6 +16,7 @@ from parley_accounts.clock import Clock
 from parley_accounts.links import LinkKind
 from parley_accounts.login_names import folded
 from parley_accounts.notices.notices import Notices
+from parley_accounts.notices.webhooks import switch_off_all
 from parley_accounts.oidc.faults import LoginFault, RefusedLoginError
 from parley_accounts.oidc.proven import Proven
 from parley_accounts.oidc.provider_settings import REFUSE, OidcSettings, Strangers
@@ -143,8 +144,8 @@ class People:
     def _user_of_address(self, connection: Connection, proven: Proven) -> UserRow | None:
         """Return the user who becomes his by a verified address, stripped of what let others in before.
 
-        Whoever made that user may only have typed the address in: his password and keys go, the address
-        is the other one's.
+        Whoever made that user may only have typed the address in: his password and keys go, and what his
+        webhooks would tell him, also of this; the address is the other one's.
         """
         if proven.email is None:
             return None
@@ -160,6 +161,7 @@ class People:
         if user.state != UserState.ACTIVE:
             raise RefusedLoginError(LoginFault.DISABLED)
         now_ms = self._clock()
+        switch_off_all(connection, user.id)
         if user.password_hash is not None:
             connection.execute(update(users).where(users.c.id == user.id).values(password_hash=None))
             self._notices.add(connection, user.id, NoticeKind.PASSWORD_CHANGED)
