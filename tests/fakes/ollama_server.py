@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.fakes.fake_listener import listening, serve_by_command
-from tests.fakes.ollama_answers import CREATED_AT, REFUSALS, answer_lines
+from tests.fakes.ollama_answers import CREATED_AT, REFUSALS, RETRY_AFTER_S, answer_lines
 from tests.fakes.ollama_plans import ollama_plan, planned_lines
 from tests.fakes.planned_answers import PLANS, Plan
 from tests.fakes.scripted_answers import behaviour_of
@@ -51,7 +51,10 @@ class Call:
 
 
 class OllamaFake(StreamStats):
-    """The fake's state and its routes. `requests` holds the bodies of the latest calls."""
+    """The fake's state and its routes. `requests` holds the bodies of the latest calls.
+
+    `refusing` holds the refusals that the next calls get, and `planted` ends the words of each.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,6 +62,8 @@ class OllamaFake(StreamStats):
         self.callers: set[tuple[str, int]] = set()
         self.calls: deque[Call] = deque(maxlen=10_000)
         self.models: tuple[str, ...] = LISTED
+        self.refusing: deque[str] = deque()
+        self.planted = ""
         self.embed: Callable[[Sequence[str]], list[list[float]]] | None = None
         self.embed_fault: tuple[int, str] | None = None
         self.url = ""
@@ -183,9 +188,12 @@ class OllamaFake(StreamStats):
     ) -> Response:
         self.requests.append(body)
         model = str(body.get("model", ""))
-        if model in REFUSALS:
-            status, message = REFUSALS[model]
-            return JSONResponse({"error": message}, status_code=status)
+        refusal = self.refusing.popleft() if self.refusing else model
+        if refusal in REFUSALS:
+            status, message = REFUSALS[refusal]
+            headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
+            words = f"{message} {self.planted}".strip()
+            return JSONResponse({"error": words}, status_code=status, headers=headers)
         behaviour = behaviour_of(model)
         plan = ollama_plan(body)
         if behaviour is None and plan is None:

@@ -33,7 +33,8 @@ class OpenAiFake(StreamStats):
     """The fake's state and its routes. `requests` holds the bodies of the latest calls.
 
     `api_key` is what callers must bring, if set; `owned_by` is what the server calls itself in its list;
-    `plan_gap_s` is the pace of planned answers.
+    `refusing` holds the refusals that the next calls get, and `planted` ends the words of each; `plan_gap_s`
+    is the pace of planned answers.
     """
 
     def __init__(self) -> None:
@@ -42,6 +43,8 @@ class OpenAiFake(StreamStats):
         self.callers: set[tuple[str, int]] = set()
         self.models: tuple[str, ...] = LISTED
         self.api_key: str | None = None
+        self.refusing: deque[str] = deque()
+        self.planted = ""
         self.owned_by = "vllm"
         self.plan_gap_s = 0.0
         self.url = ""
@@ -93,8 +96,9 @@ class OpenAiFake(StreamStats):
         if request.client is not None:
             self.callers.add(request.client)
         model = str(body.get("model", ""))
-        if model in REFUSALS:
-            return _refusal(model)
+        refusal = self.refusing.popleft() if self.refusing else model
+        if refusal in REFUSALS:
+            return _refusal(refusal, self.planted)
         if (plan := openai_plan(body)) is not None:
             return self._planned(PlannedCompletion(body, plan, self.stats.calls + 1))
         behaviour = behaviour_of(model)
@@ -123,8 +127,9 @@ class OpenAiFake(StreamStats):
         return self.api_key is None or request.headers.get("authorization") == f"Bearer {self.api_key}"
 
 
-def _refusal(name: str) -> Response:
+def _refusal(name: str, planted: str = "") -> Response:
     status, message, code = REFUSALS[name]
+    message = f"{message} {planted}".strip()
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
     return JSONResponse(error_body(status, message, code), status_code=status, headers=headers)
 

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from parley_contracts.citations import Citation
-from parley_contracts.errors import ErrorCode
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 from parley_contracts.tools import ToolCall
 from parley_contracts.turns import Support, TokenUsage, TurnOutcome, TurnTimings
@@ -131,8 +131,26 @@ class GenerationFinished(TurnEvent):
     finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "error"]
     error_code: ErrorCode | None = None
     error_message: str | None = None
+    error_retryable: bool | None = Field(
+        default=None, description="What an older worker does not say is as usual for the code."
+    )
+    error_retry_after_s: int | None = Field(
+        default=None, ge=1, description="When the model's server wants to be asked again."
+    )
     degraded: tuple[str, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def error(self) -> ParleyError | None:
+        """The error that it ends by, if any."""
+        if self.error_code is None:
+            return None
+        return ParleyError(
+            self.error_code,
+            self.error_message or "The model failed.",
+            retryable=self.error_retryable,
+            retry_after_s=self.error_retry_after_s,
+        )
 
 
 class TurnCompleted(EpochOpening):
@@ -167,9 +185,19 @@ class TurnFailed(EpochOpening):
     code: ErrorCode
     message: str
     retryable: bool
+    retry_after_s: int | None = Field(
+        default=None, ge=1, description="When to ask again, where that can be told; an estimate."
+    )
     kept_chars: int | None = Field(
         default=None, description="As of `turn_cancelled`; what an older writer did not say is all."
     )
+
+    @property
+    def error(self) -> ParleyError:
+        """The error that the turn ended by."""
+        return ParleyError(
+            self.code, self.message, retryable=self.retryable, retry_after_s=self.retry_after_s
+        )
 
 
 class TurnCancelled(EpochOpening):

@@ -80,7 +80,7 @@ class Completion:
     def _last_lines(self, event: Ending) -> list[bytes]:
         match event:
             case TurnFailed():
-                return [_data(openai_error(ParleyError(event.code, event.message).body()))]
+                return [_data(openai_error(event.error.body()))]
             case TurnCancelled():
                 return [self._chunk({}, "stop")]
             case Sync(outcome=TurnOutcome.FAILED):
@@ -129,7 +129,7 @@ class Completion:
             await self._reader.release()
         match end:
             case TurnFailed():
-                raise ParleyError(end.code, end.message, retryable=end.retryable)
+                raise end.error
             case Sync(outcome=TurnOutcome.FAILED):
                 raise ParleyError(ErrorCode.UPSTREAM_FAILED, "The turn failed.")
             case None:

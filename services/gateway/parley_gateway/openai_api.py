@@ -117,6 +117,8 @@ async def list_models(edge: CurrentEdge, principal: CurrentPrincipal) -> dict[st
             "created": model.created_at_s,
             "owned_by": model.owned_by,
             "context_tokens": model.context_tokens,
+            "capabilities": model.capabilities,
+            "price": None if model.price is None else model.price.model_dump(exclude_none=True),
         }
         for model in models
     ]

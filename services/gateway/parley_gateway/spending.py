@@ -5,6 +5,7 @@ from typing import Literal
 
 from parley_contracts.bots import BotLimits
 from parley_contracts.policy import Role
+from parley_contracts.prices import Prices
 from parley_contracts.turns import Seal, StartTurn, TokenUsage, TurnOutcome
 from parley_contracts.usage import (
     Amount,
@@ -21,8 +22,8 @@ from parley_limits import Claim, Most, OpenTurn, Quota
 from parley_messaging.message_headers import now_ms
 
 from parley_gateway.limit_settings import LimitSettings
-from parley_gateway.prices import Prices, parse_most
 from parley_gateway.prompt import message_chars
+from parley_gateway.quota_text import parse_most
 from parley_gateway.visitor_tokens import VISITOR_START
 
 _SPANS: tuple[Literal["day"], Literal["month"]] = ("day", "month")

@@ -223,6 +223,7 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
         code=error.code,
         message=error.message,
         retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
         kept_chars=len(seal.text),
     )
 

@@ -341,8 +341,8 @@ class TurnRunner:
         finished: GenerationFinished | None = None,
         error: ErrorBody | None = None,
     ) -> Sealing:
-        if finished is not None and finished.error_code is not None:
-            error = ParleyError(finished.error_code, finished.error_message or "The model failed.").body()
+        if finished is not None and finished.error is not None:
+            error = finished.error.body()
         turn.note(total_ms=turn.since_ms())
         seal = new_seal(
             turn.command,

@@ -29,6 +29,7 @@ from pydantic_core import to_json
 from parley_llm.asked_answer import AskedAnswer
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
+from parley_llm.fault_log import fault_fields
 from parley_llm.language_model import Chunk, FinalChunk, FinishReason, LanguageModel
 from parley_llm.written_answer import Strand, WrittenAnswer
 
@@ -177,8 +178,8 @@ class Generation:
                 return
             ending.model, ending.degraded = await _name_of(fallback), ("model",)
             await self._stream(writer, fallback, "", opening, ending)
-        except Exception:
-            log.exception("model failed", extra={"model": ending.model})
+        except Exception as error:  # noqa: BLE001 - its words may be what was asked or answered
+            log.error("model failed", extra={"model": ending.model, **fault_fields(error)})
             ending.fail(ParleyError(ErrorCode.INTERNAL, "The model failed."))
 
     def _fallback(self, error: ParleyError, model: LanguageModel) -> LanguageModel | None:
@@ -276,6 +277,8 @@ class Generation:
                 finish_reason=ending.finish_reason,
                 error_code=ending.error.code if ending.error else None,
                 error_message=ending.error.message if ending.error else None,
+                error_retryable=ending.error.retryable if ending.error else None,
+                error_retry_after_s=ending.error.retry_after_s if ending.error else None,
                 degraded=ending.degraded,
             )
         )

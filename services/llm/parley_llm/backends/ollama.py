@@ -5,14 +5,14 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from parley_contracts.errors import ParleyError
-from parley_contracts.llm import GenerateJob
+from parley_contracts.llm import Capability, GenerateJob
 from parley_messaging.circuit import Circuits
 
 from parley_llm.backends.chat_request import sampling
@@ -32,6 +32,7 @@ TRAITS_TIMEOUT_S = 1.0
 Json = Mapping[str, Any]
 
 _NOTHING: Json = {}
+_CAPABILITIES: Mapping[str, Capability] = {"tools": "tools", "vision": "vision", "thinking": "reasoning"}
 _log = logging.getLogger("parley.llm")
 
 
@@ -51,6 +52,7 @@ class _Traits:
     context_tokens: int | None
     can_chat: bool
     can_think: bool
+    capabilities: tuple[Capability, ...] = ()
 
 
 class OllamaFormat:
@@ -76,7 +78,7 @@ class OllamaFormat:
         entries: list[Json] = [entry for entry in tags["models"] or () if entry.get("model")]
         traits = await asyncio.gather(*(self._known_traits(server, entry) for entry in entries))
         return tuple(
-            self._listed(entry)
+            self._listed(entry, known)
             for entry, known in zip(entries, traits, strict=True)
             if known is None or known.can_chat
         )
@@ -139,7 +141,7 @@ class OllamaFormat:
         (self._thinking.add if traits.can_think else self._thinking.discard)(model)
         return traits
 
-    def _listed(self, entry: Json) -> ListedModel:
+    def _listed(self, entry: Json, known: _Traits | None) -> ListedModel:
         name = str(entry["model"])
         modified_at = entry.get("modified_at")
         return ListedModel(
@@ -147,6 +149,7 @@ class OllamaFormat:
             context_tokens=self._context_tokens.get(name, self._options.context_tokens),
             owned_by="ollama",
             created_at_s=int(datetime.fromisoformat(modified_at).timestamp()) if modified_at else 0,
+            capabilities=() if known is None else known.capabilities,
         )
 
 
@@ -169,4 +172,11 @@ def _traits(shown: Json) -> _Traits:
         context_tokens=lengths[0] if lengths else None,
         can_chat=can_chat,
         can_think="thinking" in (capabilities or ()),
+        capabilities=_capabilities(capabilities or ()),
     )
+
+
+def _capabilities(told: Collection[str]) -> tuple[Capability, ...]:
+    """Return what a model can do: the server holds any of them to a JSON schema."""
+    found: list[Capability] = [ours for theirs, ours in _CAPABILITIES.items() if theirs in told]
+    return (*found, "json")

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from parley_contracts.errors import ErrorCode
 from parley_contracts.turns import TokenUsage
 from pydantic_core import from_json
 
-from parley_llm.backends.server_errors import FAILED, Refusal, refusal_of
+from parley_llm.backends.server_errors import FAILED, NO_QUOTA, TOO_LONG, Refusal, refusal_of
 from parley_llm.backends.server_sent_events import EventReader
 from parley_llm.backends.token_counts import token_usage
 from parley_llm.backends.told_logprobs import told_logprobs
@@ -16,15 +15,15 @@ from parley_llm.language_model import FinishReason, Piece, ReasoningChunk, TextC
 
 Json = Mapping[str, Any]
 
+_NOTHING: Json = {}
 _DONE = b"[DONE]"
 _BY_CODE: Mapping[str, Refusal] = {
-    "insufficient_quota": Refusal(
-        ErrorCode.UPSTREAM_FAILED, "the quota at the model server is used up", is_retryable=False
-    ),
-    "context_length_exceeded": Refusal(
-        ErrorCode.UPSTREAM_FAILED, "the conversation is too long for the model {model}", is_retryable=False
-    ),
+    "insufficient_quota": NO_QUOTA,
+    "context_length_exceeded": TOO_LONG,
+    "exceed_context_size_error": TOO_LONG,
 }
+_TOO_LONG_SIGN = "maximum context length"
+"""What vLLM and SGLang say, whose errors have no code of their own."""
 
 
 class CompletionDecoder:
@@ -123,8 +122,13 @@ def openai_refusal(status: int, content: bytes) -> Refusal:
 
 def _refusal(status: int | None, body: Json) -> Refusal:
     """Return what an error in OpenAI's shape means, in a stream as well, where its code may be a status."""
-    error: Any = body.get("error")
-    code: object = cast(Json, error).get("code") if isinstance(error, Mapping) else None
-    if isinstance(code, str) and code in _BY_CODE:
-        return _BY_CODE[code]
+    # vLLM's errors have had no envelope.
+    found: Any = body.get("error") or body
+    error = cast(Json, found) if isinstance(found, Mapping) else _NOTHING
+    code: object = error.get("code")
+    for name in (code, error.get("type")):
+        if isinstance(name, str) and name in _BY_CODE:
+            return _BY_CODE[name]
+    if _TOO_LONG_SIGN in str(error.get("message")):
+        return TOO_LONG
     return refusal_of(code if status is None and isinstance(code, int) else status)

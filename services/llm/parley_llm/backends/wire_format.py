@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from parley_contracts.llm import GenerateJob
+from parley_contracts.llm import Capability, GenerateJob
 from parley_contracts.turns import TokenUsage
 
 from parley_llm.backends.server_errors import Refusal
@@ -22,6 +22,7 @@ class ListedModel:
     context_tokens: int
     owned_by: str
     created_at_s: int = 0
+    capabilities: tuple[Capability, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
