@@ -8,8 +8,8 @@ RUN = $(UV) run --no-sync
 unexport PYTHONDONTWRITEBYTECODE
 # Thousands of small databases and queues: in memory where there is room, for a busy disk fails what waits for it.
 export PYTEST_DEBUG_TEMPROOT ?= $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
-# Most of the time tests wait for processes: four workers keep two cores busy.
-PYTEST = $(RUN) pytest -n 4
+# Most of the time tests wait for processes: four workers keep two cores busy. Those on one stack go to one worker.
+PYTEST = $(RUN) pytest -n 4 --no-loadscope-reorder
 SERVICES := gateway llm npu rag memory accounts browser
 EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
 # Further words for the command behind a target: make up ARGS=--detach
@@ -35,7 +35,8 @@ dev: install ## start everything and restart what is edited
 test: install ## run the tests
 	$(PYTEST) $(ARGS)
 
-chaos: install ## kill every process under load, at full size
+chaos: install ## kill every process under load, and let a fault meet every operation of a turn, at full size
+	PARLEY_CHAOS=full $(PYTEST) tests/protocol
 	PARLEY_CHAOS=full $(RUN) pytest tests/chaos -m "chaos and not soak" --timeout 1800 -s $(ARGS)
 
 soak: install ## moderate load for ten minutes: nothing may grow

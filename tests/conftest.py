@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from parley_accounts.tables import STORE as ACCOUNTS
@@ -24,13 +26,32 @@ from parley_storage import migrate, open_database
 from sqlalchemy import URL
 
 from tests.postgres import empty_database, running_postgres, server_folder
-from tests.tested_databases import STACKS_SERVER, TestedOn, store_params, tested_on
+from tests.tested_databases import STACKS_SERVER, TestedOn, drop_repeats, store_params, tested_on
+from tests.worker_groups import GroupScheduling, mix
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is tried often enough, and order the rest."""
+    drop_repeats(config, items)
+    mix(items)
+
+
+def pytest_collection_finish() -> None:
+    """Take what stays until the end out of each later collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    """Give the workers of a parallel run what belongs together."""
+    return GroupScheduling(config, log)
 
 
 def free_port() -> int:

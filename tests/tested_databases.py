@@ -11,18 +11,22 @@ STACKS_SERVER = "PARLEY_TEST_POSTGRESQL_URL"
 
 
 class TestedOn(StrEnum):
-    """`both` is what tests of stores run on, where PostgreSQL is installed; stacks then run on SQLite."""
+    """What tests of stores run on, where PostgreSQL is installed; stacks run on SQLite but for `postgresql`.
+
+    `most` is SQLite for all of them, and PostgreSQL for one case of each.
+    """
 
     __test__ = False
 
     SQLITE = "sqlite"
     POSTGRESQL = "postgresql"
     BOTH = "both"
+    MOST = "most"
 
 
 def tested_on() -> TestedOn:
     """Return what the setting says; ValueError for anything else."""
-    return TestedOn(os.environ.get(SETTING) or TestedOn.BOTH)
+    return TestedOn(os.environ.get(SETTING) or TestedOn.MOST)
 
 
 def store_params() -> list[object]:
@@ -32,4 +36,21 @@ def store_params() -> list[object]:
         TestedOn.POSTGRESQL: pytest.param("postgresql", marks=pytest.mark.postgres),
     }
     chosen = tested_on()
-    return [param for name, param in found.items() if chosen in (name, TestedOn.BOTH)]
+    return [param for name, param in found.items() if chosen in (name, TestedOn.BOTH, TestedOn.MOST)]
+
+
+def drop_repeats(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out all cases of a test on PostgreSQL but the first, where that is said."""
+    if tested_on() is not TestedOn.MOST:
+        return
+    tried: set[str] = set()
+    left_out: list[pytest.Item] = []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if item.get_closest_marker("postgres") and test in tried:
+            left_out.append(item)
+        elif item.get_closest_marker("postgres"):
+            tried.add(test)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]

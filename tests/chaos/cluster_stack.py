@@ -21,6 +21,7 @@ from tests.conftest import free_port
 from tests.integration.stack import LOOPBACK, Stack, open_stack, secrets_of
 from tests.integration.stack_process import StackProcess
 from tests.integration.waiting import eventually
+from tests.plain_http import NO_CERTIFICATES
 
 NODES = 3
 STACK = "stack"
@@ -60,7 +61,7 @@ class NatsCluster:
 
     async def meta_leader(self) -> str | None:
         """Return the node that leads the cluster's own log; None while there is none."""
-        async with httpx.AsyncClient(timeout=ASK_S, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_CERTIFICATES, timeout=ASK_S, trust_env=False) as client:
             for port in self._ports:
                 try:
                     found = (await client.get(f"http://{LOOPBACK}:{port.monitor}/jsz")).json()

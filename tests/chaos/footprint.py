@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chaos.resident_memory import MIB, resident_mib
 from tests.integration.stack import BROKERS, Stack
+from tests.plain_http import NO_CERTIFICATES
 
 TASKS = "parley_asyncio_tasks"
 OPEN_GAUGES = (
@@ -71,7 +72,7 @@ class Footprint:
 
 async def footprint_of(stack: Stack) -> Footprint:
     """Measure every process of a stack."""
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False, timeout=10) as client:
 
         async def ask(path: str) -> dict[str, Any]:
             return (await client.get(f"{stack.nats_monitor_url}{path}")).json()

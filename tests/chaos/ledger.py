@@ -16,6 +16,7 @@ from tests.chaos.upstream import signed_fault
 from tests.chaos.viewed import Viewed
 from tests.fakes.ollama_server import Call
 from tests.integration.waiting import eventually
+from tests.plain_http import NO_CERTIFICATES
 
 ROLES = ("user", "assistant")
 STORED_S = 60.0
@@ -94,7 +95,7 @@ class Shelf:
     async def _holds(self, turns: Sequence[Viewed]) -> bool:
         conversations = sorted({turn.conversation_id for turn in turns if turn.is_accepted})
         async with httpx.AsyncClient(
-            base_url=self._url, headers=self._headers, timeout=HTTP_S, trust_env=False
+            verify=NO_CERTIFICATES, base_url=self._url, headers=self._headers, timeout=HTTP_S, trust_env=False
         ) as client:
             try:
                 pages = await asyncio.gather(*(self._page(client, one) for one in conversations))

@@ -73,7 +73,7 @@ async def leader_of(cluster: NatsCluster) -> str:
 
 
 VICTIMS = {"follower": follower_of, "events-leader": events_leader_of, "leader-of-all": leader_of}
-NAMES = list(VICTIMS) if IS_FULL else ["follower", "leader-of-all"]
+NAMES = list(VICTIMS) if IS_FULL else ["leader-of-all"]
 
 
 @pytest.mark.parametrize("name", NAMES)

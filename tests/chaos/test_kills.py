@@ -18,6 +18,7 @@ from parley_gateway.ids import OwnedIds
 from tests.chaos.detached_stack import open_detached_stack
 from tests.chaos.kill_report import Report, printed_table
 from tests.chaos.kill_run import KillRun, Site, run_kill
+from tests.chaos.scale import IS_FULL
 from tests.chaos.turn_record import TurnRecord, TurnRecords
 from tests.fakes.ollama_server import OllamaFake
 from tests.integration.library import COLLECTION, Library, ingest_library
@@ -54,6 +55,8 @@ SCENARIOS = (
     Scenario("nats-server", ("nats",)),
     Scenario("everything", EVERYTHING, collections=(COLLECTION,)),
 )
+SMALL = ("llm-worker", "turn-runner", "everything")
+TRIED = [one for one in SCENARIOS if IS_FULL or one.name in SMALL]
 
 
 VICTIMS = """\
@@ -91,7 +94,7 @@ def busiest(stack: Stack, names: Sequence[str], records: dict[str, TurnRecord]) 
     return max(names, key=lambda name: writing[stack.processes[name].instance])
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", TRIED, ids=lambda scenario: scenario.name)
 async def test_answers_go_on_when_a_process_is_killed(
     stack: Stack, ollama: OllamaFake, library: Library, report: Report, scenario: Scenario
 ) -> None:
@@ -130,6 +133,7 @@ async def test_answers_go_on_when_a_process_is_killed(
         assert row.reconnects == 0
 
 
+@pytest.mark.skipif(not IS_FULL, reason="a start of its own takes long; `make chaos` kills it")
 async def test_answers_go_on_when_the_supervisor_is_killed(
     tmp_path_factory: pytest.TempPathFactory, model_dir: Path, ollama: OllamaFake, report: Report
 ) -> None:

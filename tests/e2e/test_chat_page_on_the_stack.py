@@ -271,5 +271,5 @@ async def test_the_documentation_of_the_api_renders_without_another_host(
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         await page.goto(f"{stack.url()}/docs")
-        await expect(page.locator("#swagger-ui .opblock").first).to_be_visible()
+        await expect(page.locator("#swagger-ui .opblock").first).to_be_visible(timeout=30_000)
         assert [url for url in asked if not url.startswith((stack.url(), "data:", "blob:"))] == []

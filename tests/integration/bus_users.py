@@ -33,6 +33,7 @@ from tests.claims import gateways_desk
 from tests.integration.rogue import Rogue, open_rogue
 from tests.integration.stack import Stack
 from tests.integration.waiting import eventually
+from tests.plain_http import NO_CERTIFICATES
 
 
 def rights_of(user: str) -> BusRights:
@@ -60,7 +61,7 @@ async def tell_bus(stack: Stack) -> None:
 
 
 async def _config_loaded_at(stack: Stack) -> str:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False) as client:
         answer = await client.get(f"{stack.nats_monitor_url}/varz")
     return str(answer.json()["config_load_time"])
 
@@ -100,7 +101,7 @@ async def operating(stack: Stack) -> AsyncGenerator[NatsBus]:
 async def subscriptions_of(stack: Stack, user: str) -> list[tuple[str, str]]:
     """Return subject and queue group of all that the connections of a user hear."""
     public_key = stack.access.users.public_keys()[user]
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False) as client:
         answer = await client.get(f"{stack.nats_monitor_url}/connz", params={"subs": "detail", "auth": "1"})
     found: list[dict[str, Any]] = answer.json()["connections"]
     return [

@@ -67,6 +67,7 @@ async def running_stack(
         "PARLEY_LLM_RETRY_WAIT_S": "1",
         "PARLEY_LLM_EXTRACTIVE_DELTA_MS": EXTRACTIVE_DELTA_MS,
         "PARLEY_ACCOUNTS_ERASURE_SETTLE_S": "1",
+        "PARLEY_ACCOUNTS_AUDIT_ANCHOR_S": "1",
         "PARLEY_ACCOUNTS_DATA_JOBS_LEASE_S": "2",
         # The front page of the fake is the one private address that may be read.
         "PARLEY_BROWSER_ALLOW_HOSTS": ollama.url.removeprefix("http://"),

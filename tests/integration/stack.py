@@ -23,6 +23,7 @@ from tests.conftest import free_port
 from tests.integration.chat_client import ChatClient, open_socket
 from tests.integration.kept_tables import KeptTables, open_tables
 from tests.integration.stack_process import StackProcess
+from tests.plain_http import NO_CERTIFICATES
 
 LOOPBACK = "127.0.0.1"
 BROKERS = ("nats", "redis")
@@ -111,6 +112,7 @@ class Stack:
     ) -> AsyncGenerator[httpx.AsyncClient]:
         """Open an HTTP client; `headers` take the place of the owner's credentials."""
         async with httpx.AsyncClient(
+            verify=NO_CERTIFICATES,
             base_url=self.url(gateway),
             headers=self.headers if headers is None else headers,
             timeout=HTTP_TIMEOUT_S,

@@ -250,7 +250,7 @@ async def test_a_page_that_never_stops_fetching_is_read_as_it_is(site: Site, bro
 async def test_a_script_that_never_ends_times_out_and_the_next_page_is_read(site: Site) -> None:
     site.pages["/"] = http_response("<p>busy</p><script>setTimeout(() => { for (;;); }, 0)</script>")
     site.pages["/next"] = http_response("next")
-    limits = ReadLimits(navigation_timeout_s=3.0, quiet_timeout_s=0.5, read_timeout_s=4.0)
+    limits = ReadLimits(navigation_timeout_s=8.0, quiet_timeout_s=0.5, read_timeout_s=10.0)
     async with open_browser(site, limits) as browser:
         assert (await browser.error_of(f"{site.url}/")).code is ErrorCode.TIMEOUT
         assert (await browser.read(f"{site.url}/next")).text == "next"

@@ -36,7 +36,7 @@ from tests.stack_marks import STACK
 
 pytestmark = [*STACK, pytest.mark.timeout(3600)]
 
-CASES = max(6, int(os.environ.get("PARLEY_FUZZ_CASES", "60")) // 10)
+CASES = max(3, int(os.environ.get("PARLEY_FUZZ_CASES", "30")) // 10)
 """For each channel."""
 
 OUTSIDE = f"{OUTSIDE_PREFIX}fuzz"
@@ -214,7 +214,7 @@ async def test_whatever_is_said_on_the_bus_is_answered_and_harms_nobody(
     assert not fuzz.faults, "\n".join(fuzz.faults[:20])
     assert {channel.name for channel in CHANNELS} == set(fuzz.said), UNCOVERED
     assert fuzz.answers["replied"] > len(CHANNELS) // 8
-    assert fuzz.answers["invalid_request"] > len(CHANNELS)
+    assert fuzz.answers["invalid_request"] > len(CHANNELS) // 2
     await are_drained(stack)
     faults = logs.faults()
     assert not faults, "\n".join(faults[:10])

@@ -40,9 +40,11 @@ def running_nats(folder: Path, tls: BrokerTls | None) -> Generator[tuple[str, Bu
     users.create()
     port = free_port()
     with subprocess.Popen(nats_argv(folder, port, users, tls), stderr=subprocess.DEVNULL) as server:
-        wait_for_port(port, server)
-        yield f"nats://127.0.0.1:{port}", users
-        server.terminate()
+        try:
+            wait_for_port(port, server)
+            yield f"nats://127.0.0.1:{port}", users
+        finally:
+            server.terminate()
 
 
 def server_tls(authority: Authority, address: str = "127.0.0.1", *, mutual: bool = False) -> BrokerTls:

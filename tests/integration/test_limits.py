@@ -13,17 +13,20 @@ import httpx
 import pytest
 import pytest_asyncio
 from parley_cli.bus_secrets import OPERATOR
+from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from tests.chaos.printed import print_row
 from tests.integration.stack import Stack, open_stack
 from tests.integration.waiting import eventually
+from tests.plain_http import NO_CERTIFICATES
 from tests.stack_marks import STACK_WITHOUT_MODEL
 
 pytestmark = STACK_WITHOUT_MODEL
 
 CLIENTS = 200
-BURST, WINDOW_S = 3000, 60
+BURST, WINDOW_S = 1500, 600
+"""It comes back so slowly that also who asks from a busy machine is refused."""
 QUOTA = 60
 PASSWORD = "correct horse battery"
 
@@ -63,9 +66,25 @@ async def turns_spent(stack: Stack, headers: dict[str, str]) -> int:
         return (await client.get("/api/usage")).raise_for_status().json()["total"]["turns"]
 
 
+async def answered_without_redis(stack: Stack) -> int:
+    """Return how often the gateways have gone by their own shares."""
+    async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False) as client:
+        told = [(await client.get(stack.metrics_url(f"gateway-{number}"))).text for number in range(2)]
+    families = [family for text in told for family in text_string_to_metric_families(text)]
+    return int(
+        sum(
+            one.value
+            for family in families
+            if family.name == "parley_limits_unshared"
+            for one in family.samples
+        )
+    )
+
+
 async def test_what_two_gateways_let_through_is_what_the_limit_says(limited: Stack) -> None:
     headers = await member(limited, "ada")
     statuses: Counter[int] = Counter()
+    unshared_before = await answered_without_redis(limited)
     began_s = time.monotonic()
 
     async def ask(client: httpx.AsyncClient) -> None:
@@ -81,13 +100,16 @@ async def test_what_two_gateways_let_through_is_what_the_limit_says(limited: Sta
             tasks.create_task(ask((one, other)[number % 2]))
     took_s = time.monotonic() - began_s
     expected = BURST + BURST / WINDOW_S * took_s
-    deviation = statuses[200] / expected - 1
+    # On a machine that is too busy for Redis to answer in time, a gateway gives of its own share meanwhile.
+    unshared = await answered_without_redis(limited) - unshared_before
+    beyond = abs(statuses[200] - expected)
     print_row(
         f"  {CLIENTS} clients at 2 gateways: {statuses[200]} allowed of {sum(statuses.values())} "
-        f"in {took_s:.1f} s, {expected:.0f} expected ({deviation:+.2%})"
+        f"in {took_s:.1f} s, {expected:.0f} expected ({statuses[200] / expected - 1:+.2%}); "
+        f"{unshared} answered without Redis"
     )
     assert set(statuses) == {200, 429}
-    assert abs(deviation) < 0.02
+    assert beyond <= 0.02 * expected + unshared
 
 
 async def ask_turn(stack: Stack, headers: dict[str, str], number: int) -> str:

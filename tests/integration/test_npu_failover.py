@@ -29,6 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import free_port
 from tests.integration.stack_process import StackProcess
 from tests.integration.waiting import eventually
+from tests.plain_http import NO_CERTIFICATES
 
 pytestmark = [pytest.mark.stack, pytest.mark.nats, pytest.mark.model]
 
@@ -57,7 +58,7 @@ class FailingNpu:
 
     async def failures(self) -> float:
         """Return how many batches the NPU has failed at."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False) as client:
             text = (await client.get(self._metrics)).text
         return sum(
             sample.value

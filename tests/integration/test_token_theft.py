@@ -120,8 +120,12 @@ async def test_the_drill_stands_in_the_audit_and_none_of_its_secrets_do(stack: S
             ):
                 while not await stands(**wanted):  # noqa: ASYNC110 - accounts tells nobody
                     await asyncio.sleep(0.05)
-        verdict = (await owner.get("/api/admin/audit/verify")).json()
+            verdict = (await owner.get("/api/admin/audit/verify")).json()
+            while not verdict["anchored_seq"]:
+                await asyncio.sleep(0.05)
+                verdict = (await owner.get("/api/admin/audit/verify")).json()
         assert verdict["is_whole"], verdict
+        assert verdict["is_compared"]
         export = (await owner.get("/api/admin/audit/export")).text
     assert '"address":"127.0.0.1"' in export
     secrets = (
@@ -131,7 +135,15 @@ async def test_the_drill_stands_in_the_audit_and_none_of_its_secrets_do(stack: S
     )
     assert not [secret for secret in secrets if secret in export]
     shown = verify_export(export.splitlines())
-    assert (shown.is_whole, shown.reaches_head) == (True, True)
+    assert (shown.is_whole, shown.begins_at_oldest, shown.reaches_head) == (True, True, True)
+    async with httpx.AsyncClient() as client:
+        counted = (await client.get(stack.metrics_url("accounts"))).text
+    for line in (
+        'parley_audit_broken{found_by="anchors"} 0.0',
+        "parley_audit_missing_total 0.0",
+        "parley_bus_refusals_total 0.0",
+    ):
+        assert line in counted.splitlines()
     print_row(f"the audit holds {verdict['rows']} rows, and {shown.rows} in its export")
 
 

@@ -348,8 +348,8 @@ class ProcessBus:
     async def queue_state(self, queue: WorkQueue) -> QueueState:
         return await self._bus.queue_state(queue)
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        return await self._bus.queue_depth(queue)
+    async def stream_created_ms(self, stream: str) -> int:
+        return await self._bus.stream_created_ms(stream)
 
 
 def _short(subject: str) -> str:

@@ -75,11 +75,13 @@ def sweep(
     *,
     can_continue: bool = False,
     gap_s: float = GAP_S,
+    step: int = 1,
 ) -> Iterator[str]:
-    """Let `fault` meet each operation of `role`; yield what was missed, for those where something was."""
+    """Let `fault` meet each (`step`-th) operation of `role`; yield what was missed, where something was."""
     is_stopped = any(isinstance(action, Cancel) for action in turn)
     may_ask_again = role in WORKERS and isinstance(fault, Kill | Freeze)
-    for after in range(1, MAX_OPERATIONS):
+    first = 1 + (len(role) + len(str(fault))) % step
+    for after in range(first, MAX_OPERATIONS, step):
         plan = Plan(role, after, fault)
         verdict = run_schedule(plan, *turn, can_continue=can_continue, gap_s=gap_s)
         if not verdict.met:

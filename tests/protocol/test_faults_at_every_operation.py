@@ -1,7 +1,11 @@
-"""One turn, one fault, at every operation of every process: the promises hold each time."""
+"""One turn, one fault, at every operation of every process: the promises hold each time.
+
+A small run lets each fault meet every second operation.
+"""
 
 import pytest
 
+from tests.chaos.scale import scaled
 from tests.protocol.cluster import GATEWAYS, ROLES, SHOP, WORKERS
 from tests.protocol.schedule import run_schedule
 from tests.protocol.sweep import (
@@ -15,6 +19,8 @@ from tests.protocol.sweep import (
     TWO_STARTS,
     sweep,
 )
+
+STEP = scaled(2, 1)
 
 
 def test_a_turn_without_faults_asks_the_model_once_and_keeps_every_promise() -> None:
@@ -31,7 +37,7 @@ def test_the_same_schedule_leads_to_the_same_operations() -> None:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_operation_breaks_no_promise(role: str, fault: str) -> None:
-    assert list(sweep(role, FAULTS[fault])) == []
+    assert list(sweep(role, FAULTS[fault], step=STEP)) == []
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -39,7 +45,7 @@ def test_a_fault_at_any_operation_breaks_no_promise(role: str, fault: str) -> No
 def test_a_fault_at_any_operation_of_a_turn_with_nothing_to_gather_breaks_no_promise(
     role: str, fault: str
 ) -> None:
-    assert list(sweep(role, FAULTS[fault], AT_ONCE_TURN)) == []
+    assert list(sweep(role, FAULTS[fault], AT_ONCE_TURN, step=STEP)) == []
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -47,25 +53,25 @@ def test_a_fault_at_any_operation_of_a_turn_with_nothing_to_gather_breaks_no_pro
 def test_a_fault_at_any_operation_of_such_a_turn_that_is_stopped_breaks_no_promise(
     role: str, fault: str
 ) -> None:
-    assert list(sweep(role, FAULTS[fault], STOPPED_AT_ONCE)) == []
+    assert list(sweep(role, FAULTS[fault], STOPPED_AT_ONCE, step=STEP)) == []
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("fault", ["killed before", "stalled before"])
 def test_a_model_that_can_continue_changes_nothing_of_that(role: str, fault: str) -> None:
-    assert list(sweep(role, FAULTS[fault], can_continue=True)) == []
+    assert list(sweep(role, FAULTS[fault], can_continue=True, step=STEP)) == []
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("fault", ["killed before", "stalled before", "with its answer lost"])
 def test_a_fault_at_any_operation_of_a_stopped_turn_breaks_no_promise(role: str, fault: str) -> None:
-    assert list(sweep(role, FAULTS[fault], STOPPED_TURN)) == []
+    assert list(sweep(role, FAULTS[fault], STOPPED_TURN, step=STEP)) == []
 
 
 @pytest.mark.parametrize("role", GATEWAYS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_operation_of_a_turn_started_twice_breaks_no_promise(role: str, fault: str) -> None:
-    assert list(sweep(role, FAULTS[fault], TWO_STARTS)) == []
+    assert list(sweep(role, FAULTS[fault], TWO_STARTS, step=STEP)) == []
 
 
 def test_a_turn_that_calls_tools_calls_each_once_and_keeps_every_promise() -> None:
@@ -76,7 +82,7 @@ def test_a_turn_that_calls_tools_calls_each_once_and_keeps_every_promise() -> No
 @pytest.mark.parametrize("role", [*GATEWAYS, *WORKERS, SHOP])
 @pytest.mark.parametrize("fault", ["killed before", "killed after", "stalled before", "with its answer lost"])
 def test_a_fault_at_any_operation_of_a_turn_that_calls_tools_breaks_no_promise(role: str, fault: str) -> None:
-    assert list(sweep(role, FAULTS[fault], TOOLS_TURN)) == []
+    assert list(sweep(role, FAULTS[fault], TOOLS_TURN, step=STEP)) == []
 
 
 @pytest.mark.parametrize("role", GATEWAYS)
@@ -84,4 +90,4 @@ def test_a_fault_at_any_operation_of_a_turn_that_calls_tools_breaks_no_promise(r
 def test_a_fault_at_any_operation_of_such_a_turn_that_is_stopped_while_they_are_called_breaks_no_promise(
     role: str, fault: str
 ) -> None:
-    assert list(sweep(role, FAULTS[fault], STOPPED_TOOLS)) == []
+    assert list(sweep(role, FAULTS[fault], STOPPED_TOOLS, step=STEP)) == []

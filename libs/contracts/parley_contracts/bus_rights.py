@@ -134,7 +134,7 @@ _GATEWAY = BusRights(
         subjects.audit_events("gateway"),
     ),
     reads=(stream_names.TURNS, stream_names.LLM_JOBS, stream_names.TURN_PEN, stream_names.TURN_EVENTS),
-    erases=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
+    erases=(stream_names.TURN_PEN, stream_names.TURN_EVENTS, stream_names.LLM_JOBS),
     compacts=(stream_names.TURNS, stream_names.LLM_JOBS),
     works=(_TURN_RUNNERS,),
     looks_at=(_POOLS,),

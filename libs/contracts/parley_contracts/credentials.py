@@ -81,6 +81,9 @@ class CheckSession(WireModel):
 
     type: Literal["check_session"] = "check_session"
     session_id: str = Field(min_length=1, max_length=64)
+    is_use: bool = Field(
+        default=True, description="False for a look whether it lasts, which keeps none from going unused."
+    )
 
 
 class KnownPrincipal(WireModel):

@@ -133,7 +133,7 @@ def _is_usable(path: Path, settings: ClaimsSettings) -> bool:
 
 
 class _File:
-    """Tells when a file is another one than before; it is looked at once a second."""
+    """Tells when a file is another one than before; it is looked at once a second, or when that is due."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
@@ -141,8 +141,8 @@ class _File:
         self._looked_s = float("-inf")
         self._seen: tuple[int, int] | None = None
 
-    def has_changed(self) -> bool:
-        if self._clock() - self._looked_s < LOOK_S:
+    def has_changed(self, *, is_due: bool = False) -> bool:
+        if not is_due and self._clock() - self._looked_s < LOOK_S:
             return False
         self._looked_s = self._clock()
         try:
@@ -254,8 +254,8 @@ class Verifier:
         self._remembered: OrderedDict[str, _Verified] = OrderedDict()
         self._keys = self._read()
 
-    def _look_again(self) -> None:
-        if not self._file.has_changed():
+    def _look_again(self, *, is_due: bool = False) -> None:
+        if not self._file.has_changed(is_due=is_due):
             return
         try:
             self._keys = self._read()
@@ -304,12 +304,18 @@ class Verifier:
         if claims.exp - claims.iat > LONGEST_S:
             raise RefusedClaimsError(ClaimsFault.BAD_CLAIMS)
 
+    def _key(self, kid: str) -> _Key | None:
+        if kid not in self._keys:
+            # Its signer may have looked a moment later than this process, after the file was replaced.
+            self._look_again(is_due=True)
+        return self._keys.get(kid)
+
     def _decoded(self, text: str) -> tuple[BusClaims, _Key]:
         header: dict[str, Any] = jwt.get_unverified_header(text)
         if header.get("typ") != TOKEN_TYPE or header.get("alg") != ALGORITHM:
             raise RefusedClaimsError(ClaimsFault.MALFORMED)
         kid = header.get("kid")
-        key = self._keys.get(kid) if isinstance(kid, str) else None
+        key = self._key(kid) if isinstance(kid, str) else None
         if key is None or key.until_s <= self._clock():
             raise RefusedClaimsError(ClaimsFault.UNKNOWN_KEY)
         said: dict[str, Any] = jwt.decode(

@@ -144,9 +144,8 @@ class MemoryLedger:
             for place in turn.places:
                 self._counts[place].loaded = None
 
-    async def lose(self) -> None:
-        """Have it begin anew."""
-        self._has_begun = False
+    async def prove(self) -> None:
+        """Answer: it is never away."""
 
     async def begin(self, turns: Sequence[OpenTurn]) -> None:
         """Know of these turns, beside those that it knows; everything that was spent is to be loaded anew."""

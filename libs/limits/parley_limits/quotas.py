@@ -132,8 +132,8 @@ class Ledger(Protocol):
         """Know of these turns, beside those that it knows; their places are to be loaded anew."""
         ...
 
-    async def lose(self) -> None:
-        """Have it begin anew: somebody has spent or reserved of which it does not know."""
+    async def prove(self) -> None:
+        """Answer, and do nothing else."""
         ...
 
     async def begin(self, turns: Sequence[OpenTurn]) -> None:

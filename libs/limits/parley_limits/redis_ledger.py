@@ -91,10 +91,10 @@ class RedisLedger:
             async with _away():
                 await self._adopt.run(keys, [*words, *map(_kept_ms, turn.places)])
 
-    async def lose(self) -> None:
-        """Have everybody begin anew."""
+    async def prove(self) -> None:
+        """Answer, and do nothing else."""
         async with _away():
-            await self._redis.delete(GENERATION)
+            await self._redis.ping()
 
     async def begin(self, turns: Sequence[OpenTurn]) -> None:
         """Know of these turns, beside those that it knows; everything that was spent is to be loaded anew."""

@@ -356,6 +356,6 @@ class Bus(Protocol):
         """Return how the queue stands; ParleyError `unavailable` when that cannot be told now."""
         ...
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        """Return how many jobs wait in the queue, undelivered."""
+    async def stream_created_ms(self, stream: str) -> int:
+        """Return when a stream was made: one made anew is another. Raises as `queue_state` does."""
         ...

@@ -32,7 +32,7 @@ from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
 from parley_messaging.memory_objects import MemoryObjects
-from parley_messaging.message_headers import requesting
+from parley_messaging.message_headers import now_ms, requesting
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
 
@@ -62,6 +62,7 @@ class _Stored:
 class _Stream:
     messages: list[_Stored] = field(default_factory=list[_Stored])
     last_seq: int = 0
+    created_ms: int = field(default_factory=now_ms)
     max_messages: int | None = None
     last_delivered: dict[str, int] = field(default_factory=dict[str, int])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -395,6 +396,6 @@ class MemoryBus:
         waiting = sum(stored.deliveries == 0 for stored in jobs)
         return QueueState(waiting, len(jobs) - waiting, stream.last_delivered.get(queue.subject, 0))
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        """Return how many jobs were never delivered."""
-        return (await self.queue_state(queue)).waiting
+    async def stream_created_ms(self, stream: str) -> int:
+        """Return when the stream was first asked for."""
+        return self._stream(stream).created_ms

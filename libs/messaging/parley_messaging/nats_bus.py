@@ -6,7 +6,6 @@
 import asyncio
 import json
 import logging
-import random
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -38,13 +37,15 @@ from parley_messaging.bus_refusals import Refusals
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.erasing import NatsEraser
 from parley_messaging.error_boundary import Answering, read_reply
+from parley_messaging.insisting import within
 from parley_messaging.message_headers import outgoing, requesting
 from parley_messaging.nats_access import OPEN, BusAccess, has_tls
 from parley_messaging.nats_jobs import NatsJobSource, open_source
 from parley_messaging.nats_objects import NatsObjects
+from parley_messaging.nats_options import lasting_options
 from parley_messaging.nats_reading import make_ours, note_unread
 from parley_messaging.nats_requests import RequestBroker
-from parley_messaging.nats_streams import bound_stream, read_queue_state
+from parley_messaging.nats_streams import bound_stream, read_created_ms, read_queue_state
 from parley_messaging.nats_subscription import HeardSubject
 from parley_messaging.queues import WorkQueue
 from parley_messaging.stream_keeper import StreamKeeper
@@ -55,11 +56,7 @@ WRONG_LAST_SEQUENCE = 10071
 MAX_MESSAGES_EXCEEDED = 10077
 PENDING_MESSAGES = 262_144
 PENDING_BYTES = 128 * 1024 * 1024
-OUTBOUND_BYTES = 16 * 1024 * 1024
 START_TIMEOUT_S = 15.0
-PING_S = 10
-DRAIN_S = 3
-"""How long closing waits for callbacks; one that nobody drives any more would hold it for ever."""
 
 
 class NatsBus:
@@ -98,16 +95,7 @@ class NatsBus:
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,
             closed_cb=self._on_closed,
-            connect_timeout=2,
-            # The default of 2 s overflows the outbound buffer under load; jitter spreads a fleet.
-            reconnect_time_wait=0.1 + random.random() * 0.1,
-            max_reconnect_attempts=-1,
-            pending_size=OUTBOUND_BYTES,
-            drain_timeout=DRAIN_S,
-            allow_reconnect=True,
-            # A server whose host died sends no FIN: by default that is noticed after four minutes.
-            ping_interval=PING_S,
-            max_outstanding_pings=2,
+            **lasting_options(),
             **access.options(url),
         )
         self._connection: Client | None = None
@@ -161,18 +149,20 @@ class NatsBus:
         if self._connection is not None:
             return
         try:
-            async with asyncio.timeout(self._start_timeout_s):
-                self._connection = await self._requests.broker.connect()
-                make_ours(self._connection)
-                self._require_tls()
-                self._js = self._connection.jetstream(timeout=5.0)
-                await self._keeper.begin(self._js)
-                self._objects = NatsObjects(self._js, self._replicas, self._access)
+            await within(self._start_timeout_s, self._connect())
         except TimeoutError as error:
             why = f": {self._refusals.door}" if self._refusals.door else ""
             raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL){why}") from error
         except NatsError as error:
             raise ConnectionError(f"the bus cannot be used: {error}") from error
+
+    async def _connect(self) -> None:
+        self._connection = await self._requests.broker.connect()
+        make_ours(self._connection)
+        self._require_tls()
+        self._js = self._connection.jetstream(timeout=5.0)
+        await self._keeper.begin(self._js)
+        self._objects = NatsObjects(self._js, self._replicas, self._access)
 
     def _require_tls(self) -> None:
         """Raise ConnectionError for a server that has no TLS where it must."""
@@ -395,6 +385,6 @@ class NatsBus:
         except (TimeoutError, NatsError) as error:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
 
-    async def queue_depth(self, queue: WorkQueue) -> int:
-        """Return how many jobs wait in the queue, undelivered."""
-        return (await self.queue_state(queue)).waiting
+    async def stream_created_ms(self, stream: str) -> int:
+        """Return when a stream was made."""
+        return await read_created_ms(self._jetstream, stream)

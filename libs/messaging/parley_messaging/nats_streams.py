@@ -22,6 +22,7 @@ from nats.js.api import (
 from nats.js.errors import BadRequestError, NotFoundError
 from nats.js.object_store import ObjectStore
 from parley_contracts import stream_names
+from parley_contracts.errors import ErrorCode, ParleyError
 
 from parley_messaging.bus import QueueState
 from parley_messaging.queues import ACK_WAIT_S, WorkQueue
@@ -177,3 +178,12 @@ async def read_queue_state(js: JetStreamContext, queue: WorkQueue) -> QueueState
         running=int(info.num_ack_pending or 0),
         last_delivered=int(info.delivered.stream_seq if info.delivered else 0),
     )
+
+
+async def read_created_ms(js: JetStreamContext, name: str) -> int:
+    """Return when a stream was made; ParleyError `unavailable` when that cannot be told now."""
+    try:
+        info: Any = await js.stream_info(name)
+    except (TimeoutError, NatsError) as error:
+        raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
+    return round(info.created.timestamp() * 1000)

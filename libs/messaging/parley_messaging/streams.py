@@ -33,8 +33,13 @@ STREAMS = (
     StreamSpec(
         stream_names.TURNS, (subjects.ALL_TURN_STARTS,), is_work_queue=True, max_bytes=1024 * MIB_BYTES
     ),
+    # A job that is older than the claims it carries and the pen it asks for is nobody's.
     StreamSpec(
-        stream_names.LLM_JOBS, (subjects.ALL_GENERATE,), is_work_queue=True, max_bytes=256 * MIB_BYTES
+        stream_names.LLM_JOBS,
+        (subjects.ALL_GENERATE,),
+        is_work_queue=True,
+        max_age_s=DAY_S,
+        max_bytes=256 * MIB_BYTES,
     ),
     StreamSpec(stream_names.INGEST, (subjects.RAG_INGEST,), is_work_queue=True, max_bytes=32 * MIB_BYTES),
     # No byte cap: a claim that is forgotten before its turn has ended would give the turn two owners.

@@ -27,6 +27,8 @@ class LoggedRound:
     """A generation that ended with calls of tools, and what has come of them."""
 
     finished: GenerationFinished
+    reasoning_chars: int = 0
+    """Of the whole turn, up to its end."""
     called: set[str] = field(default_factory=set[str])
     results: dict[str, ToolFinished] = field(default_factory=dict[str, ToolFinished])
 
@@ -48,6 +50,17 @@ class TurnLog:
     def text(self) -> str:
         """The answer as it stands."""
         return "".join(self.parts)
+
+    @property
+    def earlier(self) -> tuple[GenerationFinished, ...]:
+        """The ends of generations before the one that stands or is written: all of them called tools."""
+        ended = tuple(one.finished for one in self.rounds)
+        return (*ended, self.asked) if self.asked is not None and self.finished is None else ended
+
+    @property
+    def earlier_reasoning_chars(self) -> int:
+        """How much was thought by the generations whose calls stand."""
+        return self.rounds[-1].reasoning_chars if self.rounds else 0
 
     def take(self, frame: bytes, seq: int) -> None:
         """Fold the next frame in."""
@@ -78,7 +91,7 @@ class TurnLog:
     def _round(self) -> LoggedRound:
         """The round that a tool's event belongs to: the first begins it."""
         if self.asked is not None:
-            self.rounds.append(LoggedRound(self.asked))
+            self.rounds.append(LoggedRound(self.asked, self.reasoning_chars))
             self.asked = None
         return self.rounds[-1]
 

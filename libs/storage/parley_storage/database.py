@@ -97,8 +97,9 @@ class Database:
     async def write(self, work: Callable[[Connection], Result], *, within_s: float = TRANSACTION_S) -> Result:
         """Return what `work` does in a transaction that commits at its end; raises as `read`.
 
-        A caller who is cancelled before the transaction begins leaves nothing behind; later, it goes on to
-        its end without him.
+        `work` may run several times, each in a transaction that knows nothing of the one before: it changes
+        what is on the connection, and in memory only what the next run sets anew. A caller who is cancelled
+        before the transaction begins leaves nothing behind; later, it goes on to its end without him.
         """
         return await self._run(self._writing, self._wrap(work), within_s, (self._writers, self._free))
 

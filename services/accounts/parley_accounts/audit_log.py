@@ -46,7 +46,6 @@ class AuditLog:
         self._clock = clock
         self._waiting: list[tuple[Told, asyncio.Future[None]]] = []
         self._writing = asyncio.Lock()
-        self.appended = 0
 
     async def prepare(self) -> None:
         """Make the head of an empty chain unless there is one."""
@@ -114,7 +113,6 @@ class AuditLog:
         connection.execute(insert(audit_log), [row.model_dump() for row in rows])
         moved = update(audit_head).where(audit_head.c.name == HEAD)
         connection.execute(moved.values(seq=seq, hash=last_hash, recorded_at_ms=recorded_at_ms))
-        self.appended += len(rows)
 
 
 def _row(told: Told, seq: int, prev_hash: str, recorded_at_ms: int) -> AuditRow:

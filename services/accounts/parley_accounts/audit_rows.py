@@ -35,6 +35,8 @@ def audit_tables(metadata: MetaData) -> tuple[Table, Table, Table, Table]:
         Column("removable_seq", BigInteger, nullable=False),
         # Up to which message of the stream each was copied or told of; -1 while nobody has looked.
         Column("copied_seq", BigInteger, nullable=False, server_default="-1"),
+        # When that stream was made: the numbers of another mean nothing. 0 while nobody has looked.
+        Column("stream_created_ms", BigInteger, nullable=False, server_default="0"),
     )
     anchors = Table(
         "accounts_audit_anchors",

@@ -1,6 +1,7 @@
 """Logging in, by a password or by an API key: whoever is refused hears the same, after the same time."""
 
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from parley_contracts.accounts import ChangePassword, LogIn, LogInWithKey, SessionTokens, UserState
 from parley_contracts.credentials import CheckKey
@@ -8,7 +9,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.notices import NoticeKind
 from parley_contracts.policy import Permission
 from parley_storage import Database
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from parley_accounts.acting import UserRow, find_user, require_actor
 from parley_accounts.api_keys import ApiKeys
@@ -87,10 +88,8 @@ class Entrance:
         def open_session(connection: Connection) -> SessionTokens | None:
             user = find_user(connection, principal.user_id, locks=True)
             key = connection.execute(select(api_keys).filter_by(id=principal.key_id)).one_or_none()
-            is_good = (
-                key is not None and key.revoked_at_ms is None and is_secret_of(request.key, key.key_hash)
-            )
-            if user is None or user.state != UserState.ACTIVE or not is_good:
+            # It may have been revoked, replaced or expired since it was checked.
+            if user is None or user.state != UserState.ACTIVE or not self._opens(key, request.key):
                 return None
             self._note_login(connection, user.id)
             return self._sessions.open(
@@ -99,6 +98,7 @@ class Entrance:
                 client=request.client,
                 address=request.address,
                 key_id=principal.key_id,
+                until_ms=key.expires_at_ms,
             )
 
         tokens = await self._database.write(open_session)
@@ -161,6 +161,14 @@ class Entrance:
         self._note_login(connection, user.id)
         self._refused.forget(connection, user.id)
         return self._sessions.open(connection, user, client=request.client, address=request.address)
+
+    def _opens(self, key: Row[Any] | None, shown: str) -> TypeGuard[Row[Any]]:
+        return (
+            key is not None
+            and key.revoked_at_ms is None
+            and (key.expires_at_ms is None or key.expires_at_ms > self._clock())
+            and is_secret_of(shown, key.key_hash)
+        )
 
     def _note_login(self, connection: Connection, user_id: str) -> None:
         connection.execute(update(users).where(users.c.id == user_id).values(last_login_at_ms=self._clock()))

@@ -7,7 +7,7 @@ upload, a turn that was being stopped.
 from functools import partial
 
 from parley_contracts import subjects
-from parley_contracts.data_rights import DataJobState, ErasedPart, EraseUser, export_key
+from parley_contracts.data_rights import DataJobState, DataReport, ErasedPart, EraseUser, export_key
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging import Bus
 from parley_messaging.acting import acting_for, system_of
@@ -89,10 +89,12 @@ class ErasureRun:
             except ParleyError as error:
                 raise waiting_for("the object store", error) from error
             await self._jobs.note_file_gone(row.id)
-        await self._database.write(partial(self._erase_rows, job=job))
+        await self._database.write(partial(self._erase_rows, job=job, before=job.report))
         return None if await self._database.truncate_log() else "accounts: a reader of the database"
 
-    def _erase_rows(self, connection: Connection, job: LeasedJob) -> None:
+    def _erase_rows(self, connection: Connection, *, job: LeasedJob, before: DataReport) -> None:
+        # What a try has counted that was rolled back is not counted by the next.
+        job.report = before
         job.count(_ACCOUNT, erase_account(connection, job.user_id, self._jobs.now_ms()))
         self._jobs.note_in(connection, job)
 

@@ -37,9 +37,12 @@ class QuotaNotices:
         self._notices = notices
         self._wake = wake
 
-    async def tell(self, request: RecordUsage, totals: Sequence[ScopeTotal]) -> None:
-        """Tell what a turn has come to; `totals` are those behind it."""
-        if reached := list(_reached(request, totals)):
+    async def tell(self, request: RecordUsage, totals: Sequence[ScopeTotal], *, is_repeat: bool) -> None:
+        """Tell what a turn has come to; `totals` are those behind it.
+
+        Those of a repeat hold what others have spent since: all is told that is reached by now.
+        """
+        if reached := list(_reached(request, totals, is_repeat=is_repeat)):
             await self._database.write(partial(self._tell, user_id=request.payer_id, reached=reached))
             self._wake()
 
@@ -52,10 +55,11 @@ class QuotaNotices:
                 )
 
 
-def _reached(request: RecordUsage, totals: Sequence[ScopeTotal]) -> Iterable[_Reached]:
+def _reached(request: RecordUsage, totals: Sequence[ScopeTotal], *, is_repeat: bool) -> Iterable[_Reached]:
     tokens = request.usage.prompt_tokens + request.usage.completion_tokens
-    spent = Amount(turns=request.turns, tokens=tokens, micros=request.cost_micros)
+    of_turn = Amount(turns=request.turns, tokens=tokens, micros=request.cost_micros)
     for total in totals:
+        spent = total.spent if is_repeat else of_turn
         if total.scope != user_scope(request.payer_id):
             continue
         span = "day" if len(total.period) > len("2026-11") else "month"
@@ -66,7 +70,7 @@ def _reached(request: RecordUsage, totals: Sequence[ScopeTotal]) -> Iterable[_Re
 
 
 def _thresholds(quota: QuotaOfRole, behind: Amount, spent: Amount) -> Iterable[tuple[str, int]]:
-    """Yield what a turn has come to: of each kind of amount the highest threshold."""
+    """Yield what `spent` has come to: of each kind of amount the highest threshold."""
     for kind in ("turns", "tokens", "micros"):
         most: int | None = getattr(quota, kind)
         now: int = getattr(behind, kind)

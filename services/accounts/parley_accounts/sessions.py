@@ -96,11 +96,17 @@ class Sessions:
         address: str | None = None,
         key_id: str | None = None,
         identity_id: str | None = None,
+        until_ms: int | None = None,
     ) -> SessionTokens:
-        """Open a session of a user, whose row is locked; the one unused longest makes room for it."""
+        """Open a session of a user, whose row is locked; the one unused longest makes room for it.
+
+        `until_ms` is when what he came in by expires: no session outlives that.
+        """
         now_ms, session_id = self._clock(), secrets.token_hex(16)
         self._make_room(connection, user.id, now_ms)
         expires_at_ms = now_ms + round(self._limits.session_days * _DAY_MS)
+        if until_ms is not None:
+            expires_at_ms = min(expires_at_ms, until_ms)
         connection.execute(
             insert(sessions).values(
                 id=session_id,
@@ -114,8 +120,8 @@ class Sessions:
             )
         )
         self._places.note(connection, user.id, session_id=session_id, client=client, address=address)
-        token, until_ms = self._add_token(connection, session_id, expires_at_ms, now_ms)
-        return self._tokens(connection, user, session_id, token, until_ms)
+        token, token_until_ms = self._add_token(connection, session_id, expires_at_ms, now_ms)
+        return self._tokens(connection, user, session_id, token, token_until_ms)
 
     async def refresh(self, request: RefreshSession) -> SessionTokens:
         """Return the next tokens; `unauthenticated` when there are none, and the session may have ended."""
@@ -143,7 +149,7 @@ class Sessions:
             or min(row.expires_at_ms, row.last_used_at_ms + self._unused_ms) <= now_ms
         ):
             raise ParleyError(ErrorCode.UNAUTHENTICATED, "The session has ended; log in again.")
-        if now_ms - row.last_used_at_ms >= _NOTED_EVERY_MS:
+        if request.is_use and now_ms - row.last_used_at_ms >= _NOTED_EVERY_MS:
             used = update(sessions).where(sessions.c.id == row.id, sessions.c.last_used_at_ms < now_ms)
             # A session is good also while nothing can be written.
             with suppress(ParleyError):
@@ -296,7 +302,8 @@ class Sessions:
             jti=uuid4().hex,
             iat=now_s,
             nbf=now_s,
-            exp=now_s + self._limits.access_token_s,
+            # A refresh token lasts no longer than its session, and so does what is verified without asking.
+            exp=min(now_s + self._limits.access_token_s, until_ms / 1000),
         )
         return SessionTokens(
             access_token=sign_access_token(claims, *self._keys.current(connection)),

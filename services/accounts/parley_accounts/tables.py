@@ -338,6 +338,6 @@ STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0013",
+    head="0014",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

@@ -47,15 +47,15 @@ class Usage:
         name = turn_name(request.turn_id, request.accepted_at_ms)
         places = [(scope, period) for scope in scopes for period in periods]
 
-        def record(connection: Connection) -> UsageTotals:
+        def record(connection: Connection) -> tuple[UsageTotals, bool]:
             turn = self._database.insert(usage_turns).values(name=name, recorded_at_ms=self._clock())
-            is_new = turn.on_conflict_do_nothing().returning(usage_turns.c.name)
-            if connection.execute(is_new).first() is not None:
+            added = turn.on_conflict_do_nothing().returning(usage_turns.c.name)
+            if is_new := connection.execute(added).first() is not None:
                 self._count(connection, request, day=periods[0], places=places)
-            return UsageTotals(totals=_totals(connection, places), recorded=(name,))
+            return UsageTotals(totals=_totals(connection, places), recorded=(name,)), is_new
 
-        found = await self._database.write(record)
-        await self._quotas.tell(request, found.totals)
+        found, is_new = await self._database.write(record)
+        await self._quotas.tell(request, found.totals, is_repeat=not is_new)
         return found
 
     def _count(

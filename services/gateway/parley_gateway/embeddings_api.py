@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import MAX_TEXTS, Embed, Embeddings
+from parley_contracts.turns import TokenUsage
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal
@@ -16,7 +17,6 @@ router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
 
 EMBED_S = 30.0
 FLOAT_BYTES = 4
-CHARS_A_TOKEN = 4
 WINDOW_TOKENS = 256
 """The model's window: more of a text is not read, and not counted."""
 
@@ -77,4 +77,4 @@ def _encoded(row: bytes, encoding: str) -> str | list[float]:
 
 def _count_tokens(text: str) -> int:
     """Return about how many tokens of a text were read; the model's own count stays with npu."""
-    return min(WINDOW_TOKENS, max(1, round(len(text) / CHARS_A_TOKEN)))
+    return min(WINDOW_TOKENS, TokenUsage.guessed(len(text), 0).prompt_tokens)

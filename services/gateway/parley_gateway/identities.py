@@ -44,9 +44,9 @@ class Identities:
             expires_at_ms=round(claims.exp * 1000),
         )
 
-    async def of_session(self, session_id: str) -> Principal:
+    async def of_session(self, session_id: str, *, is_use: bool = True) -> Principal:
         """Return whose session it is."""
-        return await self._known.of_session(session_id)
+        return await self._known.of_session(session_id, is_use=is_use)
 
     async def start(self) -> None:
         """Subscribe to what has to be heard before the first request."""

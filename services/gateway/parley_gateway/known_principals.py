@@ -49,9 +49,9 @@ class KnownPrincipals:
         digest = hashlib.sha256(key.encode(errors="surrogatepass")).digest()
         return await self._known(digest, subjects.ACCOUNTS_CHECK_KEY, CheckKey(key=key))
 
-    async def of_session(self, session_id: str) -> Principal:
+    async def of_session(self, session_id: str, *, is_use: bool = True) -> Principal:
         """Return whose session it is; raises as `of_key` does."""
-        request = CheckSession(session_id=session_id)
+        request = CheckSession(session_id=session_id, is_use=is_use)
         return await self._known(session_id.encode(), subjects.ACCOUNTS_CHECK_SESSION, request)
 
     async def _known(self, name: bytes, subject: str, request: CheckKey | CheckSession) -> Principal:

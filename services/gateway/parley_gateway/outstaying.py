@@ -66,7 +66,7 @@ class Outstaying:
         if now < self._good_until_ms.get(session_id, 0):
             return True
         try:
-            found = await self._prover.of_session(session_id)
+            found = await self._prover.of_session(session_id, is_use=False)
         except ParleyError as error:
             if error.code is not ErrorCode.UNAUTHENTICATED:
                 raise

@@ -44,7 +44,7 @@ class PenPassing:
                     job = await prepare(turn)
                     if self._stops.is_stopped(turn_id):
                         return TurnOutcome.CANCELLED, None
-                    await self._preparation.pass_pen(job)
+                    turn.sent = await self._preparation.pass_pen(job, turn.epoch)
         except TimeoutError:
             if self._stops.is_stopped(turn_id):
                 return TurnOutcome.CANCELLED, None

@@ -1,11 +1,13 @@
 """What a runner does before the model writes: gather, write the context, send the job that passes the pen."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
+from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
@@ -21,10 +23,12 @@ from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.lent_documents import reading_documents
 from parley_gateway.models import Models
 from parley_gateway.prompt import assemble, history_chars, passages_chars
-from parley_gateway.running_turn import Prompt, RunningTurn
+from parley_gateway.running_turn import Prompt, RunningTurn, SentJob
 from parley_gateway.tool_calling import fault_of
 from parley_gateway.tool_catalogue import OfferedTool, ToolCatalogue
 from parley_gateway.waiting_turns import WaitingTurns
+
+log = logging.getLogger("parley.gateway")
 
 EVENT_STORED_S = 10.0
 FULL_PAUSE_S = 0.5
@@ -170,7 +174,7 @@ class Preparation:
         turn.prompt = _prompt(turn, model, gathered.history, offered)
         return self.job(turn, turn.prompt)
 
-    async def pass_pen(self, job: PreparedJob) -> None:
+    async def pass_pen(self, job: PreparedJob, base_slot: int) -> SentJob:
         """Send the job, once its queue has room for it; from then on a worker may write."""
         subject = subjects.llm_generate(job.pool)
         while True:
@@ -181,6 +185,16 @@ class Preparation:
                 await asyncio.sleep(FULL_PAUSE_S)
         queue = llm_jobs(job.pool)
         self._waiting.add(queue, ack.stream_seq, job.turn, waits_for="model", after_seq=job.last_seq)
+        return SentJob(queue, ack.stream_seq, base_slot)
+
+    async def withdraw(self, sent: SentJob) -> None:
+        """Take the job of a turn that has ended out of its queue: its pool may never have a worker."""
+        self._waiting.forget(sent.queue, sent.stream_seq)
+        try:
+            await self._bus.eraser.erase(sent.queue.stream, sent.stream_seq)
+        except ParleyError:
+            # Its worker finds the turn ended; without one the stream forgets it.
+            log.warning("the job of a turn that has ended is left in its queue")
 
     async def _write_context(self, turn: RunningTurn, writer: TurnWriter) -> None:
         turn_id = turn.command.turn.client_turn_id

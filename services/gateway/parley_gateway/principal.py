@@ -66,6 +66,9 @@ class Prover(Protocol):
         """Return whose key or access token it is; ParleyError `unauthenticated` when it is nobody's."""
         ...
 
-    async def of_session(self, session_id: str) -> Principal:
-        """Return whose session it is; ParleyError `unauthenticated` when it has ended."""
+    async def of_session(self, session_id: str, *, is_use: bool = True) -> Principal:
+        """Return whose session it is; ParleyError `unauthenticated` when it has ended.
+
+        `is_use` is False where nobody shows it: a session that is only looked at counts as unused.
+        """
         ...

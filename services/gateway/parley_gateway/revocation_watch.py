@@ -55,9 +55,10 @@ class RevocationWatch:
 
     async def is_informed(self) -> bool:
         """Return whether anybody has told what was revoked; at the start that is waited for, not for long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_LOOK_S):
-                await self._informed.wait()
+        if not self._informed.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_LOOK_S):
+                    await self._informed.wait()
         return self._informed.is_set()
 
     async def start(self) -> None:

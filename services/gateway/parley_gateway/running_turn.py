@@ -8,7 +8,8 @@ from parley_contracts.citations import Citation
 from parley_contracts.llm import ModelInfo
 from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import GenerationFinished
-from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn, TokenUsage, TurnTimings
+from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn, TurnTimings
+from parley_messaging.queues import WorkQueue
 from parley_messaging.turn_log import TurnLog
 
 from parley_gateway.tool_catalogue import OfferedTool
@@ -46,6 +47,15 @@ class ToolRound:
     results: dict[str, str] = field(default_factory=dict[str, str])
 
 
+@dataclass(frozen=True, slots=True)
+class SentJob:
+    """A job in the queue of its pool; the worker who takes it claims the slot behind `base_slot`."""
+
+    queue: WorkQueue
+    stream_seq: int
+    base_slot: int
+
+
 @dataclass(slots=True)
 class RunningTurn:
     """A turn, from its claim to its seal."""
@@ -62,6 +72,8 @@ class RunningTurn:
     """The header with the turn's own claims, which its job carries on."""
     prompt: Prompt | None = None
     rounds: list[ToolRound] = field(default_factory=list[ToolRound])
+    sent: SentJob | None = None
+    """Its job, once that is in the queue."""
 
     def since_ms(self) -> float:
         """Return the time since the turn was accepted, in milliseconds."""
@@ -96,9 +108,9 @@ class RunningTurn:
             begun.results |= {call_id: result.text for call_id, result in logged.results.items()}
 
     @property
-    def spent(self) -> TokenUsage:
-        """What the generations have cost that ended with calls of tools."""
-        return sum((one.finished.usage for one in self.rounds), TokenUsage())
+    def earlier(self) -> tuple[GenerationFinished, ...]:
+        """The ends of the generations that called tools."""
+        return tuple(one.finished for one in self.rounds)
 
 
 def _with_own_ids(calls: tuple[ToolCall, ...], used: set[str], number: int) -> Iterator[ToolCall]:

@@ -158,8 +158,14 @@ class TurnDoor:
         return _same(command, found)
 
     async def _find_repeat(self, principal: Principal, ref: TurnRef) -> FoundTurn | None:
-        """Return the turn that somebody asks for again, if there is one; to look costs what a read does."""
-        await self.limits.repeat_turn(principal)
+        """Return the turn that somebody asks for again, if there is one; to look costs what a read does.
+
+        Who has no read left is told what was wrong before: it may be that of a new turn.
+        """
+        try:
+            await self.limits.repeat_turn(principal)
+        except ParleyError:
+            return None
         return await self._finder.find_at_once(ref.turn_id)
 
     def _let_in(

@@ -58,18 +58,21 @@ def new_seal(
     error: ErrorBody | None = None,
     degraded: Iterable[str] = (),
     timings: TurnTimings | None = None,
-    spent: TokenUsage | None = None,
+    earlier: Sequence[GenerationFinished] = (),
+    was_asked: bool = False,
 ) -> Seal:
     """Return a seal; of `citations` only those that `text` cites are kept.
 
-    `spent` is what generations before the last one have cost.
+    `earlier` are the ends of generations before the last one, which called tools: `text` begins with theirs.
+    `was_asked`: a worker has had the turn since, and so a model, whatever was told of it.
     """
     cites = cited(text, citations)
     is_whole = outcome is TurnOutcome.COMPLETED
     usage = finished.usage if finished else TokenUsage()
-    if text and not usage.is_told:
-        usage = TokenUsage.guessed(asked_chars(command), len(text))
-    usage += spent or TokenUsage()
+    answer_chars = len(text) - (len(earlier[-1].text) if earlier else 0)
+    has_cost = answer_chars > 0 or (was_asked and finished is None)
+    if has_cost and not usage.is_told:
+        usage = TokenUsage.guessed(asked_chars(command), answer_chars)
     return Seal(
         nonce=new_nonce(),
         turn=command.turn,
@@ -80,8 +83,8 @@ def new_seal(
         tool_calls=finished.tool_calls if finished and is_whole else (),
         citations=cites,
         support=support(citations, cites, is_searched=is_searched) if is_whole else None,
-        model=finished.model if finished else _model_of(command, text),
-        usage=usage,
+        model=_model_of(command, finished, earlier) if finished or has_cost or earlier else None,
+        usage=sum((one.usage for one in earlier), usage),
         finish_reason=finished.finish_reason if finished else None,
         error=error,
         degraded=tuple(sorted(degraded)),
@@ -95,10 +98,12 @@ def new_seal(
     )
 
 
-def _model_of(command: StartTurn, text: str) -> str | None:
-    """Return who wrote a text of which no end was told, as far as is known."""
-    if not text:
-        return None
+def _model_of(
+    command: StartTurn, finished: GenerationFinished | None, earlier: Sequence[GenerationFinished]
+) -> str | None:
+    """Return who wrote an answer: the model of its last end, or the one that was asked for."""
+    if last := finished or next(reversed(earlier), None):
+        return last.model
     return command.chosen.id if command.chosen else command.model
 
 
@@ -226,6 +231,15 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
         retry_after_s=error.retry_after_s,
         kept_chars=len(seal.text),
     )
+
+
+def was_taken(records: Sequence[PenClaim | Seal], earlier: Sequence[GenerationFinished] = ()) -> bool:
+    """Return whether a worker has held the pen of a turn since the last of `earlier` generations ended.
+
+    He asks the model when he claims it.
+    """
+    behind = records[earlier[-1].seq // EPOCH_SPAN :] if earlier else records
+    return any(isinstance(record, PenClaim) and record.role is PenRole.WORKER for record in behind)
 
 
 def runner_claims(records: list[PenClaim | Seal]) -> int:

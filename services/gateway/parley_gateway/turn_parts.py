@@ -61,6 +61,7 @@ class TurnParts:
         storing = circuits.to("memory-store")
         limits = limits or Limits(settings, MemoryBuckets())
         self.ending = TurnEnding(bus, self.pen, self.writers, storing)
+        self._quotas = limits.quotas
         self.ending.count_by(limits.quotas)
         finder = TurnFinder(bus, self.pen)
         self.stopper = TurnStopper(bus, self.pen, finder, self.watches, self.ending)
@@ -151,4 +152,5 @@ class TurnParts:
             self._questions.run,
             self.counts.run,
             self.lag.run,
+            *(() if self._quotas is None else (self._quotas.run,)),
         )

@@ -33,6 +33,8 @@ RESERVE_S = 8.0
 """How long a turn waits at the door for what was spent: for two askings of accounts and what is before it."""
 PLACES_AT_ONCE = 100
 """What one asking may name."""
+TELL_EVERY_S = 5.0
+"""How long at most the shared ledger goes without what it was not told, after it answers again."""
 TRIES = 6
 """Somebody else may empty the ledger, or let a reservation expire, between two of them."""
 
@@ -55,8 +57,8 @@ class _Judged:
     async def reserve(self, takes: Sequence[Take], claim: Claim) -> Reserved:
         return await self._ask(lambda: self._shared.reserve(takes, claim))
 
-    async def lose(self) -> None:
-        await self._ask(self._shared.lose)
+    async def prove(self) -> None:
+        await self._ask(self._shared.prove)
 
     async def adopt(self, turns: Sequence[OpenTurn]) -> None:
         await self._ask(lambda: self._shared.adopt(turns))
@@ -137,13 +139,27 @@ class TurnQuotas:
             await self._catch_up(shared)
         return await self._settled(shared, lambda: shared.reserve(takes, claim), self._filling_shared)
 
+    async def run(self) -> None:
+        """Tell the shared ledger what it has missed, also where no turn comes; until cancelled."""
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            if not self._ledger.missed:
+                continue
+            try:
+                async with asyncio.timeout(RESERVE_S):
+                    await self._catch_up(_Judged(self._ledger))
+            except (ParleyError, TimeoutError) as error:
+                log.info("what Redis has missed cannot be told yet", extra={"error": repr(error)})
+            except Exception:
+                log.exception("what Redis has missed cannot be told")
+
     async def _catch_up(self, shared: _Judged) -> None:
         """Tell the shared ledger what it was not told; where that is not known it is counted anew."""
         async with self._catching_up:
             missed, is_told = self._ledger.take_missed(), False
             try:
                 if missed.is_everything:
-                    await shared.lose()
+                    await self._begin_anew(shared)
                 for turn_id, totals in missed.settled.items():
                     await shared.settle(turn_id, totals)
                 if turns := missed.open_turns:
@@ -152,6 +168,14 @@ class TurnQuotas:
             finally:
                 if not is_told:
                     self._ledger.missed.add(missed)
+
+    async def _begin_anew(self, shared: _Judged) -> None:
+        """Count anew, also what others go by: they do so undisturbed until all of it is known."""
+        # Nobody reads the queue of turns in vain while Redis is away.
+        await shared.prove()
+        async with self._filling_shared.lock:
+            await shared.begin(await self._open_turns())
+            self._filling_shared.begun += 1
 
     async def _settled(
         self, ledger: Filled, reserve: Callable[[], Awaitable[Reserved]], filling: _Filling
@@ -198,6 +222,8 @@ class TurnQuotas:
 
     async def _open_turns(self) -> list[OpenTurn]:
         """Return the turns that are accepted and not counted yet: they stand in their queue until then."""
+        # Every sum is read anew behind this, which accounts alone can tell: without it nothing is begun.
+        await self._ask(ReadTotals())
         turns: dict[str, OpenTurn] = {}
         seq = 1
         while (
@@ -220,9 +246,11 @@ class TurnQuotas:
     async def release(self, claim: Claim) -> None:
         """Give back what a turn has reserved that will not run."""
         await self._ledger.own.release(claim)
-        self._ledger.missed.release(claim.turn_id)
-        with suppress(LedgerAwayError):  # it expires
-            await _Judged(self._ledger).release(claim)
+        # Behind whoever is just telling of it: what is told afterwards would stand.
+        async with self._catching_up:
+            self._ledger.missed.release(claim.turn_id)
+            with suppress(LedgerAwayError):  # it expires
+                await _Judged(self._ledger).release(claim)
 
     async def record(self, seal: Seal) -> bool:
         """Count what a sealed turn has spent, once; False when that could not be done now."""

@@ -24,9 +24,9 @@ from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.pen_passing import PenPassing
 from parley_gateway.preparation import Preparation, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
-from parley_gateway.running_turn import RunningTurn
+from parley_gateway.running_turn import RunningTurn, SentJob
 from parley_gateway.tool_rounds import ToolRounds, without_parleys
-from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims
+from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims, was_taken
 
 log = logging.getLogger("parley.gateway")
 
@@ -299,17 +299,34 @@ class TurnRunner:
             return None
         if await self._holds.is_held_by_another(ref.turn_id):
             return Sealing.A_RUNNER_HAS_IT
+        if turn.sent is not None:
+            await self._preparation.withdraw(turn.sent)
         return await self._go_on(turn)
 
     async def _end_late(self, turn: RunningTurn) -> Sealing:
         """End a turn whose time is over, with what its log says."""
         ref = turn.command.turn
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
-        if standing.finished is not None and not self._rounds.takes(turn, standing.finished):
-            return await self._seal_finished(turn, standing.finished)
+        if standing.finished is not None:
+            if not self._rounds.takes(turn, standing.finished):
+                return await self._seal_finished(turn, standing.finished)
+            turn.begin_round(standing.finished)
         turn.last_seq, turn.text = standing.last_seq, standing.text
+        records = await self._pen.read_all(ref.turn_id)
+        untaken = _untaken(turn, records)
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
-        return await self._seal(turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body())
+        if untaken is not None:
+            error = ParleyError(ErrorCode.UNAVAILABLE, "No worker of the model took the turn in its time.")
+        sealing = await self._seal(
+            turn,
+            turn.epoch + 1,
+            TurnOutcome.FAILED,
+            error=error.body(),
+            was_asked=was_taken(records, turn.earlier),
+        )
+        if untaken is not None:
+            await self._preparation.withdraw(untaken)
+        return sealing
 
     async def _finish_standing(self, turn: RunningTurn) -> Sealing:
         """Finish what stands: somebody else has sealed the turn."""
@@ -317,6 +334,8 @@ class TurnRunner:
         last = records[-1]
         if not isinstance(last, Seal):
             return Sealing.NOT_STORED
+        if (untaken := _untaken(turn, records)) is not None:
+            await self._preparation.withdraw(untaken)
         return await self._ending.finish(len(records), last)
 
     async def _seal_finished(self, turn: RunningTurn, finished: GenerationFinished) -> Sealing:
@@ -340,6 +359,7 @@ class TurnRunner:
         *,
         finished: GenerationFinished | None = None,
         error: ErrorBody | None = None,
+        was_asked: bool = False,
     ) -> Sealing:
         if finished is not None and finished.error is not None:
             error = finished.error.body()
@@ -355,12 +375,20 @@ class TurnRunner:
             error=error,
             degraded=turn.degraded,
             timings=turn.timings,
-            spent=turn.spent,
+            earlier=turn.earlier,
+            was_asked=was_asked,
         )
         sealing = await self._ending.seal(number, seal, ends_writing=finished is None)
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):
             self._counts.note(seal, turn.citations, owner_id=turn.command.documents_owner_id)
         return sealing
+
+
+def _untaken(turn: RunningTurn, records: list[PenClaim | Seal]) -> SentJob | None:
+    """Return the turn's job if no worker has claimed the turn by it: its claim is behind the base slot."""
+    if turn.sent is None:
+        return None
+    return None if was_taken(records[turn.sent.base_slot :][:1]) else turn.sent
 
 
 def _settled(sealing: Sealing) -> JobOutcome:

@@ -62,6 +62,11 @@ class WaitingTurns:
             self._by_queue.setdefault(queue, {})[stream_seq] = waiting
             self._wake()
 
+    def forget(self, queue: WorkQueue, stream_seq: int) -> None:
+        """Follow a job no more: its turn has ended before anybody took it."""
+        if self._by_queue.get(queue, {}).pop(stream_seq, None) is not None:
+            self._count -= 1
+
     @property
     def queues(self) -> frozenset[WorkQueue]:
         """The queues in which a job is followed."""
@@ -76,6 +81,8 @@ class WaitingTurns:
     async def _tell(self, standing: dict[int, _Waiting], state: QueueState) -> None:
         now_s = time.monotonic()
         for stream_seq, waiting in tuple(standing.items()):
+            if standing.get(stream_seq) is not waiting:
+                continue  # forgotten while another was told
             if stream_seq <= state.last_delivered:
                 del standing[stream_seq]
                 self._count -= 1

@@ -103,6 +103,7 @@ class Generation:
         kept = self._job.kept_text
         # Who is first behind the runner has not read the log; what that keeps is no part of what is written.
         earlier = standing.text.removeprefix(kept)
+        standing_chars = len(earlier) + standing.reasoning_chars - standing.earlier_reasoning_chars
         written = earlier if model is not None and model.can_continue else ""
         self._written = WrittenAnswer(self._turn_id_json, written, untold=self._job.run_by_parley)
         opening = partial(self._open, writer, self._opening(standing, len(kept) + len(written)))
@@ -116,7 +117,10 @@ class Generation:
             ending = Ending(self._job.model)
             await self._stream(writer, model, written, opening, ending)
         if not ending.usage.is_told:
-            ending.usage = self._guessed_usage(len(earlier) - len(written) + standing.reasoning_chars)
+            ending.usage = self._guessed_usage(standing_chars - len(written))
+        elif standing_chars:
+            # The model tells of its own call alone.
+            ending.usage += self._guessed(standing_chars)
         await opening()
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
@@ -204,6 +208,9 @@ class Generation:
         answer_chars = given_up_chars + self._written.chars
         if not (self._has_asked or answer_chars):
             return TokenUsage()
+        return self._guessed(answer_chars)
+
+    def _guessed(self, answer_chars: int) -> TokenUsage:
         return TokenUsage.guessed(sum(len(one.content) for one in self._job.messages), answer_chars)
 
     async def _copy(
@@ -255,7 +262,8 @@ class Generation:
         """Return how much of what was thought stands; who is first in a later round has not read how much."""
         if self._job.rounds and standing.last_seq == self._job.last_seq:
             return ALL_CHARS
-        return standing.reasoning_chars if keep_chars else 0
+        goes_on = keep_chars > len(self._job.kept_text)
+        return standing.reasoning_chars if goes_on else standing.earlier_reasoning_chars
 
     def _context_ready(self, seq: int) -> bytes:
         return encode_event(ContextReady(seq=seq, turn_id=self._job.turn.client_turn_id))

@@ -83,7 +83,7 @@ async def settle(accounts: Accounts) -> list[AuditRow]:
     loop = WorkLoop(accounts.bus, queues.AUDIT, accounts.parts.audit.gaps.take, slots=4)
     running = asyncio.create_task(loop.run())
     async with asyncio.timeout(20):
-        while await accounts.bus.queue_depth(queues.AUDIT) or loop.jobs_running:  # noqa: ASYNC110 - nobody tells
+        while (await accounts.bus.queue_state(queues.AUDIT)).waiting or loop.jobs_running:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.005)
     running.cancel()
     await asyncio.wait([running])

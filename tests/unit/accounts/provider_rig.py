@@ -20,6 +20,7 @@ from parley_contracts.oidc import (
 from sqlalchemy import URL, func, select
 
 from tests.fakes.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProviderFake, running_provider
+from tests.plain_http import NO_CERTIFICATES
 from tests.unit.accounts.accounts_rig import Accounts, open_accounts
 
 REDIRECT_URL = "https://chat.example.org/api/auth/oidc/callback"
@@ -59,7 +60,7 @@ class ProviderLogin:
 
     async def answered(self, begun: ProviderLoginBegun) -> dict[str, str]:
         """Return what the provider says to whom it sends back."""
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False) as browser:
             sent_back = await browser.get(begun.address)
         assert sent_back.status_code == 302, sent_back.text
         return dict(parse_qsl(urlsplit(sent_back.headers["location"]).query))

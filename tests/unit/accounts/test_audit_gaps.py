@@ -1,14 +1,16 @@
 """A message of the audit's stream that nobody copied is told: in the audit, in the log and in a metric."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 
 import pytest
+from parley_accounts import audit_gaps
 from parley_accounts.audit_gaps import AuditGaps
 from parley_contracts import stream_names, subjects
 from parley_contracts.audit import Action, AuditRow, Outcome
 from parley_messaging import queues
 from parley_messaging.bus import QueueState, StoredMessage
 from parley_messaging.nats_bus import NatsBus
+from parley_messaging.nats_streams import ensure_streams
 from sqlalchemy import Connection, text
 
 from tests.unit.accounts.accounts_rig import Accounts
@@ -76,25 +78,76 @@ async def test_an_audit_from_before_begins_where_its_stream_does(accounts: Accou
     assert (lost(await rows_of(accounts.database)), await copied_seq(accounts)) == ([], 5)
 
 
-class MadeAnew:
-    """The bus after its stream was removed and made again."""
+class ScriptedStream:
+    """A stream of which a test says when it was made and what stands in it."""
+
+    def __init__(self, created_ms: int, seqs: Collection[int], last_delivered: int) -> None:
+        self.created_ms = created_ms
+        self.seqs = seqs
+        self.last_delivered = last_delivered
+
+    async def stream_created_ms(self, stream: str) -> int:
+        return self.created_ms
 
     async def queue_state(self, queue: queues.WorkQueue) -> QueueState:
-        return QueueState(0, 0, 1)
+        return QueueState(0, 0, self.last_delivered)
 
     async def next_stored(self, stream: str, subject: str, from_stream_seq: int) -> StoredMessage | None:
-        return StoredMessage(1, RAG, b"") if from_stream_seq == 1 else None
+        found = next((seq for seq in sorted(self.seqs) if seq >= from_stream_seq), None)
+        return None if found is None else StoredMessage(found, RAG, b"")
 
 
-async def test_a_stream_that_is_another_than_before_is_told(accounts: Accounts) -> None:
+@pytest.mark.parametrize("length", [1, 3, 5], ids=["shorter", "as long", "longer"])
+async def test_a_stream_that_is_another_than_before_is_told(accounts: Accounts, length: int) -> None:
     await store(accounts, 3)
     await settle(accounts)
     await accounts.parts.audit.gaps.check()
-    gaps = AuditGaps(accounts.database, MadeAnew(), accounts.parts.audit.log)
+    made_anew = ScriptedStream(1, range(1, length + 1), length)
+    gaps = AuditGaps(accounts.database, made_anew, accounts.parts.audit.log)
+    for _ in range(2):
+        await gaps.check()
+    assert lost(await rows_of(accounts.database)) == [("accounts", "{}")]
+    assert (gaps.missing, await copied_seq(accounts)) == (1, length)
+
+
+async def test_a_stream_that_was_put_back_from_a_backup_is_told(accounts: Accounts) -> None:
+    await store(accounts, 3)
+    await settle(accounts)
+    await accounts.parts.audit.gaps.check()
+    put_back = ScriptedStream(await accounts.bus.stream_created_ms(stream_names.AUDIT), [1], 1)
+    gaps = AuditGaps(accounts.database, put_back, accounts.parts.audit.log)
     for _ in range(2):
         await gaps.check()
     assert lost(await rows_of(accounts.database)) == [("accounts", "{}")]
     assert (gaps.missing, await copied_seq(accounts)) == (1, 1)
+
+
+async def test_numbers_that_were_copied_of_one_stream_are_not_taken_for_those_of_the_next(
+    accounts: Accounts,
+) -> None:
+    stream = ScriptedStream(1, [], 0)
+    gaps = AuditGaps(accounts.database, stream, accounts.parts.audit.log)
+    await gaps.check()
+    await store(accounts, 3)
+    source = await accounts.bus.open_jobs(queues.AUDIT)
+    for _ in range(3):
+        job = await source.fetch(5)
+        assert job is not None
+        await gaps.take(job)
+    await source.close()
+    stream.created_ms, stream.seqs, stream.last_delivered = 2, [1, 3], 3
+    await gaps.check()
+    assert lost(await rows_of(accounts.database)) == [("accounts", "{}"), ("accounts", '{"count":1}')]
+
+
+async def test_one_check_looks_at_all_that_was_delivered(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_gaps, "MOST_WALKED", 2)
+    await store(accounts, 7)
+    await settle(accounts)
+    await accounts.parts.audit.gaps.check()
+    assert await copied_seq(accounts) == 7
 
 
 # -- on a real server ---------------------------------------------------------------------------------
@@ -131,3 +184,19 @@ async def test_what_another_process_has_copied_is_not_missing(accounts: Accounts
     assert await copied_seq(accounts) >= before + 6
     told = lost(await rows_of(accounts.database))
     assert [row for row in told if row[0] == "accounts"] == []
+
+
+@pytest.mark.nats
+async def test_a_stream_that_was_removed_and_made_again_is_told(
+    accounts: Accounts, nats_bus: NatsBus
+) -> None:
+    gaps = AuditGaps(accounts.database, nats_bus, accounts.parts.audit.log)
+    await gaps.check()
+    walked = await copied_seq(accounts)
+    jetstream = nats_bus.connection.jetstream()  # pyright: ignore[reportUnknownMemberType] - nats-py leaves arguments untyped
+    await jetstream.delete_stream(stream_names.AUDIT)
+    await ensure_streams(jetstream, 1)
+    for _ in range(walked + 1):
+        await nats_bus.store(RAG, event().model_dump_json().encode())
+    await gaps.check()
+    assert (gaps.missing, await copied_seq(accounts)) == (1, 0)

@@ -6,18 +6,22 @@ from typing import Any
 
 import pytest
 from parley_accounts.account_rows import erase_account
+from parley_accounts.data_jobs import DataJobs, LeasedJob
 from parley_contracts.data_places import Ending, PlaceKind, places_of
 from parley_contracts.data_rights import (
     DataJobState,
 )
 from parley_contracts.errors import ErrorCode, ParleyError
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 
 from tests.unit.accounts.accounts_rig import Accounts
 from tests.unit.accounts.data_jobs_steps import (
     ask_erasure,
     ask_export,
     downloaded,
+    fill,
     job_of,
     work,
 )
@@ -88,6 +92,28 @@ async def test_the_job_of_a_process_that_died_is_taken_up_when_its_lease_is_over
     done = await job_of(accounts, user.id)
     assert done.state is DataJobState.DONE
     assert done.attempts > held.attempts
+
+
+async def test_an_erasure_whose_transaction_is_deadlocked_counts_once(
+    accounts: Accounts, services: ScriptedServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ada, _), (bob, _) = await fill(accounts, services, "ada"), await fill(accounts, services, "bob")
+    await ask_erasure(accounts, ada)
+    await work(accounts)
+    note_in, deadlocks = DataJobs.note_in, iter(range(2))
+
+    def lose(jobs: DataJobs, connection: Connection, job: LeasedJob, **values: Any) -> None:
+        note_in(jobs, connection, job, **values)
+        if "accounts" in job.report.counts and next(deadlocks, None) is not None:
+            raise DBAPIError("UPDATE", {}, DeadlockDetected())
+
+    monkeypatch.setattr(DataJobs, "note_in", lose)
+    await ask_erasure(accounts, bob)
+    await work(accounts)
+    assert next(deadlocks, None) is None
+    counted = (await job_of(accounts, bob.id)).report.counts
+    assert counted["accounts"]["accounts_sessions"] == 1
+    assert counted == (await job_of(accounts, ada.id)).report.counts
 
 
 async def test_a_service_that_never_ends_does_not_hold_an_erasure_beyond_its_deadline(

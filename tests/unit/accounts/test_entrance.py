@@ -6,6 +6,7 @@ from typing import Any
 
 import argon2
 import pytest
+from parley_accounts.api_keys import ApiKeys
 from parley_accounts.tables import users
 from parley_contracts import subjects
 from parley_contracts.accounts import (
@@ -17,7 +18,15 @@ from parley_contracts.accounts import (
     User,
     UserState,
 )
-from parley_contracts.credentials import CreateKey, KeyCreated, RevokedKind, RevokeKey
+from parley_contracts.credentials import (
+    CheckKey,
+    CheckSession,
+    CreateKey,
+    KeyCreated,
+    KnownPrincipal,
+    RevokedKind,
+    RevokeKey,
+)
 from parley_contracts.errors import ErrorCode
 from parley_contracts.policy import Permission, Role
 from parley_contracts.replies import Done
@@ -196,6 +205,42 @@ async def test_a_session_opened_by_a_key_ends_with_the_key(accounts: Accounts) -
         (RevokedKind.SESSION, by_key.session_id),
         (RevokedKind.KEY, made.described.id),
     ]
+
+
+async def make_expiring_key(accounts: Accounts, after_s: float) -> KeyCreated:
+    request = CreateKey(**OWNER, name="short", expires_at_ms=accounts.clock() + round(after_s * 1000))
+    return await accounts.ask(subjects.ACCOUNTS_CREATE_KEY, request, KeyCreated)
+
+
+async def test_a_session_opened_by_a_key_lasts_no_longer_than_the_key(accounts: Accounts) -> None:
+    made = await make_expiring_key(accounts, 300)
+    tokens = await accounts.log_in_with_key(made.key)
+    until_ms = made.described.expires_at_ms
+    assert (tokens.refresh_expires_at_ms, tokens.access_expires_at_ms) == (until_ms, until_ms)
+    assert (await accounts.claims(tokens)).exp * 1000 == until_ms
+    tokens = await accounts.refresh(tokens.refresh_token)
+    check = CheckSession(session_id=tokens.session_id)
+    assert await accounts.ask(subjects.ACCOUNTS_CHECK_SESSION, check, KnownPrincipal)
+
+    accounts.clock.advance(300)
+    assert (await accounts.refresh_refusal(tokens.refresh_token)).code is ErrorCode.UNAUTHENTICATED
+    code = await accounts.refusal_code(subjects.ACCOUNTS_CHECK_SESSION, check)
+    assert code is ErrorCode.UNAUTHENTICATED
+
+
+async def test_a_key_that_expires_while_it_is_looked_at_opens_no_session(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, check = await make_expiring_key(accounts, 300), ApiKeys.check
+
+    async def check_slowly(keys: ApiKeys, request: CheckKey) -> KnownPrincipal:
+        found = await check(keys, request)
+        accounts.clock.advance(300)
+        return found
+
+    monkeypatch.setattr(ApiKeys, "check", check_slowly)
+    refused = await accounts.refusal(subjects.ACCOUNTS_LOG_IN_WITH_KEY, LogInWithKey(key=made.key))
+    assert (refused.code, refused.message) == (ErrorCode.UNAUTHENTICATED, "The API key is not valid.")
 
 
 async def test_a_key_with_scopes_opens_no_session(accounts: Accounts) -> None:

@@ -195,6 +195,21 @@ async def test_who_comes_to_most_and_to_all_of_a_quota_is_told_once_of_each(acco
     assert (await quota_notices(accounts, ada)).count((near, "turns_day", 80)) == 2
 
 
+async def test_a_threshold_is_told_by_the_repeat_of_a_turn_though_others_have_spent_since(
+    accounts: Accounts,
+) -> None:
+    ada = await accounts.user("ada")
+    quotas = (QuotaOfRole(role=Role.MEMBER, span="day", tokens=1000),)
+    for number in range(9):
+        # The eighth is counted by somebody who dies before he tells.
+        told = () if number == 7 else quotas
+        await record(accounts, turn(f"t{number}", ada.id, quotas=told))
+    assert await quota_notices(accounts, ada) == []
+    for _ in range(2):
+        await record(accounts, turn("t7", ada.id, quotas=quotas))
+    assert await quota_notices(accounts, ada) == [(NoticeKind.QUOTA_NEAR, "tokens_day", 80)]
+
+
 async def test_an_owner_is_told_of_what_visitors_of_his_bots_spend_and_strangers_of_nothing(
     accounts: Accounts,
 ) -> None:

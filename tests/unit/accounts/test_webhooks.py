@@ -337,19 +337,24 @@ async def test_webhooks_of_others_are_as_if_they_were_not_there(
     assert listed.webhooks == ()
 
 
-async def test_a_user_has_so_many_webhooks_and_so_many_deliveries_wait_for_one(
+async def test_a_user_has_so_many_webhooks_and_so_many_deliveries_of_a_kind_wait_for_one(
     accounts: Accounts, receiver: HttpReceiver, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_bounds, "MAX_WEBHOOKS", 1)
-    monkeypatch.setattr(bounds, "MAX_WAITING", 2)
-    await make_webhook(accounts, ada, receiver.url)
+    monkeypatch.setattr(bounds, "MAX_WAITING_OF_KIND", 2)
+    made = await make_webhook(accounts, ada, receiver.url)
     request = CreateWebhook(**as_user(ada), url=receiver.url)
     assert await accounts.refusal_code(subjects.ACCOUNTS_CREATE_WEBHOOK, request) is ErrorCode.CONFLICT
     for _ in range(4):
         await tell(accounts, ada, EXPORT)
+    await tell(accounts, ada, ROLE)
     await drain(accounts)
-    assert len(receiver.received) == 2
-    assert len(await notices_of(accounts, ada)) == 4
+    assert sorted(event.type for event in events_of(receiver, accounts, made.secret)) == [
+        EXPORT,
+        EXPORT,
+        ROLE,
+    ]
+    assert len(await notices_of(accounts, ada)) == 5
 
 
 async def test_a_disabled_user_is_told_nothing_outside(

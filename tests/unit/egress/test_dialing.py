@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 from ipaddress import ip_address
 
@@ -35,6 +37,39 @@ async def test_names_are_asked_for_by_so_many_threads_and_those_end_with_their_o
         assert await asyncio.gather(*asked) == [[ip_address("192.0.2.1")]] * 5
     with pytest.raises(RuntimeError, match="shutdown"):
         await resolve("late.example.org", 443)
+
+
+_ASKS_AND_ENDS = """
+import asyncio, socket, threading
+from parley_egress import open_threads, resolving_in
+
+is_asked, never = threading.Event(), threading.Event()
+
+def ask(*_, **__):
+    is_asked.set()
+    never.wait()
+
+socket.getaddrinfo = ask
+
+async def main():
+    async with open_threads(1, "names") as threads:
+        resolve = resolving_in(threads)
+        asking = [asyncio.ensure_future(resolve(name, 80)) for name in ("a.example", "b.example")]
+        await asyncio.to_thread(is_asked.wait)
+    try:
+        await asking[1]
+    except asyncio.CancelledError:
+        print("the second was not begun")
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_ends_while_a_name_server_says_nothing() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _ASKS_AND_ENDS], capture_output=True, timeout=30, check=True, text=True
+    )
+    assert ended.stdout == "the second was not begun\n"
 
 
 async def test_a_name_that_cannot_be_sent_to_a_name_server_is_one_that_has_no_address() -> None:

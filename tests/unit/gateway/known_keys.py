@@ -33,7 +33,7 @@ class KnownKeys:
     async def of_bearer(self, text: str) -> Principal:
         return self._find(self._keys, text)
 
-    async def of_session(self, session_id: str) -> Principal:
+    async def of_session(self, session_id: str, *, is_use: bool = True) -> Principal:
         return self._find(self._sessions, session_id)
 
     def _find(self, known: Mapping[str, Principal], name: str) -> Principal:

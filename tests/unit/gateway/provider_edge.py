@@ -13,6 +13,7 @@ from parley_gateway.identity import SECURE_SESSION_COOKIE
 from parley_gateway.oidc_api import SECURE_PROOF_COOKIE
 
 from tests.fakes.oidc_provider import OidcProviderFake, running_provider
+from tests.plain_http import NO_CERTIFICATES
 from tests.unit.accounts.provider_rig import ADA, ProviderLogin, provider_settings
 from tests.unit.gateway.accounts_edge import Entered, open_identities
 from tests.unit.gateway.http_edge import open_edge
@@ -35,7 +36,7 @@ class Browser:
 
     async def at_provider(self, address: str) -> dict[str, str]:
         """Return what the provider says at the callback to whom it is sent."""
-        async with httpx.AsyncClient(trust_env=False) as outside:
+        async with httpx.AsyncClient(verify=NO_CERTIFICATES, trust_env=False) as outside:
             answer = await outside.get(address)
         assert answer.status_code == 302, answer.text
         there = urlsplit(answer.headers["location"])

@@ -12,6 +12,8 @@ from openai import AsyncOpenAI
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import MAX_TEXTS, Embed, Embeddings
+from parley_contracts.turns import TokenUsage
+from parley_gateway.embeddings_api import WINDOW_TOKENS
 from parley_messaging.memory_bus import MemoryBus
 
 from tests.fakes.embedding import DIMENSIONS, MODEL, FakeNpu, HashEmbedder
@@ -62,6 +64,12 @@ async def test_one_text_needs_no_list(client: AsyncOpenAI) -> None:
     found = await client.embeddings.create(model=MODEL, input=TEXTS[0], dimensions=DIMENSIONS)
     (only,) = found.data
     assert len(only.embedding) == DIMENSIONS
+
+
+@pytest.mark.parametrize("chars", [1, 5, 100_000], ids=["one", "few", "beyond the window"])
+async def test_what_was_read_is_guessed_as_it_is_for_turns(client: AsyncOpenAI, chars: int) -> None:
+    found = await client.embeddings.create(model=MODEL, input="x" * chars)
+    assert found.usage.prompt_tokens == min(WINDOW_TOKENS, TokenUsage.guessed(chars, 0).prompt_tokens)
 
 
 async def test_another_model_is_not_found(client: AsyncOpenAI) -> None:

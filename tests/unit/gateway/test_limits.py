@@ -301,7 +301,7 @@ async def test_to_ask_again_for_a_turn_whose_bucket_is_empty_costs_what_a_read_d
         with pytest.raises(ParleyError) as told:
             await door.start(ADA, frame, lambda _frame, _seq: None)
         assert told.value.code is ErrorCode.RATE_LIMITED
-        assert "reads" in told.value.message
+        assert "turns" in told.value.message
 
 
 async def test_a_bot_answers_so_many_turns_a_minute_however_many_visitors_there_are(

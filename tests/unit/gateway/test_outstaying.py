@@ -96,6 +96,20 @@ async def test_what_was_opened_by_a_token_lasts_as_long_as_the_session(
     assert await guests.is_sent_away(principal, TOKEN_S + ASK_AGAIN_MS / 1000 + 1)
 
 
+async def test_what_is_only_open_keeps_its_session_from_going_unused_no_longer(
+    entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await entered.accounts.user("ada", Role.MEMBER)
+    tokens = await entered.accounts.log_in("ada")
+    principal, guests = await entered.identities.of_bearer(tokens.access_token), Guests(entered)
+    for day in (10, 20, 30):
+        now_s = time.monotonic()
+        # What was remembered of the session is so no more.
+        monkeypatch.setattr(time, "monotonic", lambda now_s=now_s: now_s + 61)
+        entered.accounts.clock.advance(10 * DAY_S)
+        assert await guests.is_sent_away(principal, day * DAY_S) == (day == 30)
+
+
 async def test_nobody_is_sent_away_because_accounts_is_away(entered: Entered) -> None:
     await entered.accounts.user("ada", Role.MEMBER)
     tokens = await entered.accounts.log_in("ada")

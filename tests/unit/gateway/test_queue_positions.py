@@ -84,6 +84,31 @@ async def test_each_turn_is_told_how_many_stand_before_it_until_it_is_taken(bus:
     assert await told_by(bus, waiting, QueueState(3, 1, 10)) == []
 
 
+class ForgetfulBus(MemoryBus):
+    """Has every job forgotten but the one that is told its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.waiting = WaitingTurns(self, do_nothing)
+
+    async def publish(self, subject: str, data: bytes, *, reply: str = "") -> None:
+        self.told.append(QueuePosition.model_validate_json(data).turn_id)
+        for stream_seq in (10, 12):
+            self.waiting.forget(POOL, stream_seq)
+
+
+async def test_a_turn_that_is_forgotten_while_another_is_told_its_place_is_told_nothing() -> None:
+    bus = ForgetfulBus()
+    for stream_seq, name in ((11, "a"), (12, "b"), (10, "taken")):
+        bus.waiting.add(POOL, stream_seq, turn(name), waits_for="model", after_seq=5)
+    await bus.waiting.tell({POOL: QueueState(3, 1, 10)})
+    assert bus.told == ["a"]
+    bus.waiting.forget(POOL, 11)
+    assert not bus.waiting.queues
+    await bus.close()
+
+
 async def test_jobs_of_other_pools_are_not_counted(bus: Bus) -> None:
     await bus.start()
     waiting = WaitingTurns(bus, do_nothing)

@@ -15,13 +15,15 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted
 from parley_contracts.turns import StartTurn, TurnBot, TurnRef
-from parley_contracts.usage import Amount, ReadTotals, ReadUsage, UsageReport
+from parley_contracts.usage import Amount, ReadUsage, UsageReport
+from parley_gateway.ids import OwnedIds
 from parley_gateway.limits import Limits
 from parley_gateway.principal import Principal
 from parley_gateway.quota_text import parse_most
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.shared_ledger import SharedLedger
 from parley_gateway.spending import BotPayer, Spending
+from parley_gateway.turn_parts import TurnParts
 from parley_gateway.turn_quotas import TurnQuotas
 from parley_limits import LedgerAwayError, MemoryBuckets, MemoryLedger, Most
 from parley_messaging.circuit import Circuit
@@ -39,7 +41,7 @@ class LedgerOfAll(MemoryLedger):
     is_away = False
 
     def __getattribute__(self, name: str) -> Any:
-        if name in {"reserve", "adopt", "lose", "begin", "load", "settle", "release"} and self.is_away:
+        if name in {"reserve", "adopt", "prove", "begin", "load", "settle", "release"} and self.is_away:
             raise LedgerAwayError("Redis is away.")
         return super().__getattribute__(name)
 
@@ -225,55 +227,20 @@ async def test_while_the_ledger_is_away_each_gateway_gives_its_share_and_all_is_
         assert (await counted.spent(20)).total.turns == 20
 
 
-async def test_one_answer_that_does_not_come_has_only_its_own_place_counted_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with open_counted(tmp_path, gateway_quota_member_day="turns=4") as counted:
-        counted.rig.model.may_go_on.clear()
-        gateway, bus = counted.rig.first, counted.rig.bus
-        users = [Principal(f"user-{number}", Role.MEMBER) for number in range(10)]
-        for user in (ADA, *users):
-            assert isinstance(await counted.ask(gateway, "t0", user), Seen)
-        read: list[str] = []
-        request = bus.request
-
-        async def noting(subject: str, asked: Any, *words: Any, **named: Any) -> Any:
-            if isinstance(asked, ReadTotals):
-                read.extend(place.scope for place in asked.places)
-            return await request(subject, asked, *words, **named)
-
-        monkeypatch.setattr(bus, "request", noting)
-        counted.shared.ledger.is_away = True
-        assert isinstance(await counted.ask(gateway, "t1"), Seen)
-        counted.shared.ledger.is_away = False
-        read.clear()
-        for user in users:
-            assert isinstance(await counted.ask(gateway, "t1", user), Seen)
-        assert isinstance(await counted.ask(gateway, "t2"), Seen)
-        assert read == ["user:ada"]
-        # What was let in meanwhile is reserved for all to see.
-        more = [await counted.ask(counted.rig.second, f"more{number}") for number in range(3)]
-        assert [isinstance(one, Seen) for one in more] == [True, False, False]
-        counted.rig.model.may_go_on.set()
-        assert (await counted.spent(24)).total.turns == 24
+def test_a_gateway_with_quotas_goes_on_telling_what_was_missed(memory_bus: MemoryBus) -> None:
+    settings = GatewaySettings()
+    limits = limits_of(memory_bus, Shared())
+    parts = TurnParts(memory_bus, home="gateway-1", ids=OwnedIds(b"s"), settings=settings, limits=limits)
+    assert limits.quotas is not None
+    assert limits.quotas.run in parts.endless
 
 
-async def test_an_end_that_the_ledger_was_not_told_of_is_told_when_it_answers(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {
-        "gateway_quota_member_day": "tokens=1500",
-        "gateway_quota_answer_tokens": 1000,
-    }
+async def test_who_has_no_read_left_is_told_what_is_wrong_with_a_new_turn(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"gateway_quota_member_day": "turns=1", "gateway_limit_reads": "1/3600"}
     async with open_counted(tmp_path, **settings) as counted:
-        counted.rig.model.may_go_on.clear()
-        seen = await counted.ask(counted.rig.first, "t")
-        assert isinstance(seen, Seen)
-        counted.shared.ledger.is_away = True
-        counted.rig.model.may_go_on.set()
-        await seen.ended()
-        await counted.spent(1)
-        counted.shared.ledger.is_away = False
-        # Its guess is given back, and not when its time is over.
-        assert isinstance(await counted.ask(counted.rig.first, "next"), Seen)
+        assert isinstance(await counted.ask(counted.rig.first, "t"), Seen)
+        for _ in range(3):
+            assert await counted.ask(counted.rig.first, "u") is ErrorCode.QUOTA_EXCEEDED
 
 
 async def test_who_stops_a_turn_just_before_its_end_pays_for_what_was_written(tmp_path: Path) -> None:

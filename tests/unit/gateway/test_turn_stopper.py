@@ -7,17 +7,31 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import (
+    EpochStarted,
+    GenerationFinished,
     TurnCancelled,
     TurnCompleted,
     TurnFailed,
+    encode_event,
     frame_seq,
     text_delta_frame,
 )
-from parley_contracts.turns import Seal, TokenUsage, TurnOutcome, TurnRef
+from parley_contracts.turns import (
+    EPOCH_SPAN,
+    PenClaim,
+    PenRole,
+    Seal,
+    StartTurn,
+    TokenUsage,
+    TurnOutcome,
+    TurnRef,
+)
 from parley_gateway import turn_stopper
 from parley_gateway.turn_ending import Sealing, terminal_event
 from parley_messaging.bus import Delivery, StoredMessage
 from parley_messaging.memory_bus import MemoryBus
+from parley_messaging.pen import new_nonce
+from parley_messaging.queues import TURNS
 
 from tests.unit.gateway.rig import OWNER, Rig, running
 
@@ -158,6 +172,49 @@ async def test_what_a_worker_writes_over_the_edges_seal_is_cut_off_by_the_ending
         # Nobody has told what it has cost: at least what was asked and written.
         assert seal.model == "scripted"
         assert seal.usage == TokenUsage.guessed(len("Who has the pen?"), len(written))
+
+
+@pytest.mark.parametrize("tells_an_end", [False, True], ids=["silent", "finished"])
+async def test_a_turn_that_a_worker_had_costs_what_is_known_of_it_when_the_edge_ends_it(
+    bus: FlakyBus, monkeypatch: pytest.MonkeyPatch, *, tells_an_end: bool
+) -> None:
+    monkeypatch.setattr(turn_stopper, "ANSWER_S", 0.1)
+    async with running(bus, writes_answers=False, runs_turns=False) as rig:
+        accepted, seen = await rig.first.ask()
+        ref = accepted.ref
+        stored = await bus.last_stored(TURNS.stream, subjects.turn_start(ref.turn_id))
+        assert stored is not None
+        command = StartTurn.model_validate_json(stored.data)
+        claim = PenClaim(
+            nonce=new_nonce(), role=PenRole.WORKER, holder="llm-1", home=ref.home, command=command
+        )
+        await rig.first.pen.claim(ref.turn_id, 1, claim)
+        told = TokenUsage(prompt_tokens=70, completion_tokens=30)
+        if tells_an_end:
+            name, events = ref.client_turn_id, subjects.turn_events(ref.home, ref.turn_id)
+            end = GenerationFinished(
+                seq=EPOCH_SPAN + 1, turn_id=name, text="", model="last", usage=told, finish_reason="stop"
+            )
+            opening = EpochStarted(seq=EPOCH_SPAN, follows=0, turn_id=name, keep_chars=0)
+            for event in (opening, end):
+                await bus.store(events, encode_event(event))
+        await stop(rig, ref.client_turn_id)
+        assert isinstance(await seen.ended(), TurnCancelled)
+        seal = rig.neighbours.stored[ref.turn_id]
+    asked = TokenUsage.guessed(len("Who has the pen?"), 0)
+    assert (seal.model, seal.usage) == (("last", told) if tells_an_end else ("scripted", asked))
+
+
+async def test_a_turn_that_nobody_had_costs_nothing_when_the_edge_ends_it(
+    bus: FlakyBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_stopper, "ANSWER_S", 0.1)
+    async with running(bus, writes_answers=False, runs_turns=False) as rig:
+        accepted, seen = await rig.first.ask()
+        await stop(rig, accepted.ref.client_turn_id)
+        await seen.ended()
+        seal = rig.neighbours.stored[accepted.ref.turn_id]
+    assert (seal.model, seal.usage) == (None, TokenUsage())
 
 
 def test_a_failed_turn_says_how_much_of_its_answer_is_kept() -> None:

@@ -70,7 +70,7 @@ async def test_such_a_turn_that_comes_again_while_its_runner_lives_is_left_to_hi
     async with running(bus, writes_answers=False) as rig:
         accepted, seen = await rig.first.ask(collections=[])
         command = await waiting_command(rig, accepted)
-        while await rig.bus.queue_depth(llm_jobs("scripted")) == 0:  # noqa: ASYNC110 - a queue tells nobody
+        while (await rig.bus.queue_state(llm_jobs("scripted"))).waiting == 0:  # noqa: ASYNC110 - a queue tells nobody
             await asyncio.sleep(0.005)
         delivery = LoneDelivery(command, subjects.turn_start(accepted.ref.turn_id), deliveries=2)
         async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:

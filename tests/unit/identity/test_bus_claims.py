@@ -196,6 +196,14 @@ def test_after_a_rotation_claims_by_both_keys_hold_and_later_only_by_the_new_one
     assert verifier.verify(signer.sign(ADA, "rag")).sub == "ada"
 
 
+def test_a_key_that_was_made_after_the_last_look_is_known_at_once(
+    folder: Path, verifier: Verifier, clock: MovedClock
+) -> None:
+    verifier.verify(forged(folder))
+    rotate_claims_key(folder, "gateway")
+    assert verifier.verify(Signer(folder / "claims.key", clock=clock).sign(ADA, "rag")).sub == "ada"
+
+
 def test_a_key_that_was_stolen_is_refused_within_a_minute(
     folder: Path, signer: Signer, verifier: Verifier, clock: MovedClock
 ) -> None:

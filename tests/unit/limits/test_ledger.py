@@ -217,11 +217,12 @@ async def test_a_turn_that_was_let_in_elsewhere_is_known_and_other_places_stay_l
     assert await reserved(world, quota(turns=4), count=5, of="w") == 1
 
 
-async def test_a_ledger_that_has_lost_something_begins_anew(world: World) -> None:
+async def test_a_ledger_that_begins_anew_keeps_what_is_open_and_has_what_was_spent_read(world: World) -> None:
     assert await world.ask("t", quota(turns=3)) is Outcome.RESERVED
-    await world.ledger.lose()
-    lost = await world.ledger.reserve((), Claim("u", ONE, (quota(turns=3),), LASTS_MS))
-    assert lost.outcome is Outcome.LOST
+    await world.ledger.prove()
+    await world.ledger.begin([])
+    cold = await world.ledger.reserve((), Claim("u", ONE, (quota(turns=3),), LASTS_MS))
+    assert (cold.outcome, cold.places) == (Outcome.COLD, (ADA,))
     assert await reserved(world, quota(turns=3), count=5, of="u") == 2
 
 
@@ -288,5 +289,6 @@ async def test_the_gateways_user_of_redis_may_do_all_that_a_ledger_does(locked_r
         assert await reserved(world, quota(turns=2), quota(BOT, turns=9), count=4) == 2
         await world.settle("t0", ADA, BOT)
         await world.ledger.release(Claim("t1", ONE, (quota(turns=2),), LASTS_MS))
+        await world.ledger.prove()
         await world.ledger.begin([OpenTurn("t9", "t9", ONE, (ADA,), LASTS_MS)])
         assert await world.ask("t9", quota(turns=2)) is Outcome.REPEAT

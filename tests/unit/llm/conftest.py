@@ -53,13 +53,13 @@ async def anthropic_fake() -> AsyncIterator[AnthropicFake]:
 
 @pytest.fixture
 async def ollama(ollama_fake: OllamaFake) -> AsyncIterator[ServedModels]:
-    async with OLLAMA.open_models(ollama_fake.url, first_token_s=0.3, gap_s=0.3) as models:
+    async with OLLAMA.open_models(ollama_fake.url, first_token_s=1.0, gap_s=1.0) as models:
         yield models
 
 
 @pytest.fixture
 async def openai(openai_fake: OpenAiFake) -> AsyncIterator[ServedModels]:
-    async with OPENAI.open_models(openai_fake.url, first_token_s=0.3, gap_s=0.3) as models:
+    async with OPENAI.open_models(openai_fake.url, first_token_s=1.0, gap_s=1.0) as models:
         yield models
 
 
@@ -94,6 +94,6 @@ async def candidate(request: pytest.FixtureRequest) -> AsyncIterator[Candidate]:
 async def _serving(kind: BackendKind) -> AsyncGenerator[Served]:
     async with (
         kind.open_fake() as fake,
-        kind.open_models(fake.url, first_token_s=0.3, gap_s=0.3) as models,
+        kind.open_models(fake.url, first_token_s=1.0, gap_s=1.0) as models,
     ):
         yield Served(kind, fake, models)

@@ -370,6 +370,19 @@ async def test_what_workers_wrote_that_are_gone_is_counted_when_the_answer_ends_
     assert ended.usage == TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=100)
 
 
+@pytest.mark.parametrize("can_continue", [True, False], ids=["goes on", "begins anew"])
+async def test_what_a_worker_wrote_that_is_gone_is_counted_beside_what_the_model_tells(
+    *, can_continue: bool
+) -> None:
+    model, standing = Scripted(can_continue=can_continue), TurnLog(last_seq=2_000_002, parts=["x" * 400])
+    async with writing(model) as desk:
+        await desk.write(standing=standing)
+        _, _, ended = await desk.told()
+    assert ended.finish_reason == "stop"
+    gone = TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=100)
+    assert ended.usage == model.usage + gone
+
+
 async def test_a_server_that_tells_no_usage_does_not_answer_for_nothing() -> None:
     async with writing(Scripted(usage=TokenUsage())) as desk:
         await desk.write()

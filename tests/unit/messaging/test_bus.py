@@ -20,6 +20,8 @@ from parley_messaging.bus import (
     QueueFullError,
     StoreAck,
 )
+from parley_messaging.bus import AlreadyStoredError, Bus, Delivery, QueuedJob, QueueFullError, StoreAck
+from parley_messaging.message_headers import now_ms
 from parley_messaging.queues import FETCH_S, TURNS, WorkQueue, llm_jobs
 from parley_messaging.streams import TURN_EVENTS, TURN_PEN
 
@@ -199,7 +201,7 @@ async def test_an_acknowledged_job_is_gone(bus: Bus) -> None:
     await bus.start()
     queue = llm_jobs(f"pool-{uuid4().hex}")
     await bus.store(queue.subject, b"job", headers={"Parley-Turn-Id": "t1"})
-    assert await bus.queue_depth(queue) == 1
+    assert (await bus.queue_state(queue)).waiting == 1
     job = await fetch_one(bus, queue)
     assert (job.data, job.deliveries, job.headers["Parley-Turn-Id"]) == (b"job", 1, "t1")
     await job.ack()
@@ -296,6 +298,13 @@ async def test_a_limit_is_not_lowered_over_the_heads_of_jobs_that_stand(bus: Bus
     found = await bus.queue_state(TURNS)
     await bus.bound_queue(TURNS, 100_000)
     assert found.waiting + found.running >= len(acks)
+
+
+async def test_a_stream_says_when_it_was_made(bus: Bus) -> None:
+    await bus.start()
+    created_ms = await bus.stream_created_ms(TURNS.stream)
+    assert 0 < created_ms <= now_ms()
+    assert await bus.stream_created_ms(TURNS.stream) == created_ms
 
 
 async def test_the_state_of_a_queue_says_what_waits_and_what_is_worked_on(bus: Bus) -> None:

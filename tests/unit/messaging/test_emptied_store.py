@@ -13,7 +13,7 @@ from parley_contracts import subjects
 from parley_contracts.bus_rights import SERVICES
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
-from parley_messaging import nats_bus, nats_jobs
+from parley_messaging import nats_jobs, nats_options
 from parley_messaging.bus import JobOutcome, NotStoredError, QueuedJob
 from parley_messaging.nats_access import BusAccess
 from parley_messaging.nats_bus import NatsBus
@@ -166,7 +166,7 @@ async def test_a_consumer_that_was_deleted_is_made_again_when_its_queue_stays_em
 async def test_what_does_not_fit_into_the_outbound_buffer_is_refused_and_not_kept(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nats_bus, "OUTBOUND_BYTES", 64 * 1024)
+    monkeypatch.setattr(nats_options, "OUTBOUND_BYTES", 64 * 1024)
     subject, chunk = subjects.turn_events("home", uuid4().hex), bytes(1024)
     async with connected(server) as bus:
         server.kill()

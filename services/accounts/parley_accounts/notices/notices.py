@@ -21,8 +21,8 @@ MAIL = "mail"
 """The target of what is mailed; that of what is posted is the webhook's id."""
 MAX_OF_KIND = 100
 """How many notices of one kind a user has; the oldest make room."""
-MAX_WAITING = 100
-"""How many deliveries may wait for one webhook; what comes then is not sent there."""
+MAX_WAITING_OF_KIND = 100
+"""How many deliveries of a kind may wait for one webhook; what comes then of it is not sent there."""
 ALL_PERCENT = 100
 _DAY_MS = 86_400_000
 _TOLD_EVERY_MS = 1000
@@ -192,7 +192,7 @@ class Notices:
             )
             for webhook in connection.execute(open_ones).all():
                 is_wanted = webhook.kinds is None or kind in webhook.kinds.split()
-                if is_wanted and waiting_of(connection, webhook.id) < MAX_WAITING:
+                if is_wanted and waiting_of(connection, webhook.id, kind) < MAX_WAITING_OF_KIND:
                     targets[webhook.id] = webhook.id
         return targets
 
@@ -242,10 +242,12 @@ def _mails_of(connection: Connection, user_id: str, kind: NoticeKind, *, since_m
     return connection.execute(of_kind.where(deliveries.c.created_at_ms > since_ms)).scalar_one()
 
 
-def waiting_of(connection: Connection, webhook_id: str) -> int:
-    """Return how many deliveries wait for a webhook."""
-    query = select(func.count()).select_from(deliveries).filter_by(webhook_id=webhook_id, outcome=None)
-    return connection.execute(query).scalar_one()
+def waiting_of(connection: Connection, webhook_id: str, kind: NoticeKind | None = None) -> int:
+    """Return how many deliveries wait for a webhook, of one kind or in all."""
+    waiting = deliveries if kind is None else deliveries.join(notices, deliveries.c.notice_id == notices.c.id)
+    query = select(func.count()).select_from(waiting)
+    query = query.where(deliveries.c.webhook_id == webhook_id, deliveries.c.outcome.is_(None))
+    return connection.execute(query if kind is None else query.where(notices.c.kind == kind)).scalar_one()
 
 
 def _as_json(facts: NoticeFacts) -> str:
