@@ -88,7 +88,11 @@ class ScriptedMessage:
 
     async def _plain_events(self) -> AsyncIterator[bytes]:
         """Yield the server-sent events of the answer, one piece a word."""
-        message: dict[str, Any] = {**self._head(), "content": [], "usage": {**self._usage, "output_tokens": 1}}
+        message: dict[str, Any] = {
+            **self._head(),
+            "content": [],
+            "usage": {**self._usage, "output_tokens": 1},
+        }
         yield event("message_start", message=message)
         for piece in self._thinking():
             yield piece

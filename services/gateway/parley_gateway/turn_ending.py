@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Sequence
 from enum import Enum
-from itertools import takewhile
 
 from parley_contracts import subjects
 from parley_contracts.citations import Citation
@@ -19,7 +18,6 @@ from parley_contracts.turn_events import (
 )
 from parley_contracts.turns import (
     EPOCH_SPAN,
-    PenClaim,
     PenRole,
     Seal,
     StartTurn,
@@ -231,18 +229,3 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
         retry_after_s=error.retry_after_s,
         kept_chars=len(seal.text),
     )
-
-
-def was_taken(records: Sequence[PenClaim | Seal], earlier: Sequence[GenerationFinished] = ()) -> bool:
-    """Return whether a worker has held the pen of a turn since the last of `earlier` generations ended.
-
-    He asks the model when he claims it.
-    """
-    behind = records[earlier[-1].seq // EPOCH_SPAN :] if earlier else records
-    return any(isinstance(record, PenClaim) and record.role is PenRole.WORKER for record in behind)
-
-
-def runner_claims(records: list[PenClaim | Seal]) -> int:
-    """Return how many runners in a row hold the pen last: each was gone before it could pass it on."""
-    last = takewhile(lambda one: isinstance(one, PenClaim) and one.role is PenRole.RUNNER, reversed(records))
-    return sum(1 for _ in last)

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 
-from parley_contracts import headers, subjects
-from parley_contracts.claims import Acting, RefusedClaimsError
+from parley_contracts import headers
+from parley_contracts.claims import RefusedClaimsError
 from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
 from parley_contracts.turn_events import GenerationFinished
 from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
@@ -22,11 +22,13 @@ from pydantic import ValidationError
 from parley_gateway.citation_counts import CitationCounts
 from parley_gateway.generation_watch import GenerationWatch
 from parley_gateway.pen_passing import PenPassing
+from parley_gateway.pen_records import runner_claims, untaken_job, was_taken
 from parley_gateway.preparation import Preparation, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
-from parley_gateway.running_turn import RunningTurn, SentJob
+from parley_gateway.running_turn import RunningTurn
 from parley_gateway.tool_rounds import ToolRounds, without_parleys
-from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims, was_taken
+from parley_gateway.turn_claims import acting_of
+from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal
 
 log = logging.getLogger("parley.gateway")
 
@@ -67,6 +69,7 @@ class TurnRunner:
         self._pen = pen
         self._watches = watches
         self._stops = stops
+        self._preparation = preparation
         self._passing = PenPassing(stops, preparation)
         self._ending = ending
         self._questions = questions
@@ -81,7 +84,7 @@ class TurnRunner:
             log.error("turn cannot be read", extra={"fault": described(error).message})
             return await self._end_unreadable(delivery)
         try:
-            acting = self._acting(turn, delivery)
+            acting = acting_of(self._bus.claims, turn, delivery)
         except RefusedClaimsError as error:
             return await self._refused(turn, delivery, error)
         with acting_for(acting):
@@ -105,19 +108,6 @@ class TurnRunner:
                 return JobOutcome.LEAVE
             return _settled(await self._go_on(turn))
 
-    def _acting(self, turn: RunningTurn, delivery: QueuedJob) -> Acting | None:
-        """Return for whom a turn is run; RefusedClaimsError when nobody vouches for its command.
-
-        Where no claims are checked it is run for its owner as a guest: the door has asked for more.
-        """
-        ref = turn.command.turn
-        acting = self._bus.claims.check_turn(
-            subjects.ALL_TURN_STARTS, ref.owner_id, ref.turn_id, delivery.headers
-        )
-        if text := delivery.headers.get(headers.CLAIMS):
-            turn.claims = {headers.CLAIMS: text}
-        return acting or Acting(ref.owner_id)
-
     async def _refused(self, turn: RunningTurn, delivery: QueuedJob, error: RefusedClaimsError) -> JobOutcome:
         """End a turn that nobody vouches for, in nobody's conversation; one that there was stays as it is."""
         if may_be_known_later(error, delivery):
@@ -135,7 +125,7 @@ class TurnRunner:
             log.error("turn without a readable header is dropped")
             return JobOutcome.DONE
         try:
-            self._acting(turn, delivery)
+            acting_of(self._bus.claims, turn, delivery)
         except RefusedClaimsError as error:
             return await self._refused(turn, delivery, error)
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
@@ -313,7 +303,7 @@ class TurnRunner:
             turn.begin_round(standing.finished)
         turn.last_seq, turn.text = standing.last_seq, standing.text
         records = await self._pen.read_all(ref.turn_id)
-        untaken = _untaken(turn, records)
+        untaken = untaken_job(turn, records)
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
         if untaken is not None:
             error = ParleyError(ErrorCode.UNAVAILABLE, "No worker of the model took the turn in its time.")
@@ -334,7 +324,7 @@ class TurnRunner:
         last = records[-1]
         if not isinstance(last, Seal):
             return Sealing.NOT_STORED
-        if (untaken := _untaken(turn, records)) is not None:
+        if (untaken := untaken_job(turn, records)) is not None:
             await self._preparation.withdraw(untaken)
         return await self._ending.finish(len(records), last)
 
@@ -382,13 +372,6 @@ class TurnRunner:
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):
             self._counts.note(seal, turn.citations, owner_id=turn.command.documents_owner_id)
         return sealing
-
-
-def _untaken(turn: RunningTurn, records: list[PenClaim | Seal]) -> SentJob | None:
-    """Return the turn's job if no worker has claimed the turn by it: its claim is behind the base slot."""
-    if turn.sent is None:
-        return None
-    return None if was_taken(records[turn.sent.base_slot :][:1]) else turn.sent
 
 
 def _settled(sealing: Sealing) -> JobOutcome:

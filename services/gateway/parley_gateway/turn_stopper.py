@@ -13,7 +13,8 @@ from parley_messaging.pen import Pen
 from parley_messaging.turn_log import read_turn_log
 from parley_messaging.turn_watch import TurnWatches
 
-from parley_gateway.turn_ending import TurnEnding, new_seal, was_taken
+from parley_gateway.pen_records import was_taken
+from parley_gateway.turn_ending import TurnEnding, new_seal
 from parley_gateway.turn_finder import TurnFinder
 
 log = logging.getLogger("parley.gateway")

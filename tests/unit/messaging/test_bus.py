@@ -20,7 +20,6 @@ from parley_messaging.bus import (
     QueueFullError,
     StoreAck,
 )
-from parley_messaging.bus import AlreadyStoredError, Bus, Delivery, QueuedJob, QueueFullError, StoreAck
 from parley_messaging.message_headers import now_ms
 from parley_messaging.queues import FETCH_S, TURNS, WorkQueue, llm_jobs
 from parley_messaging.streams import TURN_EVENTS, TURN_PEN
