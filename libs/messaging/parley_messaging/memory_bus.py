@@ -4,7 +4,7 @@ import asyncio
 import logging
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,6 @@ from parley_messaging.bus import (
     OnDelivery,
     OnDrop,
     OnReconnect,
-    QueuedJob,
     QueueFullError,
     QueueState,
     Reply,
@@ -32,8 +31,9 @@ from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
 from parley_messaging.memory_objects import MemoryObjects
-from parley_messaging.message_headers import now_ms, requesting
-from parley_messaging.queues import ACK_WAIT_S, WorkQueue
+from parley_messaging.memory_streams import Kept, MemoryEraser, MemoryJobs, MemoryStream
+from parley_messaging.message_headers import requesting
+from parley_messaging.queues import WorkQueue
 from parley_messaging.streams import matches, stream_of
 
 log = logging.getLogger("parley.messaging")
@@ -46,26 +46,6 @@ class _Delivered:
     subject: str
     data: bytes
     reply: str = ""
-
-
-@dataclass(slots=True)
-class _Stored:
-    stream_seq: int
-    subject: str
-    data: bytes
-    headers: dict[str, str]
-    deliveries: int = 0
-    held_until_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Stream:
-    messages: list[_Stored] = field(default_factory=list[_Stored])
-    last_seq: int = 0
-    created_ms: int = field(default_factory=now_ms)
-    max_messages: int | None = None
-    last_delivered: dict[str, int] = field(default_factory=dict[str, int])
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Subscription:
@@ -103,87 +83,6 @@ class _Subscription:
         await asyncio.wait([self._task])
 
 
-class _Job:
-    def __init__(self, stream: _Stream, stored: _Stored):
-        self._stream, self._stored = stream, stored
-        self.deliveries, self.stream_seq = stored.deliveries, stored.stream_seq
-
-    @property
-    def subject(self) -> str:
-        return self._stored.subject
-
-    @property
-    def data(self) -> bytes:
-        return self._stored.data
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._stored.headers
-
-    async def ack(self) -> None:
-        if self._stored in self._stream.messages:
-            self._stream.messages.remove(self._stored)
-
-    async def release(self, delay_s: float) -> None:
-        self._stored.held_until_s = asyncio.get_running_loop().time() + delay_s
-
-    async def in_progress(self) -> None:
-        self._stored.held_until_s = asyncio.get_running_loop().time() + ACK_WAIT_S
-
-
-class _JobSource:
-    def __init__(self, stream: _Stream, queue: WorkQueue):
-        self._stream, self._queue = stream, queue
-
-    def _take(self) -> _Job | None:
-        now_s = asyncio.get_running_loop().time()
-        for stored in self._stream.messages:
-            if stored.held_until_s <= now_s and matches(self._queue.subject, stored.subject):
-                stored.deliveries += 1
-                delivered = self._stream.last_delivered
-                earlier = delivered.get(self._queue.subject, 0)
-                delivered[self._queue.subject] = max(earlier, stored.stream_seq)
-                stored.held_until_s = now_s + ACK_WAIT_S
-                return _Job(self._stream, stored)
-        return None
-
-    def _wake_s(self, until_s: float) -> float:
-        return min([until_s, *(stored.held_until_s for stored in self._stream.messages)])
-
-    async def fetch(self, timeout_s: float) -> QueuedJob | None:
-        loop = asyncio.get_running_loop()
-        until_s = loop.time() + timeout_s
-        while (job := self._take()) is None and loop.time() < until_s:
-            self._stream.changed.clear()
-            try:
-                async with asyncio.timeout_at(self._wake_s(until_s)):
-                    await self._stream.changed.wait()
-            except TimeoutError:
-                continue
-        return job
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Eraser:
-    """Takes messages out; there are no files."""
-
-    def __init__(self, streams: Mapping[str, _Stream]) -> None:
-        self._streams = streams
-
-    async def erase(self, stream: str, stream_seq: int) -> bool:
-        """Remove a message."""
-        messages = self._streams[stream].messages if stream in self._streams else []
-        found = [stored for stored in messages if stored.stream_seq == stream_seq]
-        for stored in found:
-            messages.remove(stored)
-        return bool(found)
-
-    async def compact(self, queue_stream: str) -> None:
-        """Do nothing."""
-
-
 class MemoryBus:
     """A bus for one process; several services may share it as several connections would."""
 
@@ -199,8 +98,8 @@ class MemoryBus:
         self.refusals = 0
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
-        self._streams: dict[str, _Stream] = {}
-        self.eraser = _Eraser(self._streams)
+        self._streams: dict[str, MemoryStream] = {}
+        self.eraser = MemoryEraser(self._streams)
         self._on_reconnect: list[OnReconnect] = []
 
     def new_inbox(self) -> str:
@@ -301,13 +200,17 @@ class MemoryBus:
         """Deliver to every matching subscription; a captured subject is stored and acknowledged too."""
         stream = stream_of(subject)
         stored = self._keep(stream.name, subject, data, {}) if stream else None
-        message, served = _Delivered(subject, data, reply), set[str]()
-        for subscription in tuple(self._subscriptions):
-            if matches(subscription.subject, subject) and subscription.group not in served:
-                subscription.offer(message)
-                served |= {subscription.group} - {""}
+        self._offer(_Delivered(subject, data, reply))
         if stored and stream and reply:
             await self.publish(reply, b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq))
+
+    def _offer(self, message: _Delivered) -> None:
+        """Offer a message to each matching subscription, and to one of each group."""
+        served = set[str]()
+        for subscription in tuple(self._subscriptions):
+            if matches(subscription.subject, message.subject) and subscription.group not in served:
+                subscription.offer(message)
+                served |= {subscription.group} - {""}
 
     async def subscribe(
         self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
@@ -337,9 +240,7 @@ class MemoryBus:
         if not taken and kept.max_messages is not None and len(kept.messages) >= kept.max_messages:
             raise QueueFullError(subject)
         stored = None if taken else self._keep(stream.name, subject, data, dict(headers or {}))
-        for subscription in tuple(self._subscriptions):
-            if matches(subscription.subject, subject):
-                subscription.offer(_Delivered(subject, data))
+        self._offer(_Delivered(subject, data))
         if stored is None:
             raise AlreadyStoredError(subject)
         return StoreAck(stored.stream_seq)
@@ -348,18 +249,18 @@ class MemoryBus:
         """Store a domain event once for each `message_id`."""
         await self.store(subject, event.model_dump_json().encode(), headers={"Nats-Msg-Id": message_id})
 
-    def _earlier(self, name: str, headers: Mapping[str, str]) -> _Stored | None:
+    def _earlier(self, name: str, headers: Mapping[str, str]) -> Kept | None:
         message_id = headers.get("Nats-Msg-Id")
         kept = self._stream(name).messages if message_id else []
         return next((found for found in kept if found.headers.get("Nats-Msg-Id") == message_id), None)
 
-    def _stream(self, name: str) -> _Stream:
-        return self._streams.setdefault(name, _Stream())
+    def _stream(self, name: str) -> MemoryStream:
+        return self._streams.setdefault(name, MemoryStream())
 
-    def _keep(self, name: str, subject: str, data: bytes, headers: dict[str, str]) -> _Stored:
+    def _keep(self, name: str, subject: str, data: bytes, headers: dict[str, str]) -> Kept:
         stream = self._stream(name)
         stream.last_seq += 1
-        stored = _Stored(stream.last_seq, subject, data, headers)
+        stored = Kept(stream.last_seq, subject, data, headers)
         stream.messages.append(stored)
         stream.changed.set()
         return stored
@@ -380,9 +281,9 @@ class MemoryBus:
                 return StoredMessage(stored.stream_seq, stored.subject, stored.data)
         return None
 
-    async def open_jobs(self, queue: WorkQueue) -> _JobSource:
+    async def open_jobs(self, queue: WorkQueue) -> MemoryJobs:
         """Return a source of the queue's jobs."""
-        return _JobSource(self._stream(queue.stream), queue)
+        return MemoryJobs(self._stream(queue.stream), queue)
 
     async def bound_queue(self, queue: WorkQueue, max_jobs: int) -> bool:
         """Refuse jobs beyond `max_jobs`; what stands is kept."""
