@@ -66,7 +66,6 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.NPU_EMBED: Unwritten.READS,
     s.NPU_RECOGNISE: Unwritten.READS,
     s.NPU_RERANK: Unwritten.READS,
-    s.TOOL_DESCRIBE: Unwritten.READS,
     s.TOOL_SEARCH_KNOWLEDGE: Unwritten.TURN,
     s.TOOL_READ_FILE: Unwritten.TURN,
     s.TOOL_ANALYSE_TABLE: Unwritten.TURN,
