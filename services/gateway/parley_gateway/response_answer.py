@@ -29,6 +29,7 @@ from parley_gateway.responses_request import ResponsesRequest
 from parley_gateway.turn_door import AcceptedTurn
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_FAULTS = {ErrorCode.RATE_LIMITED: "rate_limit_exceeded", ErrorCode.OVERLOADED: "rate_limit_exceeded"}
 
 
 class ResponseAnswer:
@@ -101,7 +102,7 @@ class ResponseAnswer:
             case TurnFailed() | Sync(outcome=TurnOutcome.FAILED):
                 error = ParleyError(ErrorCode.UPSTREAM_FAILED, "The turn failed.")
                 if isinstance(event, TurnFailed):
-                    error = ParleyError(event.code, event.message, retryable=event.retryable)
+                    error = event.error
                 if is_raised:
                     raise error
                 yield from self._failed(error)
@@ -123,7 +124,7 @@ class ResponseAnswer:
 
     def _failed(self, error: ParleyError) -> Iterator[Event]:
         yield from self._output.close("incomplete")
-        fault = {"code": "server_error", "message": error.message}
+        fault = {"code": _FAULTS.get(error.code, "server_error"), "message": error.message}
         yield "response.failed", {"response": {**self._body("failed"), "error": fault}}
 
     def _event(self, kind: str, fields: dict[str, Any]) -> bytes:

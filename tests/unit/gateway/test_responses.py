@@ -129,7 +129,17 @@ async def test_a_failure_is_an_event_of_a_stream_and_else_an_error(memory_bus: M
         with pytest.raises(ParleyError, match="The server said 500"):
             await (await response(rig.first)).whole()
     assert events[-1]["type"] == "response.failed"
-    assert events[-1]["response"]["error"]["message"] == "The server said 500."
+    assert events[-1]["response"]["error"] == {"code": "server_error", "message": "The server said 500."}
+
+
+async def test_when_to_ask_again_is_told_of_a_response_that_is_raised(memory_bus: MemoryBus) -> None:
+    async with running(memory_bus) as rig:
+        rig.model.error = ParleyError(ErrorCode.RATE_LIMITED, "Too many.", retry_after_s=42)
+        events = await events_of(await response(rig.first))
+        with pytest.raises(ParleyError) as told:
+            await (await response(rig.first)).whole()
+    assert (told.value.code, told.value.retry_after_s) == (ErrorCode.RATE_LIMITED, 42)
+    assert events[-1]["response"]["error"] == {"code": "rate_limit_exceeded", "message": "Too many."}
 
 
 async def test_the_model_is_given_what_a_completion_would_be(memory_bus: MemoryBus) -> None:
