@@ -10,6 +10,7 @@ from typing import Any, cast
 from parley_contracts.turns import TokenUsage
 from pydantic_core import from_json
 
+from parley_llm.backends.call_bounds import CallBounds
 from parley_llm.backends.server_errors import FAILED, NO_QUOTA, TOO_LONG, Refusal, refusal_of
 from parley_llm.backends.server_sent_events import EventReader
 from parley_llm.backends.token_counts import count
@@ -51,6 +52,7 @@ class MessageDecoder:
         self._events = EventReader()
         self._counts: dict[str, Any] = {}
         self._calls: dict[int, int] = {}
+        self._bounds = CallBounds()
 
     def feed(self, received: bytes) -> Iterator[Piece | None]:
         return self._pieces(self._events.feed(received))
@@ -86,7 +88,7 @@ class MessageDecoder:
             return TextChunk(delta["text"]) if delta["text"] else None
         if kind == "input_json_delta":
             index = self._calls.get(told["index"])
-            arguments = delta["partial_json"]
+            arguments = self._bounds.add(delta["partial_json"])
             return ToolCallChunk(index, None, None, arguments) if index is not None and arguments else None
         if kind == "thinking_delta" and delta["thinking"]:
             return ReasoningChunk(delta["thinking"])
@@ -95,8 +97,8 @@ class MessageDecoder:
     def _block(self, told: Json) -> Piece | None:
         block = told["content_block"]
         if block["type"] == "tool_use":
-            index = self._calls[told["index"]] = len(self._calls)
-            return ToolCallChunk(index, block["id"], block["name"], "")
+            index = self._calls[told["index"]] = self._bounds.calls
+            return ToolCallChunk(index, *self._bounds.begin(block["id"], block["name"]), "")
         text = block.get("text") if block["type"] == "text" else None
         return TextChunk(text) if text else None
 

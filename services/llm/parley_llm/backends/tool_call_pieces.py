@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
-from uuid import uuid4
 
 from pydantic_core import to_json
 
+from parley_llm.backends.call_bounds import CallBounds
 from parley_llm.language_model import ToolCallChunk
 
 Json = Mapping[str, Any]
 
-MOST_CALLS = 128
 _NOTHING: Json = {}
 
 
@@ -20,6 +19,7 @@ class ToolCallPieces:
     def __init__(self) -> None:
         self._ids: list[str] = []
         self._indices: dict[int, int] = {}
+        self._bounds = CallBounds()
 
     @property
     def are_there(self) -> bool:
@@ -30,7 +30,7 @@ class ToolCallPieces:
         """Yield the pieces in one part of a stream: the first of each call has its id and name."""
         for entry in entries:
             function: Json = entry.get("function") or _NOTHING
-            arguments = _text(function.get("arguments"))
+            arguments = self._bounds.add(_text(function.get("arguments")))
             index = self._known(entry)
             if index is None:
                 yield self._begin(entry, function, arguments)
@@ -53,14 +53,12 @@ class ToolCallPieces:
         return len(self._ids) - 1 if self._ids and not _name(entry) else None
 
     def _begin(self, entry: Json, function: Json, arguments: str) -> ToolCallChunk:
-        name, number = function.get("name"), len(self._ids)
-        if not isinstance(name, str) or not name or number == MOST_CALLS:
-            raise ValueError("a tool call without a name, or too many")
-        call_id = entry.get("id")
-        self._ids.append(call_id if isinstance(call_id, str) and call_id else f"call_{uuid4().hex}")
+        call_id, name = self._bounds.begin(entry.get("id"), function.get("name"))
+        number = len(self._ids)
+        self._ids.append(call_id)
         if isinstance(index := entry.get("index"), int):
             self._indices[index] = number
-        return ToolCallChunk(number, self._ids[number], name, arguments)
+        return ToolCallChunk(number, call_id, name, arguments)
 
 
 def _name(entry: Json) -> object:
