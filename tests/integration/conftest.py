@@ -71,6 +71,7 @@ async def running_stack(
         "PARLEY_ACCOUNTS_DATA_JOBS_LEASE_S": "2",
         # The front page of the fake is the one private address that may be read.
         "PARLEY_BROWSER_ALLOW_HOSTS": ollama.url.removeprefix("http://"),
+        "PARLEY_BROWSER_HTTP_HOSTS": ollama.url.removeprefix("http://"),
     }
     async with open_stack(
         tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=GATEWAYS, environment=environment

@@ -88,7 +88,7 @@ async def test_a_tool_that_somebody_starts_while_a_chat_is_open_is_used_in_the_n
 async def test_tools_of_ours_are_there_and_a_request_over_http_names_them(
     stack: Stack, openai_upstream: OpenAiFake
 ) -> None:
-    names = ["calculate", "search_knowledge", "read_file", "analyse_table", "read_page"]
+    names = ["calculate", "search_knowledge", "read_file", "analyse_table", "read_page", "http_request"]
     body = {
         "model": CALLS_TOOLS,
         "messages": [{"role": "user", "content": "How much is it?"}],
