@@ -270,11 +270,13 @@ class MemoryBus:
 
     def _offer(self, message: _Delivered) -> None:
         """Offer a message to each matching subscription, and to one of each group."""
-        served = set[str]()
+        served = set[tuple[str, str]]()
         for subscription in tuple(self._subscriptions):
-            if matches(subscription.subject, message.subject) and subscription.group not in served:
+            group = (subscription.subject, subscription.group)
+            if matches(subscription.subject, message.subject) and group not in served:
                 subscription.offer(message)
-                served |= {subscription.group} - {""}
+                if subscription.group:
+                    served.add(group)
 
     async def subscribe(
         self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
