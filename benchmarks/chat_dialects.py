@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -112,7 +113,10 @@ class _WebSocketDialect:
 
 
 class ParleyDialect(_WebSocketDialect):
-    """The gateway's WebSocket."""
+    """The gateway's WebSocket; models of one pool are asked."""
+
+    def __init__(self, pool: str = "ollama") -> None:
+        self._pool = pool
 
     ends = (b'"type":"turn_completed"', b'"type":"turn_failed"', b'"type":"error"')
 
@@ -125,7 +129,7 @@ class ParleyDialect(_WebSocketDialect):
             "turn_id": new_turn_id(),
             "text": text,
             "collections": [],
-            "model": f"ollama/{MODEL}",
+            "model": f"{self._pool}/{MODEL}",
         }
         return client_frame(json.dumps(frame).encode())
 
@@ -180,9 +184,11 @@ class ChainlitDialect(_WebSocketDialect):
         return client_frame(b"3") if self._PING in data else super().reply_to(data)
 
 
-DIALECTS: dict[str, type[Dialect]] = {
+DIALECTS: dict[str, Callable[[], Dialect]] = {
     "openai": OpenAiDialect,
     "parley": ParleyDialect,
+    "parley-openai": partial(ParleyDialect, "openai"),
+    "parley-anthropic": partial(ParleyDialect, "anthropic"),
     "chainlit": ChainlitDialect,
 }
 

@@ -79,13 +79,18 @@ async def _direct(_: Path, url: str) -> AsyncGenerator[Contender]:
     yield Contender("direct", "openai", _port_of(url))
 
 
-def _parley(name: str, window_ms: float | None) -> Opener:
-    """Return what opens a stack without retrieval; `window_ms` None leaves the worker's default."""
+def _parley(name: str, window_ms: float | None, dialect: str = "parley") -> Opener:
+    """Return what opens a stack without retrieval; `window_ms` None leaves the worker's default.
+
+    The dialect says by which protocol the upstream is asked.
+    """
 
     @asynccontextmanager
     async def opened(folder: Path, url: str) -> AsyncGenerator[Contender]:
         environment = {
             "OLLAMA_HOST": url,
+            "OPENAI_BASE_URL": f"{url}/v1",
+            "ANTHROPIC_BASE_URL": url,
             "PARLEY_LLM_SLOTS": str(LLM_SLOTS),
             "PARLEY_LLM_OLLAMA_DEFAULT_MODEL": MODEL,
             "PARLEY_GATEWAY_RUNNER_SLOTS": str(RUNNER_SLOTS),
@@ -97,7 +102,7 @@ def _parley(name: str, window_ms: float | None) -> Opener:
             folder / name, model_dir=folder, services=services, environment=environment
         ) as stack:
             processes = {part: process.pid for part, process in stack.processes.items()}
-            yield Contender(name, "parley", _port_of(stack.url()), stack.owner_key, processes)
+            yield Contender(name, dialect, _port_of(stack.url()), stack.owner_key, processes)
 
     return opened
 
@@ -183,3 +188,9 @@ OPENERS: dict[str, Opener] = {
     "chainlit": _chainlit,
 }
 """By name, in the order in which they take turns; `parley` has the worker's default window."""
+
+ON_REQUEST: dict[str, Opener] = {
+    "parley openai": _parley("parley openai", None, "parley-openai"),
+    "parley anthropic": _parley("parley anthropic", None, "parley-anthropic"),
+}
+"""Contenders that run only when they are named: the same stack, its upstream asked by another protocol."""

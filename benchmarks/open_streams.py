@@ -42,8 +42,13 @@ class Shape:
         return int(self.probing_s * ARRIVALS_PER_S)
 
 
-FULL = (Shape(128, 50, 64, 10), Shape(1000, 500, 100, 10))
+FULL = (
+    Shape(64, 50, 64, 10, contenders=("direct", "parley", "parley openai", "parley anthropic")),
+    Shape(128, 50, 64, 10),
+    Shape(1000, 500, 100, 10),
+)
 QUICK = (
+    Shape(64, 50, 64, 3, contenders=("direct", "parley", "parley openai", "parley anthropic")),
     Shape(128, 50, 64, 3),
     Shape(1000, 500, 200, 3, contenders=("direct", "parley", "litellm")),
 )

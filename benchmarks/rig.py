@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import OPENERS, Contender
+from benchmarks.contenders import ON_REQUEST, OPENERS, Contender
 from benchmarks.processes import BenchProcess, module, running, tree_cpu_s
 from benchmarks.stamped_text import Pace
 from benchmarks.table import tell
@@ -77,7 +77,7 @@ async def open_rig(folder: Path, names: Sequence[str]) -> AsyncGenerator[Rig]:
         for name in names:
             tell(f"starting {name}")
             try:
-                contender = await stack.enter_async_context(OPENERS[name](folder, url))
+                contender = await stack.enter_async_context((OPENERS | ON_REQUEST)[name](folder, url))
                 await rig.warm_up(contender)
                 rig.contenders[name] = contender
             except Exception as error:  # noqa: BLE001 - one that is away must not take the others' rows

@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from benchmarks import bursts, first_delta, idle, open_streams, paced, relay
-from benchmarks.contenders import OPENERS
+from benchmarks.contenders import ON_REQUEST, OPENERS
 from benchmarks.rig import open_rig
 from benchmarks.summary import Results, summary
 from benchmarks.table import print_table
@@ -136,9 +136,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--contender",
         action="append",
-        choices=list(OPENERS),
+        choices=[*OPENERS, *ON_REQUEST],
         metavar="NAME",
-        help=f"only this one, and others so named: {', '.join(OPENERS)}",
+        help=f"only this one, and others so named: {', '.join([*OPENERS, *ON_REQUEST])}",
     )
     parser.add_argument("--load", default="", help="relay: only the load of that name")
     parser.add_argument("--floor-ws", default="wsproto", help="relay: uvicorn's WebSocket of the floor")

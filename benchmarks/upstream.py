@@ -1,9 +1,10 @@
-"""A model server that writes stamped answers at a given pace, by Ollama's and by OpenAI's protocol.
+"""A model server that writes stamped answers at a given pace, as Ollama, OpenAI and Anthropic do.
 
 Lean, because it shares the cores with what is measured: a bare protocol, no framework. The question says the
 pace (`stamped_text.Pace`); a pace without a gap writes ten words at a time, as fast as they are taken.
-Sources: https://github.com/ollama/ollama/blob/main/docs/api.md and
-https://platform.openai.com/docs/api-reference/chat-streaming
+Sources: https://github.com/ollama/ollama/blob/main/docs/api.md,
+https://platform.openai.com/docs/api-reference/chat-streaming and
+https://platform.claude.com/docs/en/build-with-claude/streaming
 """
 
 import asyncio
@@ -96,9 +97,43 @@ def _openai_end(words: int) -> bytes:
     return _chunk(f"data: {last}\n\n") + _chunk("data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
+def _event(kind: str, fields: str) -> bytes:
+    return _chunk(f'event: {kind}\ndata: {{"type":"{kind}"{fields}}}\n\n')
+
+
+_ANTHROPIC_MESSAGE = (
+    f'{{"id":"msg_1","type":"message","role":"assistant","model":"{MODEL}","content":[],"stop_reason":null,'
+    '"stop_sequence":null,"usage":{"input_tokens":1,"cache_creation_input_tokens":0,'
+    '"cache_read_input_tokens":0,"output_tokens":1}}'
+)
+
+
+def _anthropic_begin() -> bytes:
+    begun = _event("message_start", f',"message":{_ANTHROPIC_MESSAGE}')
+    return begun + _event("content_block_start", ',"index":0,"content_block":{"type":"text","text":""}')
+
+
+def _anthropic_piece(text: str) -> bytes:
+    return _event("content_block_delta", f',"index":0,"delta":{{"type":"text_delta","text":"{text}"}}')
+
+
+def _anthropic_end(words: int) -> bytes:
+    delta = '{"stop_reason":"end_turn","stop_sequence":null}'
+    end = _event("message_delta", f',"delta":{delta},"usage":{{"output_tokens":{words}}}')
+    return _event("content_block_stop", ',"index":0') + end + _event("message_stop", "") + b"0\r\n\r\n"
+
+
+_EVENTS = "text/event-stream; charset=utf-8"
+
+
+def _nothing() -> bytes:
+    return b""
+
+
 _WIRES = {
-    "/api/chat": ("application/x-ndjson", _ollama_piece, _ollama_end),
-    "/v1/chat/completions": ("text/event-stream; charset=utf-8", _openai_piece, _openai_end),
+    "/api/chat": ("application/x-ndjson", _nothing, _ollama_piece, _ollama_end),
+    "/v1/chat/completions": (_EVENTS, _nothing, _openai_piece, _openai_end),
+    "/v1/messages": (_EVENTS, _anthropic_begin, _anthropic_piece, _anthropic_end),
 }
 
 
@@ -106,7 +141,7 @@ class Answer:
     """One answer being written."""
 
     def __init__(self, transport: asyncio.Transport, path: str, pace: Pace) -> None:
-        kind, self._piece, self._end = _WIRES[path]
+        kind, self._begin, self._piece, self._end = _WIRES[path]
         self._transport = transport
         self._pace = pace
         self._text = StampedText()
@@ -143,6 +178,8 @@ class Answer:
 
     def _write(self) -> None:
         self._next = None
+        if not self._text.words and (begun := self._begin()):
+            self._transport.write(begun)
         words = 1 if self._pace.gap_ms else BURST_WORDS
         if self._pace.words:
             words = min(words, self._pace.words - self._text.words)
@@ -189,7 +226,7 @@ class Connection(asyncio.Protocol):
         if len(rest) < size:
             return
         self._received = rest[size:]
-        self._handle(head.split(b" ")[1].decode(), rest[:size])
+        self._handle(head.split(b" ")[1].decode().partition("?")[0], rest[:size])
 
     def _handle(self, path: str, body: bytes) -> None:
         assert self._transport is not None

@@ -45,7 +45,8 @@ def spelled_subjects(sources: Iterable[Source]) -> list[str]:
     return [
         f"{source.at(line)}: {text!r}"
         for source in sources
-        if source.path.as_posix() != HOME
+        # Examples are written as other teams write, who have the documents alone.
+        if source.path.as_posix() != HOME and source.folder != "examples"
         for line, text in _literals(source)
         if not re.search(r"\s", text) and SPELLED.search(text)
     ]

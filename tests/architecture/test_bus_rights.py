@@ -5,17 +5,18 @@ import inspect
 import pytest
 from parley_contracts import subjects
 from parley_contracts.bus_permissions import API, Permissions, permissions_of
-from parley_contracts.bus_rights import SERVICES, STREAM_OF, BusRights, outside_rights
+from parley_contracts.bus_rights import SERVICES, STREAM_OF, BusRights, outside_rights, outside_tool_rights
 from parley_contracts.catalogue import CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind
+from parley_contracts.service_requests import OUR_TOOLS
 from parley_messaging.streams import STREAMS, matches
 
 from tests.architecture.source_tree import ROOT, made_tree, real_tree
 from tests.architecture.used_subjects import ANYTHING, named_subjects, own_subjects, reachable_subjects
 from tests.architecture.verdict import expect_none
 
-OUTSIDE = outside_rights("x")
-EVERYBODY = (*SERVICES.values(), OUTSIDE)
+OUTSIDE, OFFERING = outside_rights("x"), outside_tool_rights("x")
+EVERYBODY = (*SERVICES.values(), OUTSIDE, OFFERING)
 every_service = pytest.mark.parametrize("rights", SERVICES.values(), ids=lambda one: one.name)
 BUILT = {
     name: value
@@ -24,6 +25,8 @@ BUILT = {
     and name != "PREFIX"
     and (isinstance(value, str) or (inspect.isfunction(value) and value.__module__ == subjects.__name__))
 }
+
+BUILT_TOOLS = [subject for tools in OUR_TOOLS.values() for subject in tools]
 
 
 def sent(rights: BusRights) -> tuple[str, ...]:
@@ -75,6 +78,11 @@ def test_no_service_has_a_right_that_its_code_does_not_name(rights: BusRights) -
     # Whoever answers requests tells its health, and writes what it did into the audit.
     own = {subjects.service_health(rights.name), subjects.audit_events(rights.name)}
     named = {*reachable_subjects(real_tree(), rights.name), *own}
+    if rights.name in OUR_TOOLS and subjects.TOOL_DESCRIBE in named:
+        named.add(subjects.tool_offered(rights.name))
+    if subjects.tool_offered("1") in named:
+        # Who hears offers calls our tools by the table that says whose they are.
+        named.update(BUILT_TOOLS)
     expect_none(
         [
             pattern
@@ -117,8 +125,9 @@ def test_nobody_may_listen_where_the_answers_to_others_come(rights: BusRights) -
 
 @pytest.mark.parametrize("name", ["", "Caps", "a b", "a.b", "a*", ">", "-a", "a" * 41, 'a"'])
 def test_an_outside_service_has_a_plain_name(name: str) -> None:
-    with pytest.raises(ValueError, match="not a name"):
-        outside_rights(name)
+    for rights in (outside_rights, outside_tool_rights):
+        with pytest.raises(ValueError, match="not a name"):
+            rights(name)
 
 
 def test_an_outside_service_starts_turns_follows_its_own_ingests_and_nothing_more() -> None:
@@ -133,8 +142,27 @@ def test_an_outside_service_starts_turns_follows_its_own_ingests_and_nothing_mor
     )
 
 
+def test_an_outside_service_that_offers_tools_answers_its_own_calls_and_nothing_more() -> None:
+    assert permissions_of(outside_tool_rights("shop"), EVERYBODY) == Permissions(
+        publish=(subjects.tool_offered("tools-shop"),),
+        subscribe=(
+            f"{subjects.TOOL_DESCRIBE} tools-shop",
+            f"{subjects.tool_calls_of('shop')} tools-shop",
+            "_INBOX_tools-shop.>",
+        ),
+        may_respond=True,
+    )
+
+
+def test_no_two_users_may_answer_the_calls_of_a_tool_or_tell_of_the_other_s() -> None:
+    users = (*EVERYBODY, outside_tool_rights("y"))
+    for stem in (subjects.outside_tool_call("x", "1"), subjects.tool_offered("tools-x"), *BUILT_TOOLS):
+        told = [one.name for one in users if stands_in(stem, (*one.answers, *one.publishes))]
+        assert len(told) == 1, (stem, told)
+
+
 @pytest.mark.parametrize(
-    "rights", [SERVICES["browser"], SERVICES["npu"], OUTSIDE], ids=lambda one: str(one.name)
+    "rights", [SERVICES["browser"], SERVICES["npu"], OUTSIDE, OFFERING], ids=lambda one: str(one.name)
 )
 def test_nats_server_itself_answers_nothing_that_a_service_without_jetstream_sends(
     rights: BusRights,

@@ -40,6 +40,13 @@ def _flattened(metadata: list[Any]) -> list[Any]:
     return found
 
 
+any_json: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=MAX_CHARS),
+    lambda inner: st.dictionaries(st.text(max_size=MAX_CHARS), inner, max_size=MAX_ITEMS),
+    max_leaves=MAX_ITEMS,
+)
+
+
 def _value(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
     if hasattr(annotation, "__metadata__"):
         return _value(annotation.__origin__, metadata + _flattened(list(annotation.__metadata__)))
@@ -78,6 +85,7 @@ def _plain(kind: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
         )
     fewest, most = _lengths(metadata, MAX_CHARS)
     plain: dict[Any, st.SearchStrategy[Any]] = {
+        Any: any_json,
         bool: st.booleans(),
         bytes: st.binary(min_size=fewest, max_size=most),
         NoneType: st.none(),

@@ -11,17 +11,19 @@ from parley_contracts import subjects
 from parley_contracts.accounts import ListUsers, PrincipalRequest
 from parley_contracts.catalogue import CHANNELS
 from parley_contracts.channel import Channel, ChannelKind
-from parley_contracts.claims import Acting, ClaimsFault, RefusedClaimsError
+from parley_contracts.claims import Acting, ClaimsFault, ClaimsKeys, RefusedClaimsError
 from parley_contracts.errors import ErrorCode
 from parley_contracts.headers import CLAIMS
 from parley_contracts.llm import GenerateJob
 from parley_contracts.model import OwnedRequest, WireModel
 from parley_contracts.policy import PERMISSIONS, Permission, Role, effective
+from parley_contracts.service_requests import OUR_TOOLS
 from parley_contracts.subject_permissions import HIDDEN, NEEDS, SYSTEM, TURN_SUBJECTS, area_of
+from parley_contracts.tool_calls import CallTool
 from parley_contracts.turns import StartTurn
 from parley_identity import create_claims_keys
 from parley_identity.bus_claims import Signer
-from parley_messaging.acting import system_of
+from parley_messaging.acting import acting_for, system_of
 from parley_messaging.claims_desk import ClaimsDesk
 
 from tests.claims import GATEWAY_KEY, RAG_KEY, keys_of
@@ -174,3 +176,26 @@ def test_the_commands_of_a_turn_carry_its_own_claims(keys: Keys, subject: str) -
     assert fault(replace(own, owner_id="eva")) is ClaimsFault.OTHER_OWNER
     assert fault(replace(own, scopes=(Permission.DOCUMENTS_READ,))) is ClaimsFault.NOT_PERMITTED
     assert fault(own, (subjects.MEMORY_READ_HISTORY,)) is ClaimsFault.OTHER_SUBJECT
+
+
+def test_what_a_tool_is_sent_is_good_for_that_tool_alone(keys: Keys) -> None:
+    call = one_message(CallTool).model_copy(update={"owner_id": "ada"})
+    weather = subjects.outside_tool_call("weather", "today")
+    sender = ClaimsDesk(ClaimsKeys(keys.gateway, None))
+    with acting_for(Acting("ada", Role.MEMBER)):
+        said = sender.of_request(weather, call)[CLAIMS]
+    assert keys.fault(weather, call, said) is None
+    others = (subjects.outside_tool_call("weather", "tomorrow"), subjects.outside_tool_call("shop", "today"))
+    for subject in (*others, subjects.TOOL_CALCULATE, subjects.RAG_SEARCH, subjects.ALL_SUBMITS):
+        assert keys.fault(subject, call, said) == (ClaimsFault.OTHER_SUBJECT, ErrorCode.FORBIDDEN)
+
+
+@pytest.mark.parametrize(("tool", "needs"), [(s, NEEDS[s]) for tools in OUR_TOOLS.values() for s in tools])
+def test_a_tool_of_ours_is_called_only_for_who_may_do_what_it_does(
+    keys: Keys, tool: str, needs: tuple[Permission, ...]
+) -> None:
+    call = one_message(CallTool).model_copy(update={"owner_id": "ada"})
+    without = tuple(one for one in Permission if one not in needs)
+    for scopes, fault in ((needs, None), (without, (ClaimsFault.NOT_PERMITTED, ErrorCode.FORBIDDEN))):
+        said = keys.gateway.sign(Acting("ada", Role.OWNER, tuple(scopes)), tool)
+        assert keys.fault(tool, call, said) == fault

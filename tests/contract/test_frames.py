@@ -12,12 +12,16 @@ from parley_contracts.turn_events import (
     TERMINAL_TYPES,
     EpochOpening,
     LogEvent,
+    ReasoningDelta,
     TextDelta,
+    ToolCallDelta,
     TurnEvent,
     encode_event,
     frame_seq,
     frame_type,
+    reasoning_delta_frame,
     text_delta_frame,
+    tool_call_delta_frame,
 )
 
 from tests.contract.made_messages import made
@@ -53,6 +57,20 @@ def test_the_quick_way_to_a_text_delta_gives_the_same_frame(turn_id: str, seq: i
     quick = text_delta_frame(json.dumps(turn_id, ensure_ascii=False).encode(), seq, text)
     assert LOG_EVENT.validate_json(quick) == TextDelta(seq=seq, turn_id=turn_id, text=text)
     assert (frame_seq(quick), frame_type(quick)) == (seq, "text_delta")
+
+
+@some_examples
+@given(turn_id=any_text, seq=st.integers(0, 2**53 - 1), text=any_text, index=st.integers(0, 2**31))
+def test_the_quick_ways_to_what_is_not_said_give_the_same_frames(
+    turn_id: str, seq: int, text: str, index: int
+) -> None:
+    turn_id_json = json.dumps(turn_id, ensure_ascii=False).encode()
+    reasoning = reasoning_delta_frame(turn_id_json, seq, text)
+    assert LOG_EVENT.validate_json(reasoning) == ReasoningDelta(seq=seq, turn_id=turn_id, text=text)
+    called = tool_call_delta_frame(turn_id_json, seq, index, text)
+    expected = ToolCallDelta(seq=seq, turn_id=turn_id, index=index, arguments=text)
+    assert LOG_EVENT.validate_json(called) == expected
+    assert [frame_type(one) for one in (reasoning, called)] == ["reasoning_delta", "tool_call_delta"]
 
 
 @pytest.mark.parametrize("frame", [b"", b"{}", b'{"type":"pong"}', b'{"seq":x,"type":"y"}'])

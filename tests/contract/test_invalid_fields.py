@@ -19,6 +19,7 @@ def fault_of_frame(**fields: object) -> tuple[str | None, str]:
     [
         ({"turn_id": "a b"}, "turn_id", "may hold letters, digits and _ . : - only"),
         ({"collections": ["a/b"]}, "collections.0", "may hold no slashes and no control characters"),
+        ({"tools": ["a b"]}, "tools.0", "may hold letters, digits and _ - only, at most 64"),
         ({"text": ""}, "text", "must not be empty"),
         ({"text": 5}, "text", "should be a valid string"),
         ({"model": "x" * 201}, "model", "string should have at most 200 characters"),

@@ -21,6 +21,7 @@ FILTERS: dict[str, Callable[[str], str]] = {
     "pen_slots_of": subjects.pen_slots_of,
     "turn_events_of": subjects.turn_events_of,
     "turn_queues_of": subjects.turn_queues_of,
+    "tool_calls_of": subjects.tool_calls_of,
 }
 
 parts = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)

@@ -8,12 +8,16 @@ from typing import Any
 from tests.fakes.scripted_answers import Behaviour, remaining_words, scripted_words
 
 CREATED_AT = "2025-01-01T00:00:00.000000Z"
+RETRY_AFTER_S = 7
+"""What a proxy before the server says, which has no limits of its own."""
+
 REFUSALS = {
     "error400": (400, "invalid option provided"),
     "error401": (401, "unauthorized"),
     "error429": (429, "too many requests"),
     "error500": (500, "llama runner process has terminated"),
     "error503": (503, "server busy, please try again. maximum pending requests exceeded"),
+    "error529": (529, "the proxy before this server is busy"),
 }
 _LAST_LINES = {"malformed": '{"model": not json\n', "failing": '{"error": "out of memory"}\n'}
 

@@ -26,12 +26,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.fakes.fake_listener import listening, serve_by_command
-from tests.fakes.ollama_answers import CREATED_AT, REFUSALS, answer_lines
+from tests.fakes.ollama_answers import CREATED_AT, REFUSALS, RETRY_AFTER_S, answer_lines
+from tests.fakes.ollama_plans import ollama_plan, planned_lines
+from tests.fakes.planned_answers import PLANS, Plan
 from tests.fakes.scripted_answers import behaviour_of
-from tests.fakes.stream_stats import StreamStats
+from tests.fakes.stream_stats import StreamStats, each
 
 LISTED = ("paced:ttft=50,gap=20,count=100", "llama3.2:1b", "nomic-embed-text:latest")
 CONTEXT_TOKENS = 131_072
+_USUAL = ["completion", "tools"]
+_CAPABILITIES = {"plan:thinker": ["completion", "tools", "thinking"]}
 EMBEDDER = "all-minilm"
 EMBEDDER_WORDS = 256
 
@@ -47,7 +51,10 @@ class Call:
 
 
 class OllamaFake(StreamStats):
-    """The fake's state and its routes. `requests` holds the bodies of the latest calls."""
+    """The fake's state and its routes. `requests` holds the bodies of the latest calls.
+
+    `refusing` holds the refusals that the next calls get, and `planted` ends the words of each.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +62,8 @@ class OllamaFake(StreamStats):
         self.callers: set[tuple[str, int]] = set()
         self.calls: deque[Call] = deque(maxlen=10_000)
         self.models: tuple[str, ...] = LISTED
+        self.refusing: deque[str] = deque()
+        self.planted = ""
         self.embed: Callable[[Sequence[str]], list[list[float]]] | None = None
         self.embed_fault: tuple[int, str] | None = None
         self.url = ""
@@ -110,7 +119,8 @@ class OllamaFake(StreamStats):
     async def _show(self, request: Request) -> Response:
         model = str((await request.json()).get("model", ""))
         is_embedder = model in self.models and model.startswith("nomic")
-        if behaviour_of(model) is None and model not in REFUSALS and not is_embedder:
+        is_known = behaviour_of(model) is not None or model in REFUSALS or model in PLANS
+        if not is_known and not is_embedder:
             return _not_found(model)
         family = "nomic-bert" if is_embedder else "llama"
         return JSONResponse(
@@ -122,7 +132,7 @@ class OllamaFake(StreamStats):
                     "general.architecture": family,
                     f"{family}.context_length": 2048 if is_embedder else CONTEXT_TOKENS,
                 },
-                "capabilities": ["embedding"] if is_embedder else ["completion", "tools"],
+                "capabilities": ["embedding"] if is_embedder else _CAPABILITIES.get(model, _USUAL),
                 "modified_at": CREATED_AT,
             }
         )
@@ -178,11 +188,15 @@ class OllamaFake(StreamStats):
     ) -> Response:
         self.requests.append(body)
         model = str(body.get("model", ""))
-        if model in REFUSALS:
-            status, message = REFUSALS[model]
-            return JSONResponse({"error": message}, status_code=status)
+        refusal = self.refusing.popleft() if self.refusing else model
+        if refusal in REFUSALS:
+            status, message = REFUSALS[refusal]
+            headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
+            words = f"{message} {self.planted}".strip()
+            return JSONResponse({"error": words}, status_code=status, headers=headers)
         behaviour = behaviour_of(model)
-        if behaviour is None:
+        plan = ollama_plan(body)
+        if behaviour is None and plan is None:
             return _not_found(model)
         if is_load:
             self.stats.loads += 1
@@ -192,7 +206,11 @@ class OllamaFake(StreamStats):
         self.stats.calls += 1
         self.calls.append(Call(self.stats.calls, _question(body), prefix, time.time()))
         call = self.stats.calls
-        stream = self.counted(call, answer_lines(body, behaviour, prefix, shape, call))
+        if behaviour is None:
+            lines = each(planned_lines(body, plan or Plan()))
+        else:
+            lines = answer_lines(body, behaviour, prefix, shape, call)
+        stream = self.counted(call, lines)
         if body.get("stream", True):
             return StreamingResponse(stream, media_type="application/x-ndjson")
         return JSONResponse(_whole([json.loads(line) async for line in stream]))

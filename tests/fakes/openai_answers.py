@@ -13,12 +13,14 @@ DONE = b"data: [DONE]\n\n"
 RETRY_AFTER_S = 7
 USAGE_LATER_S = 0.05
 REFUSALS: dict[str, tuple[int, str, str | None]] = {
-    "error400": (400, "This model's maximum context length is 2048 tokens.", "context_length_exceeded"),
+    "error400": (400, "invalid option provided: temperature", "unsupported_value"),
+    "too_long": (400, "This model's maximum context length is 2048 tokens.", "context_length_exceeded"),
     "error401": (401, "Incorrect API key provided: sk-fake-key.", "invalid_api_key"),
     "error429": (429, "Rate limit reached for requests.", "rate_limit_exceeded"),
     "quota429": (429, "You exceeded your current quota.", "insufficient_quota"),
     "error500": (500, "CUDA out of memory.", None),
     "error503": (503, "Loading model", "unavailable_error"),
+    "error529": (529, "The provider behind this proxy is busy.", None),
 }
 _LAST_EVENTS = {
     "malformed": b"data: {not json\n\n",
@@ -53,6 +55,8 @@ class ScriptedCompletion:
         words = remaining_words(behaviour, prefix_of(body), call)
         limit: int | None = body.get("max_completion_tokens") or body.get("max_tokens")
         self._finish_reason = "length" if limit is not None and limit < len(words) else "stop"
+        if behaviour.form == "filtered":
+            self._finish_reason = "content_filter"
         self._words = words[:limit]
         options: dict[str, Any] = body.get("stream_options") or {}
         self._tells_usage = bool(options.get("include_usage"))

@@ -2,8 +2,8 @@
 
 Names are those of the Ollama fake: `llama3.2:1b` answers at once; `paced:ttft=200,gap=50,count=200` after
 200 ms, a word every 50 ms, 200 words; `cut`, `cut_early`, `unfinished`, `stall`, `silent`, `malformed`,
-`failing`, `error401`, `error429` and other refusals, and `form:crlf` and its like, which write the stream in
-the ways of other servers.
+`failing`, `error401`, `error429` and other refusals, the `plan:...` of `planned_answers`, and `form:crlf` and
+its like, which write the stream in the ways of other servers.
 A last message of the assistant is gone on from only with vLLM's `continue_final_message` and without
 `add_generation_prompt`; else the answer begins anew.
 """
@@ -21,8 +21,9 @@ from starlette.routing import Route
 
 from tests.fakes.fake_listener import listening, serve_by_command
 from tests.fakes.openai_answers import CREATED_AT_S, REFUSALS, RETRY_AFTER_S, ScriptedCompletion, error_body
-from tests.fakes.scripted_answers import QUICK_MODEL, behaviour_of
-from tests.fakes.stream_stats import StreamStats
+from tests.fakes.openai_plans import PlannedCompletion, openai_plan
+from tests.fakes.scripted_answers import QUICK_MODEL, Behaviour, behaviour_of
+from tests.fakes.stream_stats import StreamStats, each
 
 LISTED = ("paced:ttft=50,gap=20,count=100", QUICK_MODEL, "text-embedding-3-small")
 CONTEXT_TOKENS = 131_072
@@ -31,7 +32,9 @@ CONTEXT_TOKENS = 131_072
 class OpenAiFake(StreamStats):
     """The fake's state and its routes. `requests` holds the bodies of the latest calls.
 
-    `api_key` is what callers must bring, if set; `owned_by` is what the server calls itself in its list.
+    `api_key` is what callers must bring, if set; `owned_by` is what the server calls itself in its list;
+    `refusing` holds the refusals that the next calls get, and `planted` ends the words of each; `plan_gap_s`
+    is the pace of planned answers.
     """
 
     def __init__(self) -> None:
@@ -40,7 +43,10 @@ class OpenAiFake(StreamStats):
         self.callers: set[tuple[str, int]] = set()
         self.models: tuple[str, ...] = LISTED
         self.api_key: str | None = None
+        self.refusing: deque[str] = deque()
+        self.planted = ""
         self.owned_by = "vllm"
+        self.plan_gap_s = 0.0
         self.url = ""
 
     @property
@@ -90,12 +96,18 @@ class OpenAiFake(StreamStats):
         if request.client is not None:
             self.callers.add(request.client)
         model = str(body.get("model", ""))
-        if model in REFUSALS:
-            return _refusal(model)
+        refusal = self.refusing.popleft() if self.refusing else model
+        if refusal in REFUSALS:
+            return _refusal(refusal, self.planted)
+        if (plan := openai_plan(body)) is not None:
+            return self._planned(PlannedCompletion(body, plan, self.stats.calls + 1))
         behaviour = behaviour_of(model)
         if behaviour is None:
             message = f"The model `{model}` does not exist."
             return JSONResponse(error_body(404, message, "model_not_found"), status_code=404)
+        return await self._answer(body, behaviour)
+
+    async def _answer(self, body: dict[str, Any], behaviour: Behaviour) -> Response:
         if body.get("continue_final_message") and body.get("add_generation_prompt", True):
             message = "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
             return JSONResponse(error_body(400, message), status_code=400)
@@ -106,12 +118,18 @@ class OpenAiFake(StreamStats):
             return StreamingResponse(pieces, media_type="text/event-stream")
         return JSONResponse(await completion.whole(pieces))
 
+    def _planned(self, completion: PlannedCompletion) -> Response:
+        self.stats.calls += 1
+        events = self.counted(self.stats.calls, each(completion.events(), self.plan_gap_s))
+        return StreamingResponse(events, media_type="text/event-stream")
+
     def _may_enter(self, request: Request) -> bool:
         return self.api_key is None or request.headers.get("authorization") == f"Bearer {self.api_key}"
 
 
-def _refusal(name: str) -> Response:
+def _refusal(name: str, planted: str = "") -> Response:
     status, message, code = REFUSALS[name]
+    message = f"{message} {planted}".strip()
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
     return JSONResponse(error_body(status, message, code), status_code=status, headers=headers)
 

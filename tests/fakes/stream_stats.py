@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -21,6 +21,13 @@ class Stats:
     open_streams: int = 0
     completed_streams: int = 0
     aborted_streams: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+
+
+async def each(pieces: Iterable[Piece], gap_s: float = 0) -> AsyncIterator[Piece]:
+    """Yield pieces at a model's pace."""
+    for piece in pieces:
+        await asyncio.sleep(gap_s)
+        yield piece
 
 
 class StreamStats:

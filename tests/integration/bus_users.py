@@ -14,7 +14,13 @@ import httpx
 from parley_cli.bus_secrets import OPERATOR
 from parley_cli.supervisor.brokers import write_authorization
 from parley_contracts.accounts import LOCAL_OWNER
-from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, STREAM_OF, BusRights, outside_rights
+from parley_contracts.bus_rights import (
+    OUTSIDE_PREFIX,
+    STREAM_OF,
+    BusRights,
+    outside_rights,
+    rights_of_user,
+)
 from parley_contracts.claims import Acting
 from parley_contracts.policy import Role
 from parley_contracts.subject_permissions import OUTSIDE_SCOPES, OUTSIDE_SUBJECTS
@@ -32,7 +38,9 @@ from tests.plain_http import NO_CERTIFICATES
 
 def rights_of(user: str) -> BusRights:
     """Return the rights of a user of the bus."""
-    return SERVICES[user] if user in SERVICES else outside_rights(user.removeprefix(OUTSIDE_PREFIX))
+    found = rights_of_user(user)
+    assert found is not None
+    return found
 
 
 def seed_of(stack: Stack, user: str) -> Path:
@@ -60,7 +68,7 @@ async def _config_loaded_at(stack: Stack) -> str:
 
 async def issued(stack: Stack, name: str) -> Path:
     """Issue credentials and claims to an outside service, and return its seed once the bus knows it."""
-    user = stack.access.users.issue(name)
+    user = stack.access.users.issue(outside_rights(name))
     claims = issue_claims(stack.folder / "secrets", LOCAL_OWNER, OUTSIDE_SCOPES, OUTSIDE_SUBJECTS, days=1)
     stack.access.users.claims_file(user).write_text(claims)
     await tell_bus(stack)

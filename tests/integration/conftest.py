@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.fakes.anthropic_server import AnthropicFake, open_anthropic_fake
 from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
 from tests.fakes.openai_server import OpenAiFake, open_openai_fake
+from tests.fakes.planned_answers import PLANS
 from tests.integration.library import Library, ingest_library
-from tests.integration.paced import MODELS, QUICK
+from tests.integration.paced import FAILING, MODELS, QUICK
 from tests.integration.stack import Stack, open_stack
 from tests.integration.waiting import eventually
 
@@ -30,26 +32,46 @@ async def ollama() -> AsyncGenerator[OllamaFake]:
 async def openai_upstream() -> AsyncGenerator[OpenAiFake]:
     """The OpenAI-compatible upstream of the stack; it goes on from a prefix as vLLM does."""
     async with open_openai_fake() as fake:
-        fake.models = MODELS
-        fake.api_key = "sk-upstream"
+        fake.models = (*MODELS, *FAILING, *PLANS)
+        # Slower than pieces are joined.
+        fake.plan_gap_s = 0.02
+        fake.api_key = "sk-upstream-of-the-stack"
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def anthropic_upstream() -> AsyncGenerator[AnthropicFake]:
+    """The Messages API of the stack."""
+    async with open_anthropic_fake() as fake:
+        fake.models = (*MODELS, *FAILING)
+        fake.api_key = "sk-ant-upstream-of-the-stack"
         yield fake
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def running_stack(
-    tmp_path_factory: pytest.TempPathFactory, model_dir: Path, ollama: OllamaFake, openai_upstream: OpenAiFake
+    tmp_path_factory: pytest.TempPathFactory,
+    model_dir: Path,
+    ollama: OllamaFake,
+    openai_upstream: OpenAiFake,
+    anthropic_upstream: AnthropicFake,
 ) -> AsyncGenerator[Stack]:
     """Two gateways and every service."""
     environment = {
         "OLLAMA_HOST": ollama.url,
         "PARLEY_LLM_OPENAI_BASE_URL": openai_upstream.base_url,
         "PARLEY_LLM_OPENAI_API_KEY": openai_upstream.api_key or "",
+        "PARLEY_LLM_ANTHROPIC_BASE_URL": anthropic_upstream.url,
+        "PARLEY_LLM_ANTHROPIC_API_KEY": anthropic_upstream.api_key or "",
+        # What a server says of when to ask again goes to the client.
+        "PARLEY_LLM_RETRY_WAIT_S": "1",
         "PARLEY_LLM_EXTRACTIVE_DELTA_MS": EXTRACTIVE_DELTA_MS,
         "PARLEY_ACCOUNTS_ERASURE_SETTLE_S": "1",
         "PARLEY_ACCOUNTS_AUDIT_ANCHOR_S": "1",
         "PARLEY_ACCOUNTS_DATA_JOBS_LEASE_S": "2",
         # The front page of the fake is the one private address that may be read.
         "PARLEY_BROWSER_ALLOW_HOSTS": ollama.url.removeprefix("http://"),
+        "PARLEY_BROWSER_HTTP_HOSTS": ollama.url.removeprefix("http://"),
     }
     async with open_stack(
         tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=GATEWAYS, environment=environment

@@ -139,7 +139,7 @@ async def test_it_has_no_answer_sent_elsewhere_and_once_revoked_does_nothing_at_
             await is_answered_in_inboxes_only(rogue)
             assert is_all_there(before, await kept(operator))
             assert await operator.last_stored(TURN_EVENTS, FORGED) is None
-            assert stack.access.users.revoke(NAME)
+            assert stack.access.users.revoke(RIGHTS)
             await tell_bus(stack)
 
             async def is_closed() -> bool:

@@ -30,21 +30,27 @@ from parley_messaging.work_loop import WorkLoop
 from tests.protocol.counting_model import GAP_S, POOL, CountingModel
 from tests.protocol.memory_store import MemoryStore
 from tests.protocol.process_bus import Network, ProcessBus
+from tests.protocol.tool_shop import TOOLS, ToolShop
 from tests.protocol.turn_record import pen_records
 from tests.protocol.viewer import Viewer
 from tests.protocol.virtual_time import Process, current_process
 
 OWNER = Principal("owner-1", Role.OWNER)
 IDS = OwnedIds(b"secret")
+WITH_TOOLS = ("t",)
+"""Turns whose model calls two tools before it goes on with its answer."""
 AT_ONCE = ("c",)
 """Turns with nothing to gather: their runner writes nothing before a worker does."""
 
 GATEWAYS = ("gateway-1", "gateway-2")
 WORKERS = ("llm-1", "llm-2")
 ROLES = (*GATEWAYS, *WORKERS, "memory")
+SHOP = "shop"
+ALL_ROLES = (*ROLES, SHOP)
 RESTART_S = 1.0
 CLIENT_RETRY_S = 0.1
 TURN_S = 60.0
+TOOL_CALL_S = 4.0
 
 
 @dataclass(eq=False)
@@ -70,6 +76,7 @@ class Cluster:
         self.network = Network(latency_s=(lambda: chance.uniform(0, latency_s)) if latency_s else float)
         self.running: dict[str, Running] = {}
         self.store = MemoryStore()
+        self.shop = ToolShop(self.network.bus)
         self.faults: list[str] = []
         self.viewers: list[Viewer] = []
         self.asked: dict[str, str] = {}
@@ -77,13 +84,13 @@ class Cluster:
         self.restarts_s = RESTART_S
         self._started = 0
         self._clients: set[asyncio.Task[None]] = set()
-        self.model_calls: list[tuple[TurnRef, int]] = []
+        self.model_calls: list[tuple[TurnRef, int, int]] = []
         self.model = CountingModel(self._on_model_call, can_continue, gap_s)
 
     # -- processes ----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        for role in ROLES:
+        for role in ALL_ROLES:
             await self.start_process(role)
 
     async def start_process(self, role: str) -> None:
@@ -94,7 +101,13 @@ class Cluster:
         running = Running(bus)
         self.running[role] = running
         ready = asyncio.Event()
-        main = {"gateway": self._gateway, "llm": self._worker, "memory": self._memory}[role.partition("-")[0]]
+        mains = {
+            "gateway": self._gateway,
+            "llm": self._worker,
+            "memory": self._memory,
+            SHOP: self._shop,
+        }
+        main = mains[role.partition("-")[0]]
         running.main = asyncio.get_running_loop().create_task(
             self._live(main(running, ready)), context=bus.process.context()
         )
@@ -124,7 +137,7 @@ class Cluster:
             self.faults.append(f"a client failed: {error!r}")
 
     async def _gateway(self, running: Running, ready: asyncio.Event) -> None:
-        settings = GatewaySettings(gateway_turn_s=TURN_S)
+        settings = GatewaySettings(gateway_turn_s=TURN_S, gateway_tool_call_s=TOOL_CALL_S)
         parts = TurnParts(running.bus, home=running.bus.process.name, ids=IDS, settings=settings)
         running.parts, running.writers = parts, parts.writers
         await parts.start()
@@ -172,6 +185,16 @@ class Cluster:
         ready.set()
         await asyncio.Event().wait()
 
+    async def _shop(self, running: Running, ready: asyncio.Event) -> None:
+        offers = await self.shop.offer(running.bus)
+        ready.set()
+        await offers.run()
+
+    @property
+    def has_frozen(self) -> bool:
+        """Whether a process was stalled: one that has lost a turn may call what it was about to."""
+        return any(one.has_frozen for one in self.network.processes.values())
+
     # -- clients ------------------------------------------------------------------------------------
 
     def bus_turn_id(self, client_turn_id: str) -> str:
@@ -190,6 +213,7 @@ class Cluster:
                 collections=(),
                 # It names no page, but only who gathers knows that.
                 web=client_turn_id not in AT_ONCE,
+                tools=TOOLS if client_turn_id in WITH_TOOLS else (),
             )
             accepted = await parts.door.start(OWNER, frame, viewer.sink())
             viewer.accept(accepted.watch)
@@ -282,8 +306,9 @@ class Cluster:
     def _on_model_call(self, job: GenerateJob) -> None:
         caller = current_process()
         records = pen_records(self.network.bus, job.turn.turn_id)
+        rounds = sum(bool(message.tool_calls) for message in job.messages)
         self.model_calls += [
-            (job.turn, number)
+            (job.turn, number, rounds)
             for number, record in enumerate(records, start=1)
             if caller is not None and isinstance(record, PenClaim) and record.holder == caller.name
         ]

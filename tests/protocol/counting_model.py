@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turns import TokenUsage
-from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.language_model import Chunk, FinalChunk, TextChunk, ToolCallChunk
 
 from tests.authorship import WrittenWord, authorship_fault
 
@@ -41,12 +41,20 @@ class CountingModel:
         await asyncio.sleep(self.gap_s)
         self.calls.append(job.turn.turn_id)
         call = len(self.calls)
-        self.prefixes[call] = written
-        for number in range(written.count(" "), PIECES):
-            if number > written.count(" "):
+        before = job.kept_text + written
+        self.prefixes[call] = before
+        calls_tools = bool(job.tools) and not any(message.tool_calls for message in job.messages)
+        for number in range(before.count(" "), PIECES // 2 if calls_tools else PIECES):
+            if number > before.count(" "):
                 await asyncio.sleep(self.gap_s)
             yield TextChunk(f"{job.question}-{call}.{number}{MARK}")
-        yield FinalChunk(TokenUsage(prompt_tokens=1, completion_tokens=PIECES), "stop")
+        usage = TokenUsage(prompt_tokens=1, completion_tokens=PIECES)
+        if calls_tools:
+            for index, spec in enumerate(job.tools):
+                yield ToolCallChunk(index, f"{spec.name}-{call}", spec.name, "{}")
+            yield FinalChunk(usage, "tool_calls")
+            return
+        yield FinalChunk(usage, "stop")
 
     def fault_of(self, text: str, *, is_whole: bool) -> str | None:
         """Say why a text is no answer of this model, or no beginning of one."""

@@ -107,6 +107,7 @@ class ProcessBus:
         self.process = process
         self.operations = 0
         self.has_met_fault = False
+        self.has_frozen = False
         self.subscriptions: list[Any] = []
         self._network = network
         self._bus = network.bus
@@ -160,6 +161,7 @@ class ProcessBus:
         self._on_death()
 
     async def freeze(self, for_s: float | None) -> None:
+        self.has_frozen = True
         self._network.note(f"{self.process.name} freezes")
         self.process.freeze()
         if for_s is not None:
@@ -282,14 +284,14 @@ class ProcessBus:
         await self.operate(name, lambda: self._bus.publish(subject, data, reply=reply), lost=do_nothing)
 
     async def subscribe(
-        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+        self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
     ) -> Subscription:
         async def hear(delivery: Delivery) -> None:
             name = f"hear {_short(delivery.subject)} {_event(delivery.data)}"
             await self.operate(name, lambda: on_delivery(delivery), lost=do_nothing)
 
         async def begin() -> Subscription:
-            found = await self._bus.subscribe(subject, hear, on_drop=on_drop)
+            found = await self._bus.subscribe(subject, hear, group=group, on_drop=on_drop)
             self.subscriptions.append(found)
             return _Heard(self, found)
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from tests.protocol.cluster import ROLES, Cluster
+from tests.protocol.cluster import ALL_ROLES, Cluster
 from tests.protocol.counting_model import GAP_S
 from tests.protocol.planned_faults import Fault
 from tests.protocol.turn_record import jobs_left, left, violations
@@ -61,6 +61,7 @@ class Verdict:
     met: int
     ended_s: float
     model_calls: int
+    tool_calls: int
     outcomes: set[str]
 
 
@@ -85,8 +86,8 @@ async def _come_to_rest(cluster: Cluster) -> None:
     limit_s, quiet_s = loop.time() + LIMIT_S, 0.0
     while loop.time() < limit_s and quiet_s < REST_S:
         await asyncio.sleep(REST_STEP_S)
-        frozen = any(cluster.running[role].bus.process.is_frozen for role in ROLES)
-        dead = any(cluster.running[role].bus.process.is_dead for role in ROLES)
+        frozen = any(cluster.running[role].bus.process.is_frozen for role in ALL_ROLES)
+        dead = any(cluster.running[role].bus.process.is_dead for role in ALL_ROLES)
         is_busy = frozen or dead or cluster.clients_at_work or jobs_left(cluster.network.bus) or left(cluster)
         quiet_s = 0.0 if is_busy else quiet_s + REST_STEP_S
 
@@ -108,6 +109,7 @@ async def _run(schedule: tuple[Action, ...], cluster: Cluster) -> Verdict:
         met,
         ended_s,
         len(cluster.model.calls),
+        len(cluster.shop.calls),
         {viewer.terminal for viewer in cluster.viewers},
     )
 

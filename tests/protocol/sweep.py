@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.protocol.cluster import AT_ONCE, WORKERS
+from tests.protocol.cluster import AT_ONCE, TOOL_CALL_S, WITH_TOOLS, WORKERS
 from tests.protocol.counting_model import GAP_S
 from tests.protocol.planned_faults import Delay, Fault, Freeze, Kill, Lose, Refuse
 from tests.protocol.schedule import Action, Cancel, Pause, Plan, Start, Verdict, Watch, run_schedule
@@ -43,17 +43,25 @@ def stopped(turn: str) -> tuple[Action, ...]:
 
 TURN, STOPPED_TURN = watched("a"), stopped("a")
 [AT_ONCE_TURN], [STOPPED_AT_ONCE] = map(watched, AT_ONCE), map(stopped, AT_ONCE)
+[TOOLS_TURN] = map(watched, WITH_TOOLS)
+STOPPED_TOOLS = (*TOOLS_TURN[:2], Pause(1.3), Cancel(WITH_TOOLS[0], "gateway-2"))
+"""A turn that calls tools, and the same stopped while they are at work."""
 TWO_STARTS: tuple[Action, ...] = (Start("a", "gateway-1"), Start("a", "gateway-2"))
 
 
 def missed(
-    verdict: Verdict, *, within_s: float = MAX_END_S, may_ask_again: bool = False, is_stopped: bool = False
+    verdict: Verdict,
+    *,
+    within_s: float = MAX_END_S,
+    may_ask_again: bool = False,
+    is_stopped: bool = False,
+    rounds: int = 1,
 ) -> list[str]:
     """Return what one fault has done to a turn and must not: broken promises, and what it costs too much."""
     found = [*verdict.violations]
     if verdict.ended_s > within_s:
         found.append(f"the end was seen after {verdict.ended_s:.1f} s")
-    if verdict.model_calls > 1 and not may_ask_again:
+    if verdict.model_calls > rounds and not may_ask_again:
         found.append(f"the model was asked {verdict.model_calls} times, and no worker was gone")
     if others := verdict.outcomes - {"turn_completed", *(["turn_cancelled"] if is_stopped else [])}:
         found.append(f"the turn ends as {others}")
@@ -78,6 +86,11 @@ def sweep(
         verdict = run_schedule(plan, *turn, can_continue=can_continue, gap_s=gap_s)
         if not verdict.met:
             return
-        if found := missed(verdict, may_ask_again=may_ask_again, is_stopped=is_stopped):
+        rounds = 2 if turn in (TOOLS_TURN, STOPPED_TOOLS) else 1
+        within_s = MAX_END_S + 2 * TOOL_CALL_S * (rounds - 1)
+        found = missed(
+            verdict, within_s=within_s, may_ask_again=may_ask_again, is_stopped=is_stopped, rounds=rounds
+        )
+        if found:
             yield f"{role}, operation {after}, {fault}: {found}"
     raise AssertionError(f"a turn took {role} more than {MAX_OPERATIONS} operations")

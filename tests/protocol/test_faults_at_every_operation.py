@@ -6,9 +6,19 @@ A small run lets each fault meet every second operation.
 import pytest
 
 from tests.chaos.scale import scaled
-from tests.protocol.cluster import GATEWAYS, ROLES
+from tests.protocol.cluster import GATEWAYS, ROLES, SHOP, WORKERS
 from tests.protocol.schedule import run_schedule
-from tests.protocol.sweep import AT_ONCE_TURN, FAULTS, STOPPED_AT_ONCE, STOPPED_TURN, TURN, TWO_STARTS, sweep
+from tests.protocol.sweep import (
+    AT_ONCE_TURN,
+    FAULTS,
+    STOPPED_AT_ONCE,
+    STOPPED_TOOLS,
+    STOPPED_TURN,
+    TOOLS_TURN,
+    TURN,
+    TWO_STARTS,
+    sweep,
+)
 
 STEP = scaled(2, 1)
 
@@ -62,3 +72,22 @@ def test_a_fault_at_any_operation_of_a_stopped_turn_breaks_no_promise(role: str,
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_operation_of_a_turn_started_twice_breaks_no_promise(role: str, fault: str) -> None:
     assert list(sweep(role, FAULTS[fault], TWO_STARTS, step=STEP)) == []
+
+
+def test_a_turn_that_calls_tools_calls_each_once_and_keeps_every_promise() -> None:
+    verdict = run_schedule(*TOOLS_TURN)
+    assert (verdict.violations, verdict.model_calls, verdict.tool_calls) == ([], 2, 2)
+
+
+@pytest.mark.parametrize("role", [*GATEWAYS, *WORKERS, SHOP])
+@pytest.mark.parametrize("fault", ["killed before", "killed after", "stalled before", "with its answer lost"])
+def test_a_fault_at_any_operation_of_a_turn_that_calls_tools_breaks_no_promise(role: str, fault: str) -> None:
+    assert list(sweep(role, FAULTS[fault], TOOLS_TURN, step=STEP)) == []
+
+
+@pytest.mark.parametrize("role", GATEWAYS)
+@pytest.mark.parametrize("fault", ["killed before", "stalled before"])
+def test_a_fault_at_any_operation_of_such_a_turn_that_is_stopped_while_they_are_called_breaks_no_promise(
+    role: str, fault: str
+) -> None:
+    assert list(sweep(role, FAULTS[fault], STOPPED_TOOLS, step=STEP)) == []

@@ -18,6 +18,7 @@ from parley_gateway.turn_ending import Sealing, TurnEnding
 from parley_llm import worker
 from parley_llm.generation import Generation
 from parley_llm.worker import GenerationWorker
+from parley_llm.written_answer import WrittenAnswer
 from parley_messaging.bus import Bus, JobOutcome
 from parley_messaging.holds import Holds
 from parley_messaging.pen import Pen
@@ -202,9 +203,9 @@ def a_worker_keeps_what_his_model_cannot_continue(patch: pytest.MonkeyPatch) -> 
         # The model is asked as ever, and its answer is put behind the text that stands.
         opening = self._epoch_started
 
-        def keeping(seq: int, *, follows: int, keep_chars: int) -> bytes:
-            self._parts = [standing.text]
-            return opening(seq, follows=follows, keep_chars=len(standing.text))
+        def keeping(seq: int, *, standing: TurnLog, keep_chars: int) -> bytes:
+            self._written = WrittenAnswer(self._turn_id_json, standing.text)
+            return opening(seq, standing=standing, keep_chars=len(standing.text))
 
         patch.setattr(self, "_epoch_started", keeping)
         await write(self, writer, standing, **rest)

@@ -5,6 +5,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from parley_contracts import subjects
@@ -42,20 +43,25 @@ def frames(bus: MemoryBus, turn_id: str) -> list[tuple[str, bytes]]:
     ]
 
 
-def _knew_it_was_finished(bus: MemoryBus, turn_id: str, epoch: int) -> bool:
-    """Return whether a whole answer stood in what the writer of an epoch says that it follows."""
-    last_seq, finished_seq, follows = 0, 0, 0
-    for _, frame in frames(bus, turn_id):
-        event = json.loads(frame)
+def standing(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the events that a reader of a log takes: what is ahead of its place, or behind, is not."""
+    last_seq = 0
+    for event in events:
         seq, is_opening = event["seq"], event["seq"] % EPOCH_SPAN == 0
-        if seq == epoch * EPOCH_SPAN:
-            follows = event["follows"]
-        is_next = seq > last_seq >= event["follows"] if is_opening else seq == last_seq + 1
-        if is_next:
+        if seq > last_seq >= event["follows"] if is_opening else seq == last_seq + 1:
             last_seq = seq
-            if event["type"] == "generation_finished" and not finished_seq:
-                finished_seq = seq
-    return 0 < finished_seq <= follows
+            yield event
+
+
+def _knew_it_was_finished(bus: MemoryBus, turn_id: str, epoch: int, rounds: int) -> bool:
+    """Return whether a whole answer, or the next round, stood in what the writer of an epoch follows."""
+    events = [json.loads(frame) for _, frame in frames(bus, turn_id)]
+    opening = next((one for one in events if one["seq"] == epoch * EPOCH_SPAN), None)
+    follows = 0 if opening is None else opening["follows"]
+    finished = [
+        one for one in standing(events) if one["type"] == "generation_finished" and one["seq"] <= follows
+    ]
+    return len({json.dumps([one["text"], one["tool_calls"]]) for one in finished}) > rounds
 
 
 def violations(cluster: "Cluster") -> list[str]:
@@ -64,9 +70,10 @@ def violations(cluster: "Cluster") -> list[str]:
     # A worker asks the model before it opens its epoch, so only now can be said what it knew.
     found += [
         f"model asked again for {turn.client_turn_id}, whose answer is finished"
-        for turn, epoch in cluster.model_calls
-        if _knew_it_was_finished(cluster.network.bus, turn.turn_id, epoch)
+        for turn, epoch, rounds in cluster.model_calls
+        if _knew_it_was_finished(cluster.network.bus, turn.turn_id, epoch, rounds)
     ]
+    found += [] if cluster.has_frozen else cluster.shop.repeated
     for client_turn_id in cluster.asked:
         found += _turn_faults(cluster, client_turn_id)
     for viewer in cluster.viewers:

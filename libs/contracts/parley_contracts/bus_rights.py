@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from parley_contracts import stream_names, subjects
+from parley_contracts.service_requests import OF_ACCOUNTS, OF_MEMORY, OF_RAG, OUR_TOOLS
 
 ANY = "*"
 OUTSIDE_PREFIX = "ext-"
+TOOLS_PREFIX = "tools-"
+"""What the users begin with that offer tools, and do nothing else."""
 _OUTSIDE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -36,7 +39,7 @@ class BusRights:
 
     Attributes:
         name: The user, and the queue group it answers in.
-        answers: Requests it answers in its queue group.
+        answers: Requests it answers in its queue group, and questions that each group hears once.
         asks: Requests it sends.
         publishes: Core messages it sends.
         hears: Core messages it listens to, each process for itself.
@@ -88,127 +91,6 @@ STREAM_OF = {
 }
 """Which stream keeps what is stored on a subject."""
 
-_OF_ACCOUNTS = (
-    subjects.ACCOUNTS_LOG_IN,
-    subjects.ACCOUNTS_LOG_IN_WITH_KEY,
-    subjects.ACCOUNTS_READ_LOGIN_PROVIDER,
-    subjects.ACCOUNTS_BEGIN_PROVIDER_LOGIN,
-    subjects.ACCOUNTS_COMPLETE_PROVIDER_LOGIN,
-    subjects.ACCOUNTS_READ_PROVIDER_LOGOUT,
-    subjects.ACCOUNTS_REFRESH_SESSION,
-    subjects.ACCOUNTS_LIST_SESSIONS,
-    subjects.ACCOUNTS_END_SESSION,
-    subjects.ACCOUNTS_END_SESSIONS,
-    subjects.ACCOUNTS_CREATE_USER,
-    subjects.ACCOUNTS_READ_USER,
-    subjects.ACCOUNTS_LIST_USERS,
-    subjects.ACCOUNTS_CHANGE_USER,
-    subjects.ACCOUNTS_CHANGE_PASSWORD,
-    subjects.ACCOUNTS_CREATE_INVITATION,
-    subjects.ACCOUNTS_LIST_INVITATIONS,
-    subjects.ACCOUNTS_REVOKE_INVITATION,
-    subjects.ACCOUNTS_ACCEPT_INVITATION,
-    subjects.ACCOUNTS_CREATE_PASSWORD_RESET,
-    subjects.ACCOUNTS_RESET_PASSWORD,
-    subjects.ACCOUNTS_CREATE_KEY,
-    subjects.ACCOUNTS_LIST_KEYS,
-    subjects.ACCOUNTS_REVOKE_KEY,
-    subjects.ACCOUNTS_CHECK_KEY,
-    subjects.ACCOUNTS_CHECK_SESSION,
-    subjects.ACCOUNTS_PUBLISHED_KEYS,
-    subjects.ACCOUNTS_ROTATE_SIGNING_KEY,
-    subjects.ACCOUNTS_READ_REVOCATIONS,
-    subjects.ACCOUNTS_CREATE_BOT,
-    subjects.ACCOUNTS_READ_BOT,
-    subjects.ACCOUNTS_LIST_BOTS,
-    subjects.ACCOUNTS_CHANGE_BOT,
-    subjects.ACCOUNTS_DELETE_BOT,
-    subjects.ACCOUNTS_LIST_BOT_VERSIONS,
-    subjects.ACCOUNTS_READ_BOT_VERSION,
-    subjects.ACCOUNTS_RESTORE_BOT_VERSION,
-    subjects.ACCOUNTS_SET_PROVIDER_KEY,
-    subjects.ACCOUNTS_LIST_PROVIDER_KEYS,
-    subjects.ACCOUNTS_DELETE_PROVIDER_KEY,
-    subjects.ACCOUNTS_ROTATE_KEK,
-    subjects.ACCOUNTS_READ_PUBLIC_BOT,
-    subjects.ACCOUNTS_LIST_NOTICES,
-    subjects.ACCOUNTS_MARK_NOTICES_READ,
-    subjects.ACCOUNTS_READ_NOTICE_SETTINGS,
-    subjects.ACCOUNTS_CHANGE_NOTICE_SETTINGS,
-    subjects.ACCOUNTS_CREATE_WEBHOOK,
-    subjects.ACCOUNTS_READ_WEBHOOK,
-    subjects.ACCOUNTS_LIST_WEBHOOKS,
-    subjects.ACCOUNTS_CHANGE_WEBHOOK,
-    subjects.ACCOUNTS_DELETE_WEBHOOK,
-    subjects.ACCOUNTS_ROTATE_WEBHOOK_SECRET,
-    subjects.ACCOUNTS_TRY_WEBHOOK,
-    subjects.ACCOUNTS_FORGOT_PASSWORD,
-    subjects.ACCOUNTS_RECORD_USAGE,
-    subjects.ACCOUNTS_READ_TOTALS,
-    subjects.ACCOUNTS_READ_USAGE,
-    subjects.ACCOUNTS_READ_DATA_KEY,
-    subjects.ACCOUNTS_ROTATE_DATA_KEY,
-    subjects.ACCOUNTS_LIST_AUDIT,
-    subjects.ACCOUNTS_OPEN_AUDIT_EXPORT,
-    subjects.ACCOUNTS_READ_AUDIT_SEGMENT,
-    subjects.ACCOUNTS_CHECK_AUDIT,
-    subjects.ACCOUNTS_CREATE_EXPORT,
-    subjects.ACCOUNTS_READ_EXPORT,
-    subjects.ACCOUNTS_CREATE_ERASURE,
-    subjects.ACCOUNTS_LIST_DATA_JOBS,
-    subjects.ACCOUNTS_CREATE_GROUP,
-    subjects.ACCOUNTS_READ_GROUP,
-    subjects.ACCOUNTS_LIST_GROUPS,
-    subjects.ACCOUNTS_LIST_OWN_GROUPS,
-    subjects.ACCOUNTS_CHANGE_GROUP,
-    subjects.ACCOUNTS_DELETE_GROUP,
-    subjects.ACCOUNTS_LIST_GROUP_MEMBERS,
-    subjects.ACCOUNTS_ADD_GROUP_MEMBER,
-    subjects.ACCOUNTS_REMOVE_GROUP_MEMBER,
-    subjects.ACCOUNTS_LIST_ALL_KEYS,
-    subjects.ACCOUNTS_LIST_ALL_BOTS,
-    subjects.ACCOUNTS_READ_ANY_BOT,
-    subjects.ACCOUNTS_BLOCK_BOT,
-    subjects.ACCOUNTS_SHARE_BOT,
-    subjects.ACCOUNTS_UNSHARE_BOT,
-    subjects.ACCOUNTS_LIST_BOT_SHARES,
-    subjects.ACCOUNTS_LIST_SHARED_BOTS,
-    subjects.ACCOUNTS_READ_SHARED_BOT,
-    subjects.ACCOUNTS_ASK_BOT,
-)
-
-_OF_MEMORY = (
-    subjects.MEMORY_STORE_USER_MESSAGE,
-    subjects.MEMORY_STORE_TURN,
-    subjects.MEMORY_READ_HISTORY,
-    subjects.MEMORY_READ_TURN,
-    subjects.MEMORY_LIST_CONVERSATIONS,
-    subjects.MEMORY_READ_CONVERSATION,
-    subjects.MEMORY_RENAME_CONVERSATION,
-    subjects.MEMORY_DELETE_CONVERSATION,
-)
-
-_OF_RAG = (
-    subjects.RAG_SEARCH,
-    subjects.RAG_CREATE_DOCUMENT,
-    subjects.RAG_READ_DOCUMENT,
-    subjects.RAG_CANCEL_DOCUMENT,
-    subjects.RAG_REINDEX_DOCUMENT,
-    subjects.RAG_LIST_DOCUMENTS,
-    subjects.RAG_DELETE_DOCUMENT,
-    subjects.RAG_READ_PASSAGE,
-    subjects.RAG_LIST_COLLECTIONS,
-    subjects.RAG_CREATE_COLLECTION,
-    subjects.RAG_DELETE_COLLECTION,
-    subjects.RAG_READ_COLLECTION,
-    subjects.RAG_REINDEX_COLLECTION,
-    subjects.RAG_RATE_CITATION,
-    subjects.RAG_LIST_FEEDBACK,
-    subjects.RAG_DELETE_FEEDBACK,
-    subjects.RAG_COUNT_CITATIONS,
-    subjects.RAG_READ_QUALITY,
-)
-
 _TURN_RUNNERS = Worker(stream_names.TURNS, stream_names.TURN_RUNNERS)
 _INGESTERS = Worker(stream_names.INGEST, stream_names.INGESTERS)
 _AUDITORS = Worker(stream_names.AUDIT, stream_names.AUDIT_WRITERS)
@@ -223,12 +105,15 @@ _GATEWAY = BusRights(
         subjects.LLM_MODELS,
         subjects.NPU_EMBED,
         subjects.BROWSER_READ,
-        *_OF_ACCOUNTS,
-        *_OF_MEMORY,
-        *_OF_RAG,
+        *(subject for tools in OUR_TOOLS.values() for subject in tools),
+        subjects.ALL_OUTSIDE_TOOL_CALLS,
+        *OF_ACCOUNTS,
+        *OF_MEMORY,
+        *OF_RAG,
     ),
-    publishes=(subjects.ALL_TURN_QUEUES,),
+    publishes=(subjects.ALL_TURN_QUEUES, subjects.TOOL_DESCRIBE),
     hears=(
+        subjects.ALL_TOOL_OFFERS,
         subjects.ALL_HOLDS,
         subjects.ALL_CANCELS,
         subjects.ALL_TURN_EVENTS,
@@ -259,8 +144,14 @@ _GATEWAY = BusRights(
 
 _LLM = BusRights(
     name="llm",
-    answers=(subjects.service_health("llm"), subjects.LLM_MODELS),
+    answers=(
+        subjects.service_health("llm"),
+        subjects.LLM_MODELS,
+        subjects.TOOL_DESCRIBE,
+        *OUR_TOOLS["llm"],
+    ),
     asks=(subjects.ALL_HOLDS,),
+    publishes=(subjects.tool_offered("llm"),),
     hears=(subjects.ALL_HOLDS, subjects.ALL_CANCELS),
     stores=(subjects.ALL_PEN_SLOTS, subjects.ALL_TURN_EVENTS),
     reads=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
@@ -281,10 +172,12 @@ _RAG = BusRights(
     name="rag",
     answers=(
         subjects.service_health("rag"),
-        *_OF_RAG,
+        *OF_RAG,
         subjects.RAG_ADD_DOCUMENT,
         subjects.RAG_EXPORT_USER,
         subjects.RAG_ERASE_USER,
+        subjects.TOOL_DESCRIBE,
+        *OUR_TOOLS["rag"],
     ),
     asks=(
         subjects.NPU_EMBED,
@@ -292,7 +185,7 @@ _RAG = BusRights(
         subjects.NPU_RERANK,
         subjects.ACCOUNTS_READ_DATA_KEY,
     ),
-    publishes=(subjects.ALL_INGEST_EVENTS,),
+    publishes=(subjects.ALL_INGEST_EVENTS, subjects.tool_offered("rag")),
     stores=(subjects.RAG_INGEST, subjects.DOCUMENT_FAILED, subjects.audit_events("rag")),
     works=(_INGESTERS,),
     originals=frozenset(Originals),
@@ -302,7 +195,7 @@ _MEMORY = BusRights(
     name="memory",
     answers=(
         subjects.service_health("memory"),
-        *_OF_MEMORY,
+        *OF_MEMORY,
         subjects.MEMORY_EXPORT_USER,
         subjects.MEMORY_ERASE_USER,
     ),
@@ -311,7 +204,7 @@ _MEMORY = BusRights(
 
 _ACCOUNTS = BusRights(
     name="accounts",
-    answers=(subjects.service_health("accounts"), *_OF_ACCOUNTS),
+    answers=(subjects.service_health("accounts"), *OF_ACCOUNTS),
     asks=(
         subjects.MEMORY_EXPORT_USER,
         subjects.MEMORY_ERASE_USER,
@@ -335,7 +228,13 @@ _ACCOUNTS = BusRights(
 
 _BROWSER = BusRights(
     name="browser",
-    answers=(subjects.service_health("browser"), subjects.BROWSER_READ),
+    answers=(
+        subjects.service_health("browser"),
+        subjects.BROWSER_READ,
+        subjects.TOOL_DESCRIBE,
+        *OUR_TOOLS["browser"],
+    ),
+    publishes=(subjects.tool_offered("browser"),),
 )
 
 SERVICES = {one.name: one for one in (_GATEWAY, _LLM, _NPU, _RAG, _MEMORY, _ACCOUNTS, _BROWSER)}
@@ -351,9 +250,7 @@ def outside_rights(name: str) -> BusRights:
     Raises:
         ValueError: The name is no lower-case word of letters, digits and `-`.
     """
-    if not _OUTSIDE_NAME.fullmatch(name):
-        raise ValueError(f"not a name for an outside service: {name!r}")
-    user = f"{OUTSIDE_PREFIX}{name}"
+    user = f"{OUTSIDE_PREFIX}{_outside(name)}"
     return BusRights(
         name=user,
         asks=(subjects.turn_submit(user), subjects.RAG_ADD_DOCUMENT),
@@ -361,6 +258,36 @@ def outside_rights(name: str) -> BusRights:
     )
 
 
+def outside_tool_rights(name: str) -> BusRights:
+    """Return what another team's service may do that offers tools: tell which, answer their calls; no more.
+
+    It hears nothing that has other people's reply subjects on it, and so may answer exactly what it is asked.
+
+    Raises:
+        ValueError: As of `outside_rights`.
+    """
+    user = f"{TOOLS_PREFIX}{_outside(name)}"
+    return BusRights(
+        name=user,
+        answers=(subjects.TOOL_DESCRIBE, subjects.tool_calls_of(name)),
+        publishes=(subjects.tool_offered(user),),
+    )
+
+
+def _outside(name: str) -> str:
+    if not _OUTSIDE_NAME.fullmatch(name):
+        raise ValueError(f"not a name for an outside service: {name!r}")
+    return name
+
+
 def rights_of(name: str) -> BusRights:
     """Return the rights of a service of ours, or of an outside service by its bare name."""
     return SERVICES[name] if name in SERVICES else outside_rights(name)
+
+
+def rights_of_user(user: str) -> BusRights | None:
+    """Return the rights of a user of the bus, ours or another team's; None for one that has no limits."""
+    for prefix, rights in ((OUTSIDE_PREFIX, outside_rights), (TOOLS_PREFIX, outside_tool_rights)):
+        if user.startswith(prefix):
+            return rights(user.removeprefix(prefix))
+    return SERVICES.get(user)

@@ -25,6 +25,7 @@ from parley_contracts.data_rights_channels import DATA_RIGHTS_CHANNELS
 from parley_contracts.groups_channels import GROUPS_CHANNELS
 from parley_contracts.notices_channels import NOTICES_CHANNELS
 from parley_contracts.replies import Done
+from parley_contracts.tool_channels import TOOL_CHANNELS
 from parley_contracts.usage_channels import USAGE_CHANNELS
 
 RELAYED_EVENTS: tuple[type[turn_events.TurnEvent], ...] = (
@@ -32,6 +33,10 @@ RELAYED_EVENTS: tuple[type[turn_events.TurnEvent], ...] = (
     turn_events.StageChanged,
     turn_events.ContextReady,
     turn_events.TextDelta,
+    turn_events.ReasoningDelta,
+    turn_events.ToolCallDelta,
+    turn_events.ToolCalled,
+    turn_events.ToolFinished,
     turn_events.TurnCompleted,
     turn_events.TurnFailed,
     turn_events.TurnCancelled,
@@ -319,6 +324,7 @@ CHANNELS: tuple[Channel, ...] = (
     *AUDIT_CHANNELS,
     *GROUPS_CHANNELS,
     *USAGE_CHANNELS,
+    *TOOL_CHANNELS,
     *OTHER_CHANNELS,
 )
 

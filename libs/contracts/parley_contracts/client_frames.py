@@ -8,10 +8,12 @@ from parley_contracts.bots import BotId
 from parley_contracts.errors import ErrorCode
 from parley_contracts.model import WireModel
 from parley_contracts.rag import CollectionName
+from parley_contracts.tools import ToolName
 from parley_contracts.turns import GenerationParams
 
 MAX_TEXT_CHARS = 100_000
 MAX_TURN_ID_CHARS = 128
+MAX_NAMED = 64
 ClientTurnId = Annotated[
     str, Field(min_length=1, max_length=MAX_TURN_ID_CHARS, pattern=r"^[A-Za-z0-9_.:-]+$")
 ]
@@ -35,6 +37,9 @@ class StartTurnFrame(ClientFrame):
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
     collections: tuple[CollectionName, ...] | None = Field(default=None, max_length=64)
     web: bool = False
+    tools: tuple[ToolName, ...] = Field(
+        default=(), max_length=MAX_NAMED, description="Tools that Parley runs, which the model may call."
+    )
     model: str | None = Field(default=None, max_length=200)
     params: GenerationParams = GenerationParams()
 

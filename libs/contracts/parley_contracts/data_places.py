@@ -240,7 +240,13 @@ _STREAMS = (
     _stream(
         stream_names.TURN_PEN, "gateway", "questions and answers of a day", Ending.ERASED, _IN_CONVERSATION
     ),
-    _stream(stream_names.TURN_EVENTS, "gateway", "answers of a day", Ending.ERASED, _IN_CONVERSATION),
+    _stream(
+        stream_names.TURN_EVENTS,
+        "gateway",
+        "answers of a day, and what tools said",
+        Ending.ERASED,
+        _IN_CONVERSATION,
+    ),
     _stream(
         stream_names.INGEST,
         "rag",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from parley_contracts.citations import Citation
 from parley_contracts.model import SubjectPart, WireModel
+from parley_contracts.tools import ToolSpec
 from parley_contracts.turns import ChatMessage, GenerationParams, StartTurn, TurnRef
 
 
@@ -33,10 +34,30 @@ class GenerateJob(WireModel):
         default=(), description="Parts that were away or late while the prompt was gathered."
     )
     params: GenerationParams = GenerationParams()
+    tools: tuple[ToolSpec, ...] = Field(default=(), description="What the model may call.")
+    run_by_parley: tuple[str, ...] = Field(
+        default=(),
+        description="Of these tools: those that Parley runs, whose pieces no viewer is told of.",
+    )
+    rounds: int = Field(default=0, ge=0, description="How often tools of Parley were called in the turn.")
+    kept_text: str = Field(
+        default="", description="The answer so far, of generations that ended with calls of tools: it stays."
+    )
     deadline_ms: int
     command: StartTurn | None = Field(
         default=None, description="The turn itself, for the worker's claim when that is the first."
     )
+
+
+Capability = Literal["tools", "vision", "json", "reasoning"]
+
+
+class ModelPrice(WireModel):
+    """What a million tokens cost, in the currency of the operator's prices; None is unknown."""
+
+    prompt: float | None = Field(default=None, ge=0)
+    cached: float | None = Field(default=None, ge=0, description="Of the prompt: what was in a cache.")
+    completion: float | None = Field(default=None, ge=0)
 
 
 class ModelInfo(WireModel):
@@ -47,6 +68,8 @@ class ModelInfo(WireModel):
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
     owned_by: str
     created_at_s: int = 0
+    capabilities: tuple[Capability, ...] = Field(default=(), description="What it is known to be able to.")
+    price: ModelPrice | None = None
 
 
 class ListModels(WireModel):

@@ -38,6 +38,7 @@ OPEN_ROUTES: frozenset[Route] = (
 ROUTES: dict[Route, tuple[P, ...]] = {
     ("WEBSOCKET", "/ws"): (P.TURNS_WRITE,),
     ("POST", "/v1/chat/completions"): (P.TURNS_WRITE,),
+    ("POST", "/v1/responses"): (P.TURNS_WRITE,),
     ("GET", "/v1/models"): (P.MODELS_READ,),
     ("GET", "/v1/models/{model_id:path}"): (P.MODELS_READ,),
     ("POST", "/v1/embeddings"): (P.EMBEDDINGS_USE,),

@@ -39,6 +39,8 @@ OUTSIDE_SUBJECTS = (s.ALL_SUBMITS, s.RAG_ADD_DOCUMENT)
 OUTSIDE_SCOPES = (P.TURNS_WRITE, P.DOCUMENTS_READ, P.DOCUMENTS_WRITE, P.WEB_USE)
 """What the claims of another team's service are good for, and what it may have done by them."""
 
+_TOOLS = "tool"
+
 VOUCHERS = frozenset({"gateway"})
 """Whose key says who somebody is: that of gateways, which accounts holds too."""
 
@@ -57,6 +59,26 @@ def area_of(subject: str) -> str:
     return subject.removeprefix(f"{s.PREFIX}.").partition(".")[0]
 
 
+def good_for(subject: str) -> str:
+    """Return what claims for a request name: its area, and of a tool's call the tool alone.
+
+    Tools are answered by other teams too: what one of them is sent is good for nothing else.
+    """
+    area = area_of(subject)
+    return subject if area == _TOOLS else area
+
+
+def needs_of(subject: str) -> tuple[P, ...]:
+    """Return the permissions of which one is enough; of a tool of another team's, those of all of these."""
+    if (found := NEEDS.get(subject)) is not None:
+        return found
+    try:
+        s.parse_outside_tool_call(subject)
+    except ValueError:
+        return ()
+    return NEEDS[s.ALL_OUTSIDE_TOOL_CALLS]
+
+
 def require_claims(subject: str, owner_id: str, claims: BusClaims) -> None:
     """Raise RefusedClaimsError unless claims hold for what is sent on a subject, or pattern, for an owner."""
     if area_of(subject) not in claims.good_for and subject not in claims.good_for:
@@ -69,12 +91,12 @@ def require_claims(subject: str, owner_id: str, claims: BusClaims) -> None:
         return
     if claims.iss not in VOUCHERS:
         raise RefusedClaimsError(ClaimsFault.WRONG_SIGNER)
-    if claims.acting.permissions.isdisjoint(NEEDS.get(subject, ())):
+    if claims.acting.permissions.isdisjoint(needs_of(subject)):
         raise _not_permitted(subject)
 
 
 def _not_permitted(subject: str) -> RefusedClaimsError:
-    needed = NEEDS.get(subject)
+    needed = needs_of(subject)
     told = f"This needs the permission {needed[0]}." if needed else "Nobody may do this."
     refusal = HIDDEN.get(subject) or ParleyError(ErrorCode.FORBIDDEN, told)
     return RefusedClaimsError(ClaimsFault.NOT_PERMITTED, refusal)

@@ -173,6 +173,18 @@ _NOTICES: dict[str, P | Standing] = {
     subjects.DOCUMENT_FAILED: Standing.TOLD,
 }
 
+_TOOLS: dict[str, P | Standing] = {
+    subjects.TOOL_DESCRIBE: Standing.TOLD,
+    subjects.ALL_TOOL_OFFERS: Standing.TOLD,
+    subjects.TOOL_SEARCH_KNOWLEDGE: P.DOCUMENTS_READ,
+    subjects.TOOL_READ_FILE: P.DOCUMENTS_READ,
+    subjects.TOOL_ANALYSE_TABLE: P.DOCUMENTS_READ,
+    subjects.TOOL_READ_PAGE: P.WEB_USE,
+    subjects.TOOL_HTTP_REQUEST: P.WEB_USE,
+    subjects.TOOL_CALCULATE: P.TURNS_WRITE,
+    subjects.ALL_OUTSIDE_TOOL_CALLS: P.TURNS_WRITE,
+}
+
 OF_OTHERS: dict[str, P] = {
     subjects.ACCOUNTS_LIST_SESSIONS: P.USERS_READ,
     subjects.ACCOUNTS_END_SESSIONS: P.USERS_WRITE,
@@ -193,6 +205,7 @@ SUBJECTS: dict[str, P | Standing] = {
     **_RAG,
     **_ACCOUNTS,
     **_NOTICES,
+    **_TOOLS,
     subjects.BROWSER_READ: P.WEB_USE,
     subjects.LLM_MODELS: Standing.SERVICES,
     subjects.NPU_EMBED: Standing.SERVICES,

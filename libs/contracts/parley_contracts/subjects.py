@@ -3,27 +3,12 @@
 import re
 from typing import NamedTuple
 
-from parley_contracts import model
+from parley_contracts.subject_parts import checked as _part
+from parley_contracts.subject_parts import parts_of as _parts
 
 PREFIX = "parley.v1"
 
-_PART = re.compile(model.SUBJECT_PART)
 _SLOT = re.compile(r"[1-9][0-9]*")
-
-
-def _part(value: str) -> str:
-    if not _PART.fullmatch(value):
-        raise ValueError(f"not a subject part: {value!r}")
-    return value
-
-
-def _parts(subject: str, stem: str, count: int) -> list[str]:
-    head = f"{stem}."
-    parts = subject[len(head) :].split(".") if subject.startswith(head) else []
-    if len(parts) != count or not all(_PART.fullmatch(part) for part in parts):
-        raise ValueError(f"not a {stem} subject: {subject!r}")
-    return parts
-
 
 # -- turns ------------------------------------------------------------------------------------------
 
@@ -311,6 +296,49 @@ ACCOUNTS_LIST_BOT_SHARES = f"{PREFIX}.accounts.list_bot_shares"
 ACCOUNTS_LIST_SHARED_BOTS = f"{PREFIX}.accounts.list_shared_bots"
 ACCOUNTS_READ_SHARED_BOT = f"{PREFIX}.accounts.read_shared_bot"
 ACCOUNTS_ASK_BOT = f"{PREFIX}.accounts.ask_bot"
+
+# -- tools that models call -------------------------------------------------------------------------
+
+_TOOL_OFFERED = f"{PREFIX}.tool.offered"
+_TOOL_CALL = f"{PREFIX}.tool.call"
+
+TOOL_DESCRIBE = f"{PREFIX}.tool.describe"
+ALL_TOOL_OFFERS = f"{_TOOL_OFFERED}.*"
+ALL_OUTSIDE_TOOL_CALLS = f"{_TOOL_CALL}.*.*"
+
+TOOL_SEARCH_KNOWLEDGE = f"{_TOOL_CALL}.search_knowledge"
+TOOL_READ_FILE = f"{_TOOL_CALL}.read_file"
+TOOL_ANALYSE_TABLE = f"{_TOOL_CALL}.analyse_table"
+TOOL_READ_PAGE = f"{_TOOL_CALL}.read_page"
+TOOL_HTTP_REQUEST = f"{_TOOL_CALL}.http_request"
+TOOL_CALCULATE = f"{_TOOL_CALL}.calculate"
+
+
+def tool_offered(user: str) -> str:
+    """Return the subject on which a user of the bus tells which tools it offers; nobody else may."""
+    return f"{_TOOL_OFFERED}.{_part(user)}"
+
+
+def parse_tool_offered(subject: str) -> str:
+    """Return the user that offers tools; ValueError for any other subject."""
+    return _parts(subject, _TOOL_OFFERED, 1)[0]
+
+
+def outside_tool_call(offerer: str, name: str) -> str:
+    """Return the subject on which a tool of another team's service is called."""
+    return f"{_TOOL_CALL}.{_part(offerer)}.{_part(name)}"
+
+
+def parse_outside_tool_call(subject: str) -> tuple[str, str]:
+    """Return whose tool it is, and its name there; ValueError for any other subject."""
+    offerer, name = _parts(subject, _TOOL_CALL, 2)
+    return offerer, name
+
+
+def tool_calls_of(offerer: str) -> str:
+    """Return the wildcard under which another team's service answers the calls of its tools."""
+    return f"{_TOOL_CALL}.{_part(offerer)}.*"
+
 
 # -- domain events ----------------------------------------------------------------------------------
 

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from parley_contracts.client_frames import MAX_TEXT_CHARS, ClientTurnId
+from parley_contracts.client_frames import MAX_NAMED, MAX_TEXT_CHARS, ClientTurnId
 from parley_contracts.model import OwnedRequest, WireModel
 from parley_contracts.rag import CollectionName
+from parley_contracts.tools import ToolName
 from parley_contracts.turns import GenerationParams, TurnRef
 
 
@@ -22,6 +23,7 @@ class SubmitTurn(OwnedRequest):
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
     collections: tuple[CollectionName, ...] | None = Field(default=None, max_length=64)
     web: bool = False
+    tools: tuple[ToolName, ...] = Field(default=(), max_length=MAX_NAMED, description="As of `start_turn`.")
     model: str | None = Field(default=None, max_length=200)
     params: GenerationParams = GenerationParams()
 

@@ -3,14 +3,15 @@
 A frame begins `{"seq":N,"type":"...` so that a relay reads both at fixed places, without parsing.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from parley_contracts.citations import Citation
-from parley_contracts.errors import ErrorCode
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
+from parley_contracts.tools import ToolCall
 from parley_contracts.turns import Support, TokenUsage, TurnOutcome, TurnTimings
 
 SEQ_AT = 7
@@ -35,11 +36,18 @@ class EpochOpening(TurnEvent):
 
 
 class EpochStarted(EpochOpening):
-    """A writer took the pen; viewers truncate the answer to `keep_chars` Unicode code points."""
+    """A writer took the pen; viewers truncate the answer to `keep_chars` Unicode code points.
+
+    What was reasoned is truncated likewise, and half-written tool calls are void: they are begun anew.
+    """
 
     type: Literal["epoch_started"] = "epoch_started"
     turn_id: str
     keep_chars: int = Field(ge=0)
+    keep_reasoning_chars: int = Field(default=0, ge=0)
+    keep_tool_calls: int = Field(
+        default=0, ge=0, description="How many calls of the caller's tools stand, by index."
+    )
 
 
 class StageChanged(TurnEvent):
@@ -66,6 +74,50 @@ class TextDelta(TurnEvent):
     type: Literal["text_delta"] = "text_delta"
     turn_id: str
     text: str
+    logprobs: tuple[dict[str, Any], ...] | None = Field(
+        default=None, description="Of its tokens, as the server tells them, where they were asked for."
+    )
+
+
+class ReasoningDelta(TurnEvent):
+    """More of what the model thinks before it answers; no part of the answer."""
+
+    type: Literal["reasoning_delta"] = "reasoning_delta"
+    turn_id: str
+    text: str
+
+
+class ToolCallDelta(TurnEvent):
+    """More of a call of one of the caller's tools; the first piece of each index has `call_id` and `name`."""
+
+    type: Literal["tool_call_delta"] = "tool_call_delta"
+    turn_id: str
+    index: int = Field(ge=0)
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str = Field(default="", description="To be appended to those of the call so far.")
+
+
+class ToolCalled(TurnEvent):
+    """A tool that Parley runs was called by the model."""
+
+    type: Literal["tool_called"] = "tool_called"
+    turn_id: str
+    call_id: str
+    name: str
+    arguments: str = Field(description="JSON text just as the model wrote it.")
+
+
+class ToolFinished(TurnEvent):
+    """A tool that Parley runs is through."""
+
+    type: Literal["tool_finished"] = "tool_finished"
+    turn_id: str
+    call_id: str
+    name: str
+    is_error: bool
+    text: str = Field(description="What the model is told, cut for viewers.")
+    took_ms: float
 
 
 class GenerationFinished(TurnEvent):
@@ -76,10 +128,29 @@ class GenerationFinished(TurnEvent):
     text: str
     model: str
     usage: TokenUsage
-    finish_reason: Literal["stop", "length", "cancelled", "error"]
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter", "cancelled", "error"]
     error_code: ErrorCode | None = None
     error_message: str | None = None
+    error_retryable: bool | None = Field(
+        default=None, description="What an older worker does not say is as usual for the code."
+    )
+    error_retry_after_s: int | None = Field(
+        default=None, ge=1, description="When the model's server wants to be asked again."
+    )
     degraded: tuple[str, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    @property
+    def error(self) -> ParleyError | None:
+        """The error that it ends by, if any."""
+        if self.error_code is None:
+            return None
+        return ParleyError(
+            self.error_code,
+            self.error_message or "The model failed.",
+            retryable=self.error_retryable,
+            retry_after_s=self.error_retry_after_s,
+        )
 
 
 class TurnCompleted(EpochOpening):
@@ -91,6 +162,9 @@ class TurnCompleted(EpochOpening):
     model: str | None
     usage: TokenUsage
     finish_reason: str
+    tool_calls: tuple[ToolCall, ...] = Field(
+        default=(), description="Calls of the caller's tools: he runs them, and asks again with the results."
+    )
     citations: tuple[Citation, ...] = Field(description="Those the answer cites.")
     support: Support | None = Field(
         default=None,
@@ -111,9 +185,19 @@ class TurnFailed(EpochOpening):
     code: ErrorCode
     message: str
     retryable: bool
+    retry_after_s: int | None = Field(
+        default=None, ge=1, description="When to ask again, where that can be told; an estimate."
+    )
     kept_chars: int | None = Field(
         default=None, description="As of `turn_cancelled`; what an older writer did not say is all."
     )
+
+    @property
+    def error(self) -> ParleyError:
+        """The error that the turn ended by."""
+        return ParleyError(
+            self.code, self.message, retryable=self.retryable, retry_after_s=self.retry_after_s
+        )
 
 
 class TurnCancelled(EpochOpening):
@@ -138,6 +222,10 @@ LogEvent = Annotated[
     | StageChanged
     | ContextReady
     | TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | ToolCalled
+    | ToolFinished
     | GenerationFinished
     | TurnCompleted
     | TurnFailed
@@ -149,6 +237,10 @@ LOG_EVENT: TypeAdapter[
     | StageChanged
     | ContextReady
     | TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | ToolCalled
+    | ToolFinished
     | GenerationFinished
     | TurnCompleted
     | TurnFailed
@@ -172,6 +264,9 @@ def known_event(frame: bytes) -> TurnEvent | None:
 
 LAST_SEQ = 2**53 - 1
 """Above the seq of every event; the greatest number that every reader of JSON holds exactly."""
+
+ALL_CHARS = 2**53 - 1
+"""In the place of a length that keeps everything."""
 
 
 class Sync(WireModel):
@@ -204,6 +299,17 @@ def text_delta_frame(turn_id_json: bytes, seq: int, text: str) -> bytes:
         text: The text to append.
     """
     return b'{"seq":%d,"type":"text_delta","turn_id":%b,"text":%b}' % (seq, turn_id_json, to_json(text))
+
+
+def reasoning_delta_frame(turn_id_json: bytes, seq: int, text: str) -> bytes:
+    """Return a `reasoning_delta` frame, as `text_delta_frame` does."""
+    return b'{"seq":%d,"type":"reasoning_delta","turn_id":%b,"text":%b}' % (seq, turn_id_json, to_json(text))
+
+
+def tool_call_delta_frame(turn_id_json: bytes, seq: int, index: int, arguments: str) -> bytes:
+    """Return the `tool_call_delta` frame of a piece that is not its call's first, in the same quick way."""
+    head = b'{"seq":%d,"type":"tool_call_delta","turn_id":%b,' % (seq, turn_id_json)
+    return b'%b"index":%d,"arguments":%b}' % (head, index, to_json(arguments))
 
 
 def frame_seq(frame: bytes) -> int:

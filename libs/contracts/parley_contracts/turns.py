@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorBody
 from parley_contracts.model import SubjectPart, WireModel
+from parley_contracts.response_format import ResponseFormat
+from parley_contracts.tools import MAX_TOOLS, ToolCall, ToolChoice, ToolName, ToolSpec
 
 EPOCH_SPAN = 1_000_000
 """seq = epoch x EPOCH_SPAN + i, so that seq grows across takeovers without knowing the last one."""
@@ -15,6 +17,7 @@ EPOCH_SPAN = 1_000_000
 
 MAX_TOKENS = 131_072
 MAX_STOPS = 4
+MAX_TOP_LOGPROBS = 20
 
 CHARS_A_TOKEN = 4
 
@@ -31,8 +34,15 @@ class TurnRef(WireModel):
 class ChatMessage(WireModel):
     """One message of a conversation as a model sees it."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), description="What the assistant called.")
+    tool_call_id: str | None = Field(default=None, description="Of a tool's message: the call it answers.")
+    attachments: tuple[str, ...] = Field(default=(), description="Ids of what was sent with it.")
+
+
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
 class GenerationParams(WireModel):
@@ -43,6 +53,16 @@ class GenerationParams(WireModel):
     max_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
     seed: int | None = None
     stop: tuple[str, ...] = Field(default=(), max_length=MAX_STOPS)
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    response_format: ResponseFormat | None = None
+    tool_choice: ToolChoice | None = Field(
+        default=None, description="`auto`, `none`, `required`, or the name of the tool to be called."
+    )
+    parallel_tool_calls: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
 
 
 class TokenUsage(WireModel):
@@ -50,6 +70,8 @@ class TokenUsage(WireModel):
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = Field(default=0, description="Of the prompt: what the provider had in its cache.")
+    reasoning_tokens: int = Field(default=0, description="Of the completion: what was thought, not said.")
 
     @classmethod
     def guessed(cls, prompt_chars: int, answer_chars: int) -> "TokenUsage":
@@ -59,12 +81,10 @@ class TokenUsage(WireModel):
             completion_tokens=-(-answer_chars // CHARS_A_TOKEN),
         )
 
-    def plus(self, other: "TokenUsage") -> "TokenUsage":
-        """Return what both have cost."""
-        return TokenUsage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-        )
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        """Return what two generations have cost together."""
+        counts, others = self.model_dump(), other.model_dump()
+        return TokenUsage(**{name: counts[name] + others[name] for name in counts})
 
     @property
     def is_told(self) -> bool:
@@ -99,6 +119,16 @@ class StartTurn(WireModel):
     text: str = Field(min_length=1)
     history: tuple[ChatMessage, ...] | None = Field(
         default=None, description="Given by callers that keep their own; None reads it from memory."
+    )
+    continuation: tuple[ChatMessage, ...] = Field(
+        default=(),
+        description="What was said since `text`: calls of the caller's tools, and their results.",
+    )
+    tools: tuple[ToolSpec, ...] = Field(
+        default=(), max_length=MAX_TOOLS, description="Tools of the caller: who runs them is the caller."
+    )
+    named_tools: tuple[ToolName, ...] = Field(
+        default=(), max_length=MAX_TOOLS, description="Tools that Parley runs, which the model may call."
     )
     collections: tuple[str, ...] | None = Field(
         default=None, description="Names to search; None is all of the owner's, empty is no retrieval."
@@ -192,6 +222,7 @@ class Seal(WireModel):
     outcome: TurnOutcome
     user_text: str
     text: str = Field(description="The answer as far as it was written.")
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), description="Calls of the caller's tools.")
     citations: tuple[Citation, ...] = Field(default=(), description="Only those the answer cites.")
     support: Support | None = Field(default=None, description="None when nothing was searched.")
     model: str | None = None

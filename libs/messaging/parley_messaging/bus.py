@@ -295,9 +295,12 @@ class Bus(Protocol):
         ...
 
     async def subscribe(
-        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+        self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
     ) -> Subscription:
-        """Hear core messages in order, one at a time; `on_drop` tells that some were lost."""
+        """Hear core messages in order, one at a time; `on_drop` tells that some were lost.
+
+        Of each message that a `group` hears, one member gets it.
+        """
         ...
 
     async def store(

@@ -20,7 +20,7 @@ from parley_contracts.claims import (
 )
 from parley_contracts.model import OwnedRequest, WireModel
 from parley_contracts.policy import effective
-from parley_contracts.subject_permissions import TURN_SUBJECTS, area_of, require_claims
+from parley_contracts.subject_permissions import TURN_SUBJECTS, good_for, require_claims
 
 from parley_messaging.acting import current_acting
 
@@ -74,7 +74,7 @@ class ClaimsDesk:
         if acting.owner_id != request.owner_id:
             log.error("a request names another owner than it is made for", extra={"subject": subject})
             return {}
-        return {headers.CLAIMS: self._signer.sign(acting, area_of(subject))}
+        return {headers.CLAIMS: self._signer.sign(acting, good_for(subject))}
 
     def of_turn(self, turn_id: str) -> dict[str, str]:
         """Return the header for the command of a turn that is accepted now, and for its job later."""

@@ -50,9 +50,10 @@ class _Delivered:
 
 
 class _Subscription:
-    def __init__(self, bus: "MemoryBus", subject: str, on_delivery: OnDelivery, on_drop: OnDrop | None):
-        self._bus = bus
-        self.subject = subject
+    def __init__(
+        self, bus: "MemoryBus", subject: str, on_delivery: OnDelivery, on_drop: OnDrop | None, group: str
+    ):
+        self._bus, self.subject, self.group = bus, subject, group
         self._on_delivery = on_delivery
         self._on_drop = on_drop
         self._pending: asyncio.Queue[_Delivered] = asyncio.Queue(PENDING_LIMIT)
@@ -263,18 +264,25 @@ class MemoryBus:
         """Deliver to every matching subscription; a captured subject is stored and acknowledged too."""
         stream = stream_of(subject)
         stored = self._keep(stream.name, subject, data, {}) if stream else None
-        message = _Delivered(subject, data, reply)
-        for subscription in tuple(self._subscriptions):
-            if matches(subscription.subject, subject):
-                subscription.offer(message)
+        self._offer(_Delivered(subject, data, reply))
         if stored and stream and reply:
             await self.publish(reply, b'{"stream":"%b","seq":%d}' % (stream.name.encode(), stored.stream_seq))
 
+    def _offer(self, message: _Delivered) -> None:
+        """Offer a message to each matching subscription, and to one of each group."""
+        served = set[tuple[str, str]]()
+        for subscription in tuple(self._subscriptions):
+            group = (subscription.subject, subscription.group)
+            if matches(subscription.subject, message.subject) and group not in served:
+                subscription.offer(message)
+                if subscription.group:
+                    served.add(group)
+
     async def subscribe(
-        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+        self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
     ) -> _Subscription:
         """Hear messages in order."""
-        subscription = _Subscription(self, subject, on_delivery, on_drop)
+        subscription = _Subscription(self, subject, on_delivery, on_drop, group)
         self._subscriptions.append(subscription)
         return subscription
 
@@ -298,9 +306,7 @@ class MemoryBus:
         if not taken and kept.max_messages is not None and len(kept.messages) >= kept.max_messages:
             raise QueueFullError(subject)
         stored = None if taken else self._keep(stream.name, subject, data, dict(headers or {}))
-        for subscription in tuple(self._subscriptions):
-            if matches(subscription.subject, subject):
-                subscription.offer(_Delivered(subject, data))
+        self._offer(_Delivered(subject, data))
         if stored is None:
             raise AlreadyStoredError(subject)
         return StoreAck(stored.stream_seq)

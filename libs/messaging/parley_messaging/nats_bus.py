@@ -295,13 +295,13 @@ class NatsBus:
         await self.connection.publish(subject, data, reply)
 
     async def subscribe(
-        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+        self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
     ) -> HeardSubject:
         """Hear core messages in order, one at a time."""
-        # The async iterator of nats-py spends a task a message; a callback does not.
         found = await self.connection.subscribe(
             subject,
-            cb=on_delivery,
+            group,
+            cb=on_delivery,  # nats-py's async iterator spends a task a message
             pending_msgs_limit=PENDING_MESSAGES,
             pending_bytes_limit=PENDING_BYTES,
         )

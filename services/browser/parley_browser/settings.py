@@ -4,6 +4,7 @@ from parley_egress.address_policy import AddressPolicy, parse_allow_hosts
 from parley_messaging import ServiceSettings
 from pydantic import Field, field_validator
 
+from parley_browser.http_hosts import HttpHosts, parse_http_hosts
 from parley_browser.limits import ReadLimits
 
 
@@ -17,6 +18,16 @@ class BrowserSettings(ServiceSettings):
     browser_allow_hosts: str = Field(
         default="",
         description="For tests only: exact host:port pairs, comma-separated, allowed although private.",
+    )
+    browser_http_hosts: str = Field(
+        default="",
+        description="Hosts that http_request may ask, comma-separated: host, host:port or *.host; none.",
+    )
+    browser_http_timeout_s: float = Field(
+        default=15.0, gt=0, description="Seconds in which a request of http_request must be over."
+    )
+    browser_http_answer_bytes: int = Field(
+        default=256 * 1024, gt=0, le=4 * 1024 * 1024, description="Bytes of an answer that it reads."
     )
     browser_concurrency: int = Field(default=2, ge=1, le=64, description="Pages read at the same time.")
     browser_queue: int = Field(
@@ -54,6 +65,15 @@ class BrowserSettings(ServiceSettings):
     def _is_a_list_of_hosts(cls, value: str) -> str:
         parse_allow_hosts(value)
         return value
+
+    @field_validator("browser_http_hosts")
+    @classmethod
+    def _is_a_list_of_http_hosts(cls, value: str) -> str:
+        parse_http_hosts(value)
+        return value
+
+    def http_hosts(self) -> HttpHosts:
+        return parse_http_hosts(self.browser_http_hosts)
 
     def address_policy(self) -> AddressPolicy:
         return AddressPolicy(parse_allow_hosts(self.browser_allow_hosts))

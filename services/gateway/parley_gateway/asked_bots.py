@@ -1,10 +1,12 @@
 """What a turn is started by when a bot is asked: its prompt, models, collections and limits."""
 
+import re
 from collections.abc import Sequence
 
 from parley_contracts.bots import Bot, BotModel, MemoryPolicy
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.tools import TOOL_NAME
 from parley_contracts.turns import ChatMessage, GenerationParams, TurnBot
 
 from parley_gateway.models import Models
@@ -43,6 +45,7 @@ async def bot_frame(
         conversation_id=conversation_id,
         text=text,
         collections=settings.collections,
+        tools=tuple(name for name in settings.tools if re.fullmatch(TOOL_NAME, name)),
         model=None if model is None else model.model,
         params=_limited(model, settings.limits.answer_tokens),
     )

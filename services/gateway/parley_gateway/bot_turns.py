@@ -10,6 +10,7 @@ from parley_messaging import Bus
 from parley_messaging.turn_watch import Sink
 
 from parley_gateway.asked_bots import bot_frame, is_kept, turn_bot
+from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
 from parley_gateway.models import Models
 from parley_gateway.principal import Principal
 from parley_gateway.spending import BotPayer
@@ -36,6 +37,7 @@ class BotTurns:
         sink: Sink,
         *,
         history: tuple[ChatMessage, ...] | None = None,
+        caller: CallerSide = CALLS_NOTHING,
         is_stored: bool = True,
     ) -> AcceptedTurn:
         """Start a turn, of the bot that it names.
@@ -45,8 +47,13 @@ class BotTurns:
                 is the bot's to say, `too_large` for more than it takes.
         """
         if frame.bot_id is None:
-            return await self._door.start(principal, frame, sink, history=history, is_stored=is_stored)
+            return await self._door.start(
+                principal, frame, sink, history=history, caller=caller, is_stored=is_stored
+            )
         _require_plain(frame)
+        if caller != CALLS_NOTHING:
+            message = "tools: a bot has its own; leave them out."
+            raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="tools")
         request = AskBot(**principal.asking, bot_id=frame.bot_id)
         bot = await self._bus.request(subjects.ACCOUNTS_ASK_BOT, request, Bot, timeout_s=ASK_S)
         asked = await bot_frame(
@@ -70,7 +77,10 @@ class BotTurns:
 
 def _require_plain(frame: StartTurnFrame) -> None:
     """Raise `invalid_request` for what a bot's settings say, so that nobody believes to have said it."""
-    for field in ("model", "collections", "web"):
-        if getattr(frame, field) not in {None, False}:
+    # No collections at all is a choice too; no tools is what everybody says.
+    said = {"model": frame.model, "collections": frame.collections, "web": frame.web or None}
+    said["tools"] = frame.tools or None
+    for field, value in said.items():
+        if value is not None:
             message = f"{field}: the bot's own is used; leave it out."
             raise ParleyError(ErrorCode.INVALID_REQUEST, message, field=field)

@@ -3,35 +3,28 @@
 import hashlib
 from typing import Annotated, Any, Literal
 
-from parley_contracts.client_frames import MAX_TEXT_CHARS, StartTurnFrame
+from parley_contracts.client_frames import MAX_NAMED, StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import CollectionName
-from parley_contracts.turns import MAX_STOPS, MAX_TOKENS, ChatMessage, GenerationParams
+from parley_contracts.tools import MAX_TOOLS, ToolName
+from parley_contracts.turns import (
+    MAX_STOPS,
+    MAX_TOKENS,
+    MAX_TOP_LOGPROBS,
+    ChatMessage,
+    GenerationParams,
+    Penalty,
+    ReasoningEffort,
+)
 from pydantic import BaseModel, ConfigDict, Field
+
+from parley_gateway.caller_side import CallerSide
+from parley_gateway.completion_messages import CompletionMessage, read_messages
+from parley_gateway.completion_tools import Choice, CompletionTool, WantedFormat, tool_choice, tool_specs
 
 BOT_PREFIX = "bot:"
 """What the id of a model begins with that is a bot."""
 MAX_BOT_ID_CHARS = 64
-
-
-class ContentPart(BaseModel):
-    """A text part of a message; other kinds are refused."""
-
-    type: Literal["text"]
-    text: str
-
-
-class CompletionMessage(BaseModel):
-    """One message of the conversation so far."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart]
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
 
 
 class StreamOptions(BaseModel):
@@ -41,13 +34,17 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """What is understood of OpenAI's request; fields that would change the answer's shape are refused."""
+    """What is understood of OpenAI's request. As OpenAI does, what is not known is refused.
 
-    model_config = ConfigDict(extra="ignore")
+    Of what is known there, what would change the answer and cannot be had is refused as well; what only
+    tells OpenAI of the caller, or how to bill and cache, has no effect.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     model: str
     messages: list[CompletionMessage] = Field(min_length=1)
-    stream: bool = False
+    stream: bool | None = False
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -55,43 +52,69 @@ class CompletionRequest(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
     seed: int | None = None
     stop: str | Annotated[list[str], Field(max_length=MAX_STOPS)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    response_format: WantedFormat | None = None
+    tools: Annotated[list[CompletionTool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOGPROBS)
     n: Literal[1] | None = None
-    tools: Annotated[list[Any] | None, Field(max_length=0)] = None
+    modalities: list[Literal["text"]] | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    functions: Annotated[list[Any], Field(max_length=0)] | None = Field(
+        default=None, description="Superseded by `tools`."
+    )
+    function_call: Literal["none", "auto"] | None = Field(
+        default=None, description="Superseded by `tool_choice`."
+    )
     store: bool | None = Field(default=None, description="True keeps the turn as a conversation.")
+    metadata: dict[str, str] | None = Field(default=None, description="Has no effect.")
+    user: str | None = Field(default=None, description="Has no effect.")
+    safety_identifier: str | None = Field(default=None, description="Has no effect.")
+    service_tier: str | None = Field(default=None, description="Has no effect.")
+    prompt_cache_key: str | None = Field(default=None, description="Has no effect.")
+    prompt_cache_retention: str | None = Field(default=None, description="Has no effect.")
+    verbosity: Literal["low", "medium", "high"] | None = Field(default=None, description="Has no effect.")
     collections: list[CollectionName] | None = Field(
         default=None, description="Ours: collections to search; absent is all, empty is none."
     )
     web: bool = Field(default=False, description="Ours: read the pages whose addresses the text names.")
+    parley_tools: list[ToolName] = Field(
+        default=[], max_length=MAX_NAMED, description="Ours: names of tools that Parley runs for the model."
+    )
 
     def params(self) -> GenerationParams:
+        """Return how to write the answer; ParleyError `invalid_request` where that contradicts itself."""
         stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        if self.top_logprobs is not None and not self.logprobs:
+            message = "top_logprobs: needs logprobs to be true."
+            raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="top_logprobs")
         return GenerationParams(
             temperature=self.temperature,
             top_p=self.top_p,
             max_tokens=self.max_completion_tokens or self.max_tokens,
             seed=self.seed,
             stop=tuple(stops),
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+            reasoning_effort=self.reasoning_effort,
+            response_format=self.response_format and self.response_format.plain(),
+            tool_choice=tool_choice(self.tool_choice, tool_specs(self.tools or [])),
+            parallel_tool_calls=self.parallel_tool_calls,
+            logprobs=self.logprobs,
+            top_logprobs=self.top_logprobs,
         )
-
-    def question(self) -> str:
-        """Return the last message's text; ParleyError when that is no question of the user's."""
-        last = self.messages[-1]
-        if last.role != "user" or not last.text.strip():
-            raise ParleyError(
-                ErrorCode.INVALID_REQUEST, "The last message must be the user's, with text.", field="messages"
-            )
-        if len(last.text) > MAX_TEXT_CHARS:
-            raise ParleyError(ErrorCode.TOO_LARGE, f"At most {MAX_TEXT_CHARS} characters.", field="messages")
-        return last.text
 
     def history(self) -> tuple[ChatMessage, ...]:
         """Return what was said before the question."""
-        return tuple(
-            ChatMessage.model_validate(
-                {"role": "system" if one.role == "developer" else one.role, "content": one.text}
-            )
-            for one in self.messages[:-1]
-        )
+        return read_messages(self.messages).history
+
+    def caller(self) -> CallerSide:
+        """Return the caller's tools, and what came of them since the question."""
+        return CallerSide(tool_specs(self.tools or []), read_messages(self.messages).continuation)
 
     def start_frame(self, idempotency_key: str | None) -> StartTurnFrame:
         """Return the turn that is asked for, named after the client's key if there is one."""
@@ -102,11 +125,12 @@ class CompletionRequest(BaseModel):
             type="start_turn",
             turn_id=None if idempotency_key is None else turn_id_of_key(idempotency_key),
             bot_id=bot_id,
-            text=self.question(),
+            text=read_messages(self.messages).question,
             model=self.model if bot_id is None else None,
             params=self.params(),
             collections=None if self.collections is None else tuple(self.collections),
             web=self.web,
+            tools=tuple(self.parley_tools),
         )
 
 

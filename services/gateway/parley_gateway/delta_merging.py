@@ -1,4 +1,4 @@
-"""Adjacent `text_delta` frames as one: the contents of their JSON strings joined, unparsed.
+"""Adjacent `text_delta` or `reasoning_delta` frames as one: their JSON strings joined, unparsed.
 
 The contents of a JSON string are whole characters and whole escapes, so that the contents of two joined
 are the contents of their texts joined.
@@ -10,9 +10,10 @@ MERGED_BYTES = 64 * 1024
 """Text of one merged frame; what comes after it begins the next one."""
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_HEAD = rb'"type":"(?:text|reasoning)_delta","turn_id":' + _STRING
 # Anything else about a frame, a further field for instance, keeps it as it is.
 _DELTA = re.compile(
-    rb'\{"seq":([0-9]+),("type":"text_delta","turn_id":' + _STRING + rb'),"text":(' + _STRING + rb")\}",
+    rb'\{"seq":([0-9]+),(' + _HEAD + rb'),"text":(' + _STRING + rb")\}",
     re.DOTALL,
 )
 

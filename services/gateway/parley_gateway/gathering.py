@@ -95,6 +95,17 @@ class Gathering:
             raise group.exceptions[0] from group
         return gathered
 
+    async def history(self, command: StartTurn, *, history_chars: int) -> Gathered:
+        """Return what was said before alone, for who goes on with a turn that has been gathered for.
+
+        Raises:
+            ParleyError: `not_found` when the conversation has been deleted.
+        """
+        gathered = Gathered(history=command.history or ())
+        if _reads_history(command):
+            await self._read_history(command, gathered, history_chars)
+        return gathered
+
     async def _ask(
         self, part: _Part, gathered: Gathered, request: WireModel, reply_type: type[Reply]
     ) -> Reply | None:

@@ -7,6 +7,9 @@ from parley_contracts.turn_events import LOG_EVENT, TERMINAL_TYPES, GenerationFi
 from parley_contracts.turns import TurnRef
 from parley_messaging.turn_watch import TurnWatch, TurnWatches
 
+_DELTAS = frozenset({"text_delta", "reasoning_delta", "tool_call_delta"})
+"""What a model writes."""
+
 
 class GenerationWatch:
     """Hears a turn's log until `generation_finished` or a terminal event stands in it."""
@@ -17,6 +20,7 @@ class GenerationWatch:
         self._watch: TurnWatch | None = None
         self._ended = asyncio.Event()
         self._finished: GenerationFinished | None = None
+        self._forgotten_seq = 0
         self.last_seq = 0
         self.first_delta_ms: float | None = None
 
@@ -35,10 +39,10 @@ class GenerationWatch:
     def _hear(self, frame: bytes, seq: int) -> None:
         self.last_seq = seq
         kind = frame_type(frame)
-        if kind == "text_delta":
+        if kind in _DELTAS:
             if self.first_delta_ms is None:
                 self.first_delta_ms = time.time() * 1000
-        elif kind == "generation_finished":
+        elif kind == "generation_finished" and seq > self._forgotten_seq:
             event = LOG_EVENT.validate_json(frame)
             self._finished = event if isinstance(event, GenerationFinished) else None
             self._ended.set()
@@ -49,8 +53,9 @@ class GenerationWatch:
             self._ended.set()
 
     def forget(self, finished: GenerationFinished) -> None:
-        """Wait for a later end: another worker has the pen already."""
-        if self._finished is finished:
+        """Wait for a later end: another worker has the pen already, or is to have it."""
+        self._forgotten_seq = finished.seq
+        if self._finished is not None and self._finished.seq <= finished.seq:
             self._finished = None
             self._ended.clear()
 

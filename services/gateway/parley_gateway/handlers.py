@@ -35,6 +35,7 @@ class Submissions:
             text=request.text,
             collections=request.collections,
             web=request.web,
+            tools=request.tools,
             model=request.model,
             params=request.params,
         )

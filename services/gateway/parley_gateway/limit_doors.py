@@ -19,7 +19,7 @@ ASKING = "parley.asking"
 
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
 _FREE = frozenset({"/v1/health"})
-_TURNS = frozenset({("POST", "/v1/chat/completions")})
+_TURNS = frozenset({("POST", "/v1/chat/completions"), ("POST", "/v1/responses")})
 _WORK = frozenset(
     {
         ("POST", "/v1/embeddings"),

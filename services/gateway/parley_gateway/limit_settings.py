@@ -1,11 +1,12 @@
 """Settings of limits: how much of what anybody may ask a gateway for."""
 
+from parley_contracts.prices import Prices
 from parley_limits import parse_rate
 from parley_messaging import ServiceSettings
 from pydantic import Field, field_validator
 
 from parley_gateway.networks import Networks
-from parley_gateway.prices import Prices, parse_most
+from parley_gateway.quota_text import parse_most
 
 RATES = (
     "gateway_limit_reads",
@@ -94,8 +95,8 @@ class LimitSettings(ServiceSettings):
     )
     gateway_prices: str = Field(
         default="{}",
-        description="Micros a million tokens of the prompt and of the answer, by model; `*` is any other: "
-        '{"openai/gpt": [150000, 600000], "*": [0, 0]}.',
+        description="Micros a million tokens of the prompt, of the answer and, where they cost less, of "
+        'cached ones, by model; `*` is any other: {"openai/gpt": [150000, 600000, 75000], "*": [0, 0]}.',
     )
 
     @field_validator(*QUOTAS)

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible API: chat completions, streamed or not, and models."""
+"""The OpenAI-compatible API: chat completions and responses, streamed or not, and models."""
 
 import asyncio
 from typing import Annotated, Any
@@ -14,6 +14,8 @@ from parley_gateway.completion_request import CompletionRequest
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.event_stream import EventStream
 from parley_gateway.principal import Principal
+from parley_gateway.response_answer import ResponseAnswer
+from parley_gateway.responses_request import ResponsesRequest
 from parley_gateway.turn_door import AcceptedTurn
 
 router = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
@@ -38,19 +40,44 @@ async def create_completion(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Answer the last user message; `stream` sends the answer as it is written."""
-    reader = AnswerReader(
+    reader = _reader(edge, principal)
+    turn = await _start(edge, principal, request, reader, idempotency_key)
+    reader.follow(turn)
+    return await _answer(edge, reader, Completion(request, turn, reader), is_streamed=bool(request.stream))
+
+
+@router.post("/responses")
+async def create_response(
+    request: ResponsesRequest,
+    edge: CurrentEdge,
+    principal: CurrentPrincipal,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Answer the input; `stream` sends the response as it is written. No response is kept by its id."""
+    reader = _reader(edge, principal)
+    turn = await _start(edge, principal, request.completion(), reader, idempotency_key)
+    reader.follow(turn)
+    return await _answer(
+        edge, reader, ResponseAnswer(request, turn, reader), is_streamed=bool(request.stream)
+    )
+
+
+def _reader(edge: Edge, principal: Principal) -> AnswerReader:
+    return AnswerReader(
         edge.door,
         principal,
         max_bytes=edge.settings.gateway_answer_bytes,
         turn_s=edge.settings.gateway_turn_s,
     )
-    turn = await _start(edge, principal, request, reader, idempotency_key)
-    reader.follow(turn)
-    completion = Completion(request, turn, reader)
-    if request.stream:
-        return EventStream(completion.stream(), sockets=edge.sockets, reader=reader)
+
+
+async def _answer(
+    edge: Edge, reader: AnswerReader, answer: Completion | ResponseAnswer, *, is_streamed: bool
+) -> Response:
+    if is_streamed:
+        return EventStream(answer.stream(), sockets=edge.sockets, reader=reader)
     with edge.sockets.streaming():
-        return JSONResponse(await completion.whole())
+        return JSONResponse(await answer.whole())
 
 
 async def _start(
@@ -66,6 +93,7 @@ async def _start(
             request.start_frame(idempotency_key),
             reader.take,
             history=request.history(),
+            caller=request.caller(),
             is_stored=bool(request.store),
         )
     except ParleyError as error:
@@ -89,6 +117,8 @@ async def list_models(edge: CurrentEdge, principal: CurrentPrincipal) -> dict[st
             "created": model.created_at_s,
             "owned_by": model.owned_by,
             "context_tokens": model.context_tokens,
+            "capabilities": model.capabilities,
+            "price": None if model.price is None else model.price.model_dump(exclude_none=True),
         }
         for model in models
     ]

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
+from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
 from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn, TurnRef
 from parley_messaging import Bus
@@ -22,7 +23,9 @@ from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.lent_documents import reading_documents
 from parley_gateway.models import Models
 from parley_gateway.prompt import assemble, history_chars, passages_chars
-from parley_gateway.running_turn import RunningTurn, SentJob
+from parley_gateway.running_turn import Prompt, RunningTurn, SentJob
+from parley_gateway.tool_calling import fault_of
+from parley_gateway.tool_catalogue import OfferedTool, ToolCatalogue
 from parley_gateway.waiting_turns import WaitingTurns
 
 log = logging.getLogger("parley.gateway")
@@ -47,7 +50,7 @@ def is_at_once(command: StartTurn) -> bool:
 
     Its runner writes nothing then, and so needs no pen: the worker makes the first claim and opens the log.
     """
-    return command.chosen is not None and is_complete(command)
+    return command.chosen is not None and is_complete(command) and not command.named_tools
 
 
 class Preparation:
@@ -62,6 +65,7 @@ class Preparation:
         gathering: Gathering,
         context: ContextAssembly,
         waiting: WaitingTurns,
+        tools: ToolCatalogue,
     ) -> None:
         self._bus = bus
         self._writers = writers
@@ -69,11 +73,80 @@ class Preparation:
         self._gathering = gathering
         self._context = context
         self._waiting = waiting
+        self._tools = tools
 
     def at_once(self, turn: RunningTurn, model: ChosenModel) -> PreparedJob:
         """Return the job of a turn that has nothing to gather (`is_at_once`)."""
         turn.note(context_ready_ms=turn.since_ms())
-        return _job(turn, model, turn.command.history or ())
+        return self.job(turn, _prompt(turn, model, turn.command.history or (), {}))
+
+    async def ready(self, turn: RunningTurn) -> Prompt:
+        """Return what the model is asked with; put together anew where another runner had gathered it.
+
+        The passages are those that the log names, which the answer cites by their numbers.
+        """
+        if turn.prompt is None:
+            command = turn.command
+            model = command.chosen or await self._models.choose(command.model)
+            gathered = await self._gathering.history(
+                command, history_chars=history_chars(model.context_tokens, command.text)
+            )
+            turn.degraded |= gathered.degraded
+            offered = await self._tools.named(command.named_tools)
+            turn.prompt = _prompt(turn, model, gathered.history, offered)
+        return turn.prompt
+
+    def messages(self, turn: RunningTurn, prompt: Prompt) -> tuple[ChatMessage, ...]:
+        """Return what the model is to read: the prompt, and what tools have been called and have said."""
+        said = ""
+        found = [*prompt.messages]
+        for one in turn.rounds:
+            # The text of an ending is that of all rounds so far.
+            found.append(
+                ChatMessage(
+                    role="assistant",
+                    content=one.finished.text.removeprefix(said),
+                    tool_calls=tuple(map(_readable, one.calls)),
+                )
+            )
+            said = one.finished.text
+            found += [
+                ChatMessage(role="tool", content=one.results[call.id], tool_call_id=call.id)
+                for call in one.calls
+                if call.id in one.results
+            ]
+        return tuple(found)
+
+    def job(self, turn: RunningTurn, prompt: Prompt, *, is_last: bool = False) -> PreparedJob:
+        """Return the job of the next generation; a last one may call no more tools of Parley."""
+        command, own = turn.command, {spec.name for spec in turn.command.tools}
+        # A name of the caller's own stands for his tool.
+        offered = [tool.spec for name, tool in sorted(prompt.offered.items()) if name not in own]
+        params = command.params
+        if is_last and offered:
+            params = params.model_copy(update={"tool_choice": "none"})
+        elif turn.rounds and params.tool_choice not in {None, "auto", "none"}:
+            # What had to be called has been called.
+            params = params.model_copy(update={"tool_choice": "auto"})
+        job = GenerateJob(
+            turn=command.turn,
+            base_slot=turn.epoch,
+            last_seq=turn.last_seq,
+            model=prompt.model.id,
+            messages=self.messages(turn, prompt),
+            question=command.text,
+            citations=turn.citations,
+            degraded=tuple(sorted(turn.degraded)),
+            params=params,
+            tools=(*command.tools, *offered),
+            run_by_parley=tuple(spec.name for spec in offered),
+            rounds=len(turn.rounds),
+            kept_text=turn.rounds[-1].finished.text if turn.rounds else "",
+            deadline_ms=command.deadline_ms,
+            command=None if turn.epoch else command,
+        )
+        data = job.model_dump_json().encode()
+        return PreparedJob(prompt.model.pool, data, command.turn, turn.last_seq, turn.claims)
 
     async def run(self, turn: RunningTurn) -> PreparedJob:
         """Gather, and write the context into the log; what is left to do is to pass the pen."""
@@ -83,17 +156,23 @@ class Preparation:
             await writer.append(partial(_opening, ref.client_turn_id, turn.last_seq))
             await writer.append(partial(_stage, ref.client_turn_id, "gathering"))
             model = command.chosen or await self._models.choose(command.model)
+            offered = await self._tools.named(command.named_tools)
+            if len(offered) < len(set(command.named_tools)):
+                turn.degraded.add("tools")
             gathered = await self._gathering.gather(
                 command, history_chars=history_chars(model.context_tokens, command.text)
             )
-            room_chars = passages_chars(model.context_tokens, command.text, gathered.history)
+            room_chars = passages_chars(
+                model.context_tokens, command.text, (*gathered.history, *command.continuation)
+            )
             with reading_documents(command):
                 turn.citations = await self._context.assemble(
                     command.documents_owner_id, gathered.pages, gathered.passages, room_chars
                 )
             _note_gathered(turn, gathered)
             await self._write_context(turn, writer)
-        return _job(turn, model, gathered.history)
+        turn.prompt = _prompt(turn, model, gathered.history, offered)
+        return self.job(turn, turn.prompt)
 
     async def pass_pen(self, job: PreparedJob, base_slot: int) -> SentJob:
         """Send the job, once its queue has room for it; from then on a worker may write."""
@@ -137,28 +216,29 @@ class Preparation:
         turn.last_seq = writer.seq - 1
 
 
-def _job(turn: RunningTurn, model: ModelInfo | ChosenModel, history: Sequence[ChatMessage]) -> PreparedJob:
+def _prompt(
+    turn: RunningTurn,
+    model: ModelInfo | ChosenModel,
+    history: Sequence[ChatMessage],
+    offered: Mapping[str, OfferedTool],
+) -> Prompt:
     command = turn.command
-    job = GenerateJob(
-        turn=command.turn,
-        base_slot=turn.epoch,
-        last_seq=turn.last_seq,
-        model=model.id,
-        messages=assemble(
-            command.text,
-            history,
-            turn.citations,
-            is_searched=turn.is_searched,
-            instructions=command.bot.prompt if command.bot else "",
-        ),
-        question=command.text,
-        citations=turn.citations,
-        degraded=tuple(sorted(turn.degraded)),
-        params=command.params,
-        deadline_ms=command.deadline_ms,
-        command=None if turn.epoch else command,
+    messages = assemble(
+        command.text,
+        history,
+        turn.citations,
+        is_searched=turn.is_searched,
+        instructions=command.bot.prompt if command.bot else "",
+        continuation=command.continuation,
+        calls_tools=bool(offered),
     )
-    return PreparedJob(model.pool, job.model_dump_json().encode(), command.turn, turn.last_seq, turn.claims)
+    return Prompt(model, messages, offered)
+
+
+def _readable(call: ToolCall) -> ToolCall:
+    """Return a call as the model is shown it again: servers read arguments, and fail on what is no JSON."""
+    is_readable = call.arguments.strip() and fault_of(call.arguments) is None
+    return call if is_readable else call.model_copy(update={"arguments": "{}"})
 
 
 def _note_gathered(turn: RunningTurn, gathered: Gathered) -> None:

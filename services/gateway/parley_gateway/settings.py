@@ -95,6 +95,12 @@ class GatewaySettings(LimitSettings):
     gateway_search_s: float = Field(default=1.0, gt=0, description="Budget for searching documents.")
     gateway_web_s: float = Field(default=20.0, gt=0, description="Budget for reading web pages.")
     gateway_passages: int = Field(default=8, ge=1, le=50, description="Passages given to the model.")
+    gateway_tool_rounds: int = Field(
+        default=8, ge=1, le=32, description="How often a turn's model may call tools before it has to answer."
+    )
+    gateway_tool_call_s: float = Field(
+        default=30.0, gt=0, le=600, description="How long one call of a tool may take."
+    )
     revocations_redis_url: str | None = Field(
         default=None, description="Where accounts posts what is refused; unset is a database of REDIS_URL."
     )

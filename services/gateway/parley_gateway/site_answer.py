@@ -47,7 +47,7 @@ def for_visitors(error: ParleyError) -> ParleyError:
 
 
 def _failed(event: TurnFailed) -> ParleyError:
-    return for_visitors(ParleyError(event.code, event.message, retryable=event.retryable))
+    return for_visitors(event.error)
 
 
 def _sources(citations: Sequence[Citation]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from parley_contracts.bots import BotLimits
 from parley_contracts.policy import Role
+from parley_contracts.prices import Prices
 from parley_contracts.turns import Seal, StartTurn, TokenUsage, TurnOutcome
 from parley_contracts.usage import (
     Amount,
@@ -21,7 +22,8 @@ from parley_limits import Claim, Most, OpenTurn, Quota
 from parley_messaging.message_headers import now_ms
 
 from parley_gateway.limit_settings import LimitSettings
-from parley_gateway.prices import Prices, parse_most
+from parley_gateway.prompt import message_chars
+from parley_gateway.quota_text import parse_most
 from parley_gateway.visitor_tokens import VISITOR_START
 
 _SPANS: tuple[Literal["day"], Literal["month"]] = ("day", "month")
@@ -150,7 +152,9 @@ def is_visitors(command: StartTurn) -> bool:
 
 def asked_chars(command: StartTurn) -> int:
     """Return how long a prompt is at least: what is said by who asks, before him, and by the bot."""
-    said = len(command.text) + sum(len(message.content) for message in command.history or ())
+    before, since = command.history or (), command.continuation
+    said = len(command.text) + sum(message_chars(message) for message in (*before, *since))
+    said += sum(len(tool.model_dump_json()) for tool in command.tools)
     return said + (len(command.bot.prompt) if command.bot else 0)
 
 

@@ -21,6 +21,7 @@ from parley_messaging.trace_context import correlated, working_in
 from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 
 from parley_gateway.admission import Admission
+from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.limits import Limits
@@ -28,7 +29,7 @@ from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
 from parley_gateway.spending import BotPayer
-from parley_gateway.turn_asked import as_visitors_may, bare, permitted
+from parley_gateway.turn_asked import as_visitors_may, bare, permitted, require_sound
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
 from parley_gateway.waiting_turns import WaitingTurns
 
@@ -94,6 +95,7 @@ class TurnDoor:
         sink: Sink,
         *,
         history: tuple[ChatMessage, ...] | None = None,
+        caller: CallerSide = CALLS_NOTHING,
         is_stored: bool = True,
         bot: TurnBot | None = None,
         payer: BotPayer | None = None,
@@ -108,7 +110,8 @@ class TurnDoor:
         frame = self._let_in(principal, frame, bot)
         ref = self._ref(principal, frame.turn_id or uuid4().hex)
         command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
-        command = command.model_copy(update={"bot": bot})
+        sides = {"bot": bot, "continuation": caller.continuation, "tools": caller.tools}
+        command = command.model_copy(update=sides)
         is_named = frame.turn_id is not None
         try:
             self._admission.check(self._models.known_pool(frame.model))
@@ -176,6 +179,7 @@ class TurnDoor:
             raise ParleyError(ErrorCode.UNAVAILABLE, "This gateway is stopping; connect again.")
         if not frame.text.strip():
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
+        require_sound(frame)
         return permitted(principal, frame) if bot is None else as_visitors_may(frame)
 
     async def _with_model(self, command: StartTurn) -> StartTurn:
@@ -250,6 +254,7 @@ class TurnDoor:
             history=history,
             collections=frame.collections,
             web=frame.web,
+            named_tools=tuple(dict.fromkeys(frame.tools)),
             model=frame.model,
             params=frame.params,
             is_stored=is_stored,

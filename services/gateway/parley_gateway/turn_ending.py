@@ -18,7 +18,6 @@ from parley_contracts.turn_events import (
 )
 from parley_contracts.turns import (
     EPOCH_SPAN,
-    PenClaim,
     PenRole,
     Seal,
     StartTurn,
@@ -57,18 +56,21 @@ def new_seal(
     error: ErrorBody | None = None,
     degraded: Iterable[str] = (),
     timings: TurnTimings | None = None,
+    earlier: Sequence[GenerationFinished] = (),
     was_asked: bool = False,
 ) -> Seal:
     """Return a seal; of `citations` only those that `text` cites are kept.
 
-    `was_asked`: a worker has had the turn, and so a model, whatever was told of it.
+    `earlier` are the ends of generations before the last one, which called tools: `text` begins with theirs.
+    `was_asked`: a worker has had the turn since, and so a model, whatever was told of it.
     """
     cites = cited(text, citations)
     is_whole = outcome is TurnOutcome.COMPLETED
     usage = finished.usage if finished else TokenUsage()
-    has_cost = bool(text) or (was_asked and finished is None)
+    answer_chars = len(text) - (len(earlier[-1].text) if earlier else 0)
+    has_cost = answer_chars > 0 or (was_asked and finished is None)
     if has_cost and not usage.is_told:
-        usage = TokenUsage.guessed(asked_chars(command), len(text))
+        usage = TokenUsage.guessed(asked_chars(command), answer_chars)
     return Seal(
         nonce=new_nonce(),
         turn=command.turn,
@@ -76,10 +78,11 @@ def new_seal(
         outcome=outcome,
         user_text=command.text,
         text=text,
+        tool_calls=finished.tool_calls if finished and is_whole else (),
         citations=cites,
         support=support(citations, cites, is_searched=is_searched) if is_whole else None,
-        model=finished.model if finished else _model_of(command) if has_cost else None,
-        usage=usage,
+        model=_model_of(command, finished, earlier) if finished or has_cost or earlier else None,
+        usage=sum((one.usage for one in earlier), usage),
         finish_reason=finished.finish_reason if finished else None,
         error=error,
         degraded=tuple(sorted(degraded)),
@@ -93,8 +96,12 @@ def new_seal(
     )
 
 
-def _model_of(command: StartTurn) -> str | None:
-    """Return who wrote an answer of which no end was told, as far as is known."""
+def _model_of(
+    command: StartTurn, finished: GenerationFinished | None, earlier: Sequence[GenerationFinished]
+) -> str | None:
+    """Return who wrote an answer: the model of its last end, or the one that was asked for."""
+    if last := finished or next(reversed(earlier), None):
+        return last.model
     return command.chosen.id if command.chosen else command.model
 
 
@@ -193,6 +200,7 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
                 "model": seal.model,
                 "usage": seal.usage,
                 "finish_reason": seal.finish_reason or "stop",
+                "tool_calls": seal.tool_calls,
                 "citations": seal.citations,
                 "support": seal.support,
                 "degraded": seal.degraded,
@@ -218,15 +226,6 @@ def terminal_event(number: int, seal: Seal, stored: str) -> EpochOpening:
         code=error.code,
         message=error.message,
         retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
         kept_chars=len(seal.text),
     )
-
-
-def was_taken(records: Sequence[PenClaim | Seal]) -> bool:
-    """Return whether a worker has held the pen of a turn: he asks the model when he claims it."""
-    return any(isinstance(record, PenClaim) and record.role is PenRole.WORKER for record in records)
-
-
-def runner_claims(records: list[PenClaim | Seal]) -> int:
-    """Return how many runners have held the pen of a turn."""
-    return sum(isinstance(record, PenClaim) and record.role is PenRole.RUNNER for record in records)

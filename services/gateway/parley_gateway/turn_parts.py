@@ -27,6 +27,9 @@ from parley_gateway.preparation import Preparation
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.queue_lag import QueueLag
 from parley_gateway.settings import GatewaySettings
+from parley_gateway.tool_calling import ToolCalling
+from parley_gateway.tool_catalogue import ToolCatalogue
+from parley_gateway.tool_rounds import ToolRounds
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_ending import TurnEnding
 from parley_gateway.turn_erasure import TurnErasure
@@ -51,6 +54,7 @@ class TurnParts:
     ) -> None:
         self.pen = Pen(bus)
         self.models = Models(bus)
+        self.tools = ToolCatalogue(bus)
         self.writers = TurnWriters(bus)
         self.watches = TurnWatches(bus, home)
         circuits = circuits or Circuits()
@@ -90,6 +94,15 @@ class TurnParts:
         self.runner = self._runner(bus, settings, circuits)
 
     def _runner(self, bus: Bus, settings: GatewaySettings, circuits: Circuits) -> TurnRunner:
+        preparation = Preparation(
+            bus,
+            self.writers,
+            self.models,
+            gathering=Gathering(bus, settings, circuits),
+            context=ContextAssembly(bus, circuits),
+            waiting=self._waiting,
+            tools=self.tools,
+        )
         return TurnRunner(
             bus,
             holder=self.watches.home,
@@ -97,17 +110,16 @@ class TurnParts:
             pen=self.pen,
             watches=self.watches,
             stops=self._stops,
-            preparation=Preparation(
-                bus,
-                self.writers,
-                self.models,
-                gathering=Gathering(bus, settings, circuits),
-                context=ContextAssembly(bus, circuits),
-                waiting=self._waiting,
-            ),
+            preparation=preparation,
             ending=self.ending,
             questions=self._questions,
             counts=self.counts,
+            rounds=ToolRounds(
+                self.writers,
+                preparation,
+                ToolCalling(bus, call_s=settings.gateway_tool_call_s),
+                max_rounds=settings.gateway_tool_rounds,
+            ),
         )
 
     def _queues(self) -> set[WorkQueue]:
@@ -116,7 +128,16 @@ class TurnParts:
 
     async def start(self) -> None:
         """Subscribe to what has to be heard before the first turn."""
-        for part in (self.writers, self.watches, self._holds, self._stops, self._positions, self.lag):
+        hearing = (
+            self.writers,
+            self.watches,
+            self._holds,
+            self._stops,
+            self._positions,
+            self.tools,
+            self.lag,
+        )
+        for part in hearing:
             await part.start()
 
     @property

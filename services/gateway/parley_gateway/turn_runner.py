@@ -3,8 +3,8 @@
 import asyncio
 import logging
 
-from parley_contracts import headers, subjects
-from parley_contracts.claims import Acting, RefusedClaimsError
+from parley_contracts import headers
+from parley_contracts.claims import RefusedClaimsError
 from parley_contracts.errors import ErrorBody, ErrorCode, ParleyError
 from parley_contracts.turn_events import GenerationFinished
 from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTurn, TurnOutcome
@@ -21,10 +21,14 @@ from pydantic import ValidationError
 
 from parley_gateway.citation_counts import CitationCounts
 from parley_gateway.generation_watch import GenerationWatch
-from parley_gateway.preparation import Preparation, PreparedJob, is_at_once
+from parley_gateway.pen_passing import PenPassing
+from parley_gateway.pen_records import runner_claims, untaken_job, was_taken
+from parley_gateway.preparation import Preparation, is_at_once
 from parley_gateway.question_keeper import QuestionKeeper
-from parley_gateway.running_turn import RunningTurn, SentJob
-from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal, runner_claims, was_taken
+from parley_gateway.running_turn import RunningTurn
+from parley_gateway.tool_rounds import ToolRounds, without_parleys
+from parley_gateway.turn_claims import acting_of
+from parley_gateway.turn_ending import Sealing, TurnEnding, new_seal
 
 log = logging.getLogger("parley.gateway")
 
@@ -57,6 +61,7 @@ class TurnRunner:
         ending: TurnEnding,
         questions: QuestionKeeper,
         counts: CitationCounts,
+        rounds: ToolRounds,
     ) -> None:
         self._bus = bus
         self._holder = holder
@@ -65,9 +70,11 @@ class TurnRunner:
         self._watches = watches
         self._stops = stops
         self._preparation = preparation
+        self._passing = PenPassing(stops, preparation)
         self._ending = ending
         self._questions = questions
         self._counts = counts
+        self._rounds = rounds
 
     async def work(self, delivery: QueuedJob) -> JobOutcome:
         """Handle one delivery of a turn."""
@@ -77,7 +84,7 @@ class TurnRunner:
             log.error("turn cannot be read", extra={"fault": described(error).message})
             return await self._end_unreadable(delivery)
         try:
-            acting = self._acting(turn, delivery)
+            acting = acting_of(self._bus.claims, turn, delivery)
         except RefusedClaimsError as error:
             return await self._refused(turn, delivery, error)
         with acting_for(acting):
@@ -101,19 +108,6 @@ class TurnRunner:
                 return JobOutcome.LEAVE
             return _settled(await self._go_on(turn))
 
-    def _acting(self, turn: RunningTurn, delivery: QueuedJob) -> Acting | None:
-        """Return for whom a turn is run; RefusedClaimsError when nobody vouches for its command.
-
-        Where no claims are checked it is run for its owner as a guest: the door has asked for more.
-        """
-        ref = turn.command.turn
-        acting = self._bus.claims.check_turn(
-            subjects.ALL_TURN_STARTS, ref.owner_id, ref.turn_id, delivery.headers
-        )
-        if text := delivery.headers.get(headers.CLAIMS):
-            turn.claims = {headers.CLAIMS: text}
-        return acting or Acting(ref.owner_id)
-
     async def _refused(self, turn: RunningTurn, delivery: QueuedJob, error: RefusedClaimsError) -> JobOutcome:
         """End a turn that nobody vouches for, in nobody's conversation; one that there was stays as it is."""
         if may_be_known_later(error, delivery):
@@ -131,7 +125,7 @@ class TurnRunner:
             log.error("turn without a readable header is dropped")
             return JobOutcome.DONE
         try:
-            self._acting(turn, delivery)
+            acting_of(self._bus.claims, turn, delivery)
         except RefusedClaimsError as error:
             return await self._refused(turn, delivery, error)
         error = ParleyError(ErrorCode.INTERNAL, "The turn could not be read.")
@@ -171,6 +165,10 @@ class TurnRunner:
         ref = turn.command.turn
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
         turn.last_seq, turn.text = standing.last_seq, standing.text
+        if standing.rounds or standing.asked is not None:
+            turn.restore(standing)
+        if standing.asked is not None and self._rounds.takes(turn, standing.asked):
+            turn.begin_round(standing.asked)
         if runner_claims(records) >= MAX_RUNNERS:
             error = ParleyError(ErrorCode.INTERNAL, "The turn failed several times and is given up.")
             return await self._seal(turn, len(records) + 1, TurnOutcome.FAILED, error=error.body())
@@ -178,18 +176,17 @@ class TurnRunner:
         if (await self._pen.claim(ref.turn_id, number, claim)).nonce != claim.nonce:
             return Sealing.A_RUNNER_HAS_IT
         turn.epoch = number
-        return await self._begin(turn)
+        return await (self._call_on(turn) if turn.rounds else self._begin(turn))
 
     async def _rejoin(self, turn: RunningTurn, slots: int) -> Sealing:
         """Follow a generation that another runner began; its worker is never fenced."""
         ref = turn.command.turn
-        standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
-        if standing.context is not None:
-            turn.citations = standing.context.citations
-            turn.is_searched = standing.context.is_searched
-            turn.degraded |= set(standing.context.degraded)
+        turn.restore(await read_turn_log(self._bus, ref.home, ref.turn_id))
         turn.epoch = slots
         watch = GenerationWatch(self._watches, ref)
+        if turn.rounds:
+            # The log is heard from its beginning: the ends of rounds that are through are none of now.
+            watch.forget(turn.rounds[-1].finished)
         await watch.open()
         try:
             return await self._follow(turn, watch)
@@ -205,51 +202,52 @@ class TurnRunner:
         watch = GenerationWatch(self._watches, turn.command.turn)
         await watch.open(is_new=turn.epoch <= 1)
         try:
-            failure = await self._prepare(turn)
-            if failure is not None:
-                outcome, error = failure
-                return await self._seal(turn, turn.epoch + 1, outcome, error=error)
-            return await self._follow(turn, watch)
+            sealing = await self._ended_by(turn, await self._passing.first(turn))
+            return await self._follow(turn, watch) if sealing is None else sealing
         finally:
             await watch.close()
 
-    async def _prepare(self, turn: RunningTurn) -> tuple[TurnOutcome, ErrorBody | None] | None:
-        """Prepare the turn and pass its pen; how it has to end when that does not succeed."""
-        turn_id = turn.command.turn.turn_id
+    async def _call_on(self, turn: RunningTurn) -> Sealing:
+        """Go on with a round of tools whose pen this runner has just won, and follow the answer."""
+        watch = GenerationWatch(self._watches, turn.command.turn)
+        await watch.open()
         try:
-            async with asyncio.timeout(turn.left_s) as clock:
-                with self._stops.expiring(turn_id, clock):
-                    # What was stored before the claim is read meanwhile; a worker reads for himself.
-                    model = None if turn.epoch else turn.command.chosen
-                    job = self._preparation.at_once(turn, model) if model else await self._prepared(turn)
-                    if self._stops.is_stopped(turn_id):
-                        return TurnOutcome.CANCELLED, None
-                    turn.sent = await self._preparation.pass_pen(job, turn.epoch)
-        except TimeoutError:
-            if self._stops.is_stopped(turn_id):
-                return TurnOutcome.CANCELLED, None
-            late = ParleyError(ErrorCode.TIMEOUT, "The turn took longer than allowed.")
-            return TurnOutcome.FAILED, late.body()
-        except ParleyError as error:
-            return TurnOutcome.FAILED, error.body()
-        except ValidationError:
-            # The same command would fail in the same way for every runner.
-            log.exception("turn cannot be prepared")
-            fault = ParleyError(ErrorCode.INTERNAL, "The turn could not be prepared.", retryable=False)
-            return TurnOutcome.FAILED, fault.body()
-        return None
+            sealing = await self._call_tools(turn, watch)
+            return await self._follow(turn, watch) if sealing is None else sealing
+        finally:
+            await watch.close()
 
-    async def _prepared(self, turn: RunningTurn) -> PreparedJob:
-        """Prepare the turn, and meanwhile have a stored stop of it found, which ends that."""
-        stored = self._stops.is_stored(turn.command.turn.turn_id, within_s=turn.left_s)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                # Asked first, so that the answer is there when the context is stored.
-                tasks.create_task(stored)
-                preparing = tasks.create_task(self._preparation.run(turn))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from group
-        return preparing.result()
+    async def _call_tools(self, turn: RunningTurn, watch: GenerationWatch) -> Sealing | None:
+        """Have the tools of the last round called; None once a worker is to write again."""
+        watch.forget(turn.rounds[-1].finished)
+        return await self._ended_by(turn, await self._passing.again(turn, self._rounds.run))
+
+    async def _run_round(
+        self, turn: RunningTurn, watch: GenerationWatch, finished: GenerationFinished
+    ) -> Sealing | None:
+        """Take the pen back from the worker that has ended with calls of tools, and have them called."""
+        number, claim = finished.seq // EPOCH_SPAN + 1, self._claim(turn)
+        standing = await self._pen.claim(turn.command.turn.turn_id, number, claim)
+        if isinstance(standing, Seal):
+            return await self._ending.finish(number, standing)
+        if standing.role is PenRole.WORKER:
+            watch.forget(finished)
+            return None
+        if standing.nonce != claim.nonce:
+            return Sealing.A_RUNNER_HAS_IT
+        turn.epoch, turn.last_seq, turn.text = number, finished.seq, finished.text
+        turn.degraded |= set(finished.degraded)
+        turn.begin_round(finished)
+        return await self._call_tools(turn, watch)
+
+    async def _ended_by(
+        self, turn: RunningTurn, failure: tuple[TurnOutcome, ErrorBody | None] | None
+    ) -> Sealing | None:
+        """End a turn whose pen could not be passed; None where it was."""
+        if failure is None:
+            return None
+        outcome, error = failure
+        return await self._seal(turn, turn.epoch + 1, outcome, error=error)
 
     async def _follow(self, turn: RunningTurn, watch: GenerationWatch) -> Sealing:
         """Wait for the end of the generation, then end the turn; a worker who writes anew is waited for."""
@@ -267,6 +265,10 @@ class TurnRunner:
             turn.note(first_delta_ms=self._delta_ms(turn, watch), generated_ms=turn.since_ms())
             if finished is None:
                 return await self._finish_standing(turn)
+            if self._rounds.takes(turn, finished):
+                if (sealing := await self._run_round(turn, watch, finished)) is not None:
+                    return sealing
+                continue
             sealing = await self._seal_finished(turn, finished)
             if sealing is not Sealing.A_WORKER_WRITES:
                 return sealing
@@ -296,15 +298,21 @@ class TurnRunner:
         ref = turn.command.turn
         standing = await read_turn_log(self._bus, ref.home, ref.turn_id)
         if standing.finished is not None:
-            return await self._seal_finished(turn, standing.finished)
+            if not self._rounds.takes(turn, standing.finished):
+                return await self._seal_finished(turn, standing.finished)
+            turn.begin_round(standing.finished)
         turn.last_seq, turn.text = standing.last_seq, standing.text
         records = await self._pen.read_all(ref.turn_id)
-        untaken = _untaken(turn, records)
+        untaken = untaken_job(turn, records)
         error = ParleyError(ErrorCode.TIMEOUT, "The model took longer than allowed.")
         if untaken is not None:
             error = ParleyError(ErrorCode.UNAVAILABLE, "No worker of the model took the turn in its time.")
         sealing = await self._seal(
-            turn, turn.epoch + 1, TurnOutcome.FAILED, error=error.body(), was_asked=was_taken(records)
+            turn,
+            turn.epoch + 1,
+            TurnOutcome.FAILED,
+            error=error.body(),
+            was_asked=was_taken(records, turn.earlier),
         )
         if untaken is not None:
             await self._preparation.withdraw(untaken)
@@ -316,12 +324,13 @@ class TurnRunner:
         last = records[-1]
         if not isinstance(last, Seal):
             return Sealing.NOT_STORED
-        if (untaken := _untaken(turn, records)) is not None:
+        if (untaken := untaken_job(turn, records)) is not None:
             await self._preparation.withdraw(untaken)
         return await self._ending.finish(len(records), last)
 
     async def _seal_finished(self, turn: RunningTurn, finished: GenerationFinished) -> Sealing:
         """Seal a finished answer behind the worker who has written it."""
+        finished = without_parleys(turn.command, finished)
         turn.text, turn.last_seq = finished.text, finished.seq
         turn.degraded |= set(finished.degraded)
         behind_worker = finished.seq // EPOCH_SPAN + 1
@@ -342,8 +351,8 @@ class TurnRunner:
         error: ErrorBody | None = None,
         was_asked: bool = False,
     ) -> Sealing:
-        if finished is not None and finished.error_code is not None:
-            error = ParleyError(finished.error_code, finished.error_message or "The model failed.").body()
+        if finished is not None and finished.error is not None:
+            error = finished.error.body()
         turn.note(total_ms=turn.since_ms())
         seal = new_seal(
             turn.command,
@@ -356,19 +365,13 @@ class TurnRunner:
             error=error,
             degraded=turn.degraded,
             timings=turn.timings,
+            earlier=turn.earlier,
             was_asked=was_asked,
         )
         sealing = await self._ending.seal(number, seal, ends_writing=finished is None)
         if outcome is TurnOutcome.COMPLETED and sealing in (Sealing.DONE, Sealing.NOT_STORED):
             self._counts.note(seal, turn.citations, owner_id=turn.command.documents_owner_id)
         return sealing
-
-
-def _untaken(turn: RunningTurn, records: list[PenClaim | Seal]) -> SentJob | None:
-    """Return the turn's job if no worker has claimed the turn by it: its claim is behind the base slot."""
-    if turn.sent is None:
-        return None
-    return None if was_taken(records[turn.sent.base_slot :][:1]) else turn.sent
 
 
 def _settled(sealing: Sealing) -> JobOutcome:

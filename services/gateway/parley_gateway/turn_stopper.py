@@ -13,7 +13,8 @@ from parley_messaging.pen import Pen
 from parley_messaging.turn_log import read_turn_log
 from parley_messaging.turn_watch import TurnWatches
 
-from parley_gateway.turn_ending import TurnEnding, new_seal, was_taken
+from parley_gateway.pen_records import was_taken
+from parley_gateway.turn_ending import TurnEnding, new_seal
 from parley_gateway.turn_finder import TurnFinder
 
 log = logging.getLogger("parley.gateway")
@@ -129,6 +130,7 @@ class TurnStopper:
             citations=standing.context.citations if standing.context else (),
             last_seq=standing.last_seq,
             finished=standing.finished,
-            was_asked=was_taken(records),
+            earlier=standing.earlier,
+            was_asked=was_taken(records, standing.earlier),
         ).model_copy(update={"is_confirmed": False})
         await self._ending.seal(len(records) + 1, seal)

@@ -11,8 +11,9 @@ from parley_messaging.turn_writer import TurnWriters
 
 from parley_llm.generation import Generation
 from parley_llm.handlers import bind
-from parley_llm.models import open_models
+from parley_llm.models import open_models, slots_of
 from parley_llm.settings import LlmSettings
+from parley_llm.tools import offer_tools
 from parley_llm.worker import GenerationWorker
 
 
@@ -39,7 +40,8 @@ async def compose(service: Service, settings: LlmSettings) -> None:
     service.watch_writers(writers)
     service.spawn(writers.run)
     service.spawn(stops.run)
-    bind(service, catalogue, worker, slots=settings.llm_slots)
+    bind(service, catalogue, worker, slots=settings.llm_slots, slots_of=slots_of(settings))
+    await offer_tools(service)
 
 
 def main() -> None:

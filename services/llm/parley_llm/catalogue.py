@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import ModelList
+from parley_contracts.llm import ModelInfo, ModelList
+from parley_contracts.prices import Prices
 
 from parley_llm.language_model import LanguageModel
 
@@ -19,10 +20,12 @@ class Catalogue:
         self,
         models: Sequence[LanguageModel],
         *,
+        prices: Prices | None = None,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = tuple(models)
+        self._prices = prices or Prices({})
         self._fresh_s = fresh_s
         self._clock = clock
         self._listed: ModelList | None = None
@@ -35,9 +38,14 @@ class Catalogue:
             now_s = self._clock()
             if self._listed is None or now_s - self._listed_at_s >= self._fresh_s:
                 found = await asyncio.gather(*(model.models() for model in self._models))
-                self._listed = ModelList(models=tuple(info for infos in found for info in infos))
+                models = tuple(self._priced(info) for infos in found for info in infos)
+                self._listed = ModelList(models=models)
                 self._listed_at_s = now_s
             return self._listed
+
+    def _priced(self, info: ModelInfo) -> ModelInfo:
+        price = self._prices.of(info.id)
+        return info if price is None else info.model_copy(update={"price": price})
 
     @property
     def pools(self) -> tuple[str, ...]:

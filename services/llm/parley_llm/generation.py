@@ -11,12 +11,12 @@ from typing import Literal
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turn_events import (
+    ALL_CHARS,
     ContextReady,
     EpochStarted,
     GenerationFinished,
     StageChanged,
     encode_event,
-    text_delta_frame,
 )
 from parley_contracts.turns import EPOCH_SPAN, TokenUsage
 from parley_messaging import Bus
@@ -29,7 +29,9 @@ from pydantic_core import to_json
 from parley_llm.asked_answer import AskedAnswer
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
-from parley_llm.language_model import Chunk, LanguageModel, TextChunk
+from parley_llm.fault_log import fault_fields
+from parley_llm.language_model import Chunk, FinalChunk, FinishReason, LanguageModel
+from parley_llm.written_answer import Strand, WrittenAnswer
 
 log = logging.getLogger("parley.llm")
 
@@ -42,7 +44,7 @@ class Ending:
     """How a generation ended; turned into `generation_finished`."""
 
     model: str
-    finish_reason: Literal["stop", "length", "cancelled", "error"] = "stop"
+    finish_reason: FinishReason | Literal["cancelled", "error"] = "stop"
     usage: TokenUsage = field(default_factory=TokenUsage)
     error: ParleyError | None = None
     degraded: tuple[str, ...] = ()
@@ -67,7 +69,7 @@ class Generation:
         self._stops = stops
         self._window_ms = window_ms
         self._turn_id_json = to_json(job.turn.client_turn_id)
-        self._parts: list[str] = []
+        self._written = WrittenAnswer(self._turn_id_json)
         self._early: AskedAnswer | None = None
         self._has_asked = False
 
@@ -98,9 +100,13 @@ class Generation:
             NotStoredError: The end could not be stored; the job has to come again.
         """
         model = self._resolve()
-        written = standing.text if model is not None and model.can_continue else ""
-        self._parts = [written] if written else []
-        opening = partial(self._open, writer, self._opening(standing, len(written)))
+        kept = self._job.kept_text
+        # Who is first behind the runner has not read the log; what that keeps is no part of what is written.
+        earlier = standing.text.removeprefix(kept)
+        standing_chars = len(earlier) + standing.reasoning_chars - standing.earlier_reasoning_chars
+        written = earlier if model is not None and model.can_continue else ""
+        self._written = WrittenAnswer(self._turn_id_json, written, untold=self._job.run_by_parley)
+        opening = partial(self._open, writer, self._opening(standing, len(kept) + len(written)))
         if is_cancelled:
             ending = Ending(self._job.model, "cancelled")
         elif is_given_up:
@@ -111,23 +117,31 @@ class Generation:
             ending = Ending(self._job.model)
             await self._stream(writer, model, written, opening, ending)
         if not ending.usage.is_told:
-            ending.usage = self._guessed_usage(standing, written)
-        elif standing.text:
+            ending.usage = self._guessed_usage(standing_chars - len(written))
+        elif standing_chars:
             # The model tells of its own call alone.
-            ending.usage = ending.usage.plus(self._guessed(len(standing.text)))
+            ending.usage += self._guessed(standing_chars)
         await opening()
         await writer.append_settled(partial(self._end, ending=ending), timeout_s=END_STORED_S)
 
-    async def repeat_end(self, writer: TurnWriter, follows: int, finished: GenerationFinished) -> None:
+    async def repeat_end(self, writer: TurnWriter, standing: TurnLog, finished: GenerationFinished) -> None:
         """End this epoch as an earlier one has ended: a finished answer is not asked for again."""
-        await writer.append(partial(self._epoch_started, follows=follows, keep_chars=len(finished.text)))
+        started = EpochStarted(
+            seq=0,
+            follows=standing.last_seq,
+            turn_id=self._job.turn.client_turn_id,
+            keep_chars=len(finished.text),
+            keep_reasoning_chars=standing.reasoning_chars,
+            keep_tool_calls=len(finished.tool_calls),
+        )
+        await writer.append(lambda seq: encode_event(started.model_copy(update={"seq": seq})))
         await writer.append_settled(
             lambda seq: encode_event(finished.model_copy(update={"seq": seq})), timeout_s=END_STORED_S
         )
 
     def _opening(self, standing: TurnLog, keep_chars: int) -> list[Encode]:
         """Return what the epoch begins with."""
-        started = partial(self._epoch_started, follows=standing.last_seq, keep_chars=keep_chars)
+        started = partial(self._epoch_started, standing=standing, keep_chars=keep_chars)
         if self._job.last_seq or standing.context is not None:
             return [started]
         # In place of the runner, which had nothing to gather.
@@ -159,7 +173,7 @@ class Generation:
             else:
                 ending.fail(ParleyError(ErrorCode.TIMEOUT, "The answer took longer than allowed."))
         except ParleyError as error:
-            if not self._parts and error.code is not ErrorCode.TIMEOUT:
+            if self._written.is_empty and error.code is not ErrorCode.TIMEOUT:
                 # Who refuses is not paid.
                 self._has_asked = False
             fallback = self._fallback(error, model)
@@ -168,24 +182,30 @@ class Generation:
                 return
             ending.model, ending.degraded = await _name_of(fallback), ("model",)
             await self._stream(writer, fallback, "", opening, ending)
-        except Exception:
-            log.exception("model failed", extra={"model": ending.model})
+        except Exception as error:  # noqa: BLE001 - its words may be what was asked or answered
+            log.error("model failed", extra={"model": ending.model, **fault_fields(error)})
             ending.fail(ParleyError(ErrorCode.INTERNAL, "The model failed."))
 
     def _fallback(self, error: ParleyError, model: LanguageModel) -> LanguageModel | None:
-        """Return who answers instead when a model is away and nothing is written yet."""
+        """Return who answers instead when a model is away and nothing is written yet.
+
+        Nobody does where JSON is to be written, which a program reads.
+        """
         last = self._catalogue.last_resort
-        if error.code is not ErrorCode.UNAVAILABLE or self._parts or model is last:
+        has_written = not self._written.is_empty
+        if error.code is not ErrorCode.UNAVAILABLE or has_written or model is last:
+            return None
+        if self._job.params.response_format is not None:
             return None
         log.warning("model is away; quoting instead", extra={"model": self._job.model})
         return last
 
-    def _guessed_usage(self, standing: TurnLog, written: str) -> TokenUsage:
+    def _guessed_usage(self, given_up_chars: int) -> TokenUsage:
         """Return about what an answer has cost that no model has counted: stopped, failed or given up.
 
         What an earlier worker wrote was asked for too, also where this one has begun anew.
         """
-        answer_chars = len(standing.text) - len(written) + sum(map(len, self._parts))
+        answer_chars = given_up_chars + self._written.chars
         if not (self._has_asked or answer_chars):
             return TokenUsage()
         return self._guessed(answer_chars)
@@ -196,10 +216,11 @@ class Generation:
     async def _copy(
         self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: Opening
     ) -> None:
-        async def send(text: str) -> None:
-            await writer.append(lambda seq: text_delta_frame(self._turn_id_json, seq, text))
+        async def send(strand: Strand, text: str) -> None:
+            if strand.is_told:
+                await writer.append(lambda seq: strand.frame(seq, text))
             # The answer is what stands in the log: a delta that found no room there is no part of it.
-            self._parts.append(text)
+            strand.note(text)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -208,13 +229,41 @@ class Generation:
                     # The model takes longer to begin than the log to be opened: its call goes out first.
                     await asyncio.sleep(0)
                     await opening()
-                    await _pour(answer, DeltaWindow(send, self._window_ms, tasks), ending)
+                    await self._pour(answer, DeltaWindow(send, self._window_ms, tasks), ending)
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
-    def _epoch_started(self, seq: int, *, follows: int, keep_chars: int) -> bytes:
-        turn_id = self._job.turn.client_turn_id
-        return encode_event(EpochStarted(seq=seq, follows=follows, turn_id=turn_id, keep_chars=keep_chars))
+    async def _pour(self, answer: AskedAnswer, window: DeltaWindow, ending: Ending) -> None:
+        """Pass an answer on; what was written is sent also when the model is stopped or fails."""
+        strand_of = self._written.strand_of
+        try:
+            chunk = await answer.first()
+            while not isinstance(chunk, FinalChunk):
+                await window.add(*strand_of(chunk))
+                chunk = await anext(answer.chunks)
+            ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
+        finally:
+            async with asyncio.timeout(END_STORED_S):
+                await window.flush()
+
+    def _epoch_started(self, seq: int, *, standing: TurnLog, keep_chars: int) -> bytes:
+        """Return the event that says what stands: where text does, what was thought before it does too."""
+        return encode_event(
+            EpochStarted(
+                seq=seq,
+                follows=standing.last_seq,
+                turn_id=self._job.turn.client_turn_id,
+                keep_chars=keep_chars,
+                keep_reasoning_chars=self._kept_reasoning_chars(standing, keep_chars),
+            )
+        )
+
+    def _kept_reasoning_chars(self, standing: TurnLog, keep_chars: int) -> int:
+        """Return how much of what was thought stands; who is first in a later round has not read how much."""
+        if self._job.rounds and standing.last_seq == self._job.last_seq:
+            return ALL_CHARS
+        goes_on = keep_chars > len(self._job.kept_text)
+        return standing.reasoning_chars if goes_on else standing.earlier_reasoning_chars
 
     def _context_ready(self, seq: int) -> bytes:
         return encode_event(ContextReady(seq=seq, turn_id=self._job.turn.client_turn_id))
@@ -223,32 +272,24 @@ class Generation:
         return encode_event(StageChanged(seq=seq, turn_id=self._job.turn.client_turn_id, stage="generating"))
 
     def _end(self, seq: int, *, ending: Ending) -> bytes:
+        # Calls of an answer that was stopped, or that failed, may be half-written: nobody is to run them.
+        is_whole = ending.finish_reason not in ("cancelled", "error")
         return encode_event(
             GenerationFinished(
                 seq=seq,
                 turn_id=self._job.turn.client_turn_id,
-                text="".join(self._parts),
+                text=self._job.kept_text + self._written.text,
+                tool_calls=self._written.tool_calls if is_whole else (),
                 model=ending.model,
                 usage=ending.usage,
                 finish_reason=ending.finish_reason,
                 error_code=ending.error.code if ending.error else None,
                 error_message=ending.error.message if ending.error else None,
+                error_retryable=ending.error.retryable if ending.error else None,
+                error_retry_after_s=ending.error.retry_after_s if ending.error else None,
                 degraded=ending.degraded,
             )
         )
-
-
-async def _pour(answer: AskedAnswer, window: DeltaWindow, ending: Ending) -> None:
-    """Pass an answer on; what was written is sent also when the model is stopped or fails."""
-    try:
-        chunk = await answer.first()
-        while isinstance(chunk, TextChunk):
-            await window.add(chunk.text)
-            chunk = await anext(answer.chunks)
-        ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
-    finally:
-        async with asyncio.timeout(END_STORED_S):
-            await window.flush()
 
 
 async def _name_of(model: LanguageModel) -> str:

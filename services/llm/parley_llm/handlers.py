@@ -1,5 +1,7 @@
 """What the language-model service answers and works on."""
 
+from collections.abc import Mapping
+
 from parley_contracts import subjects
 from parley_contracts.llm import ListModels, ModelList
 from parley_messaging import Service
@@ -9,12 +11,19 @@ from parley_llm.catalogue import Catalogue
 from parley_llm.worker import GenerationWorker
 
 
-def bind(service: Service, catalogue: Catalogue, worker: GenerationWorker, *, slots: int) -> None:
-    """Answer for the catalogue, and take jobs of every pool."""
+def bind(
+    service: Service,
+    catalogue: Catalogue,
+    worker: GenerationWorker,
+    *,
+    slots: int,
+    slots_of: Mapping[str, int],
+) -> None:
+    """Answer for the catalogue, and take jobs of every pool; `slots_of` has pools with their own limit."""
 
     async def list_models(_: ListModels) -> ModelList:
         return await catalogue.list()
 
     service.answer(subjects.LLM_MODELS, ListModels, list_models)
     for pool in catalogue.pools:
-        service.work_raw(llm_jobs(pool), worker.work, slots=slots)
+        service.work_raw(llm_jobs(pool), worker.work, slots=slots_of.get(pool, slots))

@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turns import TokenUsage
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+Logprobs = tuple[dict[str, Any], ...]
+"""What a server tells of each token of a text, in OpenAI's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +18,38 @@ class TextChunk:
     """The next piece of the answer; never empty."""
 
     text: str
+    logprobs: Logprobs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningChunk:
+    """The next piece of what the model thinks before it answers; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallChunk:
+    """A piece of a tool call: the first of each index has its id and name, and `arguments` are appended."""
+
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
 class FinalChunk:
-    """The end of the answer: what this call cost, and whether a limit cut it."""
+    """The end of the answer: what this call cost, and why it ends."""
 
     usage: TokenUsage
     finish_reason: FinishReason
 
 
-Chunk = TextChunk | FinalChunk
+Piece = TextChunk | ReasoningChunk | ToolCallChunk
+"""What an answer is made of."""
+
+Chunk = Piece | FinalChunk
 
 
 class LanguageModel(Protocol):
@@ -50,7 +74,7 @@ class LanguageModel(Protocol):
         ...
 
     def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
-        """Write the answer of `job`: text chunks, then exactly one final chunk.
+        """Write the answer of `job`: its pieces in order, then exactly one final chunk.
 
         `written` is what an earlier worker already wrote; only what follows it is yielded. Closing the
         generator, or cancelling the task that waits for it, aborts the upstream call at once.

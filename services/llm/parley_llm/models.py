@@ -1,11 +1,16 @@
 """Opens the language models that the settings name, in the order of preference."""
 
+from collections.abc import Mapping
+
+from parley_contracts.prices import Prices
 from parley_messaging import Service
 from pydantic import SecretStr
 
+from parley_llm.backends.anthropic import AnthropicOptions, open_anthropic
 from parley_llm.backends.extractive import ExtractiveModel
 from parley_llm.backends.ollama import OllamaOptions, open_ollama
 from parley_llm.backends.openai_compatible import OpenAiOptions, open_openai
+from parley_llm.call_meter import CallMeter, MeteredModel
 from parley_llm.catalogue import Catalogue
 from parley_llm.language_model import LanguageModel
 from parley_llm.settings import LlmSettings
@@ -23,7 +28,17 @@ async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
         await openai.models()
         service.spawn(openai.watch)
         models.append(openai)
-    return Catalogue([*models, ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms)])
+    claude = anthropic_options(settings)
+    if claude is not None:
+        anthropic = await service.enter(open_anthropic(claude, service.circuits))
+        # What a model can do is known by its list, also to the first job.
+        await anthropic.models()
+        service.spawn(anthropic.watch)
+        models.append(anthropic)
+    models.append(ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms))
+    prices = Prices.parse(settings.llm_prices)
+    meter = CallMeter(service.metrics, prices)
+    return Catalogue([MeteredModel(model, meter) for model in models], prices=prices)
 
 
 def ollama_options(settings: LlmSettings) -> OllamaOptions:
@@ -33,8 +48,10 @@ def ollama_options(settings: LlmSettings) -> OllamaOptions:
         default_model=settings.llm_ollama_default_model,
         keep_alive=settings.llm_ollama_keep_alive,
         context_tokens=settings.llm_ollama_context_tokens,
+        connect_s=settings.llm_connect_s,
         first_token_s=settings.llm_first_token_s,
         gap_s=settings.llm_gap_s,
+        retry_wait_s=settings.llm_retry_wait_s,
     )
 
 
@@ -51,9 +68,39 @@ def openai_options(settings: LlmSettings) -> OpenAiOptions | None:
         default_model=settings.llm_openai_default_model,
         continues=settings.llm_openai_continues,
         context_tokens=settings.llm_openai_context_tokens,
+        connect_s=settings.llm_connect_s,
         first_token_s=settings.llm_first_token_s,
         gap_s=settings.llm_gap_s,
+        retry_wait_s=settings.llm_retry_wait_s,
     )
+
+
+def anthropic_options(settings: LlmSettings) -> AnthropicOptions | None:
+    """Return how Anthropic's API is used; None without its address, as for `openai_options`."""
+    if not settings.llm_anthropic_base_url:
+        return None
+    return AnthropicOptions(
+        # Some name the address with the version of the API at its end.
+        url=settings.llm_anthropic_base_url.rstrip("/").removesuffix("/v1"),
+        api_key=_plain(settings.llm_anthropic_api_key),
+        default_model=settings.llm_anthropic_default_model,
+        answer_tokens=settings.llm_anthropic_answer_tokens,
+        version=settings.llm_anthropic_version,
+        connect_s=settings.llm_connect_s,
+        first_token_s=settings.llm_first_token_s,
+        gap_s=settings.llm_gap_s,
+        retry_wait_s=settings.llm_retry_wait_s,
+    )
+
+
+def slots_of(settings: LlmSettings) -> Mapping[str, int]:
+    """Return how many answers may be written at once in the pools that have a limit of their own."""
+    slots = {
+        "ollama": settings.llm_ollama_slots,
+        "openai": settings.llm_openai_slots,
+        "anthropic": settings.llm_anthropic_slots,
+    }
+    return {pool: count for pool, count in slots.items() if count is not None}
 
 
 def _plain(key: SecretStr | None) -> str | None:

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+from parley_contracts.prices import Prices
 from parley_messaging import ServiceSettings
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 
 
 class LlmSettings(ServiceSettings):
@@ -12,6 +13,18 @@ class LlmSettings(ServiceSettings):
     llm_slots: int = Field(
         default=32, ge=1, le=512, description="Answers written at once, a worker pool of this process."
     )
+    llm_ollama_slots: int | None = Field(
+        default=None, ge=1, le=512, description="The same for Ollama's models, such as 4; unset: as all."
+    )
+    llm_openai_slots: int | None = Field(
+        default=None, ge=1, le=512, description="The same for the models of the OpenAI-compatible server."
+    )
+    llm_anthropic_slots: int | None = Field(
+        default=None, ge=1, le=512, description="The same for Anthropic's models."
+    )
+    llm_connect_s: float = Field(
+        default=2, gt=0, description="Longest wait for a connection to a server of models."
+    )
     llm_first_token_s: float = Field(
         default=120,
         gt=0,
@@ -19,6 +32,11 @@ class LlmSettings(ServiceSettings):
     )
     llm_gap_s: float = Field(
         default=30, gt=0, description="Longest silence of a model between two pieces of an answer."
+    )
+    llm_retry_wait_s: float = Field(
+        default=20,
+        ge=0,
+        description="Longest wait before a server that refused an answer for now is asked once more.",
     )
     llm_delta_window_ms: float = Field(
         default=15, ge=0, description="Pieces that come within this time travel as one; 0 sends each alone."
@@ -60,6 +78,42 @@ class LlmSettings(ServiceSettings):
     llm_openai_context_tokens: int = Field(
         default=8192, ge=512, description="Prompt and answer together, for models that do not tell theirs."
     )
+    llm_anthropic_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PARLEY_LLM_ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL"),
+        pattern=r"^(https?://\S+)?$",
+        description="Anthropic's API, https://api.anthropic.com, or a server that speaks it; unset is none.",
+    )
+    llm_anthropic_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PARLEY_LLM_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
+        description="The key that this server asks for.",
+    )
+    llm_anthropic_version: str = Field(
+        default="2026-10-21",
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="Version of the API; 2023-06-01, with a temperature, for servers that know no newer.",
+    )
+    llm_anthropic_default_model: str | None = Field(
+        default=None, description="The model of this server listed first; unset leaves the server's order."
+    )
+    llm_anthropic_answer_tokens: int = Field(
+        default=8192,
+        ge=1,
+        le=131_072,
+        description="Longest answer where the caller sets no limit: this API has to be told one.",
+    )
+    llm_prices: str = Field(
+        default="{}",
+        validation_alias=AliasChoices("PARLEY_LLM_PRICES", "PARLEY_GATEWAY_PRICES"),
+        description="What models cost, for the list of models and the metrics: as PARLEY_GATEWAY_PRICES.",
+    )
     llm_extractive_delta_ms: float = Field(
         default=0, ge=0, description="Pause between two pieces of a quoted answer; tests pace answers by it."
     )
+
+    @field_validator("llm_prices")
+    @classmethod
+    def _are_prices(cls, value: str) -> str:
+        Prices.parse(value)
+        return value

@@ -100,7 +100,7 @@ class GenerationWorker:
         subject = subjects.turn_events(turn.home, turn.turn_id)
         async with self._writers.open(subject, epoch) as writer:
             if standing.finished is not None:
-                await generation.repeat_end(writer, standing.last_seq, standing.finished)
+                await generation.repeat_end(writer, standing, standing.finished)
                 return JobOutcome.DONE
             await generation.write(
                 writer,

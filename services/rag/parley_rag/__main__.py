@@ -13,6 +13,7 @@ from parley_rag.move import settle_index
 from parley_rag.nursery import open_nursery
 from parley_rag.quality import bind_quality
 from parley_rag.settings import RagSettings
+from parley_rag.tools import offer_tools
 
 
 async def compose(service: Service, settings: RagSettings) -> None:
@@ -32,6 +33,7 @@ async def compose(service: Service, settings: RagSettings) -> None:
     bind(service, parts.handlers, parts.searching, parts.ingestion, slots=settings.rag_ingest_slots)
     bind_quality(service, parts.quality)
     bind_data_rights(service, parts.rights)
+    await offer_tools(service, parts.tools)
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from parley_rag.sealing import Sealing
 from parley_rag.search_days import SearchDays
 from parley_rag.searching import Searching
 from parley_rag.settings import RagSettings
+from parley_rag.tools import RagTools
 from parley_rag.vector_space import VectorSpaces
 from parley_rag.vectors import VectorIndex
 
@@ -49,6 +50,7 @@ class Parts:
     days: SearchDays
     sealing: Sealing
     rights: DataRights
+    tools: RagTools
 
 
 def assemble(
@@ -63,8 +65,7 @@ def assemble(
     """Return the parts, wired to each other."""
     kept = _kept(database, index, bus, settings)
     reading = _Reading(_limits(settings), processes)
-    embedder = Embedder(bus)
-    days = SearchDays(database)
+    embedder, days = Embedder(bus), SearchDays(database)
     archives = _archives(database, kept, reading)
     ingestion = Ingestion(
         documents=kept.documents,
@@ -110,7 +111,8 @@ def assemble(
     quality = QualityHandlers(database, Feedback(database), days, measures)
     sealing = Sealing(database, kept.originals, measures)
     rights = DataRights(Export(database), Erasure(database, kept.removals))
-    return Parts(handlers, searching, ingestion, kept.removals, kept.jobs, quality, days, sealing, rights)
+    tools, jobs, removals = _tools(searching, kept, reading), kept.jobs, kept.removals
+    return Parts(handlers, searching, ingestion, removals, jobs, quality, days, sealing, rights, tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,17 @@ def _archives(database: Database, kept: _Kept, reading: _Reading) -> Archives:
         jobs=kept.jobs,
         progress=kept.progress,
         originals=kept.originals,
+        limits=reading.limits,
+        processes=reading.processes,
+    )
+
+
+def _tools(searching: Searching, kept: _Kept, reading: _Reading) -> RagTools:
+    return RagTools(
+        searching,
+        kept.documents,
+        kept.passages,
+        kept.originals,
         limits=reading.limits,
         processes=reading.processes,
     )

@@ -112,6 +112,14 @@ def _listing(output: bytes, into: Path) -> ArchiveListing:
     return ArchiveListing(tuple(_member(into, *member) for member in _reply(output)["members"]))
 
 
+async def answer_of(
+    processes: ReadingProcesses, order: dict[str, Any], data: bytes, limits: ReadLimits, output_bytes: int
+) -> dict[str, Any]:
+    """Return what the reading process answers to an order of another kind; raises as `read_document` does."""
+    too_much = "The answer is too long."
+    return _reply(await _run(processes, (_order(order, limits), data), limits, output_bytes, too_much))
+
+
 async def render_pages(
     data: bytes, pages: Sequence[int], limits: ReadLimits, processes: ReadingProcesses = SPAWNED
 ) -> AsyncGenerator[tuple[int, bytes]]:

@@ -95,7 +95,7 @@ def test_a_revocation_that_was_cut_short_is_finished_by_asking_again(tmp_path: P
     users = BusSecrets(data / "secrets")
     (data / "nats").mkdir()
     write_authorization(data, users)
-    users.revoke("shop")
+    users.revoke(outside_rights("shop"))
     assert "ext-shop" in (data / "nats" / AUTHORIZATION).read_text()
     assert parley(tmp_path, "revoke", "shop").exit_code == 4
     assert "ext-shop" not in (data / "nats" / AUTHORIZATION).read_text()
@@ -136,15 +136,15 @@ async def test_an_outside_service_may_connect_from_its_issue_to_its_revocation(
     async with running(supervisor):
         gateway = NatsBus(stack.nats_url, name="gateway", access=keeper, grace_s=1)
         await gateway.connect()
-        user = users.issue("shop")
+        user = users.issue(outside_rights("shop"))
         write_authorization(settings.data_dir, users)
         nats.signal(signal.SIGHUP)
         access = BusAccess(rights=outside_rights("shop"), nkey_file=users.nkey_file(user))
         await eventually(lambda: "Reloaded server configuration" in nats.log.read_text())
         shop = NatsBus(stack.nats_url, name="shop", access=access, grace_s=1)
         await shop.connect()
-        assert users.revoke("shop")
-        assert not users.revoke("shop")
+        assert users.revoke(outside_rights("shop"))
+        assert not users.revoke(outside_rights("shop"))
         write_authorization(settings.data_dir, users)
         nats.signal(signal.SIGHUP)
         await eventually(lambda: not shop.is_connected)
@@ -322,3 +322,21 @@ def test_credentials_of_an_outside_service_are_issued_and_revoked_by_name(tmp_pa
     assert (again.exit_code, "no user" in again.stderr) == (4, True)
     wrong = parley(tmp_path, "issue", "No Name")
     assert (wrong.exit_code, "not a name" in wrong.stderr) == (2, True)
+
+
+def test_who_offers_tools_is_a_user_apart_with_no_claims(tmp_path: Path) -> None:
+    asked = parley(tmp_path, "issue", "shop", "--json")
+    offering = parley(tmp_path, "issue", "shop", "--tools", "--json")
+    assert (asked.exit_code, offering.exit_code) == (0, 0)
+    told = json.loads(offering.output)
+    assert told["user"] == "tools-shop"
+    assert told["publish"] == [subjects.tool_offered("tools-shop")]
+    assert f"{subjects.tool_calls_of('shop')} tools-shop" in told["subscribe"]
+    assert not {"claims_file", "owner_id", "asks_for_turns_on"} & set(told)
+    users = BusSecrets(tmp_path / "data" / "secrets")
+    assert {"ext-shop", "tools-shop"} <= set(users.public_keys())
+    assert not users.claims_file("tools-shop").exists()
+    assert parley(tmp_path, "revoke", "shop", "--tools").exit_code == 0
+    assert "tools-shop" not in users.public_keys()
+    assert "ext-shop" in users.public_keys()
+    assert parley(tmp_path, "revoke", "shop", "--tools").exit_code == 4

@@ -50,7 +50,7 @@ async def test_events_are_lines_with_json_values_and_without_whole_passages(tmp_
     assert context.startswith("1000001 context_ready citations=1 (--json shows them) degraded=[]")
     delta, completed = rest
     assert delta == r'1000002 text_delta "It \"is\".\n"'
-    shown = ('model="extractive"', 'usage={"prompt_tokens": 1, "completion_tokens": 2}', 'stored="yes"')
+    shown = ('model="extractive"', 'usage={"prompt_tokens": 1, "completion_tokens": 2,', 'stored="yes"')
     assert all(f" {field}" in completed for field in (*shown, "citations=2 (--json", "total_ms=12.8"))
     assert "A whole passage" not in completed
     assert "claimed_ms" not in completed

@@ -31,7 +31,7 @@ from parley_gateway.turn_door import AcceptedTurn
 from parley_gateway.turn_parts import TurnParts
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
-from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.language_model import Chunk, FinalChunk, FinishReason, Piece, TextChunk
 from parley_llm.worker import GenerationWorker
 from parley_messaging.bus import Bus
 from parley_messaging.holds import Holds
@@ -60,13 +60,16 @@ class ScriptedModel:
     pool = "scripted"
 
     def __init__(self) -> None:
-        self.pieces: list[str] = list(PIECES)
+        self.pieces: list[str | Piece] = list(PIECES)
+        self.finish_reason: FinishReason = "stop"
         self.calls: list[GenerateJob] = []
         self.error: ParleyError | None = None
         self.can_continue = True
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.was_aborted = False
+        self.script: list[list[Chunk]] = []
+        """What calls write one after the other, in place of the pieces while there is any."""
 
     def serves(self, model_id: str) -> bool:
         return model_id == "scripted"
@@ -78,13 +81,18 @@ class ScriptedModel:
         self.calls.append(job)
         if self.error:
             raise self.error
+        if self.script:
+            for chunk in self.script.pop(0):
+                yield chunk
+                await self.may_go_on.wait()
+            return
         done = written
         try:
             for piece in self.pieces:
-                if done.startswith(piece):
+                if isinstance(piece, str) and done.startswith(piece):
                     done = done.removeprefix(piece)
                     continue
-                yield TextChunk(piece)
+                yield TextChunk(piece) if isinstance(piece, str) else piece
                 await self.may_go_on.wait()
         except GeneratorExit:
             self.was_aborted = True
@@ -92,7 +100,7 @@ class ScriptedModel:
         except asyncio.CancelledError:
             self.was_aborted = True
             raise
-        yield FinalChunk(TokenUsage(prompt_tokens=7, completion_tokens=3), "stop")
+        yield FinalChunk(TokenUsage(prompt_tokens=7, completion_tokens=3), self.finish_reason)
 
 
 @dataclass
@@ -203,10 +211,9 @@ class Seen:
 class Gateway:
     """One gateway's turn parts."""
 
-    def __init__(self, bus: Bus, home: str, turn_s: float = 20) -> None:
-        settings = GatewaySettings(
-            gateway_turn_s=turn_s, gateway_history_s=10, gateway_embed_s=10, gateway_search_s=10
-        )
+    def __init__(self, bus: Bus, home: str, **changed: object) -> None:
+        usual = {"gateway_history_s": 10, "gateway_embed_s": 10, "gateway_search_s": 10}
+        settings = GatewaySettings.model_validate({"gateway_turn_s": 20, **usual, **changed})
         self.parts = TurnParts(bus, home=home, ids=OwnedIds(b"secret"), settings=settings)
         self.pen, self.door, self.stopper = self.parts.pen, self.parts.door, self.parts.stopper
         self.ending = self.parts.ending
@@ -225,11 +232,11 @@ class Gateway:
 class Rig:
     """Two gateways, one worker, one model and the neighbours."""
 
-    def __init__(self, bus: Bus, turn_s: float = 20) -> None:
+    def __init__(self, bus: Bus, **changed: object) -> None:
         self.bus = bus
         self.model = ScriptedModel()
         self.neighbours = Neighbours()
-        self.first, self.second = Gateway(bus, "gateway-1", turn_s), Gateway(bus, "gateway-2", turn_s)
+        self.first, self.second = (Gateway(bus, home, **changed) for home in ("gateway-1", "gateway-2"))
         self.catalogue = Catalogue([self.model])
         self.worker_writers, self.worker_stops = TurnWriters(bus), Stops(bus)
         self.worker_holds = Holds(bus, "llm-1", PenRole.WORKER)
@@ -263,10 +270,10 @@ class Rig:
 
 @asynccontextmanager
 async def running(
-    bus: Bus, *, runs_turns: bool = True, writes_answers: bool = True, turn_s: float = 20
+    bus: Bus, *, runs_turns: bool = True, writes_answers: bool = True, **changed: object
 ) -> AsyncGenerator[Rig]:
-    """Run the rig while the body tests it; its work loops may be left out."""
-    rig = Rig(bus, turn_s)
+    """Run the rig while the body tests it; its work loops may be left out, and settings changed."""
+    rig = Rig(bus, **changed)
     rig.neighbours.bind(bus, rig.catalogue)
     await bus.start()
     async with asyncio.TaskGroup() as tasks:

@@ -45,6 +45,7 @@ STATUSES: dict[Route, int] = {
     ("POST", "/api/account/erasure"): 401,
     ("POST", "/api/admin/users/{user_id}/erasure"): 400,
     ("POST", "/v1/chat/completions"): 400,
+    ("POST", "/v1/responses"): 400,
     ("POST", "/api/auth/password"): 401,
     ("POST", "/api/documents/{document_id}/cancel"): 409,
     ("POST", "/api/admin/users/{user_id}/reset"): 403,

@@ -104,6 +104,7 @@ async def test_only_what_the_bot_names_of_its_owners_is_searched_and_nothing_of_
         ("collections", (named["name"],)),
         ("web", True),
         ("model", MODEL),
+        ("tools", ("calculate",)),
     ):
         told = await refused(sites, bob, bot.id, **{field: value})
         assert (told.code, told.field) == (ErrorCode.INVALID_REQUEST, field)

@@ -119,6 +119,7 @@ UNSAFE = [
     ("POST", "/api/collections"),
     ("POST", "/api/feedback"),
     ("POST", "/v1/chat/completions"),
+    ("POST", "/v1/responses"),
     ("PATCH", "/api/conversations/c"),
     ("DELETE", "/api/conversations/c"),
     ("DELETE", "/api/auth/session"),

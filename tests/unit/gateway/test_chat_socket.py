@@ -150,7 +150,8 @@ async def test_a_turn_of_a_full_socket_is_resumed_on_it(idle_rig: Rig) -> None:
 async def test_one_who_does_not_read_is_sent_away_and_gets_everything_when_he_comes_back(bus: Bus) -> None:
     async with running(bus) as rig:
         turn_id = uuid4().hex
-        rig.model.pieces = [f"{number} " * 20 for number in range(200)]
+        words = [f"{number} " * 20 for number in range(200)]
+        rig.model.pieces = [*words]
         async with connected(rig, outbox_bytes=4_000) as slow:
             slow.writer.can_write = False
             slow.send(type="start_turn", turn_id=turn_id, text="Much, please.", model="scripted")
@@ -162,7 +163,7 @@ async def test_one_who_does_not_read_is_sent_away_and_gets_everything_when_he_co
         async with connected(rig) as back:
             back.send(type="resume_turn", turn_id=turn_id, after_seq=0)
             frames = await back.until(lambda frames: _count(frames, "turn_completed") == 1)
-        assert "".join(frame.get("text", "") for frame in frames) == "".join(rig.model.pieces)
+        assert "".join(frame.get("text", "") for frame in frames) == "".join(words)
         seqs = [frame["seq"] for frame in frames if "seq" in frame]
         assert seqs == sorted(set(seqs))
 

@@ -105,12 +105,13 @@ async def test_a_reader_too_slow_for_its_buffer_gets_the_whole_answer_from_the_l
     memory_bus: MemoryBus,
 ) -> None:
     async with running(memory_bus) as rig:
-        rig.model.pieces = [f"word{index} " for index in range(300)]
+        words = [f"word{index} " for index in range(300)]
+        rig.model.pieces = [*words]
         slow, reader = await completion(rig.first, max_bytes=2000)
         _, other = await rig.second.ask()
         await other.ended()
         text, chunks = told([line async for line in slow.stream()])
-        assert text == "".join(rig.model.pieces)
+        assert text == "".join(words)
         assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
         assert reader.rejoined > 0
         assert rig.first.parts.watches.open_watches == 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parley_contracts.turn_events import EpochStarted, encode_event, text_delta_frame
+from parley_contracts.turn_events import EpochStarted, encode_event, reasoning_delta_frame, text_delta_frame
 from parley_gateway.delta_merging import MERGED_BYTES, begin_merge, read_delta
 from parley_gateway.outbox import Lane, Outbox, SlowSocketError
 
@@ -43,6 +43,15 @@ def test_the_contents_of_joined_frames_are_their_texts_joined(texts: list[str], 
     found = merged([write(text, 1_000_001 + index) for index, text in enumerate(texts)])
     assert found["text"] == "".join(texts)
     assert found["seq"] == 1_000_000 + len(texts)
+
+
+def test_thoughts_are_joined_with_thoughts_and_not_with_the_answer() -> None:
+    thoughts = [reasoning_delta_frame(b'"t"', seq, "so ") for seq in (1_000_001, 1_000_002)]
+    assert merged(thoughts)["text"] == "so so "
+    first, answer = read_delta(thoughts[0]), read_delta(delta("An answer", 1_000_003))
+    assert first
+    assert answer
+    assert begin_merge(first).take(answer) is None
 
 
 @pytest.mark.parametrize("left", SEAMS)

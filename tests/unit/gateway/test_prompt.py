@@ -73,17 +73,27 @@ def test_a_long_question_takes_its_room_from_history_and_passages_and_leaves_the
 def test_the_prompt_says_where_each_passage_stands() -> None:
     messages = assemble("Why?", (ChatMessage(role="system", content="Be kind."),), [citation(1, page=7)])
     assert [message.role for message in messages] == ["system", "user"]
-    assert "[1] (file1.pdf, page 7)" in messages[0].content
+    assert "[1] (file1.pdf, page 7)" in messages[1].content
+    assert messages[1].content.endswith("\nWhy?")
     both = citation(1, page=7).model_copy(update={"end_page": 8})
-    assert "[1] (file1.pdf, pages 7-8)" in assemble("Why?", (), [both])[0].content
+    assert "[1] (file1.pdf, pages 7-8)" in assemble("Why?", (), [both])[-1].content
     assert "Be kind." in messages[0].content
 
 
 def test_without_passages_nothing_is_said_of_them() -> None:
     assert "passages" not in assemble("Why?", (), [])[0].content
+    assert assemble("Why?", (), [])[-1].content == "Why?"
 
 
 def test_the_model_is_told_when_nothing_was_found() -> None:
-    assert WITHOUT_PASSAGES in assemble("Why?", (), [], is_searched=True)[0].content
-    assert WITHOUT_PASSAGES not in assemble("Why?", (), [])[0].content
-    assert WITHOUT_PASSAGES not in assemble("Why?", (), [citation(1)], is_searched=True)[0].content
+    assert WITHOUT_PASSAGES in assemble("Why?", (), [], is_searched=True)[-1].content
+    assert WITHOUT_PASSAGES not in assemble("Why?", (), [])[-1].content
+    assert WITHOUT_PASSAGES not in assemble("Why?", (), [citation(1)], is_searched=True)[-1].content
+
+
+def test_what_the_next_turn_repeats_stands_before_all_that_changes() -> None:
+    history = (ChatMessage(role="user", content="One?"), ChatMessage(role="assistant", content="Two."))
+    first = assemble("Why?", history, [citation(1, "rain")])
+    second = assemble("How?", history, [citation(2, "snow")], is_searched=True)
+    assert first[:-1] == second[:-1]
+    assert first[-1] != second[-1]

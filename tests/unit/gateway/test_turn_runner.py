@@ -65,8 +65,9 @@ async def test_the_prompt_holds_history_passages_and_question(bus: Bus) -> None:
         _, seen = await rig.first.ask("And then?", conversation_id=opened.conversation_id)
         await seen.ended()
         job = rig.model.calls[-1]
-        assert [message.content for message in job.messages[1:]] == ["Hello?", "Hello.", "And then?"]
-        assert PASSAGE.text in job.messages[0].content
+        assert [message.content for message in job.messages[1:-1]] == ["Hello?", "Hello."]
+        assert PASSAGE.text in job.messages[-1].content
+        assert job.messages[-1].content.endswith("And then?")
 
 
 async def test_parts_that_are_away_cost_the_turn_only_themselves(bus: Bus) -> None:
@@ -162,6 +163,21 @@ async def test_a_failing_model_fails_the_turn_with_its_reason(bus: Bus) -> None:
         assert isinstance(ended, TurnFailed)
         assert (ended.code, ended.retryable) == (ErrorCode.UPSTREAM_FAILED, True)
         assert rig.neighbours.stored[accepted.ref.turn_id].outcome is TurnOutcome.FAILED
+
+
+@pytest.mark.parametrize(("is_retryable", "after_s"), [(False, None), (True, 7)])
+async def test_a_failed_turn_says_whether_and_when_to_ask_again_as_its_model_does(
+    bus: Bus, is_retryable: bool, after_s: int | None
+) -> None:
+    async with running(bus) as rig:
+        rig.model.error = ParleyError(
+            ErrorCode.UPSTREAM_FAILED, "It said no.", retryable=is_retryable, retry_after_s=after_s
+        )
+        _, seen = await rig.first.ask()
+        ended = await seen.ended()
+    assert isinstance(ended, TurnFailed)
+    assert (ended.retryable, ended.retry_after_s) == (is_retryable, after_s)
+    assert ended.error.body().retry_after_s == after_s
 
 
 async def test_the_same_turn_id_again_is_the_same_turn(bus: Bus) -> None:

@@ -27,7 +27,7 @@ async def until_waiting(rig: Rig, count: int) -> None:
 async def test_a_turn_whose_pool_has_no_worker_fails_and_leaves_no_job(
     bus: Bus, fields: dict[str, Any]
 ) -> None:
-    async with running(bus, writes_answers=False, turn_s=2) as rig:
+    async with running(bus, writes_answers=False, gateway_turn_s=2) as rig:
         before = (await rig.bus.queue_state(POOL)).waiting
         accepted, seen = await rig.first.ask(**fields)
         await until_waiting(rig, before + 1)
@@ -43,7 +43,7 @@ async def test_a_turn_whose_worker_died_before_the_first_word_costs_what_was_ask
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("parley_gateway.turn_runner.WORKER_GRACE_S", 0.1)
-    async with running(bus, writes_answers=False, turn_s=2) as rig:
+    async with running(bus, writes_answers=False, gateway_turn_s=2) as rig:
         before = (await rig.bus.queue_state(POOL)).waiting
         accepted, seen = await rig.first.ask()
         await until_waiting(rig, before + 1)

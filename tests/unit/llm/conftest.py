@@ -11,10 +11,11 @@ from parley_llm.backends.extractive import ExtractiveModel
 from parley_llm.backends.served_models import ServedModels
 from parley_llm.language_model import LanguageModel
 
+from tests.fakes.anthropic_server import AnthropicFake, open_anthropic_fake
 from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
 from tests.fakes.openai_server import OpenAiFake, open_openai_fake
 from tests.fakes.scripted_answers import QUICK_MODEL
-from tests.unit.llm.backend_kinds import BACKEND_KINDS, OLLAMA, OPENAI, BackendKind, Served
+from tests.unit.llm.backend_kinds import ANTHROPIC, BACKEND_KINDS, OLLAMA, OPENAI, BackendKind, Served
 from tests.unit.llm.jobs import job_for
 from tests.unit.llm.quoting_cases import CASES
 
@@ -45,6 +46,12 @@ async def openai_fake() -> AsyncIterator[OpenAiFake]:
 
 
 @pytest.fixture
+async def anthropic_fake() -> AsyncIterator[AnthropicFake]:
+    async with open_anthropic_fake() as fake:
+        yield fake
+
+
+@pytest.fixture
 async def ollama(ollama_fake: OllamaFake) -> AsyncIterator[ServedModels]:
     async with OLLAMA.open_models(ollama_fake.url, first_token_s=1.0, gap_s=1.0) as models:
         yield models
@@ -53,6 +60,13 @@ async def ollama(ollama_fake: OllamaFake) -> AsyncIterator[ServedModels]:
 @pytest.fixture
 async def openai(openai_fake: OpenAiFake) -> AsyncIterator[ServedModels]:
     async with OPENAI.open_models(openai_fake.url, first_token_s=1.0, gap_s=1.0) as models:
+        yield models
+
+
+@pytest.fixture
+async def claude(anthropic_fake: AnthropicFake) -> AsyncIterator[ServedModels]:
+    async with ANTHROPIC.open_models(anthropic_fake.url, first_token_s=0.3, gap_s=0.3) as models:
+        await models.models()
         yield models
 
 

@@ -7,9 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parley_llm.delta_window import DeltaWindow
+from parley_llm.language_model import ReasoningChunk, TextChunk
+from parley_llm.written_answer import Strand, WrittenAnswer
 
 WAIT_S = 5.0
 LONG_MS = 60_000.0
+ANSWER = WrittenAnswer(b'"t"')
+STRAND, _ = ANSWER.strand_of(TextChunk("text"))
+OTHER, _ = ANSWER.strand_of(ReasoningChunk("thought"))
 
 
 class Sent:
@@ -17,13 +22,15 @@ class Sent:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.strands: list[Strand] = []
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self._changed = asyncio.Event()
 
-    async def send(self, text: str) -> None:
+    async def send(self, strand: Strand, text: str) -> None:
         await self.may_go_on.wait()
         self.texts.append(text)
+        self.strands.append(strand)
         self._changed.set()
 
     async def until(self, is_so: Callable[[list[str]], bool]) -> None:
@@ -37,7 +44,7 @@ async def test_the_first_delta_goes_out_at_once() -> None:
     sent = Sent()
     async with asyncio.TaskGroup() as tasks:
         window = DeltaWindow(sent.send, LONG_MS, tasks)
-        await window.add("first")
+        await window.add(STRAND, "first")
     assert sent.texts == ["first"]
 
 
@@ -46,10 +53,23 @@ async def test_deltas_within_the_window_travel_as_one_when_it_ends() -> None:
     async with asyncio.TaskGroup() as tasks:
         window = DeltaWindow(sent.send, 30, tasks)
         for text in ("a", "b", "c", "d"):
-            await window.add(text)
+            await window.add(STRAND, text)
         assert sent.texts == ["a"]
         await sent.until(lambda texts: len(texts) == 2)
     assert sent.texts == ["a", "bcd"]
+
+
+async def test_what_is_held_of_one_strand_goes_out_before_another_begins() -> None:
+    sent = Sent()
+    async with asyncio.TaskGroup() as tasks:
+        window = DeltaWindow(sent.send, LONG_MS, tasks)
+        for strand, texts in ((OTHER, "abc"), (STRAND, "de"), (OTHER, "f")):
+            for text in texts:
+                await window.add(strand, text)
+        assert sent.texts == ["a", "bc", "de"]
+        await window.flush()
+    assert sent.texts == ["a", "bc", "de", "f"]
+    assert sent.strands == [OTHER, OTHER, STRAND, OTHER]
 
 
 async def test_the_end_of_an_answer_waits_for_no_window() -> None:
@@ -57,7 +77,7 @@ async def test_the_end_of_an_answer_waits_for_no_window() -> None:
     async with asyncio.TaskGroup() as tasks:
         window = DeltaWindow(sent.send, LONG_MS, tasks)
         for text in ("a", "b", "c"):
-            await window.add(text)
+            await window.add(STRAND, text)
         await window.flush()
         await window.flush()
     assert sent.texts == ["a", "bc"]
@@ -68,7 +88,7 @@ async def test_without_a_window_every_delta_goes_out_alone() -> None:
     async with asyncio.TaskGroup() as tasks:
         window = DeltaWindow(sent.send, 0, tasks)
         for text in ("a", "b", "c"):
-            await window.add(text)
+            await window.add(STRAND, text)
     assert sent.texts == ["a", "b", "c"]
 
 
@@ -77,9 +97,9 @@ async def test_while_nothing_can_be_sent_the_model_is_read_no_further() -> None:
     sent.may_go_on.clear()
     async with asyncio.TaskGroup() as tasks:
         window = DeltaWindow(sent.send, 0, tasks)
-        first = tasks.create_task(window.add("a"))
+        first = tasks.create_task(window.add(STRAND, "a"))
         await asyncio.sleep(0)
-        second = tasks.create_task(window.add("b"))
+        second = tasks.create_task(window.add(STRAND, "b"))
         await asyncio.wait([first, second], timeout=0.05)
         assert not first.done()
         assert not second.done()
@@ -94,7 +114,7 @@ async def test_what_could_not_be_sent_is_sent_by_the_last_flush() -> None:
         window = DeltaWindow(sent.send, 0, tasks)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await window.add("a")
+                await window.add(STRAND, "a")
         sent.may_go_on.set()
         await window.flush()
     assert sent.texts == ["a"]
@@ -123,7 +143,7 @@ async def _follow(steps: list[Step], window_ms: float) -> tuple[list[str], str]:
                     text = f"<{number}>" * count
                     written += text
                     # A model is read by one task; that it waits here is what holds the model up.
-                    adding = tasks.create_task(window.add(text))
+                    adding = tasks.create_task(window.add(STRAND, text))
                     await asyncio.wait([adding], timeout=0.002)
                     sent.may_go_on.set()
                     await adding

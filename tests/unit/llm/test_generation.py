@@ -380,7 +380,7 @@ async def test_what_a_worker_wrote_that_is_gone_is_counted_beside_what_the_model
         _, _, ended = await desk.told()
     assert ended.finish_reason == "stop"
     gone = TokenUsage(prompt_tokens=PROMPT_TOKENS, completion_tokens=100)
-    assert ended.usage == model.usage.plus(gone)
+    assert ended.usage == model.usage + gone
 
 
 async def test_a_server_that_tells_no_usage_does_not_answer_for_nothing() -> None:

@@ -1,19 +1,17 @@
 """What the models of every kind of server do: errors, clocks, stops, lists and circuits."""
 
 import asyncio
-import socket
-from collections.abc import Generator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_llm.backends import model_server, server_client
 from parley_llm.backends.served_models import ServedModels
 from parley_llm.language_model import Chunk
 from parley_messaging.circuit import FAILURES, Circuits
 
 from tests.fakes.scripted_answers import QUICK_MODEL
 from tests.unit.llm.backend_kinds import BACKEND_KINDS, BackendKind, Served
+from tests.unit.llm.dead_ends import nobody_accepting
 from tests.unit.llm.jobs import final_of, job_for, text_of
 
 PACED = "paced:ttft=0,gap=20,count=500"
@@ -28,51 +26,6 @@ async def error_of(models: ServedModels, model_id: str) -> ParleyError:
     with pytest.raises(ParleyError) as caught:
         await chunks_of(models, model_id)
     return caught.value
-
-
-@contextmanager
-def nobody_accepting(port: int) -> Generator[None]:
-    """Listen so that a connection is neither accepted nor refused: the few places to wait in are taken."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for one in waiting:
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
-        try:
-            yield
-        finally:
-            for one in waiting:
-                one.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "is_retryable"),
-    [
-        ("unknown", ErrorCode.MODEL_NOT_FOUND, False),
-        ("cut", ErrorCode.UPSTREAM_FAILED, True),
-        ("cut_early", ErrorCode.UNAVAILABLE, True),
-        ("unfinished", ErrorCode.UPSTREAM_FAILED, True),
-        ("malformed", ErrorCode.UPSTREAM_FAILED, True),
-        ("failing", ErrorCode.UPSTREAM_FAILED, True),
-        ("stall", ErrorCode.TIMEOUT, True),
-        ("silent", ErrorCode.TIMEOUT, True),
-        ("error400", ErrorCode.UPSTREAM_FAILED, False),
-        ("error401", ErrorCode.UPSTREAM_FAILED, False),
-        ("error429", ErrorCode.OVERLOADED, True),
-        ("error500", ErrorCode.UPSTREAM_FAILED, True),
-        ("error503", ErrorCode.UNAVAILABLE, True),
-    ],
-)
-async def test_each_failure_of_a_server_has_its_code_and_none_of_its_words(
-    served: Served, name: str, code: ErrorCode, is_retryable: bool
-):
-    error = await error_of(served.models, served.id_of(name))
-
-    assert (error.code, error.retryable) == (code, is_retryable)
-    assert not any(word in error.message for word in ("CUDA", "sk-", "runner", "memory", "busy", "option"))
 
 
 @pytest.mark.parametrize("name", ["cut", "unfinished", "malformed", "failing", "stall"])
@@ -112,20 +65,22 @@ async def test_a_server_that_goes_away_later_is_unavailable(kind: BackendKind):
 @each_kind
 @pytest.mark.parametrize("has_been_there", [True, False])
 async def test_a_server_to_which_no_connection_comes_about_keeps_only_the_first_answers_waiting(
-    kind: BackendKind, has_been_there: bool, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+    kind: BackendKind, has_been_there: bool, unused_tcp_port: int
 ):
-    monkeypatch.setattr(server_client, "CONNECT_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(model_server, "KNOCK_S", 0.1)
     circuits = Circuits()
     async with AsyncExitStack() as closing:
         port = unused_tcp_port
         if has_been_there:
             async with kind.open_fake() as fake:
-                models = await closing.enter_async_context(kind.open_models(fake.url, circuits))
+                models = await closing.enter_async_context(
+                    kind.open_models(fake.url, circuits, connect_s=0.1)
+                )
                 assert await chunks_of(models, kind.id_of(QUICK_MODEL))
                 port = int(fake.url.rpartition(":")[2])
         else:
-            models = await closing.enter_async_context(kind.open_models(f"http://127.0.0.1:{port}", circuits))
+            models = await closing.enter_async_context(
+                kind.open_models(f"http://127.0.0.1:{port}", circuits, connect_s=0.1)
+            )
         closing.enter_context(nobody_accepting(port))
         errors = [await error_of(models, kind.id_of(QUICK_MODEL)) for _ in range(FAILURES + 3)]
 

@@ -1,6 +1,7 @@
 """What every bus promises, on the memory bus and on a real nats-server."""
 
 import asyncio
+from collections import Counter
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 from uuid import uuid4
@@ -10,7 +11,15 @@ from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.npu import Embed, Embeddings
 from parley_contracts.turns import HoldAnswer, HoldQuestion, PenRole
-from parley_messaging.bus import AlreadyStoredError, Bus, Delivery, QueuedJob, QueueFullError, StoreAck
+from parley_messaging.bus import (
+    AlreadyStoredError,
+    Bus,
+    Delivery,
+    OnDelivery,
+    QueuedJob,
+    QueueFullError,
+    StoreAck,
+)
 from parley_messaging.message_headers import now_ms
 from parley_messaging.queues import FETCH_S, TURNS, WorkQueue, llm_jobs
 from parley_messaging.streams import TURN_EVENTS, TURN_PEN
@@ -308,3 +317,31 @@ async def test_the_state_of_a_queue_says_what_waits_and_what_is_worked_on(bus: B
         assert (await bus.queue_state(TURNS)).waiting == waiting - 1
         await job.ack()
     assert (await bus.queue_state(TURNS)).last_delivered == acks[-1].stream_seq
+
+
+async def test_of_those_who_hear_in_one_group_each_message_reaches_one(bus: Bus) -> None:
+    heard: list[str] = []
+    is_heard = asyncio.Event()
+
+    def hearing(name: str) -> OnDelivery:
+        async def hear(_: Delivery) -> None:
+            heard.append(name)
+            is_heard.set()
+
+        return hear
+
+    await bus.start()
+    for name, group in (("rag", "rag"), ("rag", "rag"), ("llm", "llm"), ("all", ""), ("all", "")):
+        await bus.subscribe(subjects.TOOL_DESCRIBE, hearing(name), group=group)
+    await bus.publish(subjects.TOOL_DESCRIBE, b"{}")
+    async with asyncio.timeout(WAIT_S):
+        while len(heard) < 4:
+            is_heard.clear()
+            await is_heard.wait()
+    # What else there is would come before the next message.
+    await bus.publish(subjects.TOOL_DESCRIBE, b"{}")
+    async with asyncio.timeout(WAIT_S):
+        while len(heard) < 8:
+            is_heard.clear()
+            await is_heard.wait()
+    assert Counter(heard) == {"rag": 2, "llm": 2, "all": 4}

@@ -68,7 +68,7 @@ class LosingBus:
         self._lost = lost
 
     async def subscribe(
-        self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None
+        self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
     ) -> object:
         heard = 0
 
@@ -78,7 +78,7 @@ class LosingBus:
             if heard - 1 not in self._lost:
                 await on_delivery(delivery)
 
-        return await self._bus.subscribe(subject, hear, on_drop=on_drop)
+        return await self._bus.subscribe(subject, hear, group=group, on_drop=on_drop)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bus, name)

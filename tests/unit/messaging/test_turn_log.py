@@ -8,16 +8,21 @@ from uuid import uuid4
 
 import pytest
 from parley_contracts import subjects
+from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import (
     EpochStarted,
+    GenerationFinished,
+    ToolCalled,
     TurnCompleted,
     encode_event,
     frame_seq,
     frame_type,
+    reasoning_delta_frame,
     text_delta_frame,
 )
 from parley_contracts.turns import EPOCH_SPAN, TokenUsage, TurnTimings
 from parley_messaging.bus import Bus, NotStoredError
+from parley_messaging.turn_log import TurnLog
 from parley_messaging.turn_watch import TurnWatch, TurnWatches
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
@@ -96,6 +101,46 @@ def test_a_frame_tells_its_seq_and_type_without_being_parsed() -> None:
     frame = text_delta_frame(b'"t"', 2_000_017, 'a "quoted" é')
     assert (frame_seq(frame), frame_type(frame)) == (2_000_017, "text_delta")
     assert (frame_seq(opening(3)), frame_type(opening(3))) == (3_000_000, "epoch_started")
+
+
+def test_what_was_thought_is_counted_and_cut_apart_from_the_answer() -> None:
+    log = TurnLog()
+    log.take(opening(2), 2_000_000)
+    log.take(reasoning_delta_frame(b'"t"', 2_000_001, "So many "), 2_000_001)
+    log.take(reasoning_delta_frame(b'"t"', 2_000_002, "words."), 2_000_002)
+    log.take(delta(2_000_003, "An answer"), 2_000_003)
+    assert (log.text, log.reasoning_chars, log.last_seq) == ("An answer", 14, 2_000_003)
+    kept = EpochStarted(seq=3_000_000, follows=2_000_003, turn_id="t", keep_chars=2, keep_reasoning_chars=9)
+    log.take(encode_event(kept), 3_000_000)
+    assert (log.text, log.reasoning_chars) == ("An", 9)
+    log.take(opening(4, keep_chars=2), 4_000_000)
+    assert (log.text, log.reasoning_chars) == ("An", 0)
+
+
+def test_a_generation_that_called_tools_is_an_earlier_one_when_the_next_epoch_begins() -> None:
+    log, calls = TurnLog(), (ToolCall(id="a", name="f", arguments="{}"),)
+    end = GenerationFinished(
+        seq=2_000_002,
+        turn_id="t",
+        text="",
+        model="m",
+        usage=TokenUsage(prompt_tokens=5),
+        finish_reason="tool_calls",
+        tool_calls=calls,
+    )
+    log.take(opening(2), 2_000_000)
+    log.take(reasoning_delta_frame(b'"t"', 2_000_001, "Hm."), 2_000_001)
+    log.take(encode_event(end), 2_000_002)
+    # It stands as the end, and so is not counted twice.
+    assert (log.finished, log.earlier) == (end, ())
+    kept = EpochStarted(seq=3_000_000, follows=2_000_002, turn_id="t", keep_chars=0, keep_reasoning_chars=99)
+    log.take(encode_event(kept), 3_000_000)
+    assert (log.finished, log.earlier) == (None, (end,))
+    called = ToolCalled(seq=3_000_001, turn_id="t", call_id="a", name="f", arguments="{}")
+    log.take(encode_event(called), 3_000_001)
+    log.take(reasoning_delta_frame(b'"t"', 3_000_002, "So."), 3_000_002)
+    assert (log.finished, log.earlier) == (None, (end,))
+    assert (log.earlier_reasoning_chars, log.reasoning_chars) == (3, 6)
 
 
 async def test_a_watch_from_the_start_hears_every_event_once(bus: Bus) -> None:

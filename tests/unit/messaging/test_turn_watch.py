@@ -155,11 +155,13 @@ class CountingBus(MemoryBus):
         self.reads += 1
         return await super().next_stored(stream, subject, from_stream_seq)
 
-    async def subscribe(self, subject: str, on_delivery: OnDelivery, *, on_drop: OnDrop | None = None):  # type: ignore[no-untyped-def]  # as MemoryBus
+    async def subscribe(
+        self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
+    ):  # type: ignore[no-untyped-def]  # as MemoryBus
         await asyncio.sleep(0)
         if self.fails:
             raise ParleyError(ErrorCode.UNAVAILABLE, "away")
-        return await super().subscribe(subject, on_delivery, on_drop=on_drop)
+        return await super().subscribe(subject, on_delivery, group=group, on_drop=on_drop)
 
     @property
     def subscriptions(self) -> list[Subscription]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parley_contracts.bus_permissions import RESPONSE_S, Permissions, permissions_of
-from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, BusRights, outside_rights
+from parley_contracts.bus_rights import BusRights, rights_of_user
 from parley_contracts.redis_rights import REDIS_USERS
 
 AUTHORIZATION_S = 5
@@ -36,9 +36,7 @@ def quoted(value: object) -> str:
 
 def _rights(user: str) -> BusRights | None:
     """Return a user's rights; None for the operator."""
-    if user.startswith(OUTSIDE_PREFIX):
-        return outside_rights(user.removeprefix(OUTSIDE_PREFIX))
-    return SERVICES.get(user)
+    return rights_of_user(user)
 
 
 def _listed(name: str, subjects: tuple[str, ...]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, outside_rights
+from parley_contracts.bus_rights import OUTSIDE_PREFIX, SERVICES, TOOLS_PREFIX, BusRights
 from parley_contracts.redis_rights import REDIS_USERS
 from parley_identity.secret_files import create_once, replace_private
 
@@ -96,26 +96,22 @@ class BusSecrets:
 
     def public_keys(self) -> Mapping[str, str]:
         """Return each user's public key: ours, the operator's, and those issued to outside services."""
-        outside = sorted(path.stem for path in self._nats.glob(f"{OUTSIDE_PREFIX}*.pub"))
+        prefixes = (OUTSIDE_PREFIX, TOOLS_PREFIX)
+        outside = sorted(path.stem for one in prefixes for path in self._nats.glob(f"{one}*.pub"))
         return {
             user: self._public_file(user).read_text(encoding="ascii").strip()
             for user in (*SERVICES, OPERATOR, *outside)
         }
 
-    def issue(self, name: str) -> str:
-        """Make a user for an outside service, unless it has one, and return the user's name.
-
-        Raises:
-            ValueError: The name cannot be one.
-        """
-        user = outside_rights(name).name
+    def issue(self, rights: BusRights) -> str:
+        """Make a user for an outside service, unless it has one, and return the user's name."""
         make_private_folder(self._nats)
-        self._create_user(user)
-        return user
+        self._create_user(rights.name)
+        return rights.name
 
-    def revoke(self, name: str) -> bool:
+    def revoke(self, rights: BusRights) -> bool:
         """Forget an outside service's user; False when there was none."""
-        user = outside_rights(name).name
+        user = rights.name
         was_there = self._public_file(user).exists()
         self._public_file(user).unlink(missing_ok=True)
         self.nkey_file(user).unlink(missing_ok=True)

@@ -49,17 +49,16 @@ export class Turn extends EventTarget {
     return this.outcome === null;
   }
 
-  /** Takes a frame of this turn; repeats and frames after the end change nothing. */
+  /** Takes a frame of this turn; repeats, frames after the end and what this page does not show change no more. */
   apply(frame) {
-    const handle = HANDLERS[frame.type];
-    if (!handle || !this.isRunning) return;
+    if (!this.isRunning) return;
     if (frame.seq !== undefined && frame.type !== "sync") {
       if (frame.seq <= this.lastSeq) return;
       this.lastSeq = frame.seq;
       this.place = null;
       this.isAccepted = true;
     }
-    handle(this, frame);
+    HANDLERS[frame.type]?.(this, frame);
     this.changed();
   }
 

@@ -9,6 +9,7 @@ import aiohttp
 from parley_contracts.errors import ParleyError
 
 from parley_llm.backends.server_errors import broken_off, late
+from parley_llm.language_model import Piece
 
 
 class AnswerStream:
@@ -48,12 +49,12 @@ class AnswerStream:
         finally:
             self._is_reading = False
 
-    def heard(self, texts: Iterable[str]) -> Iterator[str]:
-        """Yield what is to be shown of what the model has written; its silence counts from each text."""
-        for text in texts:
+    def heard(self, pieces: Iterable[Piece | None]) -> Iterator[Piece]:
+        """Yield what is to be shown of what the model has written; its silence counts from each piece."""
+        for piece in pieces:
             self._has_begun = True
-            if text:
-                yield text
+            if piece is not None:
+                yield piece
             self._until_s = self._loop.time() + self._gap_s
 
     def broken_off(self) -> ParleyError:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterator
 
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turns import GenerationParams, TokenUsage
 
@@ -42,6 +43,9 @@ class ExtractiveModel:
         return (info,)
 
     async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
+        if job.params.response_format is not None:
+            message = "The model extractive quotes sentences: it writes no JSON."
+            raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="response_format")
         # Ranking takes milliseconds of pure computing; in a thread it does not hold up other answers.
         answer = await asyncio.to_thread(
             self._writer.write, job.question, job.citations, were_searched=SEARCH_PART not in job.degraded

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from parley_llm.backends.server_client import RefusalOf, ServerClient
 
 KNOCK_S = 1.0
+"""Longest wait for a connection within this machine."""
 
 
 class ModelServer:
@@ -35,8 +36,9 @@ class ModelServer:
         async with self._building:
             if self._client is None:
                 if is_loopback(self._options.url):
-                    with self._connecting.passing(KNOCK_S):
-                        await _knock(self._options.url)
+                    knock_s = min(KNOCK_S, self._options.connect_s)
+                    with self._connecting.passing(knock_s):
+                        await _knock(self._options.url, knock_s)
                 client_of = await asyncio.to_thread(_import_client)
                 self._client = client_of(self._options, self._refusal, self._connecting)
             return self._client
@@ -47,11 +49,11 @@ class ModelServer:
             await self._client.close()
 
 
-async def _knock(url: str) -> None:
+async def _knock(url: str, timeout_s: float) -> None:
     """Raise ParleyError unavailable unless somebody accepts a connection."""
     address = urlsplit(url)
     try:
-        async with asyncio.timeout(KNOCK_S):
+        async with asyncio.timeout(timeout_s):
             port = address.port or (443 if address.scheme == "https" else 80)
             _, writer = await asyncio.open_connection(address.hostname, port)
     except OSError as error:

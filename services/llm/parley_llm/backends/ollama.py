@@ -5,26 +5,23 @@ Source: https://github.com/ollama/ollama/blob/main/docs/api.md
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from parley_contracts.errors import ParleyError
-from parley_contracts.llm import GenerateJob
-from parley_contracts.turns import TokenUsage
+from parley_contracts.llm import Capability, GenerateJob
 from parley_messaging.circuit import Circuits
-from pydantic_core import from_json
 
-from parley_llm.backends.byte_records import RecordReader
-from parley_llm.backends.chat_request import chat_messages, sampling
+from parley_llm.backends.chat_request import sampling
+from parley_llm.backends.ollama_answers import OllamaDecoder
+from parley_llm.backends.ollama_request import asked_for, ollama_messages
 from parley_llm.backends.served_models import ServedModels, open_models_of
-from parley_llm.backends.server_errors import FAILED, Refusal, readable, refusal_of
+from parley_llm.backends.server_errors import Refusal, readable, refusal_of
 from parley_llm.backends.server_options import ServerOptions
-from parley_llm.backends.token_counts import token_usage
 from parley_llm.backends.wire_format import ChatRequest, ListedModel
-from parley_llm.language_model import FinishReason
 
 if TYPE_CHECKING:
     from parley_llm.backends.server_client import ServerClient
@@ -35,6 +32,7 @@ TRAITS_TIMEOUT_S = 1.0
 Json = Mapping[str, Any]
 
 _NOTHING: Json = {}
+_CAPABILITIES: Mapping[str, Capability] = {"tools": "tools", "vision": "vision", "thinking": "reasoning"}
 _log = logging.getLogger("parley.llm")
 
 
@@ -53,6 +51,8 @@ class _Traits:
 
     context_tokens: int | None
     can_chat: bool
+    can_think: bool
+    capabilities: tuple[Capability, ...] = ()
 
 
 class OllamaFormat:
@@ -62,6 +62,7 @@ class OllamaFormat:
         self._options = options
         self._traits: dict[tuple[str, str], _Traits] = {}
         self._context_tokens: dict[str, int] = {}
+        self._thinking = set[str]()
         self._asking = asyncio.Lock()
 
     @property
@@ -77,7 +78,7 @@ class OllamaFormat:
         entries: list[Json] = [entry for entry in tags["models"] or () if entry.get("model")]
         traits = await asyncio.gather(*(self._known_traits(server, entry) for entry in entries))
         return tuple(
-            self._listed(entry)
+            self._listed(entry, known)
             for entry, known in zip(entries, traits, strict=True)
             if known is None or known.can_chat
         )
@@ -88,10 +89,11 @@ class OllamaFormat:
         context_tokens = await self._context_of(server, model)
         body = {
             "model": model,
-            "messages": chat_messages(job, written),
+            "messages": ollama_messages(job, written),
             "stream": True,
             "keep_alive": self._options.keep_alive,
             "options": sampling(job, written, limit_name="num_predict") | {"num_ctx": context_tokens},
+            **asked_for(job, can_think=model in self._thinking),
         }
         return ChatRequest("api/chat", body)
 
@@ -136,9 +138,10 @@ class OllamaFormat:
             traits = _traits(shown)
         most = self._options.context_tokens
         self._context_tokens[model] = min(traits.context_tokens or most, most)
+        (self._thinking.add if traits.can_think else self._thinking.discard)(model)
         return traits
 
-    def _listed(self, entry: Json) -> ListedModel:
+    def _listed(self, entry: Json, known: _Traits | None) -> ListedModel:
         name = str(entry["model"])
         modified_at = entry.get("modified_at")
         return ListedModel(
@@ -146,35 +149,8 @@ class OllamaFormat:
             context_tokens=self._context_tokens.get(name, self._options.context_tokens),
             owned_by="ollama",
             created_at_s=int(datetime.fromisoformat(modified_at).timestamp()) if modified_at else 0,
+            capabilities=() if known is None else known.capabilities,
         )
-
-
-class OllamaDecoder:
-    """Reads an answer of JSON lines; the last one is done and tells the counts."""
-
-    def __init__(self, model: str) -> None:
-        self.ending: FinishReason | None = None
-        self.usage = TokenUsage()
-        self._model = model
-        self._lines = RecordReader(b"\n")
-
-    def feed(self, received: bytes) -> Iterator[str]:
-        for line in self._lines.feed(received):
-            if not line:
-                continue
-            part = from_json(line)
-            if part.get("error"):
-                raise FAILED.error(self._model)
-            text = (part.get("message") or _NOTHING).get("content") or ""
-            if not isinstance(text, str):
-                raise TypeError("content is not text")
-            yield text
-            if part.get("done"):
-                self.ending = "length" if part.get("done_reason") == "length" else "stop"
-                self.usage = token_usage(part.get("prompt_eval_count"), part.get("eval_count"))
-
-    def close(self) -> Iterator[str]:
-        return self.feed(b"\n")
 
 
 def open_ollama(
@@ -192,4 +168,15 @@ def _traits(shown: Json) -> _Traits:
     ]
     capabilities = shown.get("capabilities")
     can_chat = capabilities is None or "completion" in capabilities
-    return _Traits(context_tokens=lengths[0] if lengths else None, can_chat=can_chat)
+    return _Traits(
+        context_tokens=lengths[0] if lengths else None,
+        can_chat=can_chat,
+        can_think="thinking" in (capabilities or ()),
+        capabilities=_capabilities(capabilities or ()),
+    )
+
+
+def _capabilities(told: Collection[str]) -> tuple[Capability, ...]:
+    """Return what a model can do: the server holds any of them to a JSON schema."""
+    found: list[Capability] = [ours for theirs, ours in _CAPABILITIES.items() if theirs in told]
+    return (*found, "json")

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from parley_contracts.llm import GenerateJob
 from parley_messaging.circuit import Circuits
 
-from parley_llm.backends.chat_request import chat_messages, sampling
+from parley_llm.backends.chat_request import chat_messages, named_tool, sampling, set_only, tool_specs
 from parley_llm.backends.openai_answers import CompletionDecoder, openai_refusal
+from parley_llm.backends.openai_capabilities import told_capabilities
 from parley_llm.backends.served_models import ServedModels, open_models_of
 from parley_llm.backends.server_errors import Refusal
 from parley_llm.backends.server_options import ServerOptions
@@ -80,6 +81,7 @@ class OpenAiFormat:
             "stream": True,
             "stream_options": {"include_usage": True},
             **sampling(job, written, limit_name=limit_name),
+            **_asked_for(job),
         }
         if written:
             body |= {"continue_final_message": True, "add_generation_prompt": False}
@@ -111,7 +113,26 @@ class OpenAiFormat:
             context_tokens=told or self._options.context_tokens,
             owned_by=str(entry.get("owned_by") or "openai"),
             created_at_s=created if isinstance(created, int) else 0,
+            capabilities=told_capabilities(entry),
         )
+
+
+def _asked_for(job: GenerateJob) -> dict[str, Any]:
+    """Return what is asked for beyond text: tools, a shape, reasoning, the likelihood of tokens."""
+    params = job.params
+    shape = params.response_format
+    asked: dict[str, Any] = {
+        "response_format": None if shape is None else shape.model_dump(mode="json", exclude_none=True),
+        "reasoning_effort": params.reasoning_effort,
+        "logprobs": params.logprobs,
+        "top_logprobs": params.top_logprobs,
+    }
+    if job.tools:
+        name = named_tool(job)
+        choice = params.tool_choice if name is None else {"type": "function", "function": {"name": name}}
+        asked |= {"tools": tool_specs(job), "tool_choice": choice}
+        asked |= {"parallel_tool_calls": params.parallel_tool_calls}
+    return set_only(asked)
 
 
 def open_openai(

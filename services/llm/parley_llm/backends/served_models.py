@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -11,10 +11,11 @@ from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_messaging.circuit import Circuits
 
 from parley_llm.backends.model_server import ModelServer
-from parley_llm.backends.server_errors import readable
+from parley_llm.backends.patience import Patience
+from parley_llm.backends.server_errors import ServerFault, readable
 from parley_llm.backends.server_options import ServerOptions
 from parley_llm.backends.wire_format import AnswerDecoder, ListedModel, WireFormat
-from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.language_model import Chunk, FinalChunk
 
 if TYPE_CHECKING:
     from parley_llm.backends.answer_stream import AnswerStream
@@ -81,6 +82,28 @@ class ServedModels:
             await asyncio.sleep(self._options.watch_interval_s)
 
     async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
+        options = self._options
+        patience = Patience(
+            deadline_ms=job.deadline_ms, most_wait_s=options.retry_wait_s, first_wait_s=options.first_retry_s
+        )
+        while True:
+            has_begun = False
+            try:
+                async with aclosing(self._answer(job, written)) as chunks:
+                    async for chunk in chunks:
+                        has_begun = True
+                        yield chunk
+                    return
+            except ServerFault as error:
+                if has_begun:
+                    raise
+                wait_s = patience.wait_s(error)
+                model, code = job.model, error.code.value
+                _log.info("model asked again", extra={"model": model, "after_s": wait_s, "code": code})
+            await asyncio.sleep(wait_s)
+
+    async def _answer(self, job: GenerateJob, written: str) -> AsyncGenerator[Chunk, None]:
+        """Ask once, and yield what comes."""
         model = job.model.removeprefix(self._prefix)
         decoder = self._wire.decoder(model)
         with readable(model):
@@ -89,8 +112,8 @@ class ServedModels:
             async with server.answering(request, model) as stream:
                 while decoder.ending is None:
                     received = await stream.read()
-                    for text in stream.heard(decoder.feed(received) if received else decoder.close()):
-                        yield TextChunk(text)
+                    for piece in stream.heard(decoder.feed(received) if received else decoder.close()):
+                        yield piece
                     if not received and decoder.ending is None:
                         raise stream.broken_off()
                 await _read_to_end(stream, decoder)
@@ -117,6 +140,7 @@ class ServedModels:
             context_tokens=model.context_tokens,
             owned_by=model.owned_by,
             created_at_s=model.created_at_s,
+            capabilities=model.capabilities,
         )
 
     def _tell_once(self, reason: str | None) -> None:

@@ -19,11 +19,10 @@ from pydantic_core import from_json, to_json
 
 from parley_llm.backends.answer_stream import AnswerStream
 from parley_llm.backends.loopback import is_loopback
-from parley_llm.backends.server_errors import Refusal, away, broken_off, late
+from parley_llm.backends.server_errors import Refusal, away, broken_off, late, retry_after_s
 from parley_llm.backends.server_options import ServerOptions
 from parley_llm.backends.wire_format import ChatRequest
 
-CONNECT_TIMEOUT_S = 2.0
 KEEP_OPEN_S = 4.0
 """Below what servers commonly allow: a request must not meet a connection that is being closed."""
 
@@ -38,19 +37,20 @@ RefusalOf = Callable[[int, bytes], Refusal]
 class _Connector(aiohttp.TCPConnector):
     """Connects within a time, and not at all for a while where others have waited for that in vain."""
 
-    def __init__(self, connecting: Circuit) -> None:
+    def __init__(self, connecting: Circuit, connect_s: float) -> None:
         # Every open answer holds a connection: the client's own cap of 100 must not become the service's.
         super().__init__(  # pyright: ignore[reportUnknownMemberType] - aiohttp leaves a part of it untyped
             limit=0, keepalive_timeout=KEEP_OPEN_S
         )
         self._connecting = connecting
+        self._connect_s = connect_s
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        with self._connecting.passing(CONNECT_TIMEOUT_S):
+        with self._connecting.passing(self._connect_s):
             try:
-                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                async with asyncio.timeout(self._connect_s):
                     return await super().connect(req, traces, timeout)
             except (aiohttp.ClientError, OSError) as error:
                 raise away() from error
@@ -60,15 +60,14 @@ class ServerClient:
     """The calls of one server. Made within a running loop. Raises ParleyError, or ValueError for no JSON."""
 
     def __init__(self, options: ServerOptions, refusal: RefusalOf, connecting: Circuit) -> None:
-        key = options.api_key
         self._url = options.url.rstrip("/")
         self._refusal = refusal
         self._first_token_s = options.first_token_s
         self._gap_s = options.gap_s
         self._session = aiohttp.ClientSession(
-            headers=_HEADERS | ({"Authorization": f"Bearer {key}"} if key else {}),
+            headers=_HEADERS | options.headers(),
             timeout=aiohttp.ClientTimeout(total=None),
-            connector=_Connector(connecting),
+            connector=_Connector(connecting, options.connect_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             # A proxy of the environment cannot reach a loopback address.
             trust_env=not is_loopback(options.url),
@@ -97,7 +96,7 @@ class ServerClient:
             ):
                 content = await response.read()
         if response.status != HTTP_OK:
-            raise self._refusal(response.status, content).error(model)
+            raise self._refused(response, content, model)
         return from_json(content)
 
     @asynccontextmanager
@@ -110,12 +109,16 @@ class ServerClient:
                 response = await self._session.post(self._at(request.path), data=data, allow_redirects=False)
         try:
             if response.status != HTTP_OK:
-                raise self._refusal(response.status, await _error_body(response)).error(model)
+                raise self._refused(response, await _error_body(response), model)
             with AnswerStream(response.content, model, until_s=until_s, gap_s=self._gap_s) as stream:
                 yield stream
         finally:
             # This closes the connection unless the stream was read to its end.
             response.close()
+
+    def _refused(self, response: aiohttp.ClientResponse, content: bytes, model: str) -> ParleyError:
+        after_s = retry_after_s(response.headers.get("Retry-After"))
+        return self._refusal(response.status, content).error(model, after_s)
 
     def _at(self, path: str) -> str:
         return f"{self._url}/{path}"

@@ -7,6 +7,8 @@ from parley_llm.backends.byte_records import RecordReader
 
 _FIELD = b"data:"
 _USUAL = b"data: "
+_NAMED = b"event:"
+_NEXT = b"\ndata: "
 
 
 class EventReader:
@@ -29,6 +31,9 @@ class EventReader:
             # Nearly every event is one line: its data needs no looking for.
             if event.startswith(_USUAL) and b"\n" not in event:
                 found.append(event[len(_USUAL) :])
+            elif event.startswith(_NAMED) and event.count(b"\n") == 1 and _NEXT in event:
+                # Or its name and one line, as Anthropic has it.
+                found.append(event[event.index(_NEXT) + len(_NEXT) :])
             else:
                 found += _data_of(event)
         return found

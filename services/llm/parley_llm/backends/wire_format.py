@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from parley_contracts.llm import GenerateJob
+from parley_contracts.llm import Capability, GenerateJob
 from parley_contracts.turns import TokenUsage
 
 from parley_llm.backends.server_errors import Refusal
-from parley_llm.language_model import FinishReason
+from parley_llm.language_model import FinishReason, Piece
 
 if TYPE_CHECKING:
     from parley_llm.backends.server_client import ServerClient
@@ -22,6 +22,7 @@ class ListedModel:
     context_tokens: int
     owned_by: str
     created_at_s: int = 0
+    capabilities: tuple[Capability, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,11 @@ class AnswerDecoder(Protocol):
         """What the answer has cost, as far as it was told."""
         ...
 
-    def feed(self, received: bytes) -> Iterable[str]:
-        """Yield the texts that are whole now; an empty one where the model wrote what is not shown."""
+    def feed(self, received: bytes) -> Iterable[Piece | None]:
+        """Yield the pieces that are whole now; None where the model wrote what is not shown."""
         ...
 
-    def close(self) -> Iterable[str]:
+    def close(self) -> Iterable[Piece | None]:
         """Yield what the end of the stream makes whole."""
         ...
 

@@ -1,8 +1,6 @@
-"""The reading process: an order on the first line of stdin, then the document; the result on stdout.
+"""The reading process, apart since parsers of untrusted files crash, loop and eat memory: limits come first.
 
-It is its own process because parsers of untrusted files crash, loop and eat memory; limits are set before
-reading. The order's `task` is `read` or `unpack` (the result is one JSON object) or `draw` (one picture after
-the other, each behind its page and its length).
+On stdin an order in a line, then the document; on stdout one JSON object, or pictures when it is to draw.
 """
 
 import json
@@ -58,6 +56,10 @@ def _result(task: str, order: dict[str, Any], data: bytes, limits: ReadLimits) -
     try:
         if task == "unpack":
             return _unpack(data, order["name"], limits, order["into"])
+        if task == "query":
+            from parley_rag.load.table_query import answer_query  # noqa: PLC0415  only what is needed is loaded
+
+            return answer_query(data, order["name"], order["sql"], limits)
         return _read(data, order["name"], limits, order["recognised"])
     except ScannedDocument as error:
         return {"unreadable": str(error), "scanned_pages": error.pages}

@@ -19,7 +19,7 @@ def load_separated(data: bytes) -> Extraction:
     csv.field_size_limit(_MAX_FIELD_CHARS)
     builder = TextBuilder()
     try:
-        builder.add_table(csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text)))
+        builder.add_table(csv.reader(StringIO(text, newline=""), delimiter=delimiter_of(text)))
     except csv.Error as error:
         raise UnreadableDocument(
             "The table is damaged: a quote is never closed, or a field is longer than "
@@ -28,7 +28,7 @@ def load_separated(data: bytes) -> Extraction:
     return builder.build(None)
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
     """Return the character that stands equally often in most of the first lines."""
     lines = [line for line in text[:_SAMPLE_CHARS].splitlines()[:_SAMPLE_LINES] if line.strip()]
 

@@ -23,6 +23,7 @@ MINIMUM_PYTHON = (3, 11)
 MINIMUM_FREE_BYTES = 2 * 1024**3
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OLLAMA_PORT = 11434
+HTTP_PORT, HTTPS_PORT = 80, 443
 VERSION_TIMEOUT_S = 5
 
 
@@ -151,6 +152,28 @@ def _ollama(settings: CliSettings) -> Finding:
     )
 
 
+def _hosted(settings: CliSettings, name: str, usual: str) -> Iterator[Finding]:
+    """Look at a provider of models by `<NAME>_BASE_URL`; nothing is said of one that nobody has named."""
+    title, variable = name.lower(), f"{name}_BASE_URL"
+
+    def told(setting: str) -> str | None:
+        return settings.environment.get(f"PARLEY_LLM_{setting}") or settings.environment.get(setting)
+
+    address, has_key = told(variable), bool(told(f"{name}_API_KEY"))
+    if not address:
+        if has_key:
+            found = "a key without an address: nothing is asked there"
+            yield Finding(title, "absent", found, f"set {variable}, such as {usual}")
+        return
+    port = HTTPS_PORT if address.startswith("https:") else HTTP_PORT
+    shown, key = shown_address(address), "with a key" if has_key else "without a key"
+    if asyncio.run(is_reachable(address, port)):
+        yield Finding(title, "ok", f"{shown} can be reached, {key}")
+    else:
+        remedy = f"see to {variable}, or to a proxy"
+        yield Finding(title, "absent", f"{shown} cannot be reached, {key}", remedy)
+
+
 def _readable(name: str, look: Callable[[CliSettings], Finding], settings: CliSettings) -> Finding:
     """Look at what stands in the data folder; a path that is refused is what was found."""
     try:
@@ -170,4 +193,6 @@ def examine(settings: CliSettings) -> Iterator[Finding]:
     yield _readable("embedding model", _model, settings)
     yield _readable("API key", _owner_key, settings)
     yield _ollama(settings)
+    yield from _hosted(settings, "OPENAI", "https://api.openai.com/v1")
+    yield from _hosted(settings, "ANTHROPIC", "https://api.anthropic.com")
     yield _readable("stack", _port, settings)

@@ -11,7 +11,13 @@ import typer
 from parley_contracts import headers, subjects
 from parley_contracts.accounts import LOCAL_OWNER
 from parley_contracts.bus_permissions import permissions_of
-from parley_contracts.bus_rights import SERVICES, outside_rights
+from parley_contracts.bus_rights import (
+    SERVICES,
+    TOOLS_PREFIX,
+    BusRights,
+    outside_rights,
+    outside_tool_rights,
+)
 from parley_contracts.subject_permissions import OUTSIDE_SCOPES, OUTSIDE_SUBJECTS
 from parley_identity.secret_files import replace_private
 
@@ -28,6 +34,9 @@ from parley_cli.supervisor.stack_state import is_supervised, read_state
 bus = typer.Typer(help="Who may do what on the bus.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The outside service: lower-case letters, digits and -.")]
+OffersTools = Annotated[
+    bool, typer.Option("--tools", help="It offers tools to models, and does nothing else; a user of its own.")
+]
 
 
 @bus.command("config", epilog=EXIT_CODES_HELP)
@@ -63,37 +72,46 @@ def issue(
     name: Name,
     owner: Annotated[str, typer.Option(help="The id of the user in whose name it asks.")] = LOCAL_OWNER,
     days: Annotated[int, typer.Option(min=1, max=366, help="How long its claims are good.")] = 90,
+    tools: OffersTools = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let another team's service start turns, follow them and have documents ingested.
+    """Let another team's service start turns, follow them and have documents ingested; or offer tools.
 
     Issued again, it keeps its user and gets new claims.
     """
     settings = read_settings()
     users = BusSecrets(settings.secrets_dir)
-    with_name = _checked(name)
+    rights = _checked(name, offers_tools=tools)
     with _changing(users):
         users.create()
-        user = users.issue(with_name)
-        _vouch(settings.secrets_dir, users.claims_file(user), owner, days)
+        user = users.issue(rights)
+        if not tools:
+            _vouch(settings.secrets_dir, users.claims_file(user), owner, days)
         is_known = _tell_bus(settings, users)
-    rights = outside_rights(with_name)
+    _show_issued(Output(is_json=as_json), users, rights, owner, is_known=is_known)
+
+
+def _show_issued(output: Output, users: BusSecrets, rights: BusRights, owner: str, *, is_known: bool) -> None:
+    user, offers_tools = rights.name, rights.name.startswith(TOOLS_PREFIX)
     allowed = permissions_of(rights, SERVICES.values())
     found: dict[str, Any] = {
         "user": user,
         "nkey_file": str(users.nkey_file(user)),
-        "claims_file": str(users.claims_file(user)),
-        "owner_id": owner,
         "inbox_prefix": rights.inbox_prefix,
-        "asks_for_turns_on": subjects.turn_submit(user),
         "publish": allowed.publish,
         "subscribe": allowed.subscribe,
         "is_known_to_the_bus": is_known,
     }
-    output = Output(is_json=as_json)
+    if not offers_tools:
+        found["claims_file"] = str(users.claims_file(user))
+        found["owner_id"] = owner
+        found["asks_for_turns_on"] = subjects.turn_submit(user)
     output.data(found)
     output.show(f"User {user}: its seed is in {found['nkey_file']}. Give it to that service and nobody else.")
-    output.show(f"It sends the text of {found['claims_file']} as the header {headers.CLAIMS}, for {owner}.")
+    if not offers_tools:
+        output.show(
+            f"It sends the text of {found['claims_file']} as the header {headers.CLAIMS}, for {owner}."
+        )
     output.show(f"It connects with inbox prefix {rights.inbox_prefix}, and may publish and hear:")
     for subject in (*allowed.publish, *allowed.subscribe):
         output.show(f"  {subject}")
@@ -105,13 +123,13 @@ def issue(
 
 @bus.command("revoke", epilog=EXIT_CODES_HELP)
 @command
-def revoke(name: Name, as_json: AsJson = False) -> None:
+def revoke(name: Name, *, tools: OffersTools = False, as_json: AsJson = False) -> None:
     """Take an outside service's credentials back; it is disconnected at once."""
     settings = read_settings()
     users = BusSecrets(settings.secrets_dir)
-    with_name = _checked(name)
+    rights = _checked(name, offers_tools=tools)
     with _changing(users):
-        was_there = users.revoke(with_name)
+        was_there = users.revoke(rights)
         # Also of one that is gone: the revocation that took it may have ended before the bus was told.
         is_known = _tell_bus(settings, users)
     if not was_there:
@@ -140,12 +158,11 @@ def _vouch(secrets_dir: Path, claims_file: Path, owner_id: str, days: int) -> No
     replace_private(claims_file, claims)
 
 
-def _checked(name: str) -> str:
+def _checked(name: str, *, offers_tools: bool) -> BusRights:
     try:
-        outside_rights(name)
+        return outside_tool_rights(name) if offers_tools else outside_rights(name)
     except ValueError as error:
         raise CliError(f"That is {error}.", ExitCode.USAGE, code="usage") from None
-    return name
 
 
 def _tell_bus(settings: CliSettings, users: BusSecrets) -> bool:
