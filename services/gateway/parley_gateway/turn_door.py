@@ -30,6 +30,7 @@ from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
 from parley_gateway.spending import BotPayer
 from parley_gateway.turn_asked import as_visitors_may, bare, permitted, require_sound
+from parley_gateway.stored_stops import store_stop
 from parley_gateway.turn_finder import FoundTurn, TurnFinder
 from parley_gateway.waiting_turns import WaitingTurns
 
@@ -373,15 +374,12 @@ class TurnDoor:
         """
         ref = self._ref(principal, client_turn_id)
         found = await self._find(ref)
-        stop = CancelTurn(turn=ref.model_copy(update={"home": found.home}), cancelled_at_ms=now_ms())
-        body = stop.model_dump_json().encode()
+        stopped = ref.model_copy(update={"home": found.home})
         try:
-            # A stop is heard each time, and kept once: nobody fills the stream of pens by one turn.
-            with suppress(AlreadyStoredError):
-                await self._bus.store(subjects.turn_cancel(ref.turn_id), body, is_first=True)
+            await store_stop(self._bus, stopped)
         except NotStoredError:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The stop could not be stored now.") from None
-        return stop.turn
+        return stopped
 
     async def release(self, watch: TurnWatch) -> None:
         """Stop watching; the turn goes on."""

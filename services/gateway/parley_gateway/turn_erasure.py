@@ -23,6 +23,7 @@ from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen
 from pydantic import ValidationError
 
+from parley_gateway.stored_stops import store_stop
 from parley_gateway.turn_stopper import TurnStopper
 
 log = logging.getLogger("parley.gateway")
@@ -179,8 +180,7 @@ class TurnErasure:
 
     async def _stop(self, ref: TurnRef) -> None:
         if not await self._pen.is_cancelled(ref.turn_id):
-            stop = CancelTurn(turn=ref, cancelled_at_ms=now_ms())
-            await self._bus.store(subjects.turn_cancel(ref.turn_id), stop.model_dump_json().encode())
+            await store_stop(self._bus, ref)
         self._stopper.see_to(ref)
 
 
