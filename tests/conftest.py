@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import random
 import shutil
@@ -45,12 +44,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is tried often enough, and order the rest."""
     drop_repeats(config, items)
     mix(items)
-
-
-def pytest_collection_finish() -> None:
-    """Take what stays until the end out of each later collection of garbage."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

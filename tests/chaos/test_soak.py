@@ -18,8 +18,8 @@ from tests.stack_marks import STACK
 pytestmark = [pytest.mark.chaos, pytest.mark.soak, *STACK]
 
 USERS = scaled(10, 25)
-WARM_UP_S = scaled(8.0, 60.0)
-LOAD_S = scaled(20.0, 600.0)
+WARM_UP_S = scaled(5.0, 60.0)
+LOAD_S = scaled(12.0, 600.0)
 QUIET_S = 60.0
 STEADY_S = 3.0
 """Footprints this far apart are alike once the stack is at rest."""
