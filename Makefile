@@ -15,7 +15,7 @@ EXPORT = $(UV) export --frozen --quiet --format requirements-txt --no-emit-works
 # Further words for the command behind a target: make up ARGS=--detach
 ARGS ?=
 
-.PHONY: help install up down dev test chaos soak manuals fuzz check lint format types bench lock schemas
+.PHONY: help install up down dev test chaos soak manuals llamacpp fuzz check lint format types bench lock schemas
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,15 @@ soak: install ## moderate load for ten minutes: nothing may grow
 
 manuals: install ## twenty questions on manuals of Debian packages: the right file and page
 	PARLEY_MANUALS=full $(RUN) pytest tests/integration/manuals -s $(ARGS)
+
+# A virtual environment of its own, for it is compiled: about 20 minutes on two cores, once.
+LLAMACPP ?= data/llamacpp
+
+llamacpp: install ## build llama.cpp's server, once, and have it answer through a gateway
+	test -x $(LLAMACPP)/bin/python || .venv/bin/python -m venv $(LLAMACPP)
+	$(LLAMACPP)/bin/python -c "import llama_cpp.server" 2>/dev/null || \
+	    CMAKE_ARGS="-DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF" nice -n 15 $(LLAMACPP)/bin/python -m pip install "llama-cpp-python[server]==0.3.36"
+	PARLEY_LLAMACPP=$(LLAMACPP) $(RUN) pytest tests/integration/test_llama_cpp.py $(ARGS)
 
 # Cases of each kind; for each operation of the API a twelfth, for each channel of the bus a tenth.
 FUZZ_CASES ?= 2400

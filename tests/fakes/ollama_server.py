@@ -7,6 +7,8 @@ error line, `error500` and its like refuse, `form:unterminated` and its like wri
 Words name their call and place, as in `c3w17`; a last message of the assistant is gone on from. With
 `signed=1` the words of a continued answer name the call that wrote them, else the one that began the answer.
 
+`/api/pull`, `/api/delete` and `/api/ps` are those of `ollama_library`.
+
 `/api/embed` knows `all-minilm` when `embed` is set, which returns a vector for each text; a text of more than
 256 words is refused, as by a server that does not cut.
 """
@@ -27,6 +29,7 @@ from starlette.routing import Route
 
 from tests.fakes.fake_listener import listening, serve_by_command
 from tests.fakes.ollama_answers import CREATED_AT, REFUSALS, RETRY_AFTER_S, answer_lines
+from tests.fakes.ollama_library import FakeLibrary
 from tests.fakes.ollama_plans import ollama_plan, planned_lines
 from tests.fakes.planned_answers import PLANS, Plan
 from tests.fakes.scripted_answers import behaviour_of
@@ -50,18 +53,19 @@ class Call:
     at_s: float
 
 
-class OllamaFake(StreamStats):
+class OllamaFake(StreamStats, FakeLibrary):
     """The fake's state and its routes. `requests` holds the bodies of the latest calls.
 
     `refusing` holds the refusals that the next calls get, and `planted` ends the words of each.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        StreamStats.__init__(self)
+        FakeLibrary.__init__(self)
         self.requests: deque[dict[str, Any]] = deque(maxlen=256)
         self.callers: set[tuple[str, int]] = set()
         self.calls: deque[Call] = deque(maxlen=10_000)
-        self.models: tuple[str, ...] = LISTED
+        self.models = LISTED
         self.refusing: deque[str] = deque()
         self.planted = ""
         self.embed: Callable[[Sequence[str]], list[list[float]]] | None = None
@@ -79,6 +83,7 @@ class OllamaFake(StreamStats):
                 Route("/api/chat", self._chat, methods=["POST"]),
                 Route("/api/generate", self._generate, methods=["POST"]),
                 Route("/api/embed", self._embed, methods=["POST"]),
+                *self.library_routes(),
                 Route("/fake/stats", self._stats),
                 Route("/fake/requests", self._requests),
             ]
@@ -198,6 +203,7 @@ class OllamaFake(StreamStats):
         plan = ollama_plan(body)
         if behaviour is None and plan is None:
             return _not_found(model)
+        self.note_loaded(body)
         if is_load:
             self.stats.loads += 1
             await self.tell()

@@ -67,6 +67,7 @@ class ObjectKind(StrEnum):
     CONVERSATION = "conversation"
     DOCUMENT = "document"
     COLLECTION = "collection"
+    MODEL = "model"
     ROUTE = "route"
     AUDIT = "audit"
 
@@ -125,6 +126,9 @@ class Action(StrEnum):
     COLLECTION_CREATED = "collection_created"
     COLLECTION_REINDEXED = "collection_reindexed"
     COLLECTION_DELETED = "collection_deleted"
+    MODEL_PULLED = "model_pulled"
+    MODEL_PULL_CANCELLED = "model_pull_cancelled"
+    MODEL_DELETED = "model_deleted"
     ROUTE_REQUESTED = "route_requested"
     AUDIT_EXPORTED = "audit_exported"
     ROWS_REMOVED = "rows_removed"

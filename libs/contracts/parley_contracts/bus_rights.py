@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from parley_contracts import stream_names, subjects
-from parley_contracts.service_requests import OF_ACCOUNTS, OF_MEMORY, OF_RAG, OUR_TOOLS
+from parley_contracts.service_requests import OF_ACCOUNTS, OF_LLM, OF_MEMORY, OF_RAG, OUR_TOOLS
 
 ANY = "*"
 OUTSIDE_PREFIX = "ext-"
@@ -102,7 +102,7 @@ _GATEWAY = BusRights(
     asks=(
         subjects.ALL_HEALTH,
         subjects.ALL_HOLDS,
-        subjects.LLM_MODELS,
+        *OF_LLM,
         subjects.NPU_EMBED,
         subjects.BROWSER_READ,
         *(subject for tools in OUR_TOOLS.values() for subject in tools),
@@ -119,6 +119,8 @@ _GATEWAY = BusRights(
         subjects.ALL_TURN_EVENTS,
         subjects.ALL_TURN_QUEUES,
         subjects.ALL_INGEST_EVENTS,
+        subjects.LLM_PULL_CHANGED,
+        subjects.LLM_MODELS_CHANGED,
         subjects.ACCOUNTS_REVOKED,
         subjects.ACCOUNTS_KEYS_CHANGED,
         subjects.BOT_CHANGED,
@@ -146,14 +148,19 @@ _LLM = BusRights(
     name="llm",
     answers=(
         subjects.service_health("llm"),
-        subjects.LLM_MODELS,
+        *OF_LLM,
         subjects.TOOL_DESCRIBE,
         *OUR_TOOLS["llm"],
     ),
     asks=(subjects.ALL_HOLDS,),
-    publishes=(subjects.tool_offered("llm"),),
-    hears=(subjects.ALL_HOLDS, subjects.ALL_CANCELS),
-    stores=(subjects.ALL_PEN_SLOTS, subjects.ALL_TURN_EVENTS),
+    publishes=(subjects.tool_offered("llm"), subjects.LLM_PULL_CHANGED, subjects.LLM_MODELS_CHANGED),
+    hears=(
+        subjects.ALL_HOLDS,
+        subjects.ALL_CANCELS,
+        subjects.LLM_PULL_CHANGED,
+        subjects.LLM_MODELS_CHANGED,
+    ),
+    stores=(subjects.ALL_PEN_SLOTS, subjects.ALL_TURN_EVENTS, subjects.audit_events("llm")),
     reads=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
     works=(_POOLS,),
 )

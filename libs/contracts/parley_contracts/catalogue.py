@@ -7,7 +7,6 @@ from parley_contracts import (
     client_frames,
     feedback,
     health,
-    llm,
     memory,
     npu,
     rag,
@@ -23,6 +22,7 @@ from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
 from parley_contracts.channel import request_channel as _request
 from parley_contracts.data_rights_channels import DATA_RIGHTS_CHANNELS
 from parley_contracts.groups_channels import GROUPS_CHANNELS
+from parley_contracts.llm_channels import LLM_CHANNELS
 from parley_contracts.notices_channels import NOTICES_CHANNELS
 from parley_contracts.replies import Done
 from parley_contracts.tool_channels import TOOL_CHANNELS
@@ -121,20 +121,6 @@ TURN_CHANNELS = (
         parameters=("home", "turn_id"),
         is_bare=True,
     ),
-)
-
-LLM_CHANNELS = (
-    Channel(
-        subjects.ALL_GENERATE,
-        ChannelKind.COMMAND,
-        "LLM_JOBS",
-        (llm.GenerateJob,),
-        "turn runner",
-        "one llm worker of the pool",
-        "Write the answer of a turn; the pen passes with it.",
-        parameters=("pool",),
-    ),
-    _request("llm", subjects.LLM_MODELS, llm.ListModels, llm.ModelList, "Which models can be reached now?"),
 )
 
 RAG_CHANNELS = (

@@ -34,6 +34,7 @@ class Permission(StrEnum):
     DOCUMENTS_WRITE = "documents:write"
     FEEDBACK_WRITE = "feedback:write"
     MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
     EMBEDDINGS_USE = "embeddings:use"
     WEB_USE = "web:use"
     ACCOUNT_READ = "account:read"
@@ -63,6 +64,7 @@ MEANINGS: dict[Permission, str] = {
     Permission.DOCUMENTS_WRITE: "Upload, index and delete one's own documents and collections.",
     Permission.FEEDBACK_WRITE: "Rate citations, and take ratings back.",
     Permission.MODELS_READ: "See which models there are.",
+    Permission.MODELS_WRITE: "Fetch models to the servers of the installation, and delete them there.",
     Permission.EMBEDDINGS_USE: "Have texts embedded.",
     Permission.WEB_USE: "Have public web pages read.",
     Permission.ACCOUNT_READ: "Read one's own account, sessions and notices.",
@@ -117,6 +119,7 @@ _ADMIN = _MEMBER | {
     Permission.GROUPS_READ,
     Permission.GROUPS_WRITE,
     Permission.AUDIT_READ,
+    Permission.MODELS_WRITE,
 }
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {

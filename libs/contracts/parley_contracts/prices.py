@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
@@ -16,6 +17,20 @@ _Micros = Annotated[int, Field(ge=0, le=10**12)]
 _PRICES: TypeAdapter[dict[str, tuple[_Micros, _Micros] | tuple[_Micros, _Micros, _Micros]]] = TypeAdapter(
     dict[str, tuple[_Micros, _Micros] | tuple[_Micros, _Micros, _Micros]]
 )
+
+
+def cost_of(price: ModelPrice, usage: TokenUsage) -> int:
+    """Return what a call costs in micros, rounded up; what of a price is unknown costs nothing.
+
+    Cached tokens cost as much as others where no price of theirs is known.
+    """
+    prompt, answer = price.prompt or 0, price.completion or 0
+    cached = prompt if price.cached is None else price.cached
+    # A server may tell more cached tokens than the prompt has.
+    in_cache = min(usage.cached_tokens, usage.prompt_tokens)
+    asked = (usage.prompt_tokens - in_cache) * prompt + in_cache * cached
+    # A price a million tokens is the same number of micros a token; rounding up knows no last bits.
+    return ceil(round(asked + usage.completion_tokens * answer, 6))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +53,8 @@ class Prices:
 
     def cost_micros(self, model: str | None, usage: TokenUsage) -> int:
         """Return what a call costs, rounded up; nothing where no price is known."""
-        prompt, answer, cached = self.by_model.get(model or "", self.by_model.get(ANY_MODEL, (0, 0, 0)))
-        # A server may tell more cached tokens than the prompt has.
-        in_cache = min(usage.cached_tokens, usage.prompt_tokens)
-        asked = (usage.prompt_tokens - in_cache) * prompt + in_cache * cached
-        return -(-(asked + usage.completion_tokens * answer) // MILLION)
+        price = self.of(model or "")
+        return 0 if price is None else cost_of(price, usage)
 
     def of(self, model: str) -> ModelPrice | None:
         """Return the price of a model as it is listed; None where none is known."""

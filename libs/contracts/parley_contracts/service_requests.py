@@ -126,6 +126,15 @@ OF_RAG = (
 )
 """What gateways ask of rag."""
 
+OF_LLM = (
+    subjects.LLM_MODELS,
+    subjects.LLM_PULL_MODEL,
+    subjects.LLM_CANCEL_PULL,
+    subjects.LLM_LIST_PULLS,
+    subjects.LLM_DELETE_MODEL,
+)
+"""What gateways ask of llm."""
+
 OUR_TOOLS = {
     "rag": (subjects.TOOL_SEARCH_KNOWLEDGE, subjects.TOOL_READ_FILE, subjects.TOOL_ANALYSE_TABLE),
     "browser": (subjects.TOOL_READ_PAGE, subjects.TOOL_HTTP_REQUEST),

@@ -140,6 +140,12 @@ def parse_turn_submit(subject: str) -> str:
 _GENERATE = f"{PREFIX}.llm.generate"
 ALL_GENERATE = f"{_GENERATE}.*"
 LLM_MODELS = f"{PREFIX}.llm.models"
+LLM_MODELS_CHANGED = f"{PREFIX}.llm.models_changed"
+LLM_PULL_MODEL = f"{PREFIX}.llm.pull_model"
+LLM_CANCEL_PULL = f"{PREFIX}.llm.cancel_pull"
+LLM_LIST_PULLS = f"{PREFIX}.llm.list_pulls"
+LLM_DELETE_MODEL = f"{PREFIX}.llm.delete_model"
+LLM_PULL_CHANGED = f"{PREFIX}.llm.pull_changed"
 
 
 def llm_generate(pool: str) -> str:
@@ -169,7 +175,6 @@ def parse_ingest_events(subject: str) -> str:
 
 
 # -- requests ---------------------------------------------------------------------------------------
-
 RAG_INGEST = f"{PREFIX}.rag.ingest"
 RAG_SEARCH = f"{PREFIX}.rag.search"
 RAG_CREATE_DOCUMENT = f"{PREFIX}.rag.create_document"

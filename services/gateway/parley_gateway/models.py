@@ -8,6 +8,7 @@ from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import ListModels, ModelInfo, ModelList
 from parley_messaging import Bus
+from parley_messaging.bus import Delivery
 
 FRESH_S = 5.0
 USABLE_S = 30.0
@@ -37,11 +38,17 @@ class Models:
 
     async def run(self) -> None:
         """Ask at once, and again when turns go by what is no longer fresh, until cancelled."""
+        await self._bus.subscribe(subjects.LLM_MODELS_CHANGED, self._hear)
         self._wanted.set()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
             await self.list()
+
+    async def _hear(self, _: Delivery) -> None:
+        # What is known serves until there is an answer.
+        self._asked_s = min(self._asked_s, time.monotonic() - FRESH_S)
+        self._wanted.set()
 
     async def list(self) -> tuple[ModelInfo, ...]:
         """Return the reachable models, the default first; empty when none was ever told of."""

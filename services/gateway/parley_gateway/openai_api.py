@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import ModelInfo
 from starlette.responses import JSONResponse, Response
 
 from parley_gateway.answer_reader import AnswerReader
@@ -110,18 +111,7 @@ async def _start(
 async def list_models(edge: CurrentEdge, principal: CurrentPrincipal) -> dict[str, Any]:
     """List the models that can be reached now, the default first, and then the bots that you may ask."""
     models, bots = await asyncio.gather(edge.models.list(), BotModels(edge.bus).of(principal))
-    listed = [
-        {
-            "id": model.id,
-            "object": "model",
-            "created": model.created_at_s,
-            "owned_by": model.owned_by,
-            "context_tokens": model.context_tokens,
-            "capabilities": model.capabilities,
-            "price": None if model.price is None else model.price.model_dump(exclude_none=True),
-        }
-        for model in models
-    ]
+    listed = [_described(model) for model in models]
     return {"object": "list", "data": [*listed, *bots]}
 
 
@@ -131,4 +121,19 @@ async def read_model(model_id: str, edge: CurrentEdge, principal: CurrentPrincip
     if is_bot(model_id):
         return await BotModels(edge.bus).read(principal, model_id)
     model = await edge.models.choose(model_id)
-    return {"id": model.id, "object": "model", "created": model.created_at_s, "owned_by": model.owned_by}
+    return _described(model)
+
+
+def _described(model: ModelInfo) -> dict[str, Any]:
+    """Return a model as OpenAI describes one, with what Parley knows of it apart."""
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": model.created_at_s,
+        "owned_by": model.owned_by,
+        "parley": {
+            "context_tokens": model.context_tokens,
+            "capabilities": model.capabilities,
+            "price": None if model.price is None else model.price.model_dump(),
+        },
+    }

@@ -10,8 +10,10 @@ from parley_messaging.stops import Stops
 from parley_messaging.turn_writer import TurnWriters
 
 from parley_llm.generation import Generation
-from parley_llm.handlers import bind
+from parley_llm.handlers import bind, bind_pulls
+from parley_llm.model_changes import ModelChanges
 from parley_llm.models import open_models, slots_of
+from parley_llm.pulls import Pulls
 from parley_llm.settings import LlmSettings
 from parley_llm.tools import offer_tools
 from parley_llm.worker import GenerationWorker
@@ -19,7 +21,8 @@ from parley_llm.worker import GenerationWorker
 
 async def compose(service: Service, settings: LlmSettings) -> None:
     bus = service.bus
-    catalogue = await open_models(service, settings)
+    opened = await open_models(service, settings)
+    catalogue = opened.catalogue
     writers, stops = TurnWriters(bus), Stops(bus)
     holds = Holds(bus, settings.instance, PenRole.WORKER)
 
@@ -40,7 +43,14 @@ async def compose(service: Service, settings: LlmSettings) -> None:
     service.watch_writers(writers)
     service.spawn(writers.run)
     service.spawn(stops.run)
+    changes = ModelChanges(bus, catalogue, period_s=settings.llm_refresh_s)
+    pulls = Pulls(bus, opened.library, on_change=changes.tell)
+    for told in (changes, pulls):
+        await told.start()
+        service.spawn(told.run)
+    service.on_stop(pulls.stop)
     bind(service, catalogue, worker, slots=settings.llm_slots, slots_of=slots_of(settings))
+    bind_pulls(service, pulls)
     await offer_tools(service)
 
 

@@ -11,11 +11,11 @@ from contextlib import aclosing
 
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
-from parley_contracts.prices import Prices
 from parley_contracts.turns import TokenUsage
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from parley_llm.language_model import Chunk, FinalChunk, LanguageModel
+from parley_llm.model_prices import ModelPrices
 
 TOKENS = tuple(4**power for power in range(14))
 SECONDS = tuple(0.01 * 2**power for power in range(14))
@@ -31,7 +31,7 @@ _CHAT = "chat"
 class CallMeter:
     """The metrics of the calls of one service."""
 
-    def __init__(self, registry: CollectorRegistry, prices: Prices) -> None:
+    def __init__(self, registry: CollectorRegistry, prices: ModelPrices) -> None:
         self._prices = prices
         self._tokens = Histogram(
             "gen_ai_client_token_usage",
@@ -69,7 +69,7 @@ class CallMeter:
         )
         self._cost = Counter(
             "parley_llm_cost_micros",
-            "What calls have cost, by the prices that are set.",
+            "What calls have cost, by the prices of the catalogue.",
             _WHERE,
             registry=registry,
         )

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import ModelInfo, ModelList
-from parley_contracts.prices import Prices
+from parley_contracts.llm import ModelList
 
 from parley_llm.language_model import LanguageModel
+from parley_llm.model_prices import ModelPrices
 
 FRESH_S = 3.0
 
@@ -20,12 +20,12 @@ class Catalogue:
         self,
         models: Sequence[LanguageModel],
         *,
-        prices: Prices | None = None,
+        prices: ModelPrices | None = None,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = tuple(models)
-        self._prices = prices or Prices({})
+        self._prices = prices or ModelPrices()
         self._fresh_s = fresh_s
         self._clock = clock
         self._listed: ModelList | None = None
@@ -38,14 +38,14 @@ class Catalogue:
             now_s = self._clock()
             if self._listed is None or now_s - self._listed_at_s >= self._fresh_s:
                 found = await asyncio.gather(*(model.models() for model in self._models))
-                models = tuple(self._priced(info) for infos in found for info in infos)
+                models = tuple(self._prices.priced(info) for infos in found for info in infos)
                 self._listed = ModelList(models=models)
                 self._listed_at_s = now_s
             return self._listed
 
-    def _priced(self, info: ModelInfo) -> ModelInfo:
-        price = self._prices.of(info.id)
-        return info if price is None else info.model_copy(update={"price": price})
+    def forget(self) -> None:
+        """Have the models asked for anew by whoever wants them next."""
+        self._listed = None
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -1,25 +1,43 @@
 """Opens the language models that the settings name, in the order of preference."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from parley_contracts.prices import Prices
 from parley_messaging import Service
 from pydantic import SecretStr
 
-from parley_llm.backends.anthropic import AnthropicOptions, open_anthropic
+from parley_llm.backends.anthropic import ANTHROPIC_URL, AnthropicOptions, open_anthropic
 from parley_llm.backends.extractive import ExtractiveModel
 from parley_llm.backends.ollama import OllamaOptions, open_ollama
-from parley_llm.backends.openai_compatible import OpenAiOptions, open_openai
+from parley_llm.backends.ollama_library import OllamaLibrary, open_library
+from parley_llm.backends.openai_compatible import OPENAI_HOST, OpenAiOptions, open_openai
 from parley_llm.call_meter import CallMeter, MeteredModel
 from parley_llm.catalogue import Catalogue
 from parley_llm.language_model import LanguageModel
+from parley_llm.model_prices import ModelPrices, published_prices
+from parley_llm.resident_models import ResidentModels
 from parley_llm.settings import LlmSettings
 
 
-async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
+@dataclass(frozen=True, slots=True)
+class OpenedModels:
+    """What a service asks for answers, and what it fetches and deletes models by."""
+
+    catalogue: Catalogue
+    library: OllamaLibrary
+
+
+async def open_models(service: Service, settings: LlmSettings) -> OpenedModels:
     """Return the catalogue of all models; what they hold open is closed with the service."""
     ollama = await service.enter(open_ollama(ollama_options(settings), service.circuits))
     service.spawn(ollama.watch)
+    registries = _parts(settings.llm_ollama_registries)
+    library = await service.enter(open_library(ollama_options(settings), registries, service.circuits))
+    preloaded = _parts(settings.llm_ollama_preload)
+    residents = ResidentModels(ollama, library, preloaded, period_s=settings.llm_refresh_s)
+    service.spawn(residents.run)
     models: list[LanguageModel] = [ollama]
     options = openai_options(settings)
     if options is not None:
@@ -36,9 +54,20 @@ async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
         service.spawn(anthropic.watch)
         models.append(anthropic)
     models.append(ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms))
-    prices = Prices.parse(settings.llm_prices)
+    prices = model_prices(settings)
     meter = CallMeter(service.metrics, prices)
-    return Catalogue([MeteredModel(model, meter) for model in models], prices=prices)
+    catalogue = Catalogue([MeteredModel(model, meter) for model in models], prices=prices)
+    return OpenedModels(catalogue, library)
+
+
+def model_prices(settings: LlmSettings) -> ModelPrices:
+    """Return what models cost; what a provider publishes holds for its own server alone."""
+    hosts = {
+        "openai": (settings.llm_openai_base_url, OPENAI_HOST),
+        "anthropic": (settings.llm_anthropic_base_url, urlsplit(ANTHROPIC_URL).hostname),
+    }
+    own = {name for name, (url, host) in hosts.items() if url and urlsplit(url).hostname == host}
+    return ModelPrices(Prices.parse(settings.llm_prices), published_prices(own))
 
 
 def ollama_options(settings: LlmSettings) -> OllamaOptions:
@@ -101,6 +130,10 @@ def slots_of(settings: LlmSettings) -> Mapping[str, int]:
         "anthropic": settings.llm_anthropic_slots,
     }
     return {pool: count for pool, count in slots.items() if count is not None}
+
+
+def _parts(listed: str) -> tuple[str, ...]:
+    return tuple(filter(None, listed.split(",")))
 
 
 def _plain(key: SecretStr | None) -> str | None:

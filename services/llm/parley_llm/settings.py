@@ -47,6 +47,19 @@ class LlmSettings(ServiceSettings):
     llm_ollama_keep_alive: str = Field(
         default="30m", description="How long Ollama keeps a model loaded after its last use; -1m is for ever."
     )
+    llm_ollama_preload: str = Field(
+        default="",
+        pattern=r"^[^/\s,][^\s,]*(,[^/\s,][^\s,]*)*$|^$",
+        description="Models of Ollama that are kept loaded, separated by commas, such as qwen3:8b.",
+    )
+    llm_ollama_registries: str = Field(
+        default="",
+        pattern=r"^[^/\s,]+(,[^/\s,]+)*$|^$",
+        description="Hosts besides Ollama's own library that models may be fetched from, such as hf.co.",
+    )
+    llm_refresh_s: float = Field(
+        default=30, gt=0, description="How often is looked whether there are other models than before."
+    )
     llm_ollama_context_tokens: int = Field(
         default=8192,
         ge=512,

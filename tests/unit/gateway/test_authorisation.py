@@ -29,7 +29,15 @@ from starlette.routing import Route as PlainRoute
 from tests.chaos.printed import print_row
 from tests.unit.accounts.accounts_rig import as_user
 from tests.unit.gateway.http_edge import until_refused
-from tests.unit.gateway.whole_edge import MODEL, NOBODYS_URL, THINGS, Visitor, WholeEdge, open_whole_edge
+from tests.unit.gateway.whole_edge import (
+    LOCAL_MODEL,
+    MODEL,
+    NOBODYS_URL,
+    THINGS,
+    Visitor,
+    WholeEdge,
+    open_whole_edge,
+)
 
 FILES = {"/page", "/docs/assets"}
 HTTP = [route for route in ROUTES if route[0] != "WEBSOCKET"]
@@ -93,6 +101,7 @@ def body_of(route: Route, ids: dict[str, str]) -> dict[str, Any]:
         ("PUT", "/api/bots/{bot_id}/keys/{provider}"): {"key": "sk-another-one"},
         ("PATCH", "/api/notices/settings"): {"choices": [{"kind": "key.created", "mail": False}]},
         ("POST", "/api/webhooks"): {"url": NOBODYS_URL},
+        ("POST", "/api/admin/models/pull"): {"model": LOCAL_MODEL},
         ("POST", "/api/admin/users"): {"name": uuid4().hex, "role": "guest"},
         ("PATCH", "/api/admin/users/{user_id}"): {"display_name": "x"},
         ("POST", "/api/admin/invitations"): {"role": "guest"},
@@ -107,7 +116,7 @@ async def send(
     client: httpx.AsyncClient, route: Route, headers: dict[str, str], ids: dict[str, str] | None = None
 ) -> httpx.Response:
     method, path = route
-    named = {**NEVER, "n": "1", "model_id": MODEL, **(ids or {})}
+    named = {**NEVER, "n": "1", "model_id": MODEL, "model": LOCAL_MODEL, **(ids or {})}
     for part in parts_of(path):
         path = path.replace(f"{{{part}}}", named[part.partition(":")[0]])
     path += QUERIES.get(route[1], "")
@@ -124,7 +133,7 @@ def parts_of(path: str) -> set[str]:
 
 def things_in(route: Route) -> set[str]:
     """Return the names of the ids that a route takes."""
-    return IN_BODIES.get(route, set()) | (parts_of(route[1]) - {"model_id:path"})
+    return IN_BODIES.get(route, set()) | (parts_of(route[1]) - {"model_id:path", "model:path"})
 
 
 def expected(route: Route, role: Role, whose: Whose) -> Outcome:

@@ -20,6 +20,15 @@ from parley_contracts.data_rights import CreateExport, DataJob
 from parley_contracts.feedback import CitationFeedback, RateCitation, Verdict
 from parley_contracts.groups import AddGroupMember, CreateGroup, Group, GroupMember
 from parley_contracts.llm import ListModels, ModelInfo, ModelList
+from parley_contracts.local_models import (
+    CancelPull,
+    DeleteModel,
+    ListPulls,
+    ModelPull,
+    PullList,
+    PullModel,
+    PullStatus,
+)
 from parley_contracts.memory import Stored, StoreTurn, StoreUserMessage
 from parley_contracts.model import OwnedRequest, WireModel
 from parley_contracts.npu import Embed
@@ -33,6 +42,7 @@ from parley_contracts.rag import (
     IngestDocument,
     original_key,
 )
+from parley_contracts.replies import Done
 from parley_contracts.shared_bots import BotShare, ShareBot
 from parley_contracts.subject_permissions import NEEDS
 from parley_contracts.subject_policy import SUBJECTS
@@ -80,6 +90,7 @@ THINGS: tuple[str, ...] = (
 )
 """Names that routes have for the ids of what somebody has."""
 
+LOCAL_MODEL = "ollama/llama3.2:1b"
 MODEL = "m1"
 NOBODYS_URL = "http://127.0.0.1:9/"
 """Where nobody listens."""
@@ -292,6 +303,26 @@ async def _models(_: ListModels) -> ModelList:
     return ModelList(models=(ModelInfo(id=MODEL, pool="p", context_tokens=4096, owned_by="us"),))
 
 
+def answer_for_models(bus: MemoryBus) -> None:
+    """Answer as llm does whose models are all there."""
+    pulled = ModelPull(model=LOCAL_MODEL, status=PullStatus.READY, started_at_ms=1, changed_at_ms=1)
+
+    async def pull(_: PullModel | CancelPull) -> ModelPull:
+        return pulled
+
+    async def pulls(_: ListPulls) -> PullList:
+        return PullList(pulls=(pulled,))
+
+    async def delete(_: DeleteModel) -> Done:
+        return Done()
+
+    bus.answer(subjects.LLM_MODELS, ListModels, _models)
+    bus.answer(subjects.LLM_PULL_MODEL, PullModel, pull)
+    bus.answer(subjects.LLM_CANCEL_PULL, CancelPull, pull)
+    bus.answer(subjects.LLM_LIST_PULLS, ListPulls, pulls)
+    bus.answer(subjects.LLM_DELETE_MODEL, DeleteModel, delete)
+
+
 async def _page(request: ReadPage) -> PageText:
     return PageText(url=request.url, title="A page", text="What stands there.")
 
@@ -320,7 +351,7 @@ async def open_whole_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator
         bind_quality(rag_service, rag.quality)
         bind_data_rights(rag_service, rag.rights)
         bus.answer(subjects.NPU_EMBED, Embed, FakeNpu().embed)
-        bus.answer(subjects.LLM_MODELS, ListModels, _models)
+        answer_for_models(bus)
         bus.answer(subjects.BROWSER_READ, ReadPage, _page)
         del client.headers["Authorization"]
         yield WholeEdge(client, app_of(client), bus, entered, rag)

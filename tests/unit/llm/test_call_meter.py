@@ -11,6 +11,7 @@ from parley_contracts.prices import Prices
 from parley_contracts.turns import TokenUsage
 from parley_llm.call_meter import OTHER, CallMeter, MeteredModel
 from parley_llm.language_model import Chunk, FinalChunk, ReasoningChunk, TextChunk
+from parley_llm.model_prices import ModelPrices
 from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.unit.llm.jobs import job_for
@@ -68,7 +69,7 @@ class Counted:
     def __init__(self, error: BaseException | None = None) -> None:
         self.registry = CollectorRegistry()
         self.shop = Shop(error)
-        meter = CallMeter(self.registry, Prices.parse(PRICES))
+        meter = CallMeter(self.registry, ModelPrices(Prices.parse(PRICES)))
         self.model = MeteredModel(self.shop, meter, clock=Clock())
 
     async def ask(self, model_id: str = "shop/large") -> list[Chunk]:

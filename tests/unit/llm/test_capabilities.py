@@ -7,6 +7,7 @@ from parley_contracts.prices import Prices
 from parley_llm.backends.openai_capabilities import told_capabilities
 from parley_llm.backends.served_models import ServedModels
 from parley_llm.catalogue import Catalogue
+from parley_llm.model_prices import ModelPrices
 from parley_llm.models import slots_of
 from parley_llm.settings import LlmSettings
 
@@ -47,7 +48,7 @@ async def test_ollama_tells_what_each_model_can(ollama: ServedModels) -> None:
 async def test_the_list_says_what_models_cost(claude: ServedModels) -> None:
     prices = Prices.parse(f'{{"anthropic/{QUICK_MODEL}": [3000000, 15000000, 300000]}}')
 
-    listed = (await Catalogue([claude], prices=prices).list()).models
+    listed = (await Catalogue([claude], prices=ModelPrices(prices)).list()).models
 
     assert {info.id: info.price and info.price.cached for info in listed} == {
         "anthropic/paced:ttft=50,gap=20,count=100": None,

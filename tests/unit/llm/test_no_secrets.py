@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 from parley_contracts import subjects
 from parley_contracts.llm import GenerateJob, ModelInfo
-from parley_contracts.prices import Prices
 from parley_contracts.turn_events import GenerationFinished, known_event
 from parley_contracts.turns import ChatMessage, TurnRef
 from parley_llm.call_meter import CallMeter, MeteredModel
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
 from parley_llm.language_model import Chunk, LanguageModel, TextChunk
+from parley_llm.model_prices import ModelPrices
 from parley_messaging.logs import JsonLines
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.message_headers import now_ms
@@ -129,7 +129,7 @@ async def answer(
 @pytest.mark.parametrize("kind", BACKEND_KINDS, ids=lambda kind: kind.pool)
 async def test_nothing_secret_is_written_besides_the_turn(kind: BackendKind):
     written = Written()
-    meter = CallMeter(written.registry, Prices({}))
+    meter = CallMeter(written.registry, ModelPrices())
     with logging_into(written.lines, shows_content=False):
         async with (
             kind.open_fake() as fake,

@@ -15,6 +15,7 @@ from parley_messaging.circuit import Circuits
 from parley_llm.backends.chat_request import chat_messages, named_tool, sampling, set_only, tool_specs
 from parley_llm.backends.openai_answers import CompletionDecoder, openai_refusal
 from parley_llm.backends.openai_capabilities import told_capabilities
+from parley_llm.backends.openai_prices import told_price
 from parley_llm.backends.served_models import ServedModels, open_models_of
 from parley_llm.backends.server_errors import Refusal
 from parley_llm.backends.server_options import ServerOptions
@@ -114,6 +115,7 @@ class OpenAiFormat:
             owned_by=str(entry.get("owned_by") or "openai"),
             created_at_s=created if isinstance(created, int) else 0,
             capabilities=told_capabilities(entry),
+            price=told_price(entry),
         )
 
 

@@ -78,7 +78,7 @@ class ServedModels:
             if not models:
                 is_ready = False
             elif not is_ready:
-                is_ready = await self._prepare(models[0].id)
+                is_ready = await self.prepare(models[0].id)
             await asyncio.sleep(self._options.watch_interval_s)
 
     async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
@@ -123,7 +123,8 @@ class ServedModels:
         """Close the connections to the server."""
         await self._server.close()
 
-    async def _prepare(self, model_id: str) -> bool:
+    async def prepare(self, model_id: str) -> bool:
+        """Have a model ready for its first answer; return whether it is."""
         model = model_id.removeprefix(self._prefix)
         try:
             with readable(model):
@@ -141,6 +142,7 @@ class ServedModels:
             owned_by=model.owned_by,
             created_at_s=model.created_at_s,
             capabilities=model.capabilities,
+            price=model.price,
         )
 
     def _tell_once(self, reason: str | None) -> None:

@@ -86,7 +86,7 @@ class ServerClient:
         model: str = "list",
         timeout_s: float,
     ) -> Any:
-        """Return what the server answers, its JSON decoded; `model` stands in the errors."""
+        """Return the JSON that the server answers, None for nothing; `model` stands in the errors."""
         data = None if body is None else to_json(body)
         with _translated(model):
             async with (
@@ -97,7 +97,7 @@ class ServerClient:
                 content = await response.read()
         if response.status != HTTP_OK:
             raise self._refused(response, content, model)
-        return from_json(content)
+        return from_json(content) if content else None
 
     @asynccontextmanager
     async def answering(self, request: ChatRequest, model: str) -> AsyncGenerator[AnswerStream]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from parley_contracts.llm import Capability, GenerateJob
+from parley_contracts.llm import Capability, GenerateJob, ModelPrice
 from parley_contracts.turns import TokenUsage
 
 from parley_llm.backends.server_errors import Refusal
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model that a server has and that writes answers."""
+    """A model that a server has and that writes answers; `price` is what the server tells of it."""
 
     name: str
     context_tokens: int
     owned_by: str
     created_at_s: int = 0
     capabilities: tuple[Capability, ...] = ()
+    price: ModelPrice | None = None
 
 
 @dataclass(frozen=True, slots=True)
