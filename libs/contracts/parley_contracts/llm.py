@@ -7,7 +7,14 @@ from pydantic import Field
 from parley_contracts.citations import Citation
 from parley_contracts.model import SubjectPart, WireModel
 from parley_contracts.tools import ToolSpec
-from parley_contracts.turns import ChatMessage, GenerationParams, StartTurn, TurnRef
+from parley_contracts.turns import (
+    MAX_MODELS,
+    ChatMessage,
+    GenerationParams,
+    ModelLink,
+    StartTurn,
+    TurnRef,
+)
 
 
 class GenerateJob(WireModel):
@@ -27,6 +34,11 @@ class GenerateJob(WireModel):
         "`context_ready` itself.",
     )
     model: str
+    fallbacks: tuple[ModelLink, ...] = Field(
+        default=(),
+        max_length=MAX_MODELS,
+        description="Asked in this order, while nothing is written, where `model` fails.",
+    )
     messages: tuple[ChatMessage, ...] = Field(description="System prompt, history, question, in order.")
     question: str = Field(description="The user's words alone, for models that quote instead of write.")
     citations: tuple[Citation, ...] = Field(default=(), description="Numbered passages in the prompt.")

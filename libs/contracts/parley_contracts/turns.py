@@ -18,6 +18,8 @@ EPOCH_SPAN = 1_000_000
 MAX_TOKENS = 131_072
 MAX_STOPS = 4
 MAX_TOP_LOGPROBS = 20
+MAX_MODELS = 8
+"""Of one chain."""
 
 CHARS_A_TOKEN = 4
 
@@ -100,6 +102,16 @@ class ChosenModel(WireModel):
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
 
 
+class ModelLink(WireModel):
+    """A model of a chain, which is asked where those before it do not begin to answer."""
+
+    model: str = Field(min_length=1, max_length=200)
+    params: GenerationParams | None = Field(default=None, description="None: those of the turn.")
+    context_tokens: int | None = Field(
+        default=None, ge=1, description="Prompt and answer together, where it is known."
+    )
+
+
 class TurnBot(WireModel):
     """What a turn takes from the bot that a visitor asks, as that was when the turn was accepted."""
 
@@ -135,8 +147,14 @@ class StartTurn(WireModel):
     )
     web: bool = Field(default=False, description="Read the pages whose addresses the text names.")
     model: str | None = Field(default=None, description="Model id; None is the first of the catalogue.")
+    models: tuple[str, ...] = Field(
+        default=(), max_length=MAX_MODELS, description="What the client named after `model`, in order."
+    )
     chosen: ChosenModel | None = Field(
         default=None, description="What `model` meant at the door; None lets the runner look it up."
+    )
+    fallbacks: tuple[ModelLink, ...] = Field(
+        default=(), max_length=MAX_MODELS, description="Asked in this order where `chosen` does not begin."
     )
     params: GenerationParams = GenerationParams()
     bot: TurnBot | None = Field(default=None, description="None: people ask for themselves.")

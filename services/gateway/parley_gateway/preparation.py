@@ -11,7 +11,7 @@ from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
-from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn, TurnRef
+from parley_contracts.turns import ChatMessage, ChosenModel, ModelLink, StartTurn, TurnRef
 from parley_messaging import Bus
 from parley_messaging.bus import QueueFullError
 from parley_messaging.message_headers import outgoing
@@ -21,6 +21,7 @@ from parley_messaging.turn_writer import TurnWriter, TurnWriters
 from parley_gateway.context import ContextAssembly
 from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.lent_documents import reading_documents
+from parley_gateway.model_choice import going_on_with
 from parley_gateway.models import Models
 from parley_gateway.prompt import assemble, history_chars, passages_chars
 from parley_gateway.running_turn import Prompt, RunningTurn, SentJob
@@ -122,22 +123,22 @@ class Preparation:
         command, own = turn.command, {spec.name for spec in turn.command.tools}
         # A name of the caller's own stands for his tool.
         offered = [tool.spec for name, tool in sorted(prompt.offered.items()) if name not in own]
-        params = command.params
-        if is_last and offered:
-            params = params.model_copy(update={"tool_choice": "none"})
-        elif turn.rounds and params.tool_choice not in {None, "auto", "none"}:
-            # What had to be called has been called.
-            params = params.model_copy(update={"tool_choice": "auto"})
+        calls_no_more = is_last and bool(offered)
+        asked = ModelLink(model=prompt.model.id, params=command.params)
+        earlier = turn.rounds[-1].finished.model if turn.rounds else None
+        first, others = going_on_with((asked, *command.fallbacks), earlier)
+        link, *fallbacks = (_in_round(turn, one, calls_no_more=calls_no_more) for one in (first, *others))
         job = GenerateJob(
             turn=command.turn,
             base_slot=turn.epoch,
             last_seq=turn.last_seq,
-            model=prompt.model.id,
+            model=link.model,
+            fallbacks=tuple(fallbacks),
             messages=self.messages(turn, prompt),
             question=command.text,
             citations=turn.citations,
             degraded=tuple(sorted(turn.degraded)),
-            params=params,
+            params=link.params or command.params,
             tools=(*command.tools, *offered),
             run_by_parley=tuple(spec.name for spec in offered),
             rounds=len(turn.rounds),
@@ -233,6 +234,18 @@ def _prompt(
         calls_tools=bool(offered),
     )
     return Prompt(model, messages, offered)
+
+
+def _in_round(turn: RunningTurn, link: ModelLink, *, calls_no_more: bool) -> ModelLink:
+    """Return a model of the chain as it is asked in this round: what had to be called has been called."""
+    params = link.params or turn.command.params
+    if calls_no_more:
+        choice = "none"
+    elif turn.rounds and params.tool_choice not in {None, "auto", "none"}:
+        choice = "auto"
+    else:
+        return link
+    return link.model_copy(update={"params": params.model_copy(update={"tool_choice": choice})})
 
 
 def _readable(call: ToolCall) -> ToolCall:

@@ -54,4 +54,5 @@ def bare(command: StartTurn) -> str:
     bot = command.bot and command.bot.model_copy(update={"prompt": ""})
     kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
     kept |= {"continuation": (), "tools": (), "named_tools": (), "params": GenerationParams()}
+    kept |= {"models": (), "fallbacks": ()}
     return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

@@ -9,7 +9,7 @@ from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnBot, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, ModelLink, StartTurn, TurnBot, TurnRef
 from parley_limits import Claim
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
@@ -24,6 +24,7 @@ from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.limits import Limits
+from parley_gateway.model_choice import ModelChoice, asked_chain
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
@@ -80,6 +81,7 @@ class TurnDoor:
         self._finder = finder
         self._ended = ended
         self._models = models
+        self._choice = ModelChoice(models, admission)
         self._admission = admission
         self._waiting = waiting
         self._positions = positions
@@ -98,8 +100,11 @@ class TurnDoor:
         is_stored: bool = True,
         bot: TurnBot | None = None,
         payer: BotPayer | None = None,
+        chain: tuple[ModelLink, ...] | None = None,
     ) -> AcceptedTurn:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
+
+        `chain` are the models that a bot names; None goes by those of the frame.
 
         Raises:
             ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
@@ -112,8 +117,9 @@ class TurnDoor:
         sides = {"bot": bot, "continuation": caller.continuation, "tools": caller.tools}
         command = command.model_copy(update=sides)
         is_named = frame.turn_id is not None
+        links = asked_chain(frame.model, frame.models) if chain is None else chain
         try:
-            self._admission.check(self._models.known_pool(frame.model))
+            self._admission.check(self._choice.pool(links))
         except ParleyError:
             # A repeat of an accepted turn is no new one.
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
@@ -121,7 +127,7 @@ class TurnDoor:
             raise
         with self._admission.entering():
             try:
-                command = await self._with_model(command)
+                command = await self._choice.choose(command, links)
                 claim = await self.limits.start_turn(principal, command, payer)
             except ParleyError:
                 if is_named and (found := await self._find_repeat(principal, ref)) is not None:
@@ -140,9 +146,10 @@ class TurnDoor:
         command = self._command(principal, ref, frame, history=None, is_stored=True)
         is_named = frame.turn_id is not None
         try:
-            self._admission.check(self._models.known_pool(frame.model))
+            links = asked_chain(frame.model, frame.models)
+            self._admission.check(self._choice.pool(links))
             with self._admission.entering():
-                command = await self._with_model(command)
+                command = await self._choice.choose(command, links)
                 claim = await self.limits.start_turn(principal, command)
                 ack = await self._accept(command, claim)
         except ParleyError:
@@ -178,15 +185,6 @@ class TurnDoor:
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
         require_sound(frame)
         return permitted(principal, frame) if bot is None else as_visitors_may(frame)
-
-    async def _with_model(self, command: StartTurn) -> StartTurn:
-        """Return the command with its model as it is there now: the runner goes by it.
-
-        What is accepted does not fail because the model is away for a moment.
-        """
-        model = await self._models.choose(command.model)
-        chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
-        return command.model_copy(update={"chosen": chosen})
 
     async def _begin(
         self, command: StartTurn, sink: Sink, *, is_named: bool, claim: Claim | None
@@ -253,6 +251,7 @@ class TurnDoor:
             web=frame.web,
             named_tools=tuple(dict.fromkeys(frame.tools)),
             model=frame.model,
+            models=frame.models,
             params=frame.params,
             is_stored=is_stored,
             is_fresh=frame.turn_id is None or is_just_made(frame.turn_id, accepted_at_ms),
@@ -294,7 +293,7 @@ class TurnDoor:
                 # A full queue may refuse before it looks whether the turn is there already, or was there.
                 if await self._finder.find_at_once(turn_id) is not None:
                     return None
-                raise self._admission.full(self._models.known_pool(command.model)) from None
+                raise self._admission.full(command.chosen and command.chosen.pool) from None
             except NotStoredError:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The turn could not be accepted now.") from None
         return None if ack.is_duplicate else ack

@@ -24,6 +24,7 @@ _ASKED = (
     "collections",
     "web",
     "model",
+    "models",
     "params",
     "is_stored",
 )

@@ -9,23 +9,30 @@ from parley_contracts.llm import ModelInfo, ModelList
 from parley_contracts.prices import Prices
 
 from parley_llm.language_model import LanguageModel
+from parley_llm.provider_guard import ProviderGuards
 
 FRESH_S = 3.0
 
 
 class Catalogue:
-    """The language models of this service in order of preference, the one that is always there last."""
+    """The language models of this service in order of preference, the one that is always there last.
+
+    Attributes:
+        guards: What stands before the calls of each provider.
+    """
 
     def __init__(
         self,
         models: Sequence[LanguageModel],
         *,
         prices: Prices | None = None,
+        guards: ProviderGuards | None = None,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = tuple(models)
         self._prices = prices or Prices({})
+        self.guards = guards or ProviderGuards()
         self._fresh_s = fresh_s
         self._clock = clock
         self._listed: ModelList | None = None

@@ -13,6 +13,8 @@ from parley_llm.backends.openai_compatible import OpenAiOptions, open_openai
 from parley_llm.call_meter import CallMeter, MeteredModel
 from parley_llm.catalogue import Catalogue
 from parley_llm.language_model import LanguageModel
+from parley_llm.provider_guard import ProviderGuards
+from parley_llm.provider_settings import PROVIDERS
 from parley_llm.settings import LlmSettings
 
 
@@ -38,7 +40,11 @@ async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
     models.append(ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms))
     prices = Prices.parse(settings.llm_prices)
     meter = CallMeter(service.metrics, prices)
-    return Catalogue([MeteredModel(model, meter) for model in models], prices=prices)
+    return Catalogue(
+        [MeteredModel(model, meter) for model in models],
+        prices=prices,
+        guards=ProviderGuards(limits_of(settings), service.circuits),
+    )
 
 
 def ollama_options(settings: LlmSettings) -> OllamaOptions:
@@ -48,9 +54,7 @@ def ollama_options(settings: LlmSettings) -> OllamaOptions:
         default_model=settings.llm_ollama_default_model,
         keep_alive=settings.llm_ollama_keep_alive,
         context_tokens=settings.llm_ollama_context_tokens,
-        connect_s=settings.llm_connect_s,
-        first_token_s=settings.llm_first_token_s,
-        gap_s=settings.llm_gap_s,
+        **settings.clocks_of("ollama"),
         retry_wait_s=settings.llm_retry_wait_s,
     )
 
@@ -68,9 +72,7 @@ def openai_options(settings: LlmSettings) -> OpenAiOptions | None:
         default_model=settings.llm_openai_default_model,
         continues=settings.llm_openai_continues,
         context_tokens=settings.llm_openai_context_tokens,
-        connect_s=settings.llm_connect_s,
-        first_token_s=settings.llm_first_token_s,
-        gap_s=settings.llm_gap_s,
+        **settings.clocks_of("openai"),
         retry_wait_s=settings.llm_retry_wait_s,
     )
 
@@ -86,11 +88,14 @@ def anthropic_options(settings: LlmSettings) -> AnthropicOptions | None:
         default_model=settings.llm_anthropic_default_model,
         answer_tokens=settings.llm_anthropic_answer_tokens,
         version=settings.llm_anthropic_version,
-        connect_s=settings.llm_connect_s,
-        first_token_s=settings.llm_first_token_s,
-        gap_s=settings.llm_gap_s,
+        **settings.clocks_of("anthropic"),
         retry_wait_s=settings.llm_retry_wait_s,
     )
+
+
+def limits_of(settings: LlmSettings) -> Mapping[str, int]:
+    """Return how many calls of a provider there may be at once, whoever they answer."""
+    return {**dict.fromkeys(PROVIDERS, settings.llm_slots), **slots_of(settings)}
 
 
 def slots_of(settings: LlmSettings) -> Mapping[str, int]:
