@@ -147,6 +147,7 @@ _LLM = BusRights(
     answers=(
         subjects.service_health("llm"),
         subjects.LLM_MODELS,
+        subjects.LLM_ERASE_USER,
         subjects.TOOL_DESCRIBE,
         *OUR_TOOLS["llm"],
     ),
@@ -211,6 +212,7 @@ _ACCOUNTS = BusRights(
         subjects.RAG_EXPORT_USER,
         subjects.RAG_ERASE_USER,
         subjects.TURN_ERASE_USER,
+        subjects.LLM_ERASE_USER,
     ),
     hears=(subjects.DOCUMENT_FAILED,),
     stores=(

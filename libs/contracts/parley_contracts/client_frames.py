@@ -46,6 +46,10 @@ class StartTurnFrame(ClientFrame):
         default=(), max_length=MAX_MODELS, description="Asked in this order where `model` does not answer."
     )
     params: GenerationParams = GenerationParams()
+    cache: bool = Field(
+        default=False,
+        description="The answer may be one of yours from before, if `params` are deterministic.",
+    )
 
 
 class CancelTurnFrame(ClientFrame):

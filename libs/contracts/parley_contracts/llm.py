@@ -46,6 +46,7 @@ class GenerateJob(WireModel):
         default=(), description="Parts that were away or late while the prompt was gathered."
     )
     params: GenerationParams = GenerationParams()
+    uses_cache: bool = Field(default=False, description="The answer may be one that was given before.")
     tools: tuple[ToolSpec, ...] = Field(default=(), description="What the model may call.")
     run_by_parley: tuple[str, ...] = Field(
         default=(),
@@ -82,6 +83,9 @@ class ModelInfo(WireModel):
     created_at_s: int = 0
     capabilities: tuple[Capability, ...] = Field(default=(), description="What it is known to be able to.")
     price: ModelPrice | None = None
+    version: str = Field(
+        default="", description="Its very weights, such as a digest, where the server tells."
+    )
 
 
 class ListModels(WireModel):

@@ -39,10 +39,12 @@ class Prices:
     def cost_micros(self, model: str | None, usage: TokenUsage) -> int:
         """Return what a call costs, rounded up; nothing where no price is known."""
         prompt, answer, cached = self.by_model.get(model or "", self.by_model.get(ANY_MODEL, (0, 0, 0)))
+        # What Parley remembered costs nothing, though it counts.
+        told = usage.prompt_tokens - usage.remembered_prompt_tokens
+        written = usage.completion_tokens - usage.remembered_completion_tokens
         # A server may tell more cached tokens than the prompt has.
-        in_cache = min(usage.cached_tokens, usage.prompt_tokens)
-        asked = (usage.prompt_tokens - in_cache) * prompt + in_cache * cached
-        return -(-(asked + usage.completion_tokens * answer) // MILLION)
+        in_cache = min(usage.cached_tokens - usage.remembered_prompt_tokens, told)
+        return -(-((told - in_cache) * prompt + in_cache * cached + written * answer) // MILLION)
 
     def of(self, model: str) -> ModelPrice | None:
         """Return the price of a model as it is listed; None where none is known."""

@@ -208,6 +208,7 @@ SUBJECTS: dict[str, P | Standing] = {
     **_TOOLS,
     subjects.BROWSER_READ: P.WEB_USE,
     subjects.LLM_MODELS: Standing.SERVICES,
+    subjects.LLM_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.NPU_EMBED: Standing.SERVICES,
     subjects.NPU_RECOGNISE: Standing.SERVICES,
     subjects.NPU_RERANK: Standing.SERVICES,

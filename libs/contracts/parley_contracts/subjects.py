@@ -140,6 +140,7 @@ def parse_turn_submit(subject: str) -> str:
 _GENERATE = f"{PREFIX}.llm.generate"
 ALL_GENERATE = f"{_GENERATE}.*"
 LLM_MODELS = f"{PREFIX}.llm.models"
+LLM_ERASE_USER = f"{PREFIX}.llm.erase_user"
 
 
 def llm_generate(pool: str) -> str:

@@ -74,6 +74,10 @@ class TokenUsage(WireModel):
     completion_tokens: int = 0
     cached_tokens: int = Field(default=0, description="Of the prompt: what the provider had in its cache.")
     reasoning_tokens: int = Field(default=0, description="Of the completion: what was thought, not said.")
+    remembered_prompt_tokens: int = Field(
+        default=0, description="Of the prompt: what nobody was asked, for Parley remembered the answer."
+    )
+    remembered_completion_tokens: int = Field(default=0, description="Of the completion: the same.")
 
     @classmethod
     def guessed(cls, prompt_chars: int, answer_chars: int) -> "TokenUsage":
@@ -157,6 +161,7 @@ class StartTurn(WireModel):
         default=(), max_length=MAX_MODELS, description="Asked in this order where `chosen` does not begin."
     )
     params: GenerationParams = GenerationParams()
+    uses_cache: bool = Field(default=False, description="The answer may be one that was given before.")
     bot: TurnBot | None = Field(default=None, description="None: people ask for themselves.")
     is_stored: bool = Field(default=True, description="False keeps the turn out of memory.")
     is_fresh: bool = Field(

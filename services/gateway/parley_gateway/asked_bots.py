@@ -53,6 +53,7 @@ def bot_frame(
         collections=settings.collections,
         tools=tuple(name for name in settings.tools if re.fullmatch(TOOL_NAME, name)),
         params=_limited(GenerationParams(), settings.limits.answer_tokens),
+        cache=settings.uses_cache,
     )
 
 

@@ -77,7 +77,7 @@ def _require_plain(frame: StartTurnFrame) -> None:
     """Raise `invalid_request` for what a bot's settings say, so that nobody believes to have said it."""
     # No collections at all is a choice too; no tools is what everybody says.
     said = {"model": frame.model, "collections": frame.collections, "web": frame.web or None}
-    said |= {"tools": frame.tools or None, "models": frame.models or None}
+    said |= {"tools": frame.tools or None, "models": frame.models or None, "cache": frame.cache or None}
     for field, value in said.items():
         if value is not None:
             message = f"{field}: the bot's own is used; leave it out."

@@ -84,6 +84,10 @@ class CompletionRequest(BaseModel):
         max_length=MAX_MODELS,
         description="Ours: models that are asked in this order where `model` does not answer.",
     )
+    cache: bool = Field(
+        default=False,
+        description="Ours: the answer may be one of yours from before; with `temperature` 0 or a `seed`.",
+    )
     collections: list[CollectionName] | None = Field(
         default=None, description="Ours: collections to search; absent is all, empty is none."
     )
@@ -134,6 +138,7 @@ class CompletionRequest(BaseModel):
             text=read_messages(self.messages).question,
             model=self.model if bot_id is None else None,
             models=tuple(self.models),
+            cache=self.cache,
             params=self.params(),
             collections=None if self.collections is None else tuple(self.collections),
             web=self.web,

@@ -139,6 +139,7 @@ class Preparation:
             citations=turn.citations,
             degraded=tuple(sorted(turn.degraded)),
             params=link.params or command.params,
+            uses_cache=command.uses_cache,
             tools=(*command.tools, *offered),
             run_by_parley=tuple(spec.name for spec in offered),
             rounds=len(turn.rounds),

@@ -253,6 +253,7 @@ class TurnDoor:
             model=frame.model,
             models=frame.models,
             params=frame.params,
+            uses_cache=frame.cache,
             is_stored=is_stored,
             is_fresh=frame.turn_id is None or is_just_made(frame.turn_id, accepted_at_ms),
             accepted_at_ms=accepted_at_ms,

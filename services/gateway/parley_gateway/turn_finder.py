@@ -26,6 +26,7 @@ _ASKED = (
     "model",
     "models",
     "params",
+    "uses_cache",
     "is_stored",
 )
 """What of a command the client decides; the rest is the gateway's."""

@@ -9,9 +9,10 @@ from parley_messaging.pen import Pen
 from parley_messaging.stops import Stops
 from parley_messaging.turn_writer import TurnWriters
 
+from parley_llm.erasure import AnswerErasure
 from parley_llm.generation import Generation
-from parley_llm.handlers import bind
-from parley_llm.models import open_models, slots_of
+from parley_llm.handlers import bind, bind_erasure
+from parley_llm.models import open_answers, open_models, slots_of
 from parley_llm.settings import LlmSettings
 from parley_llm.tools import offer_tools
 from parley_llm.worker import GenerationWorker
@@ -19,7 +20,8 @@ from parley_llm.worker import GenerationWorker
 
 async def compose(service: Service, settings: LlmSettings) -> None:
     bus = service.bus
-    catalogue = await open_models(service, settings)
+    answers = await service.enter(open_answers(settings))
+    catalogue = await open_models(service, settings, answers)
     writers, stops = TurnWriters(bus), Stops(bus)
     holds = Holds(bus, settings.instance, PenRole.WORKER)
 
@@ -41,6 +43,7 @@ async def compose(service: Service, settings: LlmSettings) -> None:
     service.spawn(writers.run)
     service.spawn(stops.run)
     bind(service, catalogue, worker, slots=settings.llm_slots, slots_of=slots_of(settings))
+    bind_erasure(service, AnswerErasure(answers))
     await offer_tools(service)
 
 

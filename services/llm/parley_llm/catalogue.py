@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import ModelInfo, ModelList
+from parley_contracts.llm import GenerateJob, ModelInfo, ModelList
 from parley_contracts.prices import Prices
 
+from parley_llm.answer_cache import AnswerCache, CacheEntry
 from parley_llm.language_model import LanguageModel
 from parley_llm.provider_guard import ProviderGuards
 
@@ -27,12 +28,14 @@ class Catalogue:
         *,
         prices: Prices | None = None,
         guards: ProviderGuards | None = None,
+        answers: AnswerCache | None = None,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = tuple(models)
         self._prices = prices or Prices({})
         self.guards = guards or ProviderGuards()
+        self._answers = answers
         self._fresh_s = fresh_s
         self._clock = clock
         self._listed: ModelList | None = None
@@ -53,6 +56,14 @@ class Catalogue:
     def _priced(self, info: ModelInfo) -> ModelInfo:
         price = self._prices.of(info.id)
         return info if price is None else info.model_copy(update={"price": price})
+
+    async def remembered(self, job: GenerateJob, pool: str) -> CacheEntry | None:
+        """Return the place of an answer in the cache; None for one that is not to be there."""
+        if self._answers is None or not job.uses_cache:
+            return None
+        listed = (await self.list()).models
+        version = next((info.version for info in listed if info.id == job.model), "")
+        return await self._answers.entry(job, pool, version)
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 
 from parley_contracts import subjects
+from parley_contracts.data_rights import EraseUser
 from parley_contracts.llm import ListModels, ModelList
 from parley_messaging import Service
 from parley_messaging.queues import llm_jobs
 
 from parley_llm.catalogue import Catalogue
+from parley_llm.erasure import AnswerErasure
 from parley_llm.worker import GenerationWorker
 
 
@@ -27,3 +29,8 @@ def bind(
     service.answer(subjects.LLM_MODELS, ListModels, list_models)
     for pool in catalogue.pools:
         service.work_raw(llm_jobs(pool), worker.work, slots=slots_of.get(pool, slots))
+
+
+def bind_erasure(service: Service, erasure: AnswerErasure) -> None:
+    """Answer what accounts asks when a user is erased."""
+    service.answer(subjects.LLM_ERASE_USER, EraseUser, erasure.erase, concurrency=2)

@@ -63,6 +63,11 @@ class ModelChain:
             self.answering = link.job.model
             self.is_replaced = self.answering != self._job.model
             guard = self._catalogue.guards.of(link.model.pool)
+            entry = None if written else await self._catalogue.remembered(link.job, link.model.pool)
+            if entry is not None and entry.kept:
+                for chunk in entry.kept:
+                    yield chunk
+                return
             try:
                 async with (
                     guard.passing(self.answering, has_others=bool(left)),
@@ -70,6 +75,8 @@ class ModelChain:
                 ):
                     async for chunk in chunks:
                         has_begun = True
+                        if entry is not None:
+                            await entry.add(chunk)
                         yield chunk
                     return
             except ParleyError as error:

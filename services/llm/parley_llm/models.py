@@ -1,11 +1,14 @@
 """Opens the language models that the settings name, in the order of preference."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 
 from parley_contracts.prices import Prices
 from parley_messaging import Service
 from pydantic import SecretStr
 
+from parley_llm.answer_cache import AnswerCache, CacheMeter
+from parley_llm.answer_store import AnswerStore, RedisAnswers, answers_client
 from parley_llm.backends.anthropic import AnthropicOptions, open_anthropic
 from parley_llm.backends.extractive import ExtractiveModel
 from parley_llm.backends.ollama import OllamaOptions, open_ollama
@@ -18,8 +21,11 @@ from parley_llm.provider_settings import PROVIDERS
 from parley_llm.settings import LlmSettings
 
 
-async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
-    """Return the catalogue of all models; what they hold open is closed with the service."""
+async def open_models(service: Service, settings: LlmSettings, store: AnswerStore | None = None) -> Catalogue:
+    """Return the catalogue of all models; what they hold open is closed with the service.
+
+    `store` is where answers are remembered.
+    """
     ollama = await service.enter(open_ollama(ollama_options(settings), service.circuits))
     service.spawn(ollama.watch)
     models: list[LanguageModel] = [ollama]
@@ -44,6 +50,9 @@ async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
         [MeteredModel(model, meter) for model in models],
         prices=prices,
         guards=ProviderGuards(limits_of(settings), service.circuits),
+        answers=None
+        if store is None
+        else AnswerCache(store, CacheMeter(service.metrics), servers_of(settings)),
     )
 
 
@@ -91,6 +100,32 @@ def anthropic_options(settings: LlmSettings) -> AnthropicOptions | None:
         **settings.clocks_of("anthropic"),
         retry_wait_s=settings.llm_retry_wait_s,
     )
+
+
+@asynccontextmanager
+async def open_answers(settings: LlmSettings) -> AsyncGenerator[AnswerStore | None]:
+    """Open where answers are remembered; None where none are."""
+    if not settings.llm_cache_s:
+        yield None
+        return
+    url = settings.llm_cache_redis_url
+    store = RedisAnswers(
+        answers_client(url or settings.redis_url, names_database=url is not None), settings.llm_cache_s
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def servers_of(settings: LlmSettings) -> Mapping[str, str]:
+    """Return how each provider is used, which decides answers too; keys are no part of it."""
+    options = {
+        "ollama": ollama_options(settings),
+        "openai": openai_options(settings),
+        "anthropic": anthropic_options(settings),
+    }
+    return {pool: repr(one) for pool, one in options.items() if one is not None}
 
 
 def limits_of(settings: LlmSettings) -> Mapping[str, int]:

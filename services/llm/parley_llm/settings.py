@@ -101,6 +101,15 @@ class LlmSettings(ProviderSettings):
         validation_alias=AliasChoices("PARLEY_LLM_PRICES", "PARLEY_GATEWAY_PRICES"),
         description="What models cost, for the list of models and the metrics: as PARLEY_GATEWAY_PRICES.",
     )
+    llm_cache_s: int = Field(
+        default=3600,
+        ge=0,
+        le=2_592_000,
+        description="How long answers are remembered for who asks the same again, where wanted; 0 is never.",
+    )
+    llm_cache_redis_url: str | None = Field(
+        default=None, description="Redis that remembers answers; unset is database 2 of REDIS_URL."
+    )
     llm_extractive_delta_ms: float = Field(
         default=0, ge=0, description="Pause between two pieces of a quoted answer; tests pace answers by it."
     )

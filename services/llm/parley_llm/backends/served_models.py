@@ -145,6 +145,7 @@ class ServedModels:
             owned_by=model.owned_by,
             created_at_s=model.created_at_s,
             capabilities=model.capabilities,
+            version=model.version,
         )
 
     def _tell_once(self, reason: str | None) -> None:

@@ -23,6 +23,7 @@ class ListedModel:
     owned_by: str
     created_at_s: int = 0
     capabilities: tuple[Capability, ...] = ()
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
