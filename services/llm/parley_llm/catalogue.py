@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import ModelList
+from parley_contracts.turns import TokenUsage
 
 from parley_llm.language_model import LanguageModel
 from parley_llm.model_prices import ModelPrices
@@ -46,6 +47,12 @@ class Catalogue:
     def forget(self) -> None:
         """Have the models asked for anew by whoever wants them next."""
         self._listed = None
+
+    def cost_micros(self, model_id: str, usage: TokenUsage) -> int | None:
+        """Return what calls of a model cost that used so much; None where its price is unknown."""
+        if usage.is_told and self._prices.of(model_id) is None:
+            return None
+        return self._prices.cost_micros(model_id, usage)
 
     @property
     def pools(self) -> tuple[str, ...]:
