@@ -150,12 +150,13 @@ _LLM = BusRights(
         subjects.TOOL_DESCRIBE,
         *OUR_TOOLS["llm"],
     ),
-    asks=(subjects.ALL_HOLDS,),
+    asks=(subjects.ALL_HOLDS, subjects.ACCOUNTS_READ_DATA_KEY),
     publishes=(subjects.tool_offered("llm"),),
     hears=(subjects.ALL_HOLDS, subjects.ALL_CANCELS),
     stores=(subjects.ALL_PEN_SLOTS, subjects.ALL_TURN_EVENTS),
     reads=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
     works=(_POOLS,),
+    originals=frozenset({Originals.GET}),
 )
 
 _NPU = BusRights(
@@ -200,6 +201,7 @@ _MEMORY = BusRights(
         subjects.MEMORY_ERASE_USER,
     ),
     stores=(subjects.ALL_CONVERSATION_EVENTS, subjects.audit_events("memory")),
+    originals=frozenset({Originals.DELETE}),
 )
 
 _ACCOUNTS = BusRights(

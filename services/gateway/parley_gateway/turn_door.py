@@ -9,7 +9,7 @@ from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnBot, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, StartTurn, TurnBot, TurnRef
 from parley_limits import Claim
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
@@ -24,12 +24,13 @@ from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.limits import Limits
-from parley_gateway.models import Models
+from parley_gateway.models import Models, chosen_of
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
+from parley_gateway.sent_files import SentFiles
 from parley_gateway.spending import BotPayer
 from parley_gateway.turn_asked import as_visitors_may, bare, permitted, require_sound
-from parley_gateway.turn_finder import FoundTurn, TurnFinder
+from parley_gateway.turn_finder import FoundTurn, TurnFinder, no_such_turn, same_turn
 from parley_gateway.waiting_turns import WaitingTurns
 
 ACCEPT_TIMEOUT_S = 5.0
@@ -72,6 +73,7 @@ class TurnDoor:
         waiting: WaitingTurns,
         positions: PositionWatches,
         limits: Limits,
+        files: SentFiles,
         turn_s: float,
     ) -> None:
         self._bus = bus
@@ -84,6 +86,7 @@ class TurnDoor:
         self._waiting = waiting
         self._positions = positions
         self.limits = limits
+        self._files = files
         self._turn_s = turn_s
         self.is_closed = False
 
@@ -117,15 +120,15 @@ class TurnDoor:
         except ParleyError:
             # A repeat of an accepted turn is no new one.
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
-                return await self._join_same(command, found, 0, sink)
+                return await self._joinsame_turn(command, found, 0, sink)
             raise
         with self._admission.entering():
             try:
-                command = await self._with_model(command)
+                command = await self._with_model(command, caller)
                 claim = await self.limits.start_turn(principal, command, payer)
             except ParleyError:
                 if is_named and (found := await self._find_repeat(principal, ref)) is not None:
-                    return await self._join_same(command, found, 0, sink)
+                    return await self._joinsame_turn(command, found, 0, sink)
                 raise
             return await self._begin(command, sink, is_named=is_named, claim=claim)
 
@@ -147,7 +150,7 @@ class TurnDoor:
                 ack = await self._accept(command, claim)
         except ParleyError:
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
-                return _same(command, found)
+                return same_turn(command, found)
             raise
         if ack is not None and not (is_named and await self._stands(command)):
             self._waiting.add(TURNS, ack.stream_seq, ref, waits_for="runner", after_seq=0)
@@ -155,7 +158,7 @@ class TurnDoor:
         found = await self._finder.find_soon(ref.turn_id)
         if found is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
-        return _same(command, found)
+        return same_turn(command, found)
 
     async def _find_repeat(self, principal: Principal, ref: TurnRef) -> FoundTurn | None:
         """Return the turn that somebody asks for again, if there is one; to look costs what a read does.
@@ -179,14 +182,14 @@ class TurnDoor:
         require_sound(frame)
         return permitted(principal, frame) if bot is None else as_visitors_may(frame)
 
-    async def _with_model(self, command: StartTurn) -> StartTurn:
-        """Return the command with its model as it is there now: the runner goes by it.
+    async def _with_model(self, command: StartTurn, caller: CallerSide = CALLS_NOTHING) -> StartTurn:
+        """Return the command with its model as it is there now, and its files: the runner goes by them.
 
         What is accepted does not fail because the model is away for a moment.
         """
         model = await self._models.choose(command.model)
-        chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
-        return command.model_copy(update={"chosen": chosen})
+        command = await self._files.take(command, model, caller.files)
+        return command.model_copy(update={"chosen": chosen_of(model)})
 
     async def _begin(
         self, command: StartTurn, sink: Sink, *, is_named: bool, claim: Claim | None
@@ -211,7 +214,7 @@ class TurnDoor:
         if found is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
         # What was heard before the repeat was recognised has been handed on already.
-        return await self._join_same(command, found, watch.last_seq, sink)
+        return await self._joinsame_turn(command, found, watch.last_seq, sink)
 
     async def _stands(self, command: StartTurn) -> bool:
         """Return whether a turn that the client has named had left the queue before, claimed and ended.
@@ -228,10 +231,10 @@ class TurnDoor:
             return False
         return (found.home, found.accepted_at_ms) != (command.turn.home, command.accepted_at_ms)
 
-    async def _join_same(
+    async def _joinsame_turn(
         self, command: StartTurn, found: FoundTurn, after_seq: int, sink: Sink
     ) -> AcceptedTurn:
-        return await self._join(_same(command, found).turn, found, after_seq, sink)
+        return await self._join(same_turn(command, found).turn, found, after_seq, sink)
 
     def _command(
         self,
@@ -248,6 +251,7 @@ class TurnDoor:
             conversation_id=self._conversation(principal, frame, ref),
             continues_conversation=frame.conversation_id is not None,
             text=frame.text,
+            attachments=tuple(dict.fromkeys(frame.attachments)),
             history=history,
             collections=frame.collections,
             web=frame.web,
@@ -352,14 +356,14 @@ class TurnDoor:
             return await self._join(ref, found, after_seq, sink)
         sync = await self._ended.find_stored(ref)
         if sync is None:
-            raise _no_such_turn()
+            raise no_such_turn()
         watch = self._watches.finished(ref.turn_id, after_seq, sink, encode_event(sync))
         return AcceptedTurn(ref, sync.conversation_id, watch, 0, is_repeat=True)
 
     async def _find(self, ref: TurnRef) -> FoundTurn:
         found = await self._finder.find_soon(ref.turn_id)
         if found is None:
-            raise _no_such_turn()
+            raise no_such_turn()
         return found
 
     async def cancel(self, principal: Principal, client_turn_id: str) -> TurnRef:
@@ -384,14 +388,3 @@ class TurnDoor:
             await self._watches.close(watch)
         finally:
             await self._positions.forget(watch)
-
-
-def _same(command: StartTurn, found: FoundTurn) -> StartTurn:
-    """Return the repeat of a turn as that stands; ParleyError `conflict` when it asks for something else."""
-    if not found.was_asked_by(command):
-        raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
-    return command.model_copy(update={"turn": command.turn.model_copy(update={"home": found.home})})
-
-
-def _no_such_turn() -> ParleyError:
-    return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")

@@ -8,6 +8,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import ModelInfo, ModelList
 from parley_contracts.prices import Prices
 
+from parley_llm.declared_sight import DeclaredSight
 from parley_llm.language_model import LanguageModel
 
 FRESH_S = 3.0
@@ -21,11 +22,13 @@ class Catalogue:
         models: Sequence[LanguageModel],
         *,
         prices: Prices | None = None,
+        sight: DeclaredSight | None = None,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = tuple(models)
         self._prices = prices or Prices({})
+        self._sight = sight or DeclaredSight(())
         self._fresh_s = fresh_s
         self._clock = clock
         self._listed: ModelList | None = None
@@ -44,6 +47,7 @@ class Catalogue:
             return self._listed
 
     def _priced(self, info: ModelInfo) -> ModelInfo:
+        info = self._sight.told(info)
         price = self._prices.of(info.id)
         return info if price is None else info.model_copy(update={"price": price})
 

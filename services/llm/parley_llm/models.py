@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from parley_contracts.prices import Prices
+from parley_envelope import DataKeys, Originals
 from parley_messaging import Service
+from parley_messaging.data_key_asking import asking_for_data_keys
 from pydantic import SecretStr
 
 from parley_llm.backends.anthropic import AnthropicOptions, open_anthropic
@@ -12,6 +14,8 @@ from parley_llm.backends.ollama import OllamaOptions, open_ollama
 from parley_llm.backends.openai_compatible import OpenAiOptions, open_openai
 from parley_llm.call_meter import CallMeter, MeteredModel
 from parley_llm.catalogue import Catalogue
+from parley_llm.declared_sight import DeclaredSight
+from parley_llm.file_reading import FileReader, FileReadingModel
 from parley_llm.language_model import LanguageModel
 from parley_llm.settings import LlmSettings
 
@@ -38,7 +42,12 @@ async def open_models(service: Service, settings: LlmSettings) -> Catalogue:
     models.append(ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms))
     prices = Prices.parse(settings.llm_prices)
     meter = CallMeter(service.metrics, prices)
-    return Catalogue([MeteredModel(model, meter) for model in models], prices=prices)
+    reader = FileReader(Originals(service.bus.objects, DataKeys(asking_for_data_keys(service.bus))))
+    return Catalogue(
+        [MeteredModel(FileReadingModel(model, reader), meter) for model in models],
+        prices=prices,
+        sight=DeclaredSight.parse(settings.llm_vision_models),
+    )
 
 
 def ollama_options(settings: LlmSettings) -> OllamaOptions:
