@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from parley_accounts.tables import STORE as ACCOUNTS
 from parley_messaging.bus import Bus
 from parley_messaging.memory_bus import MemoryBus
@@ -31,6 +32,10 @@ from tests.worker_groups import GroupScheduling, mix
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long a drawn case takes says how busy the machine is.
+settings.register_profile("untimed", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("untimed")
 
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)

@@ -12,7 +12,7 @@ from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
 from tests.fakes.openai_server import OpenAiFake, open_openai_fake
 from tests.fakes.planned_answers import PLANS
 from tests.integration.library import Library, ingest_library
-from tests.integration.paced import MODELS, QUICK
+from tests.integration.paced import FAILING, MODELS, QUICK
 from tests.integration.stack import Stack, open_stack
 from tests.integration.waiting import eventually
 
@@ -32,7 +32,7 @@ async def ollama() -> AsyncGenerator[OllamaFake]:
 async def openai_upstream() -> AsyncGenerator[OpenAiFake]:
     """The OpenAI-compatible upstream of the stack; it goes on from a prefix as vLLM does."""
     async with open_openai_fake() as fake:
-        fake.models = (*MODELS, *PLANS)
+        fake.models = (*MODELS, *FAILING, *PLANS)
         # Slower than pieces are joined.
         fake.plan_gap_s = 0.02
         fake.api_key = "sk-upstream-of-the-stack"
@@ -43,7 +43,7 @@ async def openai_upstream() -> AsyncGenerator[OpenAiFake]:
 async def anthropic_upstream() -> AsyncGenerator[AnthropicFake]:
     """The Messages API of the stack."""
     async with open_anthropic_fake() as fake:
-        fake.models = MODELS
+        fake.models = (*MODELS, *FAILING)
         fake.api_key = "sk-ant-upstream-of-the-stack"
         yield fake
 
@@ -71,6 +71,7 @@ async def running_stack(
         "PARLEY_ACCOUNTS_DATA_JOBS_LEASE_S": "2",
         # The front page of the fake is the one private address that may be read.
         "PARLEY_BROWSER_ALLOW_HOSTS": ollama.url.removeprefix("http://"),
+        "PARLEY_BROWSER_HTTP_HOSTS": ollama.url.removeprefix("http://"),
     }
     async with open_stack(
         tmp_path_factory.mktemp("stack"), model_dir=model_dir, gateways=GATEWAYS, environment=environment

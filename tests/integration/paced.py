@@ -41,4 +41,7 @@ QUICK = "llama3.2:1b"
 TWO_SECONDS = PacedModel(gap_ms=20, count=100)
 FIVE_SECONDS = PacedModel(gap_ms=40, count=135)
 TEN_SECONDS = PacedModel(gap_ms=50, count=200)
+FAILING = ("error400", "error401", "error429", "too_long", "malformed")
+"""Names by which the fakes of OpenAI's and Anthropic's servers fail."""
+
 MODELS = (QUICK, TWO_SECONDS.name, FIVE_SECONDS.name, TEN_SECONDS.name)

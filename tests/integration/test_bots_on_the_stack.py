@@ -51,8 +51,13 @@ async def test_a_session_goes_on_at_another_gateway_and_ends_for_both(
     path = f"/api/chat/{bot['id']}/session/{first['session']}"
     async with stack.http(1, headers={**PAGE, "Parley-Visitor": first["visitor_token"]}) as client:
         assert (await client.delete(path)).status_code == 200
-    for gateway in GATEWAYS:
-        assert (await ask(stack, gateway, bot, first["visitor_token"])).status_code == 404
+
+    async def has_ended() -> bool:
+        # Memory knows of the end; where it is late, as on a busy machine, a visitor is answered without it.
+        asked = [await ask(stack, gateway, bot, first["visitor_token"]) for gateway in GATEWAYS]
+        return {one.status_code for one in asked} == {404}
+
+    await eventually(has_ended)
 
 
 async def test_a_bot_that_is_deleted_answers_at_no_gateway_any_more(

@@ -6,7 +6,7 @@ import httpx
 
 from tests.fakes.anthropic_server import AnthropicFake
 from tests.fakes.openai_server import OpenAiFake
-from tests.integration.paced import QUICK
+from tests.integration.paced import FAILING, QUICK
 from tests.integration.stack import WORKERS, Stack
 from tests.stack_marks import STACK
 
@@ -28,6 +28,7 @@ WORD_OF_AN_ANSWER = re.compile(r"c\d+w\d+ ")
 async def test_what_providers_are_told_and_say_is_written_nowhere(
     stack: Stack, openai_upstream: OpenAiFake, anthropic_upstream: AnthropicFake
 ) -> None:
+    assert tuple(FAILURES) == FAILING, "the upstreams list what is asked for"
     told: list[str] = []
     openai_upstream.planted = anthropic_upstream.planted = UPSTREAM
     seen = len(anthropic_upstream.requests)

@@ -19,6 +19,7 @@ DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 Day = Annotated[str, StringConstraints(pattern=DAY)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+Span = Literal["day", "month"]
 Scope = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -50,6 +51,11 @@ def periods_of(at_ms: int) -> tuple[str, str]:
     return day, day[:7]
 
 
+def span_of(period: str) -> Span:
+    """Return whether a period is a day or a month."""
+    return "day" if len(period) > len("2026-11") else "month"
+
+
 def turn_name(turn_id: str, accepted_at_ms: int) -> str:
     """Return what is counted once: a day later the same id may be another turn's."""
     return f"{turn_id}.{accepted_at_ms}"
@@ -67,7 +73,7 @@ class QuotaOfRole(WireModel):
     """What each user of a role may spend in a day or a month; None is no limit."""
 
     role: Role
-    span: Literal["day", "month"]
+    span: Span
     turns: Count | None = None
     tokens: Count | None = None
     micros: Count | None = None

@@ -16,8 +16,8 @@ Place = tuple[str, str]
 DAY_MS = 86_400_000
 REMEMBERED_MS = 72_000_000
 """How long a turn is remembered: less than the day in which nobody runs it again."""
-KEPT_MS = {len("2026-11-21"): 2 * DAY_MS, len("2026-11"): 33 * DAY_MS}
-"""How long the count of a period is kept after it was last used, by how the period is written."""
+KEPT_MS = {"day": 2 * DAY_MS, "month": 33 * DAY_MS}
+"""How long the count of a period is kept after it was last used."""
 
 
 class LedgerAwayError(ParleyError):

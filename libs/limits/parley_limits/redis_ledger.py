@@ -7,12 +7,11 @@ from typing import Any
 
 from parley_contracts.errors import ParleyError
 from parley_contracts.redis_rights import LIMIT_KEYS
-from parley_contracts.usage import Amount, ScopeTotal
+from parley_contracts.usage import Amount, ScopeTotal, span_of
 from redis.asyncio import Redis
 
 from parley_limits.ledger_scripts import ADOPT, LOAD, RELEASE, RESERVE, SETTLE
 from parley_limits.quotas import (
-    DAY_MS,
     KEPT_MS,
     REMEMBERED_MS,
     Claim,
@@ -47,7 +46,7 @@ def _pairs(places: Sequence[Place]) -> list[str]:
 
 
 def _kept_ms(place: Place) -> int:
-    return KEPT_MS.get(len(place[1]), DAY_MS)
+    return KEPT_MS[span_of(place[1])]
 
 
 def _words(amount: Amount) -> str:

@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -14,6 +14,15 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_messaging.bus import Bus, StoredMessage
 
 
+class QueueBounds(NamedTuple):
+    """What is in the files of a work queue."""
+
+    first_seq: int
+    """Nothing older is; one more than `last_seq` when nothing is at all."""
+
+    last_seq: int
+
+
 class Eraser(Protocol):
     """Removes single messages for good."""
 
@@ -21,11 +30,10 @@ class Eraser(Protocol):
         """Overwrite a message and remove it; False when it is gone already."""
         ...
 
-    async def compact(self, queue_stream: str) -> None:
+    async def compact(self, queue_stream: str) -> QueueBounds:
         """Have what was acknowledged removed from the files of a work queue, as far as nothing waits there.
 
-        Jobs that wait or are worked on stay. While many do, their file keeps what was acknowledged among
-        them; to be asked again helps.
+        Jobs that wait or are worked on stay, and with them perhaps what is acknowledged behind the first.
         """
         ...
 
@@ -65,12 +73,13 @@ class NatsEraser:
                 return False
             raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error
 
-    async def compact(self, queue_stream: str) -> None:
+    async def compact(self, queue_stream: str) -> QueueBounds:
         """Purge up to the first message that is still there: what is below it is acknowledged already."""
         try:
             state: Any = (await self._jetstream().stream_info(queue_stream)).state
             standing_from = int(state.first_seq if state.messages else state.last_seq + 1)
             if standing_from > 1:
                 await self._jetstream().purge_stream(queue_stream, seq=standing_from)
+            return QueueBounds(standing_from, int(state.last_seq))
         except (TimeoutError, NatsError) as error:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The bus is away.") from error

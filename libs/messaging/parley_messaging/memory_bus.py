@@ -20,6 +20,7 @@ from parley_messaging.bus import (
     OnDelivery,
     OnDrop,
     OnReconnect,
+    QueuedJob,
     QueueFullError,
     QueueState,
     Reply,
@@ -31,9 +32,9 @@ from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.error_boundary import Answering, read_reply
 from parley_messaging.inboxes import PREFIX as INBOX_PREFIX
 from parley_messaging.memory_objects import MemoryObjects
-from parley_messaging.memory_streams import Kept, MemoryEraser, MemoryJobs, MemoryStream
+from parley_messaging.memory_streams import KeptMessage, KeptStream, MemoryEraser
 from parley_messaging.message_headers import requesting
-from parley_messaging.queues import WorkQueue
+from parley_messaging.queues import ACK_WAIT_S, WorkQueue
 from parley_messaging.streams import matches, stream_of
 
 log = logging.getLogger("parley.messaging")
@@ -83,6 +84,69 @@ class _Subscription:
         await asyncio.wait([self._task])
 
 
+class _Job:
+    def __init__(self, stream: KeptStream, stored: KeptMessage):
+        self._stream, self._stored = stream, stored
+        self.deliveries, self.stream_seq = stored.deliveries, stored.stream_seq
+
+    @property
+    def subject(self) -> str:
+        return self._stored.subject
+
+    @property
+    def data(self) -> bytes:
+        return self._stored.data
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._stored.headers
+
+    async def ack(self) -> None:
+        if self._stored in self._stream.messages:
+            self._stream.messages.remove(self._stored)
+
+    async def release(self, delay_s: float) -> None:
+        self._stored.held_until_s = asyncio.get_running_loop().time() + delay_s
+
+    async def in_progress(self) -> None:
+        self._stored.held_until_s = asyncio.get_running_loop().time() + ACK_WAIT_S
+
+
+class _JobSource:
+    def __init__(self, stream: KeptStream, queue: WorkQueue):
+        self._stream, self._queue = stream, queue
+
+    def _take(self) -> _Job | None:
+        now_s = asyncio.get_running_loop().time()
+        for stored in self._stream.messages:
+            if stored.held_until_s <= now_s and matches(self._queue.subject, stored.subject):
+                stored.deliveries += 1
+                delivered = self._stream.last_delivered
+                earlier = delivered.get(self._queue.subject, 0)
+                delivered[self._queue.subject] = max(earlier, stored.stream_seq)
+                stored.held_until_s = now_s + ACK_WAIT_S
+                return _Job(self._stream, stored)
+        return None
+
+    def _wake_s(self, until_s: float) -> float:
+        return min([until_s, *(stored.held_until_s for stored in self._stream.messages)])
+
+    async def fetch(self, timeout_s: float) -> QueuedJob | None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while (job := self._take()) is None and loop.time() < until_s:
+            self._stream.changed.clear()
+            try:
+                async with asyncio.timeout_at(self._wake_s(until_s)):
+                    await self._stream.changed.wait()
+            except TimeoutError:
+                continue
+        return job
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 class MemoryBus:
     """A bus for one process; several services may share it as several connections would."""
 
@@ -98,7 +162,7 @@ class MemoryBus:
         self.refusals = 0
         self._answers: dict[str, Answering[Any]] = {}
         self._subscriptions: list[_Subscription] = []
-        self._streams: dict[str, MemoryStream] = {}
+        self._streams: dict[str, KeptStream] = {}
         self.eraser = MemoryEraser(self._streams)
         self._on_reconnect: list[OnReconnect] = []
 
@@ -206,11 +270,13 @@ class MemoryBus:
 
     def _offer(self, message: _Delivered) -> None:
         """Offer a message to each matching subscription, and to one of each group."""
-        served = set[str]()
+        served = set[tuple[str, str]]()
         for subscription in tuple(self._subscriptions):
-            if matches(subscription.subject, message.subject) and subscription.group not in served:
+            group = (subscription.subject, subscription.group)
+            if matches(subscription.subject, message.subject) and group not in served:
                 subscription.offer(message)
-                served |= {subscription.group} - {""}
+                if subscription.group:
+                    served.add(group)
 
     async def subscribe(
         self, subject: str, on_delivery: OnDelivery, *, group: str = "", on_drop: OnDrop | None = None
@@ -249,18 +315,18 @@ class MemoryBus:
         """Store a domain event once for each `message_id`."""
         await self.store(subject, event.model_dump_json().encode(), headers={"Nats-Msg-Id": message_id})
 
-    def _earlier(self, name: str, headers: Mapping[str, str]) -> Kept | None:
+    def _earlier(self, name: str, headers: Mapping[str, str]) -> KeptMessage | None:
         message_id = headers.get("Nats-Msg-Id")
         kept = self._stream(name).messages if message_id else []
         return next((found for found in kept if found.headers.get("Nats-Msg-Id") == message_id), None)
 
-    def _stream(self, name: str) -> MemoryStream:
-        return self._streams.setdefault(name, MemoryStream())
+    def _stream(self, name: str) -> KeptStream:
+        return self._streams.setdefault(name, KeptStream())
 
-    def _keep(self, name: str, subject: str, data: bytes, headers: dict[str, str]) -> Kept:
+    def _keep(self, name: str, subject: str, data: bytes, headers: dict[str, str]) -> KeptMessage:
         stream = self._stream(name)
         stream.last_seq += 1
-        stored = Kept(stream.last_seq, subject, data, headers)
+        stored = KeptMessage(stream.last_seq, subject, data, headers)
         stream.messages.append(stored)
         stream.changed.set()
         return stored
@@ -281,9 +347,9 @@ class MemoryBus:
                 return StoredMessage(stored.stream_seq, stored.subject, stored.data)
         return None
 
-    async def open_jobs(self, queue: WorkQueue) -> MemoryJobs:
+    async def open_jobs(self, queue: WorkQueue) -> _JobSource:
         """Return a source of the queue's jobs."""
-        return MemoryJobs(self._stream(queue.stream), queue)
+        return _JobSource(self._stream(queue.stream), queue)
 
     async def bound_queue(self, queue: WorkQueue, max_jobs: int) -> bool:
         """Refuse jobs beyond `max_jobs`; what stands is kept."""

@@ -34,10 +34,10 @@ from parley_messaging.bus import (
     StoredMessage,
 )
 from parley_messaging.bus_refusals import Refusals
+from parley_messaging.cancellable_waits import make_waits_cancellable
 from parley_messaging.claims_desk import ClaimsDesk
 from parley_messaging.erasing import NatsEraser
 from parley_messaging.error_boundary import Answering, read_reply
-from parley_messaging.insisting import within
 from parley_messaging.message_headers import outgoing, requesting
 from parley_messaging.nats_access import OPEN, BusAccess, has_tls
 from parley_messaging.nats_jobs import NatsJobSource, open_source
@@ -73,6 +73,7 @@ class NatsBus:
         access: BusAccess = OPEN,
         claims: ClaimsDesk | None = None,
     ) -> None:
+        make_waits_cancellable()
         self.url = url
         self._access = access
         self._refusals = Refusals()
@@ -149,7 +150,8 @@ class NatsBus:
         if self._connection is not None:
             return
         try:
-            await within(self._start_timeout_s, self._connect())
+            async with asyncio.timeout(self._start_timeout_s):
+                await self._connect()
         except TimeoutError as error:
             why = f": {self._refusals.door}" if self._refusals.door else ""
             raise ConnectionError(f"no bus answers in {self._start_timeout_s:g} s (NATS_URL){why}") from error

@@ -71,8 +71,10 @@ class ErasureRun:
             await self._jobs.note(job, waits_for=part.waits_for)
             if self._jobs.now_ms() > job.deadline_at_ms:
                 return f"{service}: more parts"
-            if part.next_cursor is None and (part.is_done or part.waits_for is not None):
-                return None if part.is_done else f"{service}: {part.waits_for}"
+            if part.is_done:
+                return None
+            if part.waits_for is not None and (part.next_cursor is None or not part.removed):
+                return f"{service}: {part.waits_for}"
 
     async def _part(self, service: str, request: EraseUser) -> ErasedPart:
         try:

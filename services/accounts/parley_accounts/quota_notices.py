@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts.policy import Role
-from parley_contracts.usage import Amount, QuotaOfRole, RecordUsage, ScopeTotal, user_scope
+from parley_contracts.usage import Amount, QuotaOfRole, RecordUsage, ScopeTotal, span_of, user_scope
 from parley_storage import Database
 from sqlalchemy import Connection
 
@@ -62,7 +62,7 @@ def _reached(request: RecordUsage, totals: Sequence[ScopeTotal], *, is_repeat: b
         spent = total.spent if is_repeat else of_turn
         if total.scope != user_scope(request.payer_id):
             continue
-        span = "day" if len(total.period) > len("2026-11") else "month"
+        span = span_of(total.period)
         for quota in request.quotas:
             if quota.span == span:
                 for kind, percent in _thresholds(quota, total.spent, spent):

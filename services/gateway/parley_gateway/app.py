@@ -39,9 +39,10 @@ from parley_gateway.asked_request import REQUEST_ID
 from parley_gateway.audit_door import AuditDoor
 from parley_gateway.body_limit import BodyLimit
 from parley_gateway.chat_socket import ChatSocket
+from parley_gateway.described_app import DescribedApp
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.forwarded import ForwardedHeaders
-from parley_gateway.http_errors import ERROR_RESPONSES, install_error_handlers
+from parley_gateway.http_errors import install_error_handlers
 from parley_gateway.limit_doors import ASKING, AddressDoor, CallerDoor
 from parley_gateway.limits import Kind
 from parley_gateway.networks import Networks
@@ -68,13 +69,7 @@ async def serve_socket(socket: WebSocket, edge: CurrentEdge, principal: CurrentP
 
 def create_app(edge: Edge) -> FastAPI:
     """Return the application with all its routes."""
-    app = FastAPI(
-        title="Parley",
-        version=package_version("gateway"),
-        docs_url=None,
-        redoc_url=None,
-        responses=ERROR_RESPONSES,
-    )
+    app = DescribedApp(title="Parley", version=package_version("gateway"), docs_url=None, redoc_url=None)
     app.state.edge = edge
     for module in (
         openai_api,
@@ -106,7 +101,7 @@ def create_app(edge: Edge) -> FastAPI:
         pages,
         probes_api,
     ):
-        app.include_router(module.router)
+        app.take(module.router)
     app.add_api_websocket_route("/ws", serve_socket)
     pages.mount_files(app)
     install_error_handlers(app)

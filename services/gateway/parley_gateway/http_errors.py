@@ -76,13 +76,6 @@ class ErrorAnswer(BaseModel):
     error: Fault
 
 
-ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorAnswer, "description": "Refused."},
-    "5XX": {"model": ErrorAnswer, "description": "Failed, or not available now."},
-}
-"""Of every route, in the description of the API."""
-
-
 def openai_error(body: ErrorBody) -> dict[str, Any]:
     """Return an error in OpenAI's shape (https://platform.openai.com/docs/guides/error-codes)."""
     return {

@@ -5,6 +5,7 @@ found again whose erasure was cut short.
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ _READ_AT_ONCE = 20
 
 _ALL_AT_ONCE = 1000
 
+QUEUES = (stream_names.TURNS, stream_names.LLM_JOBS)
+"""In whose files questions stand."""
+
+_FILES_CURSOR = re.compile(r"files (\d{1,18}) (\d{1,18})")
+"""Of a part that only waits: up to where the jobs are that were there when the last turn had ended."""
+
 Whose = Callable[[str], bool]
 Message = TypeVar("Message", bound=WireModel)
 
@@ -54,7 +61,9 @@ class TurnErasure:
         self._stopper = stopper
 
     async def erase(self, request: EraseUser) -> ErasedPart:
-        """Erase the next turns of a user and of visitors of his bots; it is done when none was left."""
+        """Erase the next turns of a user and of visitors of his bots; it is done when no file holds one."""
+        if bounds := _FILES_CURSOR.fullmatch(request.cursor or ""):
+            return await self._leave_files(tuple(map(int, bounds.groups())))
 
         def is_his(owner_id: str) -> bool:
             return is_of(owner_id, request.owner_id, request.bot_ids)
@@ -63,15 +72,28 @@ class TurnErasure:
         part = await self._erase_claimed(is_his, begun_at, request.limit)
         if part.next_seq is None:
             part.running += await self._stop_waiting(is_his)
-            await self._compact()
         removed = tuple(PlaceCount(place=name, count=count) for name, count in part.counts.items())
-        cursor = None if part.next_seq is None else str(part.next_seq)
+        if part.next_seq is None and not part.running:
+            return (await self._leave_files()).model_copy(update={"removed": removed})
         return ErasedPart(
             removed=removed,
-            next_cursor=cursor,
-            # What stopped or was erased now may have been found before it was whole: a last look finds none.
-            is_done=cursor is None and not part.running,
+            next_cursor=None if part.next_seq is None else str(part.next_seq),
+            is_done=False,
             waits_for="turns that are being stopped" if part.running else None,
+        )
+
+    async def _leave_files(self, until: tuple[int, ...] | None = None) -> ErasedPart:
+        """Have acknowledged jobs leave the files of the queues; done when those up to `until` have.
+
+        By default that is all that is there now. Older jobs of others keep younger ones in their file.
+        """
+        found = [await self._bus.eraser.compact(stream) for stream in QUEUES]
+        until = until or tuple(bounds.last_seq for bounds in found)
+        is_done = all(bounds.first_seq > seq for bounds, seq in zip(found, until, strict=True))
+        return ErasedPart(
+            next_cursor=None if is_done else "files " + " ".join(map(str, until)),
+            is_done=is_done,
+            waits_for=None if is_done else "older jobs in the same files of the bus",
         )
 
     async def erase_all(self, is_his: Whose) -> bool:
@@ -84,7 +106,7 @@ class TurnErasure:
                 break
             seq = part.next_seq
         running += await self._stop_waiting(is_his)
-        await self._compact()
+        await self._leave_files()
         return not running
 
     async def _erase_claimed(self, is_his: Whose, begun_at: int, limit: int) -> _Part:
@@ -160,10 +182,6 @@ class TurnErasure:
             stop = CancelTurn(turn=ref, cancelled_at_ms=now_ms())
             await self._bus.store(subjects.turn_cancel(ref.turn_id), stop.model_dump_json().encode())
         self._stopper.see_to(ref)
-
-    async def _compact(self) -> None:
-        for stream in (stream_names.TURNS, stream_names.LLM_JOBS):
-            await self._bus.eraser.compact(stream)
 
 
 def _turn_in(message: StoredMessage) -> TurnRef | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turns import Seal, StartTurn
-from parley_contracts.usage import MOST_ASKED, ReadTotals, ScopeTotal, SpentPlace, UsageTotals
+from parley_contracts.usage import MOST_ASKED, ReadTotals, ScopeTotal, SpentPlace, UsageTotals, span_of
 from parley_limits import Claim, LedgerAwayError, OpenTurn, Outcome, Reserved, Take
 from parley_limits.quotas import Place
 from parley_messaging import Bus
@@ -279,15 +279,14 @@ def _exceeded(places: Sequence[Place]) -> ParleyError:
     """Return the refusal of a turn whose quotas in these places are used up."""
     scope, period = max(places, key=lambda place: _begins_again(place[1]))
     whose = {"bot": "the bot's", "bots_of": "the owner's bots'"}.get(scope.partition(":")[0], "your")
-    of = "day" if len(period) > len("2026-11") else "month"
     wait_s = max(1, int((_begins_again(period) - datetime.now(UTC)).total_seconds()))
-    message = f"{whose.capitalize()} quota of this {of} is used up."
+    message = f"{whose.capitalize()} quota of this {span_of(period)} is used up."
     return ParleyError(ErrorCode.QUOTA_EXCEEDED, message, retry_after_s=wait_s)
 
 
 def _begins_again(period: str) -> datetime:
     """Return when the period after a day or a month begins."""
-    if len(period) > len("2026-11"):
+    if span_of(period) == "day":
         return datetime.fromisoformat(period).replace(tzinfo=UTC) + timedelta(days=1)
     year, month = map(int, period.split("-"))
     return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)

@@ -19,6 +19,7 @@ from parley_contracts.turn_events import (
     TurnFailed,
 )
 from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTurn, TokenUsage, TurnRef
+from parley_gateway import turn_stopper
 from parley_gateway.principal import Principal
 from parley_gateway.prompt import WITH_TOOLS
 from parley_gateway.tool_rounds import MAX_CALLS, is_of_parley, without_parleys
@@ -221,6 +222,32 @@ async def test_a_stop_ends_the_turn_and_its_calls_at_once(memory_bus: MemoryBus)
     assert (ended.is_confirmed, ended.kept_chars) == (True, len("Let me see. "))
     assert shop.cancelled == 1
     assert results(seen) == []
+    # What the model was asked so far is paid, and no call of it that was not made.
+    seal = rig.neighbours.stored[accepted.ref.turn_id]
+    assert (seal.model, seal.usage) == ("scripted", SPENT)
+
+
+async def test_a_stop_whose_runner_is_gone_costs_what_the_rounds_have_cost(
+    memory_bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: CallTool) -> ToolResult:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(turn_stopper, "ANSWER_S", 0.1)
+    shop = Shop(run=hang)
+    async with running(memory_bus, runs_turns=False) as rig, offering(rig.bus, shop):
+        rig.model.script = [calling((PRICE, "{}"), text="Let me see. ")]
+        accepted, seen = await rig.first.ask(collections=(), tools=TOOLS)
+        async with asyncio.TaskGroup() as tasks:
+            dying = tasks.create_task(rig.first.loop.run())
+            await shop.called(1)
+            dying.cancel()
+        rig.second.stopper.see_to(await rig.second.door.cancel(OWNER, accepted.ref.client_turn_id))
+        ended = await seen.ended()
+        seal = rig.neighbours.stored[accepted.ref.turn_id]
+    assert isinstance(ended, TurnCancelled)
+    assert (seal.text, seal.model, seal.usage) == ("Let me see. ", "scripted", SPENT)
 
 
 async def test_the_turn_fails_when_its_time_is_over_while_a_tool_is_called(memory_bus: MemoryBus) -> None:
@@ -230,10 +257,11 @@ async def test_the_turn_fails_when_its_time_is_over_while_a_tool_is_called(memor
 
     async with running(memory_bus, gateway_turn_s=1.0) as rig, offering(rig.bus, Shop(run=hang)):
         rig.model.script = [calling((PRICE, "{}"))]
-        seen = await ask(rig)
+        accepted, seen = await rig.first.ask(collections=(), tools=TOOLS)
         ended = await seen.ended()
+        seal = rig.neighbours.stored[accepted.ref.turn_id]
     assert isinstance(ended, TurnFailed)
-    assert ended.code is ErrorCode.TIMEOUT
+    assert (ended.code, seal.usage) == (ErrorCode.TIMEOUT, SPENT)
 
 
 async def test_who_takes_over_calls_again_only_what_has_no_end_yet(memory_bus: MemoryBus) -> None:

@@ -15,6 +15,7 @@ from parley_gateway.principal import Principal
 from parley_messaging.bus import Bus
 from parley_messaging.erasing import erase_subject
 from parley_messaging.nats_bus import NatsBus
+from parley_messaging.queues import FETCH_S, llm_jobs
 
 from tests.integration.waiting import eventually
 from tests.unit.gateway.rig import OWNER, Rig, Seen, running
@@ -24,6 +25,19 @@ BOT = "b" * 32
 VISITOR = Principal(f"visitor-{BOT}-{'0' * 32}", Role.GUEST)
 OTHER = Principal("owner-2", Role.OWNER)
 SECRET = "Where does Rosebud live?"
+
+
+@pytest.fixture(autouse=True)
+async def empty_queues(request: pytest.FixtureRequest) -> None:
+    """Remove jobs that other tests have left on the server: an erasure waits for older ones."""
+    if request.node.get_closest_marker("nats") is None:
+        return
+    nats = NatsBus(request.getfixturevalue("nats_url"), name="test", grace_s=2)
+    await nats.start()
+    for stream in turn_erasure.QUEUES:
+        jetstream = nats.connection.jetstream()  # pyright: ignore[reportUnknownMemberType] - nats-py leaves arguments untyped
+        await jetstream.purge_stream(stream)
+    await nats.close()
 
 
 async def ask(rig: Rig, who: Principal, text: str = SECRET) -> tuple[str, Seen]:
@@ -176,6 +190,39 @@ async def test_a_part_that_was_cut_short_is_made_good_by_the_next(
             await erase(rig)
         await erase(rig)
         assert await is_kept(bus, turn_id) == [False] * 4
+
+
+async def test_an_erasure_waits_until_older_jobs_let_its_own_out_of_their_file(bus: Bus) -> None:
+    async with running(bus) as rig:
+        stuck = llm_jobs("nobody-works-here")
+        await bus.store(stuck.subject, b"somebody else's")
+        turn_id, seen = await ask(rig, OWNER)
+        await seen.ended()
+        await is_acknowledged(bus, turn_id)
+        cursor: str | None = None
+
+        async def waits_for_the_file() -> bool:
+            nonlocal cursor
+            request = EraseUser(owner_id=OWNER.owner_id, cursor=cursor)
+            part = await rig.second.parts.erasure.erase(request)
+            cursor = part.next_cursor
+            assert not part.is_done
+            return part.waits_for == "older jobs in the same files of the bus"
+
+        await eventually(waits_for_the_file)
+        assert await waits_for_the_file()
+        # What comes later is nothing that is waited for.
+        await bus.store(stuck.subject, b"somebody else's, too")
+        source = await bus.open_jobs(stuck)
+        job = await source.fetch(FETCH_S)
+        assert job is not None
+        await job.ack()
+        part = await rig.second.parts.erasure.erase(EraseUser(owner_id=OWNER.owner_id, cursor=cursor))
+        assert (part.is_done, part.next_cursor) == (True, None)
+        later = await source.fetch(FETCH_S)
+        assert later is not None
+        await later.ack()
+        await source.close()
 
 
 @pytest.mark.nats

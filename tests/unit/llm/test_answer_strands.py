@@ -29,7 +29,7 @@ from parley_llm.language_model import (
     ToolCallChunk,
 )
 from parley_messaging.message_headers import now_ms
-from parley_messaging.turn_log import TurnLog
+from parley_messaging.turn_log import LoggedRound, TurnLog
 
 from tests.unit.llm.jobs import job_for
 from tests.unit.llm.test_generation import Desk, Scripted, writing
@@ -159,6 +159,40 @@ async def test_what_was_thought_goes_with_the_answer_that_is_begun_anew() -> Non
         opening, *_ = await desk.events()
     assert isinstance(opening, EpochStarted)
     assert (opening.keep_chars, opening.keep_reasoning_chars) == (0, 0)
+
+
+@pytest.mark.parametrize("can_continue", [True, False], ids=["goes on", "begins anew"])
+async def test_who_takes_over_a_later_round_keeps_and_counts_nothing_of_the_earlier_ones_again(
+    *, can_continue: bool
+) -> None:
+    earlier = GenerationFinished(
+        seq=2_000_003,
+        turn_id="c1",
+        text="Well. ",
+        model="scripted",
+        usage=TokenUsage(),
+        finish_reason="tool_calls",
+    )
+    rounds = [LoggedRound(earlier, reasoning_chars=400)]
+    standing = TurnLog(
+        last_seq=4_000_003, parts=["Well. ", "x" * 40], reasoning_chars=400 + 80, rounds=rounds
+    )
+    model = Mixed(mixed=(TextChunk("Done."),), can_continue=can_continue)
+    async with writing(model) as desk:
+        later = {"rounds": 1, "kept_text": "Well. ", "deadline_ms": now_ms() + 60_000, "turn": desk.turn}
+        job = job_for("scripted").model_copy(update=later)
+        generation = Generation(desk.bus, job, desk.catalogue, desk.stops, window_ms=0)
+        with desk.stops.following(desk.turn.turn_id):
+            async with desk.writers.open(desk.subject, 5) as writer:
+                await generation.write(writer, standing, is_cancelled=False)
+        opening, *_, last = await desk.events()
+    assert isinstance(opening, EpochStarted)
+    kept = (opening.keep_chars, opening.keep_reasoning_chars)
+    assert kept == ((6 + 40, 480) if can_continue else (6, 400))
+    assert isinstance(last, GenerationFinished)
+    assert last.text.startswith("Well. ")
+    gone = TokenUsage.guessed(0, 40 + 80).completion_tokens
+    assert last.usage.completion_tokens == model.usage.completion_tokens + gone
 
 
 async def test_a_finished_answer_that_is_repeated_keeps_its_calls() -> None:

@@ -92,7 +92,7 @@ def event(**told: Any) -> bytes:
 
 
 def begun(index: int, name: str) -> bytes:
-    block = {"type": "tool_use", "id": f"toolu_{index}", "name": name, "input": {}}
+    block: dict[str, Any] = {"type": "tool_use", "id": f"toolu_{index}", "name": name, "input": {}}
     return event(type="content_block_start", index=index, content_block=block)
 
 

@@ -74,10 +74,12 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 async def restart(server: Server, *buses: NatsBus) -> None:
+    before = [bus.reconnects for bus in buses]
     server.kill()
     await until(lambda: not any(bus.is_connected for bus in buses))
     await asyncio.to_thread(server.start)
-    await until(lambda: all(bus.is_connected for bus in buses))
+    # A connection that is there again may not have subscribed yet: this is told when the server has heard it.
+    await until(lambda: all(bus.reconnects > known for bus, known in zip(buses, before, strict=True)))
 
 
 def opening(seq: int) -> bytes:

@@ -8,8 +8,11 @@ from uuid import uuid4
 
 import pytest
 from parley_contracts import subjects
+from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import (
     EpochStarted,
+    GenerationFinished,
+    ToolCalled,
     TurnCompleted,
     encode_event,
     frame_seq,
@@ -112,6 +115,32 @@ def test_what_was_thought_is_counted_and_cut_apart_from_the_answer() -> None:
     assert (log.text, log.reasoning_chars) == ("An", 9)
     log.take(opening(4, keep_chars=2), 4_000_000)
     assert (log.text, log.reasoning_chars) == ("An", 0)
+
+
+def test_a_generation_that_called_tools_is_an_earlier_one_when_the_next_epoch_begins() -> None:
+    log, calls = TurnLog(), (ToolCall(id="a", name="f", arguments="{}"),)
+    end = GenerationFinished(
+        seq=2_000_002,
+        turn_id="t",
+        text="",
+        model="m",
+        usage=TokenUsage(prompt_tokens=5),
+        finish_reason="tool_calls",
+        tool_calls=calls,
+    )
+    log.take(opening(2), 2_000_000)
+    log.take(reasoning_delta_frame(b'"t"', 2_000_001, "Hm."), 2_000_001)
+    log.take(encode_event(end), 2_000_002)
+    # It stands as the end, and so is not counted twice.
+    assert (log.finished, log.earlier) == (end, ())
+    kept = EpochStarted(seq=3_000_000, follows=2_000_002, turn_id="t", keep_chars=0, keep_reasoning_chars=99)
+    log.take(encode_event(kept), 3_000_000)
+    assert (log.finished, log.earlier) == (None, (end,))
+    called = ToolCalled(seq=3_000_001, turn_id="t", call_id="a", name="f", arguments="{}")
+    log.take(encode_event(called), 3_000_001)
+    log.take(reasoning_delta_frame(b'"t"', 3_000_002, "So."), 3_000_002)
+    assert (log.finished, log.earlier) == (None, (end,))
+    assert (log.earlier_reasoning_chars, log.reasoning_chars) == (3, 6)
 
 
 async def test_a_watch_from_the_start_hears_every_event_once(bus: Bus) -> None:
