@@ -1,6 +1,8 @@
 """Images and files by the official `openai` client, against a gateway and the servers of models behind it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -115,6 +117,23 @@ async def test_what_cannot_be_shown_is_a_bad_request_that_names_the_field(
     with pytest.raises(openai.BadRequestError) as caught:
         await client.chat.completions.create(model=model, messages=[asked(url)], extra_body=ALONE)
     assert (caught.value.code, caught.value.param) == (code, param)
+
+
+async def test_what_stands_in_a_file_is_in_no_stream_no_database_and_no_log(
+    stack: Stack, ollama: OllamaFake
+) -> None:
+    content = b"planted-in-a-file-b7c4 " * 50
+    async with stack.http() as http, stack.chat() as chat:
+        made = (await http.post("/api/attachments", files={"file": ("notes.txt", content)})).json()
+        attachments = [made["attachment"]["id"]]
+        turn = await chat.ask("Read it.", model=f"ollama/{QUICK}", collections=[], attachments=attachments)
+    assert turn.ending["type"] == "turn_completed", turn.ending
+    assert "planted-in-a-file-b7c4" in ollama.requests[-1]["messages"][-1]["content"]
+    assert await asyncio.to_thread(_holding, stack.folder, b"planted-in-a-file-b7c4") == []
+
+
+def _holding(folder: Path, text: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
 
 
 async def test_an_attachment_is_sent_again_in_its_conversation_and_goes_with_it(stack: Stack) -> None:

@@ -19,7 +19,8 @@ MAX_TURN_BYTES = 20 * 1024 * 1024
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 
-AttachmentId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+ATTACHMENT_ID = r"^[0-9a-f]{32}$"
+AttachmentId = Annotated[str, Field(pattern=ATTACHMENT_ID)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ContentType = Annotated[str, Field(min_length=1, max_length=200)]
 

@@ -20,16 +20,23 @@ from parley_envelope import Originals
 from parley_messaging import Bus
 
 from parley_gateway.inline_files import InlineFile
+from parley_gateway.stored_files import open_stored_files
 
 ASK_S = 5.0
 
 
 class SentFiles:
-    """Keeps files, and finds those that a turn names."""
+    """Keeps files, and finds those that a turn names; without `originals`, it opens them for its first."""
 
-    def __init__(self, bus: Bus, originals: Originals) -> None:
+    def __init__(self, bus: Bus, originals: Originals | None = None) -> None:
         self._bus = bus
-        self._originals = originals
+        self._opened = originals
+
+    @property
+    def _originals(self) -> Originals:
+        if self._opened is None:
+            self._opened, _ = open_stored_files(self._bus)
+        return self._opened
 
     async def keep(self, owner_id: str, file: InlineFile) -> KeptAttachment:
         """Keep a file; the same one again is the one that there is.

@@ -29,7 +29,6 @@ from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.queue_lag import QueueLag
 from parley_gateway.sent_files import SentFiles
 from parley_gateway.settings import GatewaySettings
-from parley_gateway.stored_files import open_stored_files
 from parley_gateway.tool_calling import ToolCalling
 from parley_gateway.tool_catalogue import ToolCatalogue
 from parley_gateway.tool_rounds import ToolRounds
@@ -93,7 +92,7 @@ class TurnParts:
             waiting=self._waiting,
             positions=self._positions,
             limits=limits,
-            files=SentFiles(bus, originals or open_stored_files(bus)[0]),
+            files=SentFiles(bus, originals),
             turn_s=settings.gateway_turn_s,
         )
         self.runner = self._runner(bus, settings, circuits)

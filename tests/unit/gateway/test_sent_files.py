@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from parley_contracts.attachments import KeptAttachment, attachment_id
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.turn_events import TurnCompleted
 from parley_contracts.turns import ChatMessage
 from parley_gateway.answer_reader import AnswerReader
 from parley_gateway.completion_request import CompletionRequest, turn_id_of_key
@@ -70,7 +71,7 @@ async def complete(gateway: Gateway, body: dict[str, Any], key: str | None = Non
 async def test_a_large_image_stays_out_of_the_job_which_names_it(rig: Rig) -> None:
     one = await keep(rig, LARGE)
     _, seen = await rig.first.ask(QUESTION, model="seeing", attachments=[one], collections=[])
-    assert (await seen.ended()).type == "turn_completed"
+    assert isinstance(await seen.ended(), TurnCompleted)
     (job,) = rig.model.calls
     assert [(file.id, file.is_left_out) for file in job.attachments] == [(one, False)]
     assert job.messages[-1].attachments == (one,)
@@ -213,8 +214,14 @@ def asked(*files: KeptAttachment) -> ChatMessage:
     return ChatMessage(role="user", content="?", attachments=tuple(one.id for one in files))
 
 
-def left_out(messages: list[ChatMessage], files: list[KeptAttachment], **more: Any) -> set[str]:
-    sent = choose_files(messages, files, **{"context_tokens": 8192, "sees_images": True, **more})
+def left_out(
+    messages: list[ChatMessage],
+    files: list[KeptAttachment],
+    *,
+    context_tokens: int = 8192,
+    sees_images: bool = True,
+) -> set[str]:
+    sent = choose_files(messages, files, context_tokens=context_tokens, sees_images=sees_images)
     assert len(sent) == len(files)
     return {one.name for one in sent if one.is_left_out}
 
