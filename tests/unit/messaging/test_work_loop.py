@@ -179,11 +179,18 @@ async def test_a_job_for_which_something_cannot_be_read_is_left_to_others_but_no
         return JobOutcome.DONE
 
     await bus.store(queue.subject, b"job")
+
+    def told() -> list[bool]:
+        return [vars(record)["is_dropped"] for record in caplog.records if "is_dropped" in vars(record)]
+
     async with working(WorkLoop(bus, queue, read_nonsense, slots=1)), asyncio.timeout(WAIT_S):
-        assert [await calls.get(), await calls.get()] == [b"job", b"job"]
+        # nats-server may count a repeat as a first delivery: what it counts is believed.
+        while True not in told():
+            assert await calls.get() == b"job"
     assert await is_empty(bus, queue)
-    assert [record.message for record in caplog.records] == ["what is stored for a job cannot be read"] * 2
-    assert [vars(record)["is_dropped"] for record in caplog.records] == [False, True]
+    assert {record.message for record in caplog.records} == {"what is stored for a job cannot be read"}
+    assert len(told()) >= 2
+    assert told() == [False] * (len(told()) - 1) + [True]
 
 
 async def test_a_job_whose_headers_are_nonsense_is_handled_like_any_other(bus: Bus) -> None:
