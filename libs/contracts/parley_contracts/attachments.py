@@ -17,6 +17,9 @@ MAX_TURN_ATTACHMENTS = 40
 MAX_TURN_BYTES = 20 * 1024 * 1024
 """Of all that is sent to a model in one turn."""
 
+IMAGE_CHARS = 3000
+"""About what an image takes of a prompt."""
+
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 
 ATTACHMENT_ID = r"^[0-9a-f]{32}$"
@@ -76,6 +79,13 @@ class SentAttachment(WireModel):
     def is_image(self) -> bool:
         """Whether it is shown rather than quoted."""
         return self.content_type in IMAGE_TYPES
+
+    @property
+    def prompt_chars(self) -> int:
+        """About how much of a prompt it takes."""
+        if self.is_left_out:
+            return 0
+        return IMAGE_CHARS if self.is_image else self.max_chars
 
 
 class CreateAttachment(OwnedRequest):

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-from parley_contracts.attachments import MAX_ATTACHMENTS, MAX_TURN_BYTES, KeptAttachment, SentAttachment
-from parley_contracts.turns import ChatMessage
+from parley_contracts.attachments import (
+    IMAGE_CHARS,
+    MAX_ATTACHMENTS,
+    MAX_TURN_BYTES,
+    KeptAttachment,
+    SentAttachment,
+)
+from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn
 
 from parley_gateway.prompt import CHARS_A_TOKEN
 
 TEXT_SHARE = 0.4
 """Of the window, for all quoted files together."""
 LEAST_TEXT_CHARS = 200
-IMAGE_CHARS = 1000 * CHARS_A_TOKEN
-"""About what an image takes of the window."""
 EARLIER_SHARE = 0.25
 """Of the window, for images of earlier questions."""
 
@@ -39,9 +43,22 @@ def choose_files(
     return tuple(found.values())
 
 
+def files_of(
+    command: StartTurn, model: ChosenModel, history: Sequence[ChatMessage], kept: Iterable[KeptAttachment]
+) -> tuple[SentAttachment, ...]:
+    """Return the files that a turn sends: of its question, and of what was said before."""
+    question = ChatMessage(role="user", content="", attachments=command.attachments)
+    return choose_files(
+        (*history, question),
+        kept,
+        context_tokens=model.context_tokens,
+        sees_images=model.sees_images,
+    )
+
+
 def file_chars(files: Iterable[SentAttachment]) -> int:
     """Return about how much of the window files take."""
-    return sum(IMAGE_CHARS if one.is_image else one.max_chars for one in files if not one.is_left_out)
+    return sum(one.prompt_chars for one in files)
 
 
 class _Room:

@@ -20,7 +20,7 @@ from parley_messaging.queues import llm_jobs
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
 from parley_gateway.context import ContextAssembly
-from parley_gateway.file_room import choose_files, file_chars
+from parley_gateway.file_room import file_chars, files_of
 from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.lent_documents import reading_documents
 from parley_gateway.models import Models, chosen_of
@@ -248,13 +248,7 @@ def _files(
     if not kept:
         return ()
     chosen = model if isinstance(model, ChosenModel) else chosen_of(model)
-    question = ChatMessage(role="user", content="", attachments=command.attachments)
-    return choose_files(
-        (*gathered.history, question),
-        kept,
-        context_tokens=chosen.context_tokens,
-        sees_images=chosen.sees_images,
-    )
+    return files_of(command, chosen, gathered.history, kept)
 
 
 def _readable(call: ToolCall) -> ToolCall:

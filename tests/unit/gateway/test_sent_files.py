@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from parley_contracts.attachments import KeptAttachment, attachment_id
+from parley_contracts.attachments import IMAGE_CHARS, KeptAttachment, attachment_id
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import TurnCompleted
 from parley_contracts.turns import ChatMessage
 from parley_gateway.answer_reader import AnswerReader
 from parley_gateway.completion_request import CompletionRequest, turn_id_of_key
-from parley_gateway.file_room import IMAGE_CHARS, choose_files, file_chars
+from parley_gateway.file_room import choose_files, file_chars
 from parley_gateway.inline_files import InlineFile
 from parley_gateway.responses_request import ResponsesRequest
 from parley_gateway.sent_files import SentFiles
+from parley_gateway.spending import asked_chars
 from parley_gateway.turn_door import AcceptedTurn
 from parley_messaging.memory_bus import MemoryBus
 
@@ -118,6 +119,8 @@ async def test_a_text_is_sent_to_any_model_as_far_as_it_has_room(rig: Rig) -> No
     (file,) = job.attachments
     assert 0 < file.max_chars < 4096 * 3 / 2
     assert "word" not in job.model_dump_json()
+    assert job.command is not None
+    assert asked_chars(job.command) == len(QUESTION) + file.max_chars
 
 
 async def test_anothers_file_is_answered_as_one_that_is_not_there(rig: Rig) -> None:
