@@ -120,7 +120,6 @@ async def serve() -> None:
     bus = NatsBus(os.environ["BENCH_NATS_URL"], name="delta-worker", grace_s=2)
     await bus.connect()
     await bus.start()
-    await bus.keep_streams()
     writers, stops = TurnWriters(bus), Stops(bus)
     await writers.start()
     await stops.start()
