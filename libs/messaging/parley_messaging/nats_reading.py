@@ -15,6 +15,11 @@ from parley_messaging.nats_access import hide_inboxes
 
 log = logging.getLogger("parley.messaging")
 
+PLAIN = b"NATS/1.0\r\n"
+_SEQUENCE = b"\r\nNats-Sequence:"
+_OF_SERVER = (b"Nats-Stream:", b"Nats-Subject:", b"Nats-Sequence:", b"Nats-Time-Stamp:")
+"""What nats-server writes before a stored message that is read directly, in place of its publisher's."""
+
 
 def make_ours(connection: Client) -> None:
     """Have a new connection read whatever comes, and await answers where nobody guesses it."""
@@ -23,15 +28,19 @@ def make_ours(connection: Client) -> None:
 
 
 def read_anything(connection: Client) -> None:
-    """Have a new connection hand over what it cannot read: without headers, and with subjects made text.
+    """Have a new connection hand over what it cannot read: without its headers, and with subjects made text.
 
     Nothing is kept back: a job that nobody sees would be delivered again for ever.
     """
     process: Any = connection._process_msg  # pyright: ignore - there is no public way to see what comes
     subscriptions: dict[int, Any] = connection._subs  # pyright: ignore - see above
 
-    async def process_anything(sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+    async def process_anything(
+        sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
         subscription = subscriptions.get(sid)
+        if headers and not headers.startswith(PLAIN):
+            headers = _without_status(headers)
         try:
             await process(sid, subject, reply, data, headers)
         except (ValueError, IndexError) as error:
@@ -44,7 +53,7 @@ def read_anything(connection: Client) -> None:
             # Text that is no UTF-8, or headers without the line that begins them.
             on = _as_text(subject)
             log.warning("message cannot be read whole", extra={"on": on, "error": type(error).__name__})
-            await process(sid, on.encode(), _text_or_none(reply), data, b"")
+            await process(sid, on.encode(), _text_or_none(reply), data, _of_server(headers))
 
     connection._process_msg = process_anything  # pyright: ignore - see above
 
@@ -61,6 +70,19 @@ def note_unread(error: Exception) -> bool:
         },
     )
     return True
+
+
+def _without_status(headers: bytes) -> bytes:
+    """Return the headers of a stored message without a status, which reads as one of the server's own."""
+    return PLAIN + headers.partition(b"\r\n")[2] if _SEQUENCE in headers else headers
+
+
+def _of_server(headers: bytes | None) -> bytes:
+    """Return of unreadable headers what says which stored message it is; nothing where it is none."""
+    if headers is None or _SEQUENCE not in headers:
+        return b""
+    lines = [line for line in headers.split(b"\r\n") if line.startswith(_OF_SERVER)]
+    return PLAIN + _as_text(b"\r\n".join(lines)).encode() + b"\r\n\r\n"
 
 
 def _as_text(subject: bytes) -> str:

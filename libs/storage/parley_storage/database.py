@@ -252,8 +252,12 @@ def _is_away(error: DBAPIError) -> bool:
 async def open_database(
     store: Store, url: URL, *, pool_size: int = 4, pool_wait_s: float = 5.0
 ) -> AsyncGenerator[Database]:
-    """Yield the database of a store at `url` (from `Store.url`); its tables may not be there yet."""
-    engine = make_engine(url, connections=pool_size)
+    """Yield the database of a store at `url` (from `Store.url`); its tables may not be there yet.
+
+    `pool_wait_s` is how long a transaction waits for one of the connections, and then for another process
+    that writes into SQLite's file.
+    """
+    engine = make_engine(url, connections=pool_size, wait_s=pool_wait_s)
     database = Database(engine, store, connections=pool_size, wait_s=pool_wait_s)
     try:
         yield database

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ TRANSACTION_S = 20.0
 """How long a transaction may take: one that hangs would keep others from writing, and a thread."""
 
 _BEGIN = "sqlite_begin"
-_BUSY_TIMEOUT_MS = 5_000
 _TRUNCATE_BUSY_MS = 50
 _STEPS_BETWEEN_LOOKS = 100_000  # of SQLite's virtual machine: some milliseconds
 _POSTGRESQL = {
@@ -35,12 +35,15 @@ def is_sqlite(engine: Engine | Connection) -> bool:
     return engine.dialect.name == "sqlite"
 
 
-def make_engine(url: URL, *, connections: int) -> Engine:
-    """Return an engine at `url` (from `Store.url`) that keeps `connections`; none is open yet."""
+def make_engine(url: URL, *, connections: int, wait_s: float) -> Engine:
+    """Return an engine at `url` (from `Store.url`) that keeps `connections`; none is open yet.
+
+    `wait_s` is how long a transaction waits for another process that writes into SQLite's file.
+    """
     if url.get_backend_name() == "sqlite":
         _make_private_file(Path(url.database or ""))
         engine = _pooled(url, connections)
-        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "connect", partial(_set_up_sqlite, wait_s=wait_s))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     told = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
@@ -73,11 +76,12 @@ def truncate(engine: Engine) -> bool:
     with engine.connect() as connection:
         driver = _driver(connection)
         driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        (wait_ms,) = driver.execute("PRAGMA busy_timeout").fetchone()
         driver.execute(f"PRAGMA busy_timeout = {_TRUNCATE_BUSY_MS}").fetchall()
         try:
             return driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
         finally:
-            driver.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}").fetchall()
+            driver.execute(f"PRAGMA busy_timeout = {wait_ms}").fetchall()
 
 
 def tell_connections(engine: Engine, tell: Callable[[Any], None]) -> None:
@@ -129,15 +133,17 @@ def _milliseconds(seconds: float) -> str:
 def _make_private_file(path: Path) -> None:
     # SQLite gives its -wal and -shm files the rights of the database file.
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # One that is there is left alone: closing it would end the locks of this process's other connections.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry, *, wait_s: float) -> None:
     # The driver's own transaction handling commits before DDL and begins late: `_begin_sqlite` begins.
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout = {_BUSY_TIMEOUT_MS}",
+        f"busy_timeout = {_milliseconds(wait_s)}",
         "journal_mode = WAL",  # the file remembers it; `migrate` opens the first connection under a lock
         "foreign_keys = ON",
         # A commit is in the kernel's hands before it is acknowledged, so `kill -9` of the process loses

@@ -34,10 +34,8 @@ class DescribedApp(FastAPI):
 
 
 def _add_errors(description: dict[str, Any]) -> None:
-    schemas, schema = (
-        description["components"]["schemas"],
-        ErrorAnswer.model_json_schema(ref_template=_MODELS),
-    )
+    schemas = description["components"]["schemas"]
+    schema = ErrorAnswer.model_json_schema(ref_template=_MODELS)
     for fastapis in ("HTTPValidationError", "ValidationError"):
         schemas.pop(fastapis, None)
     schemas |= schema.pop("$defs") | {ErrorAnswer.__name__: schema}

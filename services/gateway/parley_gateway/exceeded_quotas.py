@@ -8,6 +8,7 @@ from parley_contracts.usage import span_of
 from parley_limits import Quota, Rate, Standing
 
 _WHOSE = {"bot": "The bot's", "bots_of": "The owner's bots'"}
+_PREFIXES = {"bot": "bot_", "bots_of": "bots_"}
 _KINDS = ("turns", "tokens", "micros")
 _MICROS = 1_000_000
 
@@ -21,12 +22,15 @@ class QuotaExceededError(ParleyError):
 
     def __init__(self, quotas: Sequence[Quota]) -> None:
         last = max(quotas, key=lambda quota: _begins_again(quota.period))
-        wait_s = max(1, int((_begins_again(last.period) - datetime.now(UTC)).total_seconds()))
         most = " or ".join(_words(kind, count) for kind, count in _counts(last))
-        whose = _WHOSE.get(last.scope.partition(":")[0], "Your")
+        whose = _WHOSE.get(_kind(last), "Your")
         message = f"{whose} quota of this {span_of(last.period)} is used up: {most}."
-        super().__init__(ErrorCode.QUOTA_EXCEEDED, message, retry_after_s=wait_s)
+        super().__init__(ErrorCode.QUOTA_EXCEEDED, message, retry_after_s=_wait_s(last))
         self.standings = tuple(one for quota in quotas for one in _standings(quota))
+
+
+def _kind(quota: Quota) -> str:
+    return quota.scope.partition(":")[0]
 
 
 def _counts(quota: Quota) -> list[tuple[str, int]]:
@@ -38,14 +42,17 @@ def _words(kind: str, count: int) -> str:
 
 
 def _standings(quota: Quota) -> Iterator[Standing]:
-    begins = _begins_again(quota.period)
-    lasts_s = int((begins - _begins(quota.period)).total_seconds())
-    wait_s = max(1, int((begins - datetime.now(UTC)).total_seconds()))
-    of = {"bot": "bot_", "bots_of": "bots_"}.get(quota.scope.partition(":")[0], "")
     counts = _counts(quota)
-    # Of several that are counted, nobody has told which is used up.
-    for kind, count in counts if len(counts) == 1 else ():
-        yield Standing(f"{of}{kind}_{span_of(quota.period)}", Rate(count, lasts_s), 0, wait_s)
+    if len(counts) > 1:
+        return  # nobody has told which of them is used up
+    lasts_s = int((_begins_again(quota.period) - _begins(quota.period)).total_seconds())
+    for kind, count in counts:
+        name = f"{_PREFIXES.get(_kind(quota), '')}{kind}_{span_of(quota.period)}"
+        yield Standing(name, Rate(count, lasts_s), 0, _wait_s(quota))
+
+
+def _wait_s(quota: Quota) -> int:
+    return max(1, int((_begins_again(quota.period) - datetime.now(UTC)).total_seconds()))
 
 
 def _begins(period: str) -> datetime:

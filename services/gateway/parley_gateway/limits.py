@@ -144,7 +144,8 @@ class Limits:
                     await self.quotas.release(claim)
                     found = await self.quotas.reserve(takes, claim)
         except QuotaExceededError as error:
-            if asking is not None:
+            # What an owner lets his bots spend is no visitor's to know.
+            if asking is not None and not is_visitor:
                 asking.standings |= {one.name: one for one in error.standings}
             raise
         self._judge(found.verdict, asking)

@@ -45,7 +45,7 @@ from parley_storage import Database, migrate, open_database
 from prometheus_client import CollectorRegistry
 from sqlalchemy import URL
 
-from tests.patience import PatientBus
+from tests.patience import PATIENCE_S, PatientBus
 
 KEK = bytes(range(32))
 OWNER_KEY = "pk_the-key-that-was-made-at-the-first-start"
@@ -163,7 +163,7 @@ async def open_accounts(
     settings, moved, bus = settings_of(**changed), clock(), bus or PatientBus()
     service = Service("accounts", settings, bus)
     async with (
-        open_database(STORE, url) as database,
+        open_database(STORE, url, pool_wait_s=PATIENCE_S) as database,
         open_passwords(
             settings.hash_parameters,
             at_once=settings.accounts_hashes_at_once,

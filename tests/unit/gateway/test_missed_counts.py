@@ -16,7 +16,25 @@ from parley_limits import OpenTurn, Outcome
 from parley_messaging.message_headers import now_ms
 
 from tests.unit.gateway.rig import Seen
-from tests.unit.gateway.test_turn_quotas import ADA, open_counted
+from tests.unit.gateway.test_turn_quotas import ADA, Counted, open_counted
+
+ONE_GUESS: dict[str, Any] = {
+    "gateway_quota_member_day": "tokens=1500",
+    "gateway_quota_answer_tokens": 1000,
+}
+"""A quota for what one turn is expected to spend, and not for two."""
+
+
+async def end_unheard(counted: Counted) -> None:
+    """Have a turn of the first gateway end while the shared ledger hears nothing."""
+    counted.rig.model.may_go_on.clear()
+    seen = await counted.ask(counted.rig.first, "t")
+    assert isinstance(seen, Seen)
+    counted.shared.ledger.is_away = True
+    counted.rig.model.may_go_on.set()
+    await seen.ended()
+    await counted.spent(1)
+    counted.shared.ledger.is_away = False
 
 
 def asked_by_ada(turn_id: str) -> StartTurn:
@@ -66,19 +84,8 @@ async def test_one_answer_that_does_not_come_has_only_its_own_place_counted_anew
 
 
 async def test_an_end_that_the_ledger_was_not_told_of_is_told_when_it_answers(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {
-        "gateway_quota_member_day": "tokens=1500",
-        "gateway_quota_answer_tokens": 1000,
-    }
-    async with open_counted(tmp_path, **settings) as counted:
-        counted.rig.model.may_go_on.clear()
-        seen = await counted.ask(counted.rig.first, "t")
-        assert isinstance(seen, Seen)
-        counted.shared.ledger.is_away = True
-        counted.rig.model.may_go_on.set()
-        await seen.ended()
-        await counted.spent(1)
-        counted.shared.ledger.is_away = False
+    async with open_counted(tmp_path, **ONE_GUESS) as counted:
+        await end_unheard(counted)
         # Its guess is given back, and not when its time is over.
         assert isinstance(await counted.ask(counted.rig.first, "next"), Seen)
 
@@ -87,21 +94,10 @@ async def test_an_end_that_the_ledger_was_not_told_of_is_told_also_by_a_gateway_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turn_quotas, "TELL_EVERY_S", 0.01)
-    settings: dict[str, Any] = {
-        "gateway_quota_member_day": "tokens=1500",
-        "gateway_quota_answer_tokens": 1000,
-    }
-    async with open_counted(tmp_path, **settings) as counted:
+    async with open_counted(tmp_path, **ONE_GUESS) as counted:
         # The first gateway alone runs turns, and so is who could not tell.
         first, second = counted.rig.first, counted.rig.second
-        counted.rig.model.may_go_on.clear()
-        seen = await counted.ask(first, "t")
-        assert isinstance(seen, Seen)
-        counted.shared.ledger.is_away = True
-        counted.rig.model.may_go_on.set()
-        await seen.ended()
-        await counted.spent(1)
-        counted.shared.ledger.is_away = False
+        await end_unheard(counted)
         assert await counted.ask(second, "early") is ErrorCode.QUOTA_EXCEEDED
         assert first.door.limits.quotas is not None
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:

@@ -18,7 +18,7 @@ from parley_contracts.turns import StartTurn, TurnBot, TurnRef
 from parley_contracts.usage import Amount, ReadUsage, UsageReport
 from parley_gateway.exceeded_quotas import QuotaExceededError
 from parley_gateway.ids import OwnedIds
-from parley_gateway.limits import Limits
+from parley_gateway.limits import Asking, Limits, asks
 from parley_gateway.principal import Principal
 from parley_gateway.quota_text import parse_most
 from parley_gateway.settings import GatewaySettings
@@ -214,6 +214,21 @@ async def test_an_emptied_ledger_is_counted_anew_from_what_is_spent_and_what_run
             await seen.ended()
         assert (await counted.spent(10)).total.turns == 10
         assert await counted.accepted(3, of="late") == []
+
+
+@pytest.mark.parametrize(
+    ("who", "is_told"),
+    [(ADA, True), (Principal(f"{VISITOR_START}bot-1", Role.GUEST), False)],
+    ids=["a user", "a visitor"],
+)
+async def test_how_much_a_used_up_quota_is_stands_in_the_headers_for_whose_it_is(
+    tmp_path: Path, who: Principal, *, is_told: bool
+) -> None:
+    settings: dict[str, Any] = {f"gateway_quota_{role}_day": "turns=0" for role in ("member", "guest")}
+    async with open_counted(tmp_path, **settings) as counted:
+        asks(asking := Asking())
+        assert await counted.ask(counted.rig.first, "t", who) is ErrorCode.QUOTA_EXCEEDED
+    assert ("turns_day" in asking.standings) == is_told
 
 
 async def test_while_the_ledger_is_away_each_gateway_gives_its_share_and_all_is_counted_afterwards(

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from uuid import uuid4
 
 import nats
 import pytest
@@ -12,6 +13,7 @@ from parley_contracts.health import HealthQuestion, ServiceHealth
 from parley_messaging.bus import Delivery
 from parley_messaging.nats_bus import NatsBus
 from parley_messaging.nats_reading import make_ours
+from parley_messaging.streams import TURN_EVENTS
 
 pytestmark = pytest.mark.nats
 
@@ -88,3 +90,38 @@ async def test_what_cannot_be_read_is_counted_once(nats_url: str, said: bytes) -
         assert connection.stats["in_msgs"] - before == (1 if is_elsewhere else 2)
     finally:
         await connection.close()
+
+
+STORED = {
+    "the status of nobody listening": b"NATS/1.0 503\r\n\r\n",
+    "the status of nothing found": b"NATS/1.0 404 Message Not Found\r\n\r\n",
+    "a status that is no text": b"NATS/1.0 \xff\xff\xff x\r\n\r\n",
+    "a line without a name": b"NATS/1.0\r\n: nameless\r\n\r\n",
+    "a line that is none": b"NATS/1.0\r\nno colon\r\n\r\n",
+    "another protocol": b"HTTP/1.1 200 OK\r\n\r\n",
+    "a number of its own": b"NATS/1.0 503\r\nNats-Sequence: 1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("headers", STORED.values(), ids=STORED)
+async def test_a_stored_message_is_read_whatever_its_publisher_has_written_before_it(
+    nats_url: str, headers: bytes
+) -> None:
+    subject = subjects.turn_events("home", uuid4().hex)
+    bus = NatsBus(nats_url, name="reading", grace_s=1)
+    await bus.start()
+    try:
+        before = await bus.store(subject, b"before")
+        sizes = f"{len(headers)} {len(headers) + 4}".encode()
+        said = b"HPUB %b %b\r\n%bnone\r\n" % (subject.encode(), sizes, headers)
+        await asyncio.to_thread(say, nats_url, [said])
+        expected = (before.stream_seq + 1, subject, b"none")
+        last = await bus.last_stored(TURN_EVENTS, subject)
+        found = await bus.next_stored(TURN_EVENTS, subject, before.stream_seq + 1)
+        assert last is not None
+        assert found is not None
+        assert (last.stream_seq, last.subject, last.data) == expected
+        assert (found.stream_seq, found.subject, found.data) == expected
+        assert await bus.next_stored(TURN_EVENTS, subject, before.stream_seq + 2) is None
+    finally:
+        await bus.close()

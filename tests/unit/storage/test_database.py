@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_storage import Database, engine, open_database
+from parley_storage import Database, open_database
 from parley_storage import database as database_module
 from sqlalchemy import URL, Connection, text
 
@@ -188,11 +188,10 @@ async def test_reads_go_on_while_a_write_waits_for_that_of_another_process(tmp_p
 
 
 async def test_a_write_that_another_process_keeps_from_beginning_finds_the_store_unavailable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(engine, "_BUSY_TIMEOUT_MS", 20)
     url = NOTES.url(None, tmp_path)
-    async with open_database(NOTES, url) as one, open_database(NOTES, url) as other:
+    async with open_database(NOTES, url) as one, open_database(NOTES, url, pool_wait_s=0.02) as other:
         await one.write(create)
         held = HeldWrite()
         first = asyncio.ensure_future(one.write(held))
