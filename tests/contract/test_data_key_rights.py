@@ -1,11 +1,11 @@
-"""Data keys are for gateways and rag: by the bus, and by claims that they sign themselves."""
+"""Data keys are for gateways, llm and rag: by the bus, and by claims that they sign themselves."""
 
 from parley_contracts import subjects
 from parley_contracts.bus_permissions import permissions_of
 from parley_contracts.bus_rights import SERVICES, outside_rights
 from parley_contracts.subject_permissions import NEEDS, SYSTEM
 
-KEEPERS = {"gateway", "rag"}
+KEEPERS = {"gateway", "llm", "rag"}
 
 
 def test_nobody_else_may_ask_for_data_keys() -> None:

@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tests.fakes.shown_images import WrongImageError, anthropic_image
+
 MOST_BREAKPOINTS = 4
 
 
@@ -69,6 +71,8 @@ def _faults_of_message(message: dict[str, Any], following: dict[str, Any] | None
     for place, block in enumerate(blocks):
         if block["type"] == "text" and not block["text"].strip():
             yield f".content.{place}: text content blocks must be non-empty"
+        if block["type"] == "image" and (fault := _image_fault(block)):
+            yield f".content.{place}.image.{fault}"
         if block["type"] == "tool_use" and not isinstance(block.get("input"), dict):
             yield f".content.{place}.tool_use.input: Input should be a valid dictionary"
     is_begun = following is None and message["role"] == "assistant"
@@ -78,6 +82,14 @@ def _faults_of_message(message: dict[str, Any], following: dict[str, Any] | None
     answers = blocks_of(following["content"] if following else None)
     if called - {block["tool_use_id"] for block in answers if block["type"] == "tool_result"}:
         yield ": `tool_use` ids were found without `tool_result` blocks immediately after"
+
+
+def _image_fault(block: dict[str, Any]) -> str | None:
+    try:
+        anthropic_image(block)
+    except WrongImageError as error:
+        return str(error)
+    return None
 
 
 def blocks_of(content: Any) -> list[dict[str, Any]]:

@@ -33,12 +33,16 @@ from tests.fakes.ollama_library import FakeLibrary
 from tests.fakes.ollama_plans import ollama_plan, planned_lines
 from tests.fakes.planned_answers import PLANS, Plan
 from tests.fakes.scripted_answers import behaviour_of
+from tests.fakes.shown_images import EYES, WrongImageError, ollama_images
 from tests.fakes.stream_stats import StreamStats, each
 
 LISTED = ("paced:ttft=50,gap=20,count=100", "llama3.2:1b", "nomic-embed-text:latest")
 CONTEXT_TOKENS = 131_072
 _USUAL = ["completion", "tools"]
-_CAPABILITIES = {"plan:thinker": ["completion", "tools", "thinking"]}
+_CAPABILITIES = {
+    "plan:thinker": ["completion", "tools", "thinking"],
+    EYES: ["completion", "vision"],
+}
 EMBEDDER = "all-minilm"
 EMBEDDER_WORDS = 256
 
@@ -200,6 +204,8 @@ class OllamaFake(StreamStats, FakeLibrary):
             words = f"{message} {self.planted}".strip()
             return JSONResponse({"error": words}, status_code=status, headers=headers)
         behaviour = behaviour_of(model)
+        if (refused := _image_refusal(body)) is not None:
+            return refused
         plan = ollama_plan(body)
         if behaviour is None and plan is None:
             return _not_found(model)
@@ -220,6 +226,18 @@ class OllamaFake(StreamStats, FakeLibrary):
         if body.get("stream", True):
             return StreamingResponse(stream, media_type="application/x-ndjson")
         return JSONResponse(_whole([json.loads(line) async for line in stream]))
+
+
+def _image_refusal(body: dict[str, Any]) -> Response | None:
+    """Return how images are refused that are not in the API's form, or that the model cannot be shown."""
+    try:
+        shown = [data for message in body.get("messages") or () for data in ollama_images(message)]
+    except WrongImageError as error:
+        return JSONResponse({"error": str(error)}, status_code=400)
+    if shown and body.get("model") != EYES:
+        error = "this model is missing data required for image input"
+        return JSONResponse({"error": error}, status_code=500)
+    return None
 
 
 def _question(body: dict[str, Any]) -> str:

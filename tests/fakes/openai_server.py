@@ -23,6 +23,7 @@ from tests.fakes.fake_listener import listening, serve_by_command
 from tests.fakes.openai_answers import CREATED_AT_S, REFUSALS, RETRY_AFTER_S, ScriptedCompletion, error_body
 from tests.fakes.openai_plans import PlannedCompletion, openai_plan
 from tests.fakes.scripted_answers import QUICK_MODEL, Behaviour, behaviour_of
+from tests.fakes.shown_images import EYES, WrongImageError, openai_images
 from tests.fakes.stream_stats import StreamStats, each
 
 LISTED = ("paced:ttft=50,gap=20,count=100", QUICK_MODEL, "text-embedding-3-small")
@@ -83,6 +84,8 @@ class OpenAiFake(StreamStats):
                 "root": name,
                 "parent": None,
                 "max_model_len": CONTEXT_TOKENS,
+                # As llama.cpp says it; vLLM and OpenAI say nothing.
+                **({"capabilities": ["completion", "multimodal"]} if name == EYES else {}),
             }
             for name in self.models
         ]
@@ -99,6 +102,8 @@ class OpenAiFake(StreamStats):
         refusal = self.refusing.popleft() if self.refusing else model
         if refusal in REFUSALS:
             return _refusal(refusal, self.planted)
+        if (fault := _image_fault(body)) is not None:
+            return JSONResponse(error_body(400, fault, "invalid_image"), status_code=400)
         if (plan := openai_plan(body)) is not None:
             return self._planned(PlannedCompletion(body, plan, self.stats.calls + 1))
         behaviour = behaviour_of(model)
@@ -125,6 +130,16 @@ class OpenAiFake(StreamStats):
 
     def _may_enter(self, request: Request) -> bool:
         return self.api_key is None or request.headers.get("authorization") == f"Bearer {self.api_key}"
+
+
+def _image_fault(body: dict[str, Any]) -> str | None:
+    """Return what is wrong with the images of a request."""
+    try:
+        shown = [data for message in body.get("messages") or () for data in openai_images(message)]
+    except WrongImageError as error:
+        return str(error)
+    model = body.get("model")
+    return f"{model} is not a multimodal model" if shown and model != EYES else None
 
 
 def _refusal(name: str, planted: str = "") -> Response:

@@ -1,7 +1,8 @@
 """What fake model servers answer beyond plain words, whatever their protocol, by the name of the model.
 
 `plan:tools` calls each tool that it may with arguments made from its schema, and answers with words once it
-has the results; `plan:thinker` thinks before it answers; `plan:json` writes what `response_format` asks for;
+has the results; `plan:eyes` says which images it was shown; `plan:thinker` thinks before it answers;
+`plan:json` writes what `response_format` asks for;
 `plan:filtered` is cut by a filter and `plan:refusing` refuses.
 """
 
@@ -10,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-PLANS = ("plan:tools", "plan:thinker", "plan:json", "plan:filtered", "plan:refusing")
+from tests.fakes.shown_images import EYES, described
+
+PLANS = ("plan:tools", "plan:thinker", "plan:json", "plan:filtered", "plan:refusing", EYES)
 THOUGHTS = ("They ask ", "for a count. ", "I count.")
 REFUSAL = ("I cannot ", "help with that.")
 WORDS = ("One ", "two ", "three.")
@@ -46,17 +49,22 @@ class Plan:
         return len(self.thoughts) + len(self.words) + len(self.refusal) + len(self.calls)
 
 
+_FIXED = {
+    "plan:thinker": Plan(thoughts=THOUGHTS, words=WORDS),
+    "plan:filtered": Plan(words=WORDS[:1], finish_reason="content_filter"),
+    "plan:refusing": Plan(refusal=REFUSAL),
+}
+
+
 def plan_of(model: str, *, messages: Sequence[Any], tools: Sequence[Any], schema: Any) -> Plan | None:
     """Return what a model of that name answers; None when its answers are not planned."""
+    if (fixed := _FIXED.get(model)) is not None:
+        return fixed
     match model:
-        case "plan:thinker":
-            return Plan(thoughts=THOUGHTS, words=WORDS)
-        case "plan:filtered":
-            return Plan(words=WORDS[:1], finish_reason="content_filter")
-        case "plan:refusing":
-            return Plan(refusal=REFUSAL)
         case "plan:json":
             return Plan(words=cut(json.dumps(made_by(schema or {}))))
+        case "plan:eyes":
+            return Plan(words=cut(described(messages)))
         case "plan:tools":
             return _calling(messages, tools)
         case _:

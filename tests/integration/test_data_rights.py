@@ -24,6 +24,7 @@ MODEL = f"ollama/{QUICK}"
 NAME, DISPLAY_NAME = "rosalind-of-quux", "Rosalind Quuxington"
 PASSWORD = "a battery of forty horses"
 QUESTION = "Whereabouts does Zanzibarius hide his marmalade?"
+SENT = "Zanzibarius writes: the marmalade is almost gone."
 UPLOADED = "The marmalade of Zanzibarius stands behind the ninth cupboard."
 PROMPT = "You are the butler of Zanzibarius and say nothing of marmalade."
 ASKED_BY_VISITOR = "Dear butler, how many spoons has Zanzibarius?"
@@ -80,9 +81,11 @@ async def live(stack: Stack, headers: dict[str, str]) -> None:
         }
         bot = (await client.post("/api/bots", json=settings)).json()
         await client.put(f"/api/bots/{bot['id']}/keys/openai", json={"key": "sk-Zanzibarius"})
+        file = {"file": ("letter-of-Zanzibarius.txt", SENT.encode())}
+        sent = (await client.post("/api/attachments", files=file)).json()["attachment"]["id"]
     async with stack.chat(0, headers=headers) as chat:
         for text in (QUESTION, f"And again: {QUESTION}"):
-            await chat.ask(text, model=MODEL, collections=["quux"])
+            await chat.ask(text, model=MODEL, collections=["quux"], attachments=[sent])
     async with stack.http(headers=PAGE) as visitor:
         asked = await visitor.post(f"/api/chat/{bot['id']}", json={"text": ASKED_BY_VISITOR})
         assert asked.status_code == 200, asked.text
@@ -118,8 +121,10 @@ def check(archive: zipfile.ZipFile) -> None:
     assert sorted(questions) == sorted([QUESTION, f"And again: {QUESTION}"])
     assert lines["accounts_users.jsonl"][0]["display_name"] == DISPLAY_NAME
     assert PROMPT in lines["accounts_bots.jsonl"][0]["settings"]
-    (original,) = [name for name in archive.namelist() if name.startswith("documents/")]
-    assert archive.read(original).startswith(UPLOADED.encode())
+    originals = {archive.read(name) for name in archive.namelist() if name.startswith("documents/")}
+    assert {content[: len(UPLOADED)] for content in originals} == {UPLOADED.encode(), SENT.encode()}
+    assert [one["name"] for one in lines["memory_attachments.jsonl"]] == ["letter-of-Zanzibarius.txt"]
+    assert len(lines["memory_message_attachments.jsonl"]) == 2
     everything = b"".join(archive.read(name) for name in archive.namelist())
     assert b"sk-Zanzibarius" not in everything
     assert b"argon2" not in everything
@@ -158,6 +163,7 @@ async def test_a_user_is_exported_and_erased_and_stands_in_no_file_though_servic
     async with stack.http(1, headers=headers) as client:
         assert (await client.get("/api/conversations")).status_code == 401
     assert report["kept"]["memory_erased_owners"]
+    assert report["counts"]["memory"]["memory_attachments"] == 1
     assert await asyncio.to_thread(unlisted, stack.folder / "data") == []
     left = await asyncio.to_thread(holding, stack.folder)
     print_row(f"erased, by service: {report['counts']}")

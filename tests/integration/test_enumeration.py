@@ -46,6 +46,9 @@ ROUTES = {
     ("GET", "/api/conversations/{conversation_id}"): Listed("conversation"),
     ("PATCH", "/api/conversations/{conversation_id}"): Listed("conversation", {"json": {"title": "Mine"}}),
     ("DELETE", "/api/conversations/{conversation_id}"): Listed("conversation"),
+    ("GET", "/api/attachments/{attachment_id}"): Listed("attachment"),
+    ("GET", "/api/attachments/{attachment_id}/content"): Listed("attachment"),
+    ("DELETE", "/api/attachments/{attachment_id}"): Listed("attachment"),
     ("GET", "/api/collections/{name}"): Listed("collection"),
     ("POST", "/api/collections/{name}/reindex"): Listed("collection"),
     ("DELETE", "/api/collections/{name}"): Listed("collection"),
@@ -89,6 +92,18 @@ OF_ACCOUNTS = ("/api/admin/", "/api/auth/", "/api/keys/")
 IN_BODIES = {
     ("POST", "/api/feedback"): Listed("turn", {"turn_id": NAME, "n": 1, "verdict": "up"}),
     ("POST", "/api/search"): Listed("collection", {"query": "x", "collections": [NAME]}),
+    ("POST", "/v1/chat/completions"): Listed(
+        "attachment",
+        {
+            "model": "extractive",
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "text", "text": "?"}, {"type": "file", "file": {"file_id": NAME}}],
+                }
+            ],
+        },
+    ),
 }
 """Routes that take an id elsewhere than in their path."""
 
@@ -154,11 +169,14 @@ async def strangers_own(stack: Stack) -> dict[str, str]:
         # A name that is nobody's, and a kind of notice that never comes: nothing is sent anywhere.
         hook = {"url": "https://hooks.example.invalid/", "kinds": ["document.failed"]}
         webhook = (await client.post("/api/webhooks", json=hook)).raise_for_status()
+        file = {"file": ("theirs.txt", b"A secret.")}
+        attachment = (await client.post("/api/attachments", files=file)).raise_for_status()
         export = (await client.post("/api/account/exports")).raise_for_status()
     return {
         "bot": bot.json()["id"],
         "webhook": webhook.json()["webhook"]["id"],
         "export": export.json()["id"],
+        "attachment": attachment.json()["attachment"]["id"],
     }
 
 

@@ -98,6 +98,10 @@ SUBJECTS: dict[str, Written | Unwritten] = {
         _A.CONVERSATION_RENAMED, _O.CONVERSATION, "asked.conversation_id", changed=("title",)
     ),
     s.MEMORY_DELETE_CONVERSATION: Written(_A.CONVERSATION_DELETED, _O.CONVERSATION, "asked.conversation_id"),
+    s.MEMORY_CREATE_ATTACHMENT: Written(_A.ATTACHMENT_CREATED, _O.ATTACHMENT, "told.attachment.id"),
+    s.MEMORY_FINISH_ATTACHMENT: Unwritten.WORK,
+    s.MEMORY_USE_ATTACHMENTS: Unwritten.TURN,
+    s.MEMORY_DELETE_ATTACHMENT: Written(_A.ATTACHMENT_DELETED, _O.ATTACHMENT, "asked.attachment_id"),
     s.ACCOUNTS_LOG_IN: Written(_A.SESSION_OPENED, _O.SESSION, "told.session_id", actor="told.user.id"),
     s.ACCOUNTS_LOG_IN_WITH_KEY: Written(
         _A.SESSION_OPENED, _O.SESSION, "told.session_id", actor="told.user.id"
@@ -183,6 +187,8 @@ ROUTES: dict[Route, str | Unwritten] = {
     ("DELETE", "/api/feedback/{turn_id}/{n}"): Unwritten.COUNT,
     ("PATCH", "/api/conversations/{conversation_id}"): s.MEMORY_RENAME_CONVERSATION,
     ("DELETE", "/api/conversations/{conversation_id}"): s.MEMORY_DELETE_CONVERSATION,
+    ("POST", "/api/attachments"): s.MEMORY_CREATE_ATTACHMENT,
+    ("DELETE", "/api/attachments/{attachment_id}"): s.MEMORY_DELETE_ATTACHMENT,
     ("POST", "/api/collections"): s.RAG_CREATE_COLLECTION,
     ("POST", "/api/collections/{name}/reindex"): s.RAG_REINDEX_COLLECTION,
     ("DELETE", "/api/collections/{name}"): s.RAG_DELETE_COLLECTION,

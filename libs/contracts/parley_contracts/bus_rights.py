@@ -152,7 +152,7 @@ _LLM = BusRights(
         subjects.TOOL_DESCRIBE,
         *OUR_TOOLS["llm"],
     ),
-    asks=(subjects.ALL_HOLDS,),
+    asks=(subjects.ALL_HOLDS, subjects.ACCOUNTS_READ_DATA_KEY),
     publishes=(subjects.tool_offered("llm"), subjects.LLM_PULL_CHANGED, subjects.LLM_MODELS_CHANGED),
     hears=(
         subjects.ALL_HOLDS,
@@ -163,6 +163,7 @@ _LLM = BusRights(
     stores=(subjects.ALL_PEN_SLOTS, subjects.ALL_TURN_EVENTS, subjects.audit_events("llm")),
     reads=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
     works=(_POOLS,),
+    originals=frozenset({Originals.GET}),
 )
 
 _NPU = BusRights(
@@ -207,6 +208,7 @@ _MEMORY = BusRights(
         subjects.MEMORY_ERASE_USER,
     ),
     stores=(subjects.ALL_CONVERSATION_EVENTS, subjects.audit_events("memory")),
+    originals=frozenset({Originals.DELETE}),
 )
 
 _ACCOUNTS = BusRights(

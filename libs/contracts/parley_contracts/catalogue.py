@@ -16,6 +16,7 @@ from parley_contracts import (
     turns,
 )
 from parley_contracts.accounts_channels import ACCOUNTS_CHANNELS
+from parley_contracts.attachment_channels import ATTACHMENT_CHANNELS
 from parley_contracts.audit_channels import AUDIT_CHANNELS
 from parley_contracts.bots_channels import BOTS_CHANNELS
 from parley_contracts.channel import CORE, Channel, ChannelKind, SocketChannel
@@ -303,6 +304,7 @@ CHANNELS: tuple[Channel, ...] = (
     *LLM_CHANNELS,
     *RAG_CHANNELS,
     *MEMORY_CHANNELS,
+    *ATTACHMENT_CHANNELS,
     *ACCOUNTS_CHANNELS,
     *BOTS_CHANNELS,
     *NOTICES_CHANNELS,

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from parley_contracts.attachments import MAX_ATTACHMENTS, AttachmentId
 from parley_contracts.bots import BotId
 from parley_contracts.errors import ErrorCode
 from parley_contracts.model import WireModel
@@ -35,6 +36,11 @@ class StartTurnFrame(ClientFrame):
         default=None, description="A bot of yours, or of a group of yours; it says the rest but for the text."
     )
     text: str = Field(min_length=1, max_length=MAX_TEXT_CHARS)
+    attachments: tuple[AttachmentId, ...] = Field(
+        default=(),
+        max_length=MAX_ATTACHMENTS,
+        description="Ids of `POST /api/attachments`: images and texts.",
+    )
     collections: tuple[CollectionName, ...] | None = Field(default=None, max_length=64)
     web: bool = False
     tools: tuple[ToolName, ...] = Field(

@@ -5,6 +5,7 @@ A test compares it with the tables of all services, the streams, the rights in R
 """
 
 from parley_contracts import stream_names
+from parley_contracts.attachment_data_places import ATTACHMENT_PLACES
 from parley_contracts.data_place import DataPlace, Ending, PlaceKind, table_place
 from parley_contracts.notices_data_places import NOTICE_PLACES
 from parley_contracts.redis_rights import EMBEDDING_KEYS, LIMIT_KEYS, REVOCATION_KEYS
@@ -166,6 +167,7 @@ _MEMORY = (
         user_column="owner_id",
         is_exported=True,
     ),
+    *ATTACHMENT_PLACES,
     table_place(
         "memory",
         "outbox",
@@ -275,7 +277,7 @@ _OTHERS = (
         name=stream_names.ORIGINALS,
         kind=PlaceKind.BUCKET,
         service="rag",
-        holds="uploads, and files of exports",
+        holds="uploads, files sent to models, and files of exports",
         ending=Ending.ERASED,
         is_exported=True,
     ),

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from parley_contracts import bots, provider_keys, tools, usage
+from parley_contracts import attachments, bots, provider_keys, tools, usage
 
 _PATTERN_SAYINGS = {
     r"^https?://": "has to begin with http:// or https://",
     r"^[^\x00-\x1f/\\]+$": "may hold no slashes and no control characters",
     r"^[^\x00-\x1f]+$": "may hold no control characters",
     r"^[A-Za-z0-9_.:-]+$": "may hold letters, digits and _ . : - only",
+    attachments.ATTACHMENT_ID: "has to be the id of an attachment: 32 digits and letters a to f",
     tools.TOOL_NAME: "may hold letters, digits and _ - only, at most 64",
     bots.TOOL_NAME: "may hold letters, digits and _ . : / - only",
     bots.PROVIDER_NAME: "may hold small letters, digits and _ - only, and begins with a letter",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from parley_contracts.attachments import SentAttachment
 from parley_contracts.citations import Citation
 from parley_contracts.model import SubjectPart, WireModel
 from parley_contracts.tools import ToolSpec
@@ -29,6 +30,9 @@ class GenerateJob(WireModel):
     model: str
     messages: tuple[ChatMessage, ...] = Field(description="System prompt, history, question, in order.")
     question: str = Field(description="The user's words alone, for models that quote instead of write.")
+    attachments: tuple[SentAttachment, ...] = Field(
+        default=(), description="What the messages name: the worker reads it, the bus does not carry it."
+    )
     citations: tuple[Citation, ...] = Field(default=(), description="Numbered passages in the prompt.")
     degraded: tuple[str, ...] = Field(
         default=(), description="Parts that were away or late while the prompt was gathered."

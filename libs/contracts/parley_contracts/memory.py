@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from parley_contracts.attachments import Attachment, KeptAttachment
 from parley_contracts.citations import Citation
 from parley_contracts.model import OwnedRequest, WireModel
 from parley_contracts.turns import ChatMessage, Seal, Support, TurnOutcome, TurnRef
@@ -16,6 +17,7 @@ class StoreUserMessage(OwnedRequest):
     turn: TurnRef
     conversation_id: str
     text: str
+    attachments: tuple[str, ...] = Field(default=(), description="Ids of what was sent with it.")
     created_at_ms: int
 
 
@@ -50,6 +52,9 @@ class History(WireModel):
 
     type: Literal["history"] = "history"
     messages: tuple[ChatMessage, ...]
+    attachments: tuple[KeptAttachment, ...] = Field(
+        default=(), description="What the messages name and is still there."
+    )
 
 
 class ReadTurn(OwnedRequest):
@@ -86,6 +91,9 @@ class StoredMessage(WireModel):
     turn_id: str = Field(description="The client's turn id.")
     role: Literal["user", "assistant"]
     text: str
+    attachments: tuple[Attachment, ...] = Field(
+        default=(), description="Of user messages: what was sent with it, as far as it is there."
+    )
     outcome: TurnOutcome | None = Field(default=None, description="Of assistant messages.")
     citations: tuple[Citation, ...] = ()
     support: Support | None = Field(default=None, description="As in the turn's seal.")

@@ -101,6 +101,11 @@ OF_MEMORY = (
     subjects.MEMORY_READ_CONVERSATION,
     subjects.MEMORY_RENAME_CONVERSATION,
     subjects.MEMORY_DELETE_CONVERSATION,
+    subjects.MEMORY_CREATE_ATTACHMENT,
+    subjects.MEMORY_FINISH_ATTACHMENT,
+    subjects.MEMORY_USE_ATTACHMENTS,
+    subjects.MEMORY_LIST_ATTACHMENTS,
+    subjects.MEMORY_DELETE_ATTACHMENT,
 )
 """What gateways ask of memory."""
 

@@ -50,6 +50,7 @@ SYSTEM: dict[str, frozenset[str]] = {
     | {s.ACCOUNTS_READ_DATA_KEY, s.ACCOUNTS_RECORD_USAGE}
     | _OF_DATA_JOBS,
     "rag": frozenset({s.RAG_INGEST, s.ACCOUNTS_READ_DATA_KEY}),
+    "llm": frozenset({s.ACCOUNTS_READ_DATA_KEY}),
 }
 """What each service sends when nobody asks for it now: what was accepted is finished, whoever has left."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from parley_contracts.attachments import KeptAttachment
 from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorBody
 from parley_contracts.model import SubjectPart, WireModel
@@ -98,6 +99,7 @@ class ChosenModel(WireModel):
     id: str
     pool: SubjectPart = Field(description="The worker pool that serves it.")
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
+    sees_images: bool = Field(default=False, description="Images may be shown to it.")
 
 
 class TurnBot(WireModel):
@@ -119,6 +121,10 @@ class StartTurn(WireModel):
     text: str = Field(min_length=1)
     history: tuple[ChatMessage, ...] | None = Field(
         default=None, description="Given by callers that keep their own; None reads it from memory."
+    )
+    attachments: tuple[str, ...] = Field(default=(), description="Ids of what is sent with `text`.")
+    kept_attachments: tuple[KeptAttachment, ...] = Field(
+        default=(), description="What was found at the door of all that the messages of the turn name."
     )
     continuation: tuple[ChatMessage, ...] = Field(
         default=(),
@@ -221,6 +227,7 @@ class Seal(WireModel):
     conversation_id: str
     outcome: TurnOutcome
     user_text: str
+    attachments: tuple[str, ...] = Field(default=(), description="Ids of what was sent with `user_text`.")
     text: str = Field(description="The answer as far as it was written.")
     tool_calls: tuple[ToolCall, ...] = Field(default=(), description="Calls of the caller's tools.")
     citations: tuple[Citation, ...] = Field(default=(), description="Only those the answer cites.")

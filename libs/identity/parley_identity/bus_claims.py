@@ -50,7 +50,7 @@ LONGEST_S = 400 * 86_400.0
 LOOK_S = 1.0
 """How often a file is looked at, at most."""
 
-SIGNERS = {"gateway": "gateway", "accounts": "gateway", "rag": "rag"}
+SIGNERS = {"gateway": "gateway", "accounts": "gateway", "rag": "rag", "llm": "llm"}
 """Which services sign, and as whom."""
 
 Clock = Callable[[], float]

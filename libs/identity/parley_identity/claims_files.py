@@ -15,8 +15,8 @@ from parley_identity.secret_files import create_once, replace_private
 File = TypeVar("File", bound=WireModel)
 
 PUBLIC_FILE = "claims.pub"
-GATEWAY, RAG = "gateway", "rag"
-KEY_FILES = {GATEWAY: "claims.key", RAG: "claims-rag.key"}
+GATEWAY, RAG, LLM = "gateway", "rag", "llm"
+KEY_FILES = {GATEWAY: "claims.key", RAG: "claims-rag.key", LLM: "claims-llm.key"}
 """By the service whose word a key is. Accounts signs by the gateways' key: both say who somebody is."""
 
 OVERLAP_S = 2 * 86_400

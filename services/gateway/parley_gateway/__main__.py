@@ -27,6 +27,7 @@ from parley_gateway.turn_parts import TurnParts
 async def compose(service: Service, settings: GatewaySettings) -> None:
     secrets = Secrets.read(settings.secrets_path)
     limits = await enter_limits(service, settings)
+    files = open_stored_files(service.bus)
     turns = TurnParts(
         service.bus,
         home=settings.instance,
@@ -34,6 +35,7 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
         settings=settings,
         circuits=service.circuits,
         limits=limits,
+        originals=files[0],
     )
     export(service, turns)
     await turns.start()
@@ -62,7 +64,6 @@ async def compose(service: Service, settings: GatewaySettings) -> None:
     await sites.bots.start()
     service.spawn(sites.forgotten.run)
     identities.revoked.on_revoked(sites.bots.forget_owner)
-    files = open_stored_files(service.bus)
     edge = Edge(
         service, settings, doorkeeper, turns.models, turns.door, turns.stopper, sockets, codes, sites, *files
     )

@@ -9,6 +9,7 @@ from parley_gateway import (
     account_api,
     admin_api,
     admin_data_api,
+    attachments_api,
     audit_api,
     auth_api,
     bots_api,
@@ -96,6 +97,7 @@ def create_app(edge: Edge) -> FastAPI:
         shared_bots_api,
         site_chat_api,
         conversations_api,
+        attachments_api,
         collections_api,
         documents_api,
         search_api,
@@ -110,7 +112,10 @@ def create_app(edge: Edge) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(CallerDoor, limits=edge.limits)
     app.add_middleware(
-        BodyLimit, doorkeeper=edge.doorkeeper, max_upload_bytes=edge.settings.gateway_max_upload_bytes
+        BodyLimit,
+        doorkeeper=edge.doorkeeper,
+        max_upload_bytes=edge.settings.gateway_max_upload_bytes,
+        max_attachment_bytes=edge.settings.gateway_max_attachment_bytes,
     )
     _guard(app, edge)
     return app

@@ -24,7 +24,11 @@ LOGIN_BYTES = 8 * 1024
 MULTIPART_OVERHEAD_BYTES = 64 * 1024
 BODY_GAP_S = 30.0
 BODY_S = 600.0
-UPLOAD_PATH = "/api/documents"
+UPLOAD_PATH, ATTACHMENT_PATH = "/api/documents", "/api/attachments"
+FORM_PATHS = (UPLOAD_PATH, ATTACHMENT_PATH)
+INLINE_PATHS = ("/v1/chat/completions", "/v1/responses")
+INLINE_BYTES = 16 * 1024 * 1024
+"""Of requests that may hold images and files themselves; larger ones are uploaded and named."""
 KEYED_PATHS = ("/api/", "/v1/")
 
 
@@ -32,10 +36,16 @@ class BodyLimit:
     """Answers 401 to strangers, 415 to what is no JSON (for uploads: no form), and 413 by the declared length
     or when a body without one grows too large."""
 
-    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper, max_upload_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, doorkeeper: Doorkeeper, max_upload_bytes: int, max_attachment_bytes: int
+    ) -> None:
         self._app = app
         self._doorkeeper = doorkeeper
-        self._max_upload_bytes = max_upload_bytes + MULTIPART_OVERHEAD_BYTES
+        self._limits = {
+            UPLOAD_PATH: max_upload_bytes + MULTIPART_OVERHEAD_BYTES,
+            ATTACHMENT_PATH: max_attachment_bytes + MULTIPART_OVERHEAD_BYTES,
+            **dict.fromkeys(INLINE_PATHS, INLINE_BYTES),
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +68,7 @@ class BodyLimit:
             return SITE_BYTES
         if _is_entrance(request):
             return LOGIN_BYTES
-        return self._max_upload_bytes if path == UPLOAD_PATH else JSON_BYTES
+        return self._limits.get(path, JSON_BYTES)
 
     async def _identify(self, request: Request) -> None:
         path = request.scope["path"]
@@ -91,7 +101,7 @@ def _check_type(request: Request) -> None:
     if not has_body or request.method in SAFE_METHODS or not request.scope["path"].startswith(KEYED_PATHS):
         return
     found = headers.get("content-type", "").partition(";")[0].strip().lower()
-    wanted = "multipart/form-data" if request.scope["path"] == UPLOAD_PATH else "application/json"
+    wanted = "multipart/form-data" if request.scope["path"] in FORM_PATHS else "application/json"
     if found != wanted:
         raise ParleyError(ErrorCode.UNSUPPORTED_TYPE, f"The body must be of the type {wanted}.")
 

@@ -51,6 +51,9 @@ class BotTurns:
                 principal, frame, sink, history=history, caller=caller, is_stored=is_stored
             )
         _require_plain(frame)
+        if caller.files or any(one.attachments for one in history or ()):
+            message = "messages: bots take no files yet."
+            raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="messages")
         if caller != CALLS_NOTHING:
             message = "tools: a bot has its own; leave them out."
             raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="tools")
@@ -77,6 +80,9 @@ class BotTurns:
 
 def _require_plain(frame: StartTurnFrame) -> None:
     """Raise `invalid_request` for what a bot's settings say, so that nobody believes to have said it."""
+    if frame.attachments:
+        message = "attachments: bots take no files yet."
+        raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="attachments")
     # No collections at all is a choice too; no tools is what everybody says.
     said = {"model": frame.model, "collections": frame.collections, "web": frame.web or None}
     said["tools"] = frame.tools or None

@@ -1,33 +1,20 @@
 """The messages of OpenAI's request: what was said before the question, the question, and what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from parley_contracts.attachments import MAX_ATTACHMENTS
 from parley_contracts.client_frames import MAX_TEXT_CHARS
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.tools import ToolCall
 from parley_contracts.turns import ChatMessage
 from pydantic import BaseModel, Field
 
+from parley_gateway.content_parts import ContentPart, FilePart, ImagePart, Part, RefusalPart
+from parley_gateway.inline_files import InlineFile, InlineFiles
+
 MAX_ID_CHARS = 256
-
-
-class ContentPart(BaseModel):
-    """A text part of a message; other kinds are refused."""
-
-    type: Literal["text"]
-    text: str
-
-
-class RefusalPart(BaseModel):
-    """A part in which the assistant has refused to answer."""
-
-    type: Literal["refusal"]
-    refusal: str
-
-    @property
-    def text(self) -> str:
-        return self.refusal
 
 
 class CalledFunction(BaseModel):
@@ -49,7 +36,7 @@ class CompletionMessage(BaseModel):
     """One message of the conversation so far."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart | RefusalPart] | None = None
+    content: str | list[Part] | None = None
     refusal: str | None = None
     name: str | None = None
     tool_calls: list[MessageToolCall] | None = None
@@ -61,10 +48,11 @@ class CompletionMessage(BaseModel):
             return self.refusal or ""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content)
+        said = (part for part in self.content if isinstance(part, ContentPart | RefusalPart))
+        return "\n".join(part.text for part in said)
 
-    def plain(self) -> ChatMessage:
-        """Return it as models are given it."""
+    def plain(self, number: int, files: InlineFiles) -> ChatMessage:
+        """Return it as models are given it; files that stand in it are noted."""
         return ChatMessage(
             role="system" if self.role == "developer" else self.role,
             content=self.text,
@@ -73,24 +61,37 @@ class CompletionMessage(BaseModel):
                 for call in self.tool_calls or ()
             ),
             tool_call_id=self.tool_call_id,
+            attachments=self._attachments(number, files),
         )
+
+    def _attachments(self, number: int, files: InlineFiles) -> tuple[str, ...]:
+        parts = self.content if isinstance(self.content, list) else ()
+        sent = [(place, one) for place, one in enumerate(parts) if isinstance(one, ImagePart | FilePart)]
+        if sent and self.role != "user":
+            _refuse(number, "only the user sends images and files")
+        if len(sent) > MAX_ATTACHMENTS:
+            _refuse(number, f"at most {MAX_ATTACHMENTS} images and files")
+        found = (one.attachment(files, f"messages.{number}.content.{place}") for place, one in sent)
+        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A conversation, cut at its last question."""
+    """A conversation, cut at its last question; `files` are those that stood in it, by their ids."""
 
     history: tuple[ChatMessage, ...]
     question: str
+    attachments: tuple[str, ...]
     continuation: tuple[ChatMessage, ...]
+    files: Mapping[str, InlineFile]
 
 
-def read_messages(messages: list[CompletionMessage]) -> Said:
+def read_messages(messages: list[CompletionMessage], files: InlineFiles) -> Said:
     """Return what was said.
 
     Raises:
         ParleyError: `invalid_request` where the last message is neither the user's nor the result of a tool,
-            or where calls of tools and their results do not belong together; `too_large`.
+            or where calls of tools and their results do not belong together; `too_large`; as `InlineFiles`.
     """
     _require_matching(messages)
     at = max((n for n, one in enumerate(messages) if one.role == "user"), default=-1)
@@ -101,8 +102,8 @@ def read_messages(messages: list[CompletionMessage]) -> Said:
     question = messages[at].text
     if len(question) > MAX_TEXT_CHARS:
         raise ParleyError(ErrorCode.TOO_LARGE, f"At most {MAX_TEXT_CHARS} characters.", field="messages")
-    plain = tuple(one.plain() for one in messages)
-    return Said(plain[:at], question, plain[at + 1 :])
+    plain = tuple(one.plain(number, files) for number, one in enumerate(messages))
+    return Said(plain[:at], question, plain[at].attachments, plain[at + 1 :], files.found)
 
 
 def _require_matching(messages: list[CompletionMessage]) -> None:

@@ -11,7 +11,6 @@ from parley_contracts.turns import (
     MAX_STOPS,
     MAX_TOKENS,
     MAX_TOP_LOGPROBS,
-    ChatMessage,
     GenerationParams,
     Penalty,
     ReasoningEffort,
@@ -19,8 +18,9 @@ from parley_contracts.turns import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.caller_side import CallerSide
-from parley_gateway.completion_messages import CompletionMessage, read_messages
+from parley_gateway.completion_messages import CompletionMessage, Said, read_messages
 from parley_gateway.completion_tools import Choice, CompletionTool, WantedFormat, tool_choice, tool_specs
+from parley_gateway.inline_files import InlineFiles
 
 BOT_PREFIX = "bot:"
 """What the id of a model begins with that is a bot."""
@@ -108,15 +108,15 @@ class CompletionRequest(BaseModel):
             top_logprobs=self.top_logprobs,
         )
 
-    def history(self) -> tuple[ChatMessage, ...]:
-        """Return what was said before the question."""
-        return read_messages(self.messages).history
+    def said(self, files: InlineFiles) -> Said:
+        """Return what was said; the files that stand in it are noted."""
+        return read_messages(self.messages, files)
 
-    def caller(self) -> CallerSide:
-        """Return the caller's tools, and what came of them since the question."""
-        return CallerSide(tool_specs(self.tools or []), read_messages(self.messages).continuation)
+    def caller(self, said: Said) -> CallerSide:
+        """Return the caller's tools, what came of them since the question, and his files."""
+        return CallerSide(tool_specs(self.tools or []), said.continuation, said.files)
 
-    def start_frame(self, idempotency_key: str | None) -> StartTurnFrame:
+    def start_frame(self, idempotency_key: str | None, said: Said) -> StartTurnFrame:
         """Return the turn that is asked for, named after the client's key if there is one."""
         bot_id = self.model.removeprefix(BOT_PREFIX) if self.model.startswith(BOT_PREFIX) else None
         if bot_id is not None and not 0 < len(bot_id) <= MAX_BOT_ID_CHARS:
@@ -125,7 +125,8 @@ class CompletionRequest(BaseModel):
             type="start_turn",
             turn_id=None if idempotency_key is None else turn_id_of_key(idempotency_key),
             bot_id=bot_id,
-            text=read_messages(self.messages).question,
+            text=said.question,
+            attachments=said.attachments,
             model=self.model if bot_id is None else None,
             params=self.params(),
             collections=None if self.collections is None else tuple(self.collections),

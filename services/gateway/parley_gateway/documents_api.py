@@ -107,7 +107,7 @@ async def upload_document(
     request = CreateDocument(
         owner_id=principal.owner_id,
         collection=collection,
-        name=_file_name(file.filename),
+        name=file_name(file.filename),
         content_type=_media_type(file.content_type),
         size_bytes=size,
         sha256=await asyncio.to_thread(_sha256, file.file),
@@ -116,7 +116,7 @@ async def upload_document(
     return await _ingest(edge, request, file.file)
 
 
-def _file_name(declared: str | None) -> str:
+def file_name(declared: str | None) -> str:
     """Return the name of an upload; one that no file may have is the file's fault."""
     name = (declared or "").strip() or "untitled"
     fault = name_fault(name)

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from parley_contracts import subjects
+from parley_contracts.attachments import KeptAttachment
 from parley_contracts.browser import MAX_URL_CHARS, PageText, ReadPage
 from parley_contracts.citations import DocumentRef, Passage
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -32,6 +33,7 @@ class Gathered:
     """What came in time, and the names of the parts that did not."""
 
     history: tuple[ChatMessage, ...] = ()
+    attachments: tuple[KeptAttachment, ...] = ()
     passages: list[Passage] = field(default_factory=list[Passage])
     pages: list[Passage] = field(default_factory=list[Passage])
     degraded: set[str] = field(default_factory=set[str])
@@ -136,7 +138,7 @@ class Gathering:
         part = _Part("memory", subjects.MEMORY_READ_HISTORY, budget_s, is_insisted_on=True)
         found = await self._ask(part, gathered, request, History)
         if found:
-            gathered.history = found.messages
+            gathered.history, gathered.attachments = found.messages, found.attachments
 
     async def _retrieve(self, command: StartTurn, gathered: Gathered) -> None:
         part = _Part("npu", subjects.NPU_EMBED, self._settings.gateway_embed_s)

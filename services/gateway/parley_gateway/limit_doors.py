@@ -26,6 +26,7 @@ _WORK = frozenset(
         ("POST", "/api/search"),
         ("POST", "/api/documents"),
         ("POST", "/api/documents/url"),
+        ("POST", "/api/attachments"),
         ("POST", "/api/account/exports"),
     }
 )

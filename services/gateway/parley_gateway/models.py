@@ -7,6 +7,7 @@ from contextlib import suppress
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import ListModels, ModelInfo, ModelList
+from parley_contracts.turns import ChosenModel
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
 
@@ -114,3 +115,13 @@ class Models:
         if model_id == FALLBACK.id:
             return FALLBACK
         raise ParleyError(ErrorCode.UNAVAILABLE, "The models cannot be asked for now.", field="model")
+
+
+def chosen_of(model: ModelInfo) -> ChosenModel:
+    """Return a model as a turn keeps it."""
+    return ChosenModel(
+        id=model.id,
+        pool=model.pool,
+        context_tokens=model.context_tokens,
+        sees_images="vision" in model.capabilities,
+    )

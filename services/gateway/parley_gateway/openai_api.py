@@ -14,6 +14,7 @@ from parley_gateway.completion import Completion
 from parley_gateway.completion_request import CompletionRequest
 from parley_gateway.edge import CurrentEdge, CurrentPrincipal, Edge
 from parley_gateway.event_stream import EventStream
+from parley_gateway.inline_files import InlineFiles
 from parley_gateway.principal import Principal
 from parley_gateway.response_answer import ResponseAnswer
 from parley_gateway.responses_request import ResponsesRequest
@@ -88,13 +89,16 @@ async def _start(
     reader: AnswerReader,
     idempotency_key: str | None,
 ) -> AcceptedTurn:
+    files = InlineFiles(principal.owner_id, max_bytes=edge.settings.gateway_max_attachment_bytes)
+    # Large images take long to decode.
+    said = await asyncio.to_thread(request.said, files)
     try:
         return await edge.bot_turns.start(
             principal,
-            request.start_frame(idempotency_key),
+            request.start_frame(idempotency_key, said),
             reader.take,
-            history=request.history(),
-            caller=request.caller(),
+            history=said.history,
+            caller=request.caller(said),
             is_stored=bool(request.store),
         )
     except ParleyError as error:

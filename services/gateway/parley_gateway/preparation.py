@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
+from parley_contracts.attachments import SentAttachment
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.tools import ToolCall
@@ -19,9 +20,10 @@ from parley_messaging.queues import llm_jobs
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
 from parley_gateway.context import ContextAssembly
+from parley_gateway.file_room import file_chars, files_of
 from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.lent_documents import reading_documents
-from parley_gateway.models import Models
+from parley_gateway.models import Models, chosen_of
 from parley_gateway.prompt import assemble, history_chars, passages_chars
 from parley_gateway.running_turn import Prompt, RunningTurn, SentJob
 from parley_gateway.tool_calling import fault_of
@@ -78,7 +80,8 @@ class Preparation:
     def at_once(self, turn: RunningTurn, model: ChosenModel) -> PreparedJob:
         """Return the job of a turn that has nothing to gather (`is_at_once`)."""
         turn.note(context_ready_ms=turn.since_ms())
-        return self.job(turn, _prompt(turn, model, turn.command.history or (), {}))
+        gathered = Gathered(history=turn.command.history or ())
+        return self.job(turn, _prompt(turn, model, gathered, {}))
 
     async def ready(self, turn: RunningTurn) -> Prompt:
         """Return what the model is asked with; put together anew where another runner had gathered it.
@@ -93,7 +96,7 @@ class Preparation:
             )
             turn.degraded |= gathered.degraded
             offered = await self._tools.named(command.named_tools)
-            turn.prompt = _prompt(turn, model, gathered.history, offered)
+            turn.prompt = _prompt(turn, model, gathered, offered)
         return turn.prompt
 
     def messages(self, turn: RunningTurn, prompt: Prompt) -> tuple[ChatMessage, ...]:
@@ -135,6 +138,7 @@ class Preparation:
             model=prompt.model.id,
             messages=self.messages(turn, prompt),
             question=command.text,
+            attachments=prompt.files,
             citations=turn.citations,
             degraded=tuple(sorted(turn.degraded)),
             params=params,
@@ -163,7 +167,10 @@ class Preparation:
                 command, history_chars=history_chars(model.context_tokens, command.text)
             )
             room_chars = passages_chars(
-                model.context_tokens, command.text, (*gathered.history, *command.continuation)
+                model.context_tokens,
+                command.text,
+                (*gathered.history, *command.continuation),
+                sent_chars=file_chars(_files(command, model, gathered)),
             )
             with reading_documents(command):
                 turn.citations = await self._context.assemble(
@@ -171,7 +178,7 @@ class Preparation:
                 )
             _note_gathered(turn, gathered)
             await self._write_context(turn, writer)
-        turn.prompt = _prompt(turn, model, gathered.history, offered)
+        turn.prompt = _prompt(turn, model, gathered, offered)
         return self.job(turn, turn.prompt)
 
     async def pass_pen(self, job: PreparedJob, base_slot: int) -> SentJob:
@@ -217,22 +224,31 @@ class Preparation:
 
 
 def _prompt(
-    turn: RunningTurn,
-    model: ModelInfo | ChosenModel,
-    history: Sequence[ChatMessage],
-    offered: Mapping[str, OfferedTool],
+    turn: RunningTurn, model: ModelInfo | ChosenModel, gathered: Gathered, offered: Mapping[str, OfferedTool]
 ) -> Prompt:
     command = turn.command
     messages = assemble(
         command.text,
-        history,
+        gathered.history,
         turn.citations,
         is_searched=turn.is_searched,
         instructions=command.bot.prompt if command.bot else "",
         continuation=command.continuation,
         calls_tools=bool(offered),
+        attachments=command.attachments,
     )
-    return Prompt(model, messages, offered)
+    return Prompt(model, messages, offered, _files(command, model, gathered))
+
+
+def _files(
+    command: StartTurn, model: ModelInfo | ChosenModel, gathered: Gathered
+) -> tuple[SentAttachment, ...]:
+    """Return the files that are sent: of the question, and of what was said before."""
+    kept = (*command.kept_attachments, *gathered.attachments)
+    if not kept:
+        return ()
+    chosen = model if isinstance(model, ChosenModel) else chosen_of(model)
+    return files_of(command, chosen, gathered.history, kept)
 
 
 def _readable(call: ToolCall) -> ToolCall:

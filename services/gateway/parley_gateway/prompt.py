@@ -35,9 +35,14 @@ ROUND_SHARE = 0.5
 """Of what is left of the window, for all that the tools of one round say: others may follow."""
 
 
-def told_chars(context_tokens: int, messages: Sequence[ChatMessage], calls: int) -> int:
-    """Return how much each of a round's tools may say; 0 when there is no room for what is worth reading."""
-    window_chars = context_tokens * CHARS_A_TOKEN * (1 - ANSWER_SHARE)
+def told_chars(
+    context_tokens: int, messages: Sequence[ChatMessage], calls: int, *, sent_chars: int = 0
+) -> int:
+    """Return how much each of a round's tools may say; 0 when there is no room for what is worth reading.
+
+    `sent_chars` is what files take that the messages name.
+    """
+    window_chars = context_tokens * CHARS_A_TOKEN * (1 - ANSWER_SHARE) - sent_chars
     share_chars = int((window_chars - sum(map(message_chars, messages))) * ROUND_SHARE) // max(1, calls)
     return 0 if share_chars < LEAST_TOLD_CHARS else min(MAX_TOLD_CHARS, share_chars)
 
@@ -47,9 +52,11 @@ def history_chars(context_tokens: int, question: str) -> int:
     return _room(context_tokens, HISTORY_SHARE, len(question))
 
 
-def passages_chars(context_tokens: int, question: str, history: Sequence[ChatMessage]) -> int:
-    """Return how much of what was found may stand in the prompt."""
-    said_chars = len(question) + sum(map(message_chars, history))
+def passages_chars(
+    context_tokens: int, question: str, history: Sequence[ChatMessage], *, sent_chars: int = 0
+) -> int:
+    """Return how much of what was found may stand in the prompt, beside what files take."""
+    said_chars = len(question) + sum(map(message_chars, history)) + sent_chars
     return _room(context_tokens, 1 - ANSWER_SHARE - HISTORY_SHARE, said_chars)
 
 
@@ -85,6 +92,7 @@ def assemble(
     instructions: str = "",
     calls_tools: bool = False,
     continuation: Sequence[ChatMessage] = (),
+    attachments: tuple[str, ...] = (),
 ) -> tuple[ChatMessage, ...]:
     """Return the messages for the model: the system prompt, the history, the question and what came of it.
 
@@ -104,6 +112,6 @@ def assemble(
     return (
         ChatMessage(role="system", content="\n\n".join(said)),
         *(message for message in history if message.role != "system"),
-        ChatMessage(role="user", content="\n\n".join(asked)),
+        ChatMessage(role="user", content="\n\n".join(asked), attachments=attachments),
         *continuation,
     )

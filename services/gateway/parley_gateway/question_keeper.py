@@ -61,6 +61,7 @@ class QuestionKeeper:
                 turn=command.turn,
                 conversation_id=command.conversation_id,
                 text=command.text,
+                attachments=command.attachments,
                 created_at_ms=command.accepted_at_ms,
             )
             try:

@@ -12,19 +12,56 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.completion_messages import MAX_ID_CHARS
 from parley_gateway.completion_request import CompletionRequest
+from parley_gateway.content_parts import MAX_FILE_CHARS
 
 TextPartType = Literal["input_text", "output_text", "text"]
 
 
 class TextPart(BaseModel):
-    """A part of a message; images and files are refused."""
+    """A part of a message."""
 
     type: TextPartType
     text: str
 
+    def plain(self) -> dict[str, Any]:
+        return {"type": "text", "text": self.text}
+
+
+class ImageInput(BaseModel):
+    """An image: `image_url` is a data URL, `file_id` the id of an attachment."""
+
+    type: Literal["input_image"]
+    image_url: str | None = Field(default=None, max_length=MAX_FILE_CHARS)
+    file_id: str | None = Field(default=None, max_length=128)
+    detail: Literal["auto", "low", "high"] | None = Field(default=None, description="Has no effect.")
+
+    def plain(self) -> dict[str, Any]:
+        if self.image_url is not None and self.file_id is None:
+            return {"type": "image_url", "image_url": {"url": self.image_url}}
+        return {"type": "file", "file": {"file_id": self.file_id, "file_data": self.image_url}}
+
+
+class FileInput(BaseModel):
+    """A file: `file_data` is base64, `file_id` the id of an attachment. Addresses are refused."""
+
+    type: Literal["input_file"]
+    file_data: str | None = Field(default=None, max_length=MAX_FILE_CHARS)
+    file_id: str | None = Field(default=None, max_length=128)
+    filename: str | None = Field(default=None, max_length=1000)
+
+    def plain(self) -> dict[str, Any]:
+        return {"type": "file", "file": self.model_dump(exclude={"type"})}
+
 
 def _text(content: str | list[TextPart]) -> str:
     return content if isinstance(content, str) else "\n".join(part.text for part in content)
+
+
+def _content(content: str | list[TextPart | ImageInput | FileInput]) -> str | list[dict[str, Any]]:
+    if isinstance(content, str):
+        return content
+    texts = [part for part in content if isinstance(part, TextPart)]
+    return _text(texts) if len(texts) == len(content) else [part.plain() for part in content]
 
 
 class InputMessage(BaseModel):
@@ -32,10 +69,10 @@ class InputMessage(BaseModel):
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | list[TextPart | ImageInput | FileInput]
 
     def plain(self) -> dict[str, Any]:
-        return {"role": self.role, "content": _text(self.content)}
+        return {"role": self.role, "content": _content(self.content)}
 
 
 class InputCall(BaseModel):

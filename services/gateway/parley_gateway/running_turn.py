@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from parley_contracts.attachments import SentAttachment
 from parley_contracts.citations import Citation
 from parley_contracts.llm import ModelInfo
 from parley_contracts.tools import ToolCall
@@ -23,11 +24,13 @@ class Prompt:
         model: The model.
         messages: From the system prompt to the question.
         offered: The tools of Parley that it may call, by name.
+        files: What the messages name, as far as it is sent.
     """
 
     model: ModelInfo | ChosenModel
     messages: tuple[ChatMessage, ...]
     offered: Mapping[str, OfferedTool]
+    files: tuple[SentAttachment, ...] = ()
 
 
 @dataclass(slots=True)

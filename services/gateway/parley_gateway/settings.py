@@ -82,6 +82,12 @@ class GatewaySettings(LimitSettings):
     gateway_max_upload_bytes: int = Field(
         default=64 * 1024 * 1024, ge=1, description="Largest document that may be uploaded."
     )
+    gateway_max_attachment_bytes: int = Field(
+        default=10 * 1024 * 1024,
+        ge=1,
+        le=20 * 1024 * 1024,
+        description="Largest image or text that may be sent to a model with a question.",
+    )
     gateway_outbox_bytes: int = Field(
         default=4 * 1024 * 1024, ge=1024, description="Unsent bytes at which a lagging socket is closed."
     )

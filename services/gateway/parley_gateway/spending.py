@@ -21,6 +21,7 @@ from parley_contracts.usage import (
 from parley_limits import Claim, Most, OpenTurn, Quota
 from parley_messaging.message_headers import now_ms
 
+from parley_gateway.file_room import file_chars, files_of
 from parley_gateway.limit_settings import LimitSettings
 from parley_gateway.prompt import message_chars
 from parley_gateway.quota_text import parse_most
@@ -155,6 +156,8 @@ def asked_chars(command: StartTurn) -> int:
     before, since = command.history or (), command.continuation
     said = len(command.text) + sum(message_chars(message) for message in (*before, *since))
     said += sum(len(tool.model_dump_json()) for tool in command.tools)
+    if command.kept_attachments and command.chosen is not None:
+        said += file_chars(files_of(command, command.chosen, before, command.kept_attachments))
     return said + (len(command.bot.prompt) if command.bot else 0)
 
 

@@ -21,6 +21,7 @@ from parley_contracts.turn_events import (
 from parley_contracts.turns import StartTurn
 from parley_messaging.turn_writer import TurnWriter, TurnWriters
 
+from parley_gateway.file_room import file_chars
 from parley_gateway.preparation import EVENT_STORED_S, Preparation, PreparedJob
 from parley_gateway.prompt import told_chars
 from parley_gateway.running_turn import Prompt, RunningTurn, ToolRound
@@ -74,7 +75,9 @@ class ToolRounds:
         ref, tool_round = turn.command.turn, turn.rounds[-1]
         messages = self._preparation.messages(turn, prompt)
         calls = min(len(tool_round.calls), MAX_CALLS)
-        share_chars = told_chars(prompt.model.context_tokens, messages, calls)
+        share_chars = told_chars(
+            prompt.model.context_tokens, messages, calls, sent_chars=file_chars(prompt.files)
+        )
         async with self._writers.open(subjects.turn_events(ref.home, ref.turn_id), turn.epoch) as writer:
             await writer.append(partial(_opening, ref.client_turn_id, turn))
             await self._call_all(turn, writer, tool_round, prompt, share_chars)

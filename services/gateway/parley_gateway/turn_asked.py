@@ -53,5 +53,6 @@ def bare(command: StartTurn) -> str:
     """Return what is needed to end the turn when its body cannot be read, as one line of ASCII."""
     bot = command.bot and command.bot.model_copy(update={"prompt": ""})
     kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
+    kept |= {"attachments": (), "kept_attachments": ()}
     kept |= {"continuation": (), "tools": (), "named_tools": (), "params": GenerationParams()}
     return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

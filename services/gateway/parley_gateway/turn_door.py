@@ -10,7 +10,7 @@ from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, ChosenModel, StartTurn, TurnBot, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, StartTurn, TurnBot, TurnRef
 from parley_limits import Claim
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
@@ -25,13 +25,14 @@ from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.limits import Limits
-from parley_gateway.models import Models
+from parley_gateway.models import Models, chosen_of
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
+from parley_gateway.sent_files import SentFiles
 from parley_gateway.spending import BotPayer
 from parley_gateway.turn_asked import as_visitors_may, bare, permitted, require_sound
 from parley_gateway.stored_stops import store_stop
-from parley_gateway.turn_finder import FoundTurn, TurnFinder
+from parley_gateway.turn_finder import FoundTurn, TurnFinder, no_such_turn, same_turn
 from parley_gateway.waiting_turns import WaitingTurns
 
 ACCEPT_TIMEOUT_S = 5.0
@@ -74,6 +75,7 @@ class TurnDoor:
         waiting: WaitingTurns,
         positions: PositionWatches,
         limits: Limits,
+        files: SentFiles,
         turn_s: float,
     ) -> None:
         self._bus = bus
@@ -86,6 +88,7 @@ class TurnDoor:
         self._waiting = waiting
         self._positions = positions
         self.limits = limits
+        self._files = files
         self._turn_s = turn_s
         self.is_closed = False
 
@@ -123,7 +126,7 @@ class TurnDoor:
             raise
         with self._admission.entering():
             try:
-                command = await self._with_model(command)
+                command = await self._with_model(command, caller)
                 find = partial(self._finder.find_soon, ref.turn_id)
                 claim = await self.limits.start_turn(principal, command, payer, find)
             except ParleyError:
@@ -151,7 +154,7 @@ class TurnDoor:
                 ack = await self._accept(command, claim)
         except ParleyError:
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
-                return _same(command, found)
+                return same_turn(command, found)
             raise
         if ack is not None and not (is_named and await self._stands(command)):
             self._waiting.add(TURNS, ack.stream_seq, ref, waits_for="runner", after_seq=0)
@@ -159,7 +162,7 @@ class TurnDoor:
         found = await self._finder.find_soon(ref.turn_id)
         if found is None:
             raise ParleyError(ErrorCode.UNAVAILABLE, "The turn cannot be found now; ask again.")
-        return _same(command, found)
+        return same_turn(command, found)
 
     async def _find_repeat(self, principal: Principal, ref: TurnRef) -> FoundTurn | None:
         """Return the turn that somebody asks for again, if there is one; to look costs what a read does.
@@ -183,14 +186,14 @@ class TurnDoor:
         require_sound(frame)
         return permitted(principal, frame) if bot is None else as_visitors_may(frame)
 
-    async def _with_model(self, command: StartTurn) -> StartTurn:
-        """Return the command with its model as it is there now: the runner goes by it.
+    async def _with_model(self, command: StartTurn, caller: CallerSide = CALLS_NOTHING) -> StartTurn:
+        """Return the command with its model as it is there now, and its files: the runner goes by them.
 
         What is accepted does not fail because the model is away for a moment.
         """
         model = await self._models.choose(command.model)
-        chosen = ChosenModel(id=model.id, pool=model.pool, context_tokens=model.context_tokens)
-        return command.model_copy(update={"chosen": chosen})
+        command = await self._files.take(command, model, caller.files)
+        return command.model_copy(update={"chosen": chosen_of(model)})
 
     async def _begin(
         self, command: StartTurn, sink: Sink, *, is_named: bool, claim: Claim | None
@@ -235,7 +238,7 @@ class TurnDoor:
     async def _join_same(
         self, command: StartTurn, found: FoundTurn, after_seq: int, sink: Sink
     ) -> AcceptedTurn:
-        return await self._join(_same(command, found).turn, found, after_seq, sink)
+        return await self._join(same_turn(command, found).turn, found, after_seq, sink)
 
     def _command(
         self,
@@ -252,6 +255,7 @@ class TurnDoor:
             conversation_id=self._conversation(principal, frame, ref),
             continues_conversation=frame.conversation_id is not None,
             text=frame.text,
+            attachments=tuple(dict.fromkeys(frame.attachments)),
             history=history,
             collections=frame.collections,
             web=frame.web,
@@ -356,14 +360,14 @@ class TurnDoor:
             return await self._join(ref, found, after_seq, sink)
         sync = await self._ended.find_stored(ref)
         if sync is None:
-            raise _no_such_turn()
+            raise no_such_turn()
         watch = self._watches.finished(ref.turn_id, after_seq, sink, encode_event(sync))
         return AcceptedTurn(ref, sync.conversation_id, watch, 0, is_repeat=True)
 
     async def _find(self, ref: TurnRef) -> FoundTurn:
         found = await self._finder.find_soon(ref.turn_id)
         if found is None:
-            raise _no_such_turn()
+            raise no_such_turn()
         return found
 
     async def cancel(self, principal: Principal, client_turn_id: str) -> TurnRef:
@@ -388,14 +392,3 @@ class TurnDoor:
             await self._watches.close(watch)
         finally:
             await self._positions.forget(watch)
-
-
-def _same(command: StartTurn, found: FoundTurn) -> StartTurn:
-    """Return the repeat of a turn as that stands; ParleyError `conflict` when it asks for something else."""
-    if not found.was_asked_by(command):
-        raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
-    return command.model_copy(update={"turn": command.turn.model_copy(update={"home": found.home})})
-
-
-def _no_such_turn() -> ParleyError:
-    return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")

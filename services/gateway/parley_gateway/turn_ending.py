@@ -77,6 +77,7 @@ def new_seal(
         conversation_id=command.conversation_id,
         outcome=outcome,
         user_text=command.text,
+        attachments=command.attachments,
         text=text,
         tool_calls=finished.tool_calls if finished and is_whole else (),
         citations=cites,

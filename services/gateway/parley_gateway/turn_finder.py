@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from parley_contracts import subjects
+from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turns import PenClaim, Seal, StartTurn
 from parley_messaging import Bus
 from parley_messaging.pen import Pen
@@ -17,6 +18,7 @@ _ASKED = (
     "conversation_id",
     "continues_conversation",
     "text",
+    "attachments",
     "history",
     "continuation",
     "tools",
@@ -28,7 +30,7 @@ _ASKED = (
     "is_stored",
 )
 """What of a command the client decides; the rest is the gateway's."""
-_ASKED_OF_A_BOT = ("conversation_id", "continues_conversation", "text")
+_ASKED_OF_A_BOT = ("conversation_id", "continues_conversation", "text", "attachments")
 """What of it a visitor decides; the rest is the bot's, which may be another one by now."""
 
 
@@ -120,3 +122,15 @@ def _of_claim(first: PenClaim | Seal) -> FoundTurn:
 
 def _of_command(home: str, command: StartTurn) -> FoundTurn:
     return FoundTurn(home, command.conversation_id, command, command.accepted_at_ms)
+
+
+def same_turn(command: StartTurn, found: FoundTurn) -> StartTurn:
+    """Return the repeat of a turn as that stands; ParleyError `conflict` when it asks for something else."""
+    if not found.was_asked_by(command):
+        raise ParleyError(ErrorCode.CONFLICT, "That turn was asked something else.", field="turn_id")
+    return command.model_copy(update={"turn": command.turn.model_copy(update={"home": found.home})})
+
+
+def no_such_turn() -> ParleyError:
+    """Return the one error for a turn that is not there, or another owner's."""
+    return ParleyError(ErrorCode.NOT_FOUND, "There is no such turn.", field="turn_id")

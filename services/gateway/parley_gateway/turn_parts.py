@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from parley_contracts.turns import PenRole
+from parley_envelope import Originals
 from parley_limits import MemoryBuckets
 from parley_messaging import Bus
 from parley_messaging.circuit import Circuits
@@ -26,6 +27,7 @@ from parley_gateway.position_watches import PositionWatches
 from parley_gateway.preparation import Preparation
 from parley_gateway.question_keeper import QuestionKeeper
 from parley_gateway.queue_lag import QueueLag
+from parley_gateway.sent_files import SentFiles
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.tool_calling import ToolCalling
 from parley_gateway.tool_catalogue import ToolCatalogue
@@ -51,6 +53,7 @@ class TurnParts:
         settings: GatewaySettings,
         circuits: Circuits | None = None,
         limits: Limits | None = None,
+        originals: Originals | None = None,
     ) -> None:
         self.pen = Pen(bus)
         self.models = Models(bus)
@@ -89,6 +92,7 @@ class TurnParts:
             waiting=self._waiting,
             positions=self._positions,
             limits=limits,
+            files=SentFiles(bus, originals),
             turn_s=settings.gateway_turn_s,
         )
         self.runner = self._runner(bus, settings, circuits)

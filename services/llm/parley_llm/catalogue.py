@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import ModelList
 
+from parley_llm.declared_sight import DeclaredSight
 from parley_llm.language_model import LanguageModel
 from parley_llm.model_prices import ModelPrices
 
@@ -21,11 +22,13 @@ class Catalogue:
         models: Sequence[LanguageModel],
         *,
         prices: ModelPrices | None = None,
+        sight: DeclaredSight | None = None,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = tuple(models)
         self._prices = prices or ModelPrices()
+        self._sight = sight or DeclaredSight(())
         self._fresh_s = fresh_s
         self._clock = clock
         self._listed: ModelList | None = None
@@ -38,7 +41,7 @@ class Catalogue:
             now_s = self._clock()
             if self._listed is None or now_s - self._listed_at_s >= self._fresh_s:
                 found = await asyncio.gather(*(model.models() for model in self._models))
-                models = tuple(self._prices.priced(info) for infos in found for info in infos)
+                models = tuple(self._prices.priced(self._sight.told(info)) for infos in found for info in infos)
                 self._listed = ModelList(models=models)
                 self._listed_at_s = now_s
             return self._listed

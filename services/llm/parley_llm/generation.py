@@ -211,7 +211,9 @@ class Generation:
         return self._guessed(answer_chars)
 
     def _guessed(self, answer_chars: int) -> TokenUsage:
-        return TokenUsage.guessed(sum(len(one.content) for one in self._job.messages), answer_chars)
+        said_chars = sum(len(one.content) for one in self._job.messages)
+        sent_chars = sum(one.prompt_chars for one in self._job.attachments)
+        return TokenUsage.guessed(said_chars + sent_chars, answer_chars)
 
     async def _copy(
         self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: Opening

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from parley_contracts.prices import Prices
+from parley_envelope import DataKeys, Originals
 from parley_messaging import Service
+from parley_messaging.data_key_asking import asking_for_data_keys
 from pydantic import SecretStr
 
 from parley_llm.backends.anthropic import ANTHROPIC_URL, AnthropicOptions, open_anthropic
@@ -15,6 +17,8 @@ from parley_llm.backends.ollama_library import OllamaLibrary, open_library
 from parley_llm.backends.openai_compatible import OPENAI_HOST, OpenAiOptions, open_openai
 from parley_llm.call_meter import CallMeter, MeteredModel
 from parley_llm.catalogue import Catalogue
+from parley_llm.declared_sight import DeclaredSight
+from parley_llm.file_reading import FileReader, FileReadingModel
 from parley_llm.language_model import LanguageModel
 from parley_llm.model_prices import ModelPrices, published_prices
 from parley_llm.resident_models import ResidentModels
@@ -56,7 +60,12 @@ async def open_models(service: Service, settings: LlmSettings) -> OpenedModels:
     models.append(ExtractiveModel(delta_ms=settings.llm_extractive_delta_ms))
     prices = model_prices(settings)
     meter = CallMeter(service.metrics, prices)
-    catalogue = Catalogue([MeteredModel(model, meter) for model in models], prices=prices)
+    reader = FileReader(Originals(service.bus.objects, DataKeys(asking_for_data_keys(service.bus))))
+    catalogue = Catalogue(
+        [MeteredModel(FileReadingModel(model, reader), meter) for model in models],
+        prices=prices,
+        sight=DeclaredSight.parse(settings.llm_vision_models),
+    )
     return OpenedModels(catalogue, library)
 
 

@@ -116,6 +116,11 @@ class LlmSettings(ServiceSettings):
         le=131_072,
         description="Longest answer where the caller sets no limit: this API has to be told one.",
     )
+    llm_vision_models: str = Field(
+        default="openai/gpt-4o*,openai/gpt-4.1*,openai/gpt-5*,openai/o3*,openai/o4*",
+        description="Models that see images though their server does not say so: ids with * and ?, separated "
+        "by commas.",
+    )
     llm_prices: str = Field(
         default="{}",
         validation_alias=AliasChoices("PARLEY_LLM_PRICES", "PARLEY_GATEWAY_PRICES"),

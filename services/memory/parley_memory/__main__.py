@@ -6,12 +6,14 @@ from parley_identity import open_claims
 from parley_messaging import Service, run_service
 from parley_storage import migrate, open_database
 
+from parley_memory.attachment_shelf import AttachmentBounds, AttachmentShelf
 from parley_memory.conversation_shelf import ConversationShelf
 from parley_memory.data_rights import DataRights
-from parley_memory.handlers import MemoryHandlers, bind
+from parley_memory.handlers import MemoryHandlers, bind, bind_attachments
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
 from parley_memory.outbox import Outbox
+from parley_memory.removals import Removals
 from parley_memory.settings import MemorySettings
 from parley_memory.tables import STORE
 from parley_memory.turn_reader import TurnReader
@@ -36,7 +38,10 @@ async def compose(service: Service, settings: MemorySettings) -> None:
     shelf = ConversationShelf(database, reply_bytes=settings.memory_reply_bytes)
     store, history, turns = TurnStore(database), HistoryReader(database), TurnReader(database)
     handlers = MemoryHandlers(store, history, turns, shelf, outbox=outbox, metrics=metrics)
-    bind(service, handlers, DataRights(database, page_bytes=settings.memory_reply_bytes))
+    removals = Removals(database, service.bus.objects, sweep_s=settings.memory_sweep_s)
+    bind(service, handlers, DataRights(database, removals, page_bytes=settings.memory_reply_bytes))
+    bind_attachments(service, AttachmentShelf(database, removals, AttachmentBounds.of(settings)))
+    service.spawn(removals.run)
     service.spawn(outbox.run)
     service.spawn(partial(metrics.watch_conversations, shelf.count, every_s=settings.memory_sweep_s))
 

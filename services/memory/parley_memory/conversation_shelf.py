@@ -1,8 +1,10 @@
 """Conversations as their owner handles them: list, read, rename, delete."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from parley_contracts.attachments import KeptAttachment
 from parley_contracts.memory import (
     Conversation,
     ConversationList,
@@ -17,6 +19,7 @@ from parley_contracts.turns import Support, TurnOutcome
 from parley_storage import Database
 from sqlalchemy import Connection, Row, delete, func, select, tuple_, update
 
+from parley_memory.attachment_links import attachments_of, release_attachments
 from parley_memory.cursor import PageCursor
 from parley_memory.data_rights import is_erased
 from parley_memory.ownership import OwnedConversation
@@ -91,6 +94,7 @@ class ConversationShelf:
                 return
             owned.require(connection, for_update=True)
             connection.execute(delete(messages).where(messages.c.conversation_id == owned.id))
+            release_attachments(connection, owned)
             connection.execute(
                 update(conversations)
                 .where(conversations.c.id == owned.id)
@@ -142,6 +146,7 @@ class ConversationShelf:
             for row in rows:
                 if not page.add(row):
                     break
+        page.show(attachments_of(connection, page.turn_ids))
         return page
 
 
@@ -169,6 +174,21 @@ class _TurnPage:
             self.next_cursor = PageCursor(*self._places[-2]).encode()
             return False
         return True
+
+    @property
+    def turn_ids(self) -> list[str]:
+        """The ids of its turns on the bus."""
+        return [turn_id for _, turn_id in self._places[: len(self.turns)]]
+
+    def show(self, sent: Mapping[str, Sequence[KeptAttachment]]) -> None:
+        """Say which files were sent with the questions, by the ids of their turns."""
+        for turn, turn_id in zip(self.turns, self.turn_ids, strict=True):
+            if turn_id in sent:
+                files = tuple(one.shown() for one in sent[turn_id])
+                turn[:] = [
+                    one.model_copy(update={"attachments": files}) if one.role == "user" else one
+                    for one in turn
+                ]
 
 
 def _conversation(row: Row[*tuple[Any, ...]]) -> Conversation:

@@ -1,6 +1,13 @@
 """Requests to the memory service: subject -> function."""
 
 from parley_contracts import subjects
+from parley_contracts.attachments import (
+    CreateAttachment,
+    DeleteAttachment,
+    FinishAttachment,
+    ListAttachments,
+    UseAttachments,
+)
 from parley_contracts.data_rights import EraseUser, ExportUser
 from parley_contracts.memory import (
     ConversationList,
@@ -20,6 +27,7 @@ from parley_contracts.memory import (
 from parley_contracts.replies import Done
 from parley_messaging import Service
 
+from parley_memory.attachment_shelf import AttachmentShelf
 from parley_memory.conversation_shelf import ConversationShelf
 from parley_memory.data_rights import DataRights
 from parley_memory.history import HistoryReader
@@ -96,3 +104,12 @@ def bind(service: Service, handlers: MemoryHandlers, rights: DataRights) -> None
     service.answer(subjects.MEMORY_READ_CONVERSATION, ReadConversation, handlers.read_conversation)
     service.answer(subjects.MEMORY_RENAME_CONVERSATION, RenameConversation, handlers.rename_conversation)
     service.answer(subjects.MEMORY_DELETE_CONVERSATION, DeleteConversation, handlers.delete_conversation)
+
+
+def bind_attachments(service: Service, shelf: AttachmentShelf) -> None:
+    """Answer what is asked about files that are sent."""
+    service.answer(subjects.MEMORY_CREATE_ATTACHMENT, CreateAttachment, shelf.create)
+    service.answer(subjects.MEMORY_FINISH_ATTACHMENT, FinishAttachment, shelf.finish)
+    service.answer(subjects.MEMORY_USE_ATTACHMENTS, UseAttachments, shelf.use)
+    service.answer(subjects.MEMORY_LIST_ATTACHMENTS, ListAttachments, shelf.list)
+    service.answer(subjects.MEMORY_DELETE_ATTACHMENT, DeleteAttachment, shelf.delete)

@@ -1,12 +1,19 @@
 """What was said before, cut to what a prompt has room for."""
 
+from collections.abc import Mapping, Sequence
+
+from parley_contracts.attachments import KeptAttachment
 from parley_contracts.memory import History, ReadHistory
 from parley_contracts.turns import ChatMessage, TurnOutcome
 from parley_storage import Database, StorableText
 from sqlalchemy import BigInteger, Connection, and_, bindparam, select, tuple_
 
+from parley_memory.attachment_links import attachments_of
 from parley_memory.ownership import OwnedConversation
 from parley_memory.tables import messages
+
+_Pair = tuple[str, str, str]
+"""Question, answer, and the turn's id on the bus."""
 
 _PAIRS_AT_ONCE = 16
 _ANSWERED = (TurnOutcome.COMPLETED.value, TurnOutcome.CANCELLED.value)
@@ -15,7 +22,7 @@ _question = messages.alias("question")
 _answer = messages.alias("answer")
 
 _LATEST_FIRST = (
-    select(_question.c.text, _answer.c.text)
+    select(_question.c.text, _answer.c.text, _question.c.turn_id)
     .join(_answer, and_(_answer.c.turn_id == _question.c.turn_id, _answer.c.role == "assistant"))
     .where(
         _question.c.conversation_id == bindparam("of_conversation"),
@@ -53,35 +60,41 @@ class HistoryReader:
         """
         owned = OwnedConversation(request.owner_id, request.conversation_id)
 
-        def read(connection: Connection) -> list[tuple[str, str]]:
+        def read(connection: Connection) -> tuple[list[_Pair], Mapping[str, Sequence[KeptAttachment]]]:
             owned.require(connection)
-            return _latest_that_fit(connection, request)
+            found = _latest_that_fit(connection, request)
+            return found, attachments_of(connection, [turn_id for _, _, turn_id in found])
 
-        pairs = await self._database.read(read)
+        pairs, sent = await self._database.read(read)
         return History(
             messages=tuple(
                 message
-                for question, answer in reversed(pairs)
+                for question, answer, turn_id in reversed(pairs)
                 for message in (
-                    ChatMessage(role="user", content=question),
+                    ChatMessage(
+                        role="user",
+                        content=question,
+                        attachments=tuple(one.id for one in sent.get(turn_id, ())),
+                    ),
                     ChatMessage(role="assistant", content=answer),
                 )
-            )
+            ),
+            attachments=tuple({one.id: one for files in sent.values() for one in files}.values()),
         )
 
 
-def _latest_that_fit(connection: Connection, request: ReadHistory) -> list[tuple[str, str]]:
+def _latest_that_fit(connection: Connection, request: ReadHistory) -> list[_Pair]:
     query, values = _LATEST_FIRST, {"of_conversation": request.conversation_id}
     if place := _place_of(connection, request):
         query, values = _LATEST_FIRST_BEFORE, {**values, **place}
-    pairs: list[tuple[str, str]] = []
+    pairs: list[_Pair] = []
     left_chars = request.max_chars
     with connection.execute(query, values) as rows:
-        for question, answer in rows:
+        for question, answer, turn_id in rows:
             left_chars -= len(question) + len(answer)
             if left_chars < 0:
                 break
-            pairs.append((question, answer))
+            pairs.append((question, answer, turn_id))
     return pairs
 
 

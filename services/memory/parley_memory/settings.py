@@ -27,6 +27,18 @@ class MemorySettings(ServiceSettings):
         description="How much of a conversation is read at once; below the bus's largest message.",
     )
 
+    memory_attachment_hours: float = Field(
+        default=24.0,
+        gt=0,
+        description="How long a file is kept that was uploaded and then sent with nothing.",
+    )
+    memory_attachments: int = Field(
+        default=5000, ge=1, description="Files to be sent to models that one user may have stored."
+    )
+    memory_attachments_bytes: int = Field(
+        default=2 * 1024**3, ge=1, description="How large these may be together."
+    )
+
     @field_validator("database_url")
     @classmethod
     def _names_a_database(cls, database_url: str | None) -> str | None:

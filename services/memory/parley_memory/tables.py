@@ -65,6 +65,50 @@ outbox = Table(
     Column("stored_at_ms", BigInteger, nullable=False),
 )
 
+attachments = Table(
+    "memory_attachments",
+    metadata,
+    # Made of its owner, its name, its type and its content: the same file again is the same row.
+    Column("id", StorableText, primary_key=True),
+    Column("owner_id", StorableText, nullable=False),
+    Column("object_id", StorableText, nullable=False),
+    Column("name", StorableText, nullable=False),
+    Column("content_type", StorableText, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", StorableText, nullable=False),
+    Column("is_ready", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    # It is removed then, unless a message names it.
+    Column("expires_at_ms", BigInteger, nullable=False),
+    Index("memory_attachments_latest", "owner_id", "created_at_ms", "id"),
+    Index("memory_attachments_expiring", "expires_at_ms"),
+)
+
+message_attachments = Table(
+    "memory_message_attachments",
+    metadata,
+    Column("turn_id", StorableText, primary_key=True),
+    Column(
+        "attachment_id",
+        StorableText,
+        ForeignKey("memory_attachments.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("conversation_id", StorableText, nullable=False),
+    Column("owner_id", StorableText, nullable=False),
+    Column("place", Integer, nullable=False),
+    Index("memory_message_attachments_of", "attachment_id"),
+    Index("memory_message_attachments_in", "conversation_id"),
+)
+
+removals = Table(
+    "memory_removals",
+    metadata,
+    # What the object store still holds of attachments that are gone.
+    Column("object_id", StorableText, primary_key=True),
+    Column("owner_id", StorableText, nullable=False),
+)
+
 erased_owners = Table(
     "memory_erased_owners",
     metadata,
@@ -77,6 +121,6 @@ STORE = Store(
     "memory",
     "conversation store",
     metadata,
-    head="0003",
+    head="0004",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

@@ -11,6 +11,7 @@ from parley_storage import Database
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
+from parley_memory.attachment_links import link_attachments
 from parley_memory.data_rights import is_erased
 from parley_memory.ownership import OwnedConversation, conversation_not_found
 from parley_memory.title import title_of
@@ -27,6 +28,7 @@ class _Question:
     conversation: OwnedConversation
     text: str
     at_ms: int
+    attachments: tuple[str, ...]
 
 
 class TurnStore:
@@ -45,7 +47,9 @@ class TurnStore:
         """
         conversation = OwnedConversation(request.owner_id, request.conversation_id)
         _require_own(request.turn, conversation)
-        question = _Question(request.turn, conversation, request.text, request.created_at_ms)
+        question = _Question(
+            request.turn, conversation, request.text, request.created_at_ms, request.attachments
+        )
 
         def store(connection: Connection) -> bool:
             self._open_conversation(connection, question, latest_ms=question.at_ms)
@@ -66,7 +70,7 @@ class TurnStore:
             )
         conversation = OwnedConversation(request.owner_id, seal.conversation_id)
         _require_own(seal.turn, conversation)
-        question = _Question(seal.turn, conversation, seal.user_text, seal.accepted_at_ms)
+        question = _Question(seal.turn, conversation, seal.user_text, seal.accepted_at_ms, seal.attachments)
 
         def store(connection: Connection) -> bool:
             self._open_conversation(connection, question, latest_ms=seal.sealed_at_ms)
@@ -109,6 +113,8 @@ class TurnStore:
         if connection.execute(self._statements.insert_question, values).first() is None:
             _require_same_place(connection, question)
             return False
+        if question.attachments:
+            link_attachments(connection, question.conversation, question.turn.turn_id, question.attachments)
         counted = {
             "of_conversation": question.conversation.id,
             "at_ms": question.at_ms,

@@ -44,9 +44,11 @@ def test_starts_at_the_same_moment_agree_on_one_key_and_leave_no_drafts(tmp_path
         keys = set(pool.map(create_and_read, range(64)))
     assert len(keys) == 1
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["claims-rag.key", "claims.key", "claims.pub", "owner.key", "turn.key"]
+    assert names == ["claims-llm.key", "claims-rag.key", "claims.key", "claims.pub", "owner.key", "turn.key"]
     public = read_public_file(tmp_path / "claims.pub")
-    signing = [read_signing_file(tmp_path / name) for name in ("claims.key", "claims-rag.key")]
+    signing = [
+        read_signing_file(tmp_path / name) for name in ("claims.key", "claims-rag.key", "claims-llm.key")
+    ]
     assert {key.kid for key in public.keys} == {key.kid for key in signing}
 
 

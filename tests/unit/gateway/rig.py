@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from parley_contracts import subjects
+from parley_contracts.attachments import KeptAttachment
 from parley_contracts.citations import DocumentRef, Passage
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
@@ -72,10 +73,11 @@ class ScriptedModel:
         """What calls write one after the other, in place of the pieces while there is any."""
 
     def serves(self, model_id: str) -> bool:
-        return model_id == "scripted"
+        return model_id in {"scripted", "seeing"}
 
     async def models(self) -> tuple[ModelInfo, ...]:
-        return (ModelInfo(id="scripted", pool="scripted", context_tokens=4096, owned_by="test"),)
+        blind = ModelInfo(id="scripted", pool="scripted", context_tokens=4096, owned_by="test")
+        return blind, blind.model_copy(update={"id": "seeing", "capabilities": ("vision",)})
 
     async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
         self.calls.append(job)
@@ -112,6 +114,7 @@ class Neighbours:
     stored: dict[str, Seal] = field(default_factory=dict[str, Seal])
     questions: list[str] = field(default_factory=list[str])
     history: tuple[ChatMessage, ...] = ()
+    files: tuple[KeptAttachment, ...] = ()
     passages: tuple[Passage, ...] = (PASSAGE,)
     searches: list[Search] = field(default_factory=list[Search])
 
@@ -132,7 +135,7 @@ class Neighbours:
 
     async def read_history(self, request: ReadHistory) -> History:
         self._fail_if_away("memory")
-        return History(messages=self.history)
+        return History(messages=self.history, attachments=self.files)
 
     async def store_turn(self, request: StoreTurn) -> Stored:
         self._fail_if_away("memory")

@@ -120,7 +120,7 @@ async def send(
     for part in parts_of(path):
         path = path.replace(f"{{{part}}}", named[part.partition(":")[0]])
     path += QUERIES.get(route[1], "")
-    if route == ("POST", "/api/documents"):
+    if route in {("POST", "/api/documents"), ("POST", "/api/attachments")}:
         return await client.post(path, headers=headers, files={"file": ("a.txt", b"x")})
     if method in {"GET", "DELETE"}:
         return await client.request(method, path, headers=headers)

@@ -113,6 +113,8 @@ async def test_a_foreign_page_logs_nobody_in(client: httpx.AsyncClient, headers:
 
 
 UNSAFE = [
+    ("POST", "/api/attachments"),
+    ("DELETE", "/api/attachments/a"),
     ("POST", "/api/search"),
     ("POST", "/api/documents"),
     ("POST", "/api/documents/url"),

@@ -16,6 +16,7 @@ from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.turn_watch import TurnWatch
 
 from tests.unit.gateway.rig import ANSWER, OWNER, Gateway, running
+from tests.unit.gateway.said_messages import said_in
 
 BODY = {"model": "scripted", "messages": [{"role": "user", "content": "Who has the pen?"}]}
 
@@ -32,8 +33,9 @@ async def completion(
 ) -> tuple[Completion, AnswerReader]:
     request = CompletionRequest.model_validate({**BODY, **fields})
     reader = AnswerReader(gateway.door, OWNER, max_bytes=max_bytes, turn_s=20)
+    said = said_in(request)
     turn = await gateway.door.start(
-        OWNER, request.start_frame(key), reader.take, history=request.history(), is_stored=False
+        OWNER, request.start_frame(key, said), reader.take, history=said.history, is_stored=False
     )
     reader.follow(turn)
     return Completion(request, turn, reader), reader
@@ -97,7 +99,8 @@ async def test_without_a_key_every_request_is_a_turn_of_its_own(memory_bus: Memo
 
 @pytest.mark.parametrize("key", ["a", "x" * 255, "любой ключ / ?*> ", "\udcff"])
 def test_any_text_is_a_key_and_names_a_turn_of_its_own(key: str) -> None:
-    frame = CompletionRequest.model_validate(BODY).start_frame(key)
+    request = CompletionRequest.model_validate(BODY)
+    frame = request.start_frame(key, said_in(request))
     assert frame.turn_id == turn_id_of_key(key) != turn_id_of_key(key + "-")
 
 

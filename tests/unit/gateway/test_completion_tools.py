@@ -18,6 +18,7 @@ from parley_messaging.memory_bus import MemoryBus
 from pydantic import ValidationError
 
 from tests.unit.gateway.rig import OWNER, Gateway, running
+from tests.unit.gateway.said_messages import said_in
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": SCHEMA, "strict": True}}]
@@ -50,13 +51,14 @@ def request_of(**fields: Any) -> CompletionRequest:
 
 async def completion(gateway: Gateway, **fields: Any) -> Completion:
     request = request_of(**fields)
+    said = said_in(request)
     reader = AnswerReader(gateway.door, OWNER, max_bytes=1_000_000, turn_s=20)
     turn = await gateway.door.start(
         OWNER,
-        request.start_frame(None),
+        request.start_frame(None, said),
         reader.take,
-        history=request.history(),
-        caller=request.caller(),
+        history=said.history,
+        caller=request.caller(said),
         is_stored=False,
     )
     reader.follow(turn)
@@ -141,8 +143,9 @@ async def test_the_same_key_with_other_results_is_a_conflict(memory_bus: MemoryB
         for content in ("It rains.", "It snows."):
             request = request_of(messages=[QUESTION, CALLED, {**RESULT, "content": content}])
             reader = AnswerReader(rig.first.door, OWNER, max_bytes=1_000_000, turn_s=20)
+            said = said_in(request)
             start = rig.first.door.start(
-                OWNER, request.start_frame("key"), reader.take, history=(), caller=request.caller()
+                OWNER, request.start_frame("key", said), reader.take, history=(), caller=request.caller(said)
             )
             if content == "It rains.":
                 reader.follow(await start)
@@ -295,7 +298,7 @@ def test_calls_and_results_that_do_not_belong_together_are_refused(
     messages: list[dict[str, Any]], field: str
 ) -> None:
     with pytest.raises(ParleyError) as caught:
-        request_of(messages=messages).start_frame(None)
+        said_in(request_of(messages=messages))
     assert (caught.value.code, caught.value.field) == (ErrorCode.INVALID_REQUEST, field)
 
 
@@ -311,8 +314,10 @@ def test_calls_and_results_that_do_not_belong_together_are_refused(
     ],
 )
 def test_what_contradicts_itself_is_refused_by_name(fields: dict[str, Any], field: str) -> None:
+    request = request_of(**fields)
+    said = said_in(request)
     with pytest.raises(ParleyError) as caught:
-        request_of(**fields).start_frame(None)
+        request.start_frame(None, said)
     assert (caught.value.code, caught.value.field) == (ErrorCode.INVALID_REQUEST, field)
 
 
@@ -335,6 +340,7 @@ def test_what_is_not_known_or_cannot_be_had_is_refused(fields: dict[str, Any]) -
 
 
 def test_what_only_tells_of_the_caller_has_no_effect() -> None:
-    plain = request_of().start_frame("key")
+    said = said_in(request_of())
+    plain = request_of().start_frame("key", said)
     fields = {"user": "u", "metadata": {"a": "b"}, "service_tier": "auto", "verbosity": "low", "store": False}
-    assert request_of(**fields).start_frame("key") == plain
+    assert request_of(**fields).start_frame("key", said) == plain

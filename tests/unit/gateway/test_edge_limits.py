@@ -57,7 +57,7 @@ async def ask(path: str, headers: dict[str, str], body: bytes = b"") -> Asked:
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    app = BodyLimit(reading_app, DOORKEEPER, max_upload_bytes=1000)
+    app = BodyLimit(reading_app, DOORKEEPER, max_upload_bytes=1000, max_attachment_bytes=1000)
     await app(scope, receive, asked.send)
     return asked
 
@@ -112,7 +112,9 @@ async def ask_slowly(pieces: int) -> int:
         "headers": [(b"authorization", b"Bearer pk_right")],
     }
     with pytest.raises(HTTPException) as caught:
-        await BodyLimit(reading_app, DOORKEEPER, max_upload_bytes=1000)(scope, receive, asked.send)
+        await BodyLimit(reading_app, DOORKEEPER, max_upload_bytes=1000, max_attachment_bytes=1000)(
+            scope, receive, asked.send
+        )
     return caught.value.status_code
 
 
@@ -151,7 +153,9 @@ async def test_waiting_for_a_client_to_leave_has_no_clock(monkeypatch: pytest.Mo
         "query_string": b"",
         "headers": [],
     }
-    await BodyLimit(streaming_app, DOORKEEPER, max_upload_bytes=1000)(scope, receive, asked.send)
+    await BodyLimit(streaming_app, DOORKEEPER, max_upload_bytes=1000, max_attachment_bytes=1000)(
+        scope, receive, asked.send
+    )
     assert asked.body == b"it left"
 
 

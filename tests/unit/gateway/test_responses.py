@@ -16,6 +16,7 @@ from parley_messaging.memory_bus import MemoryBus
 from pydantic import TypeAdapter, ValidationError
 
 from tests.unit.gateway.rig import OWNER, Gateway, running
+from tests.unit.gateway.said_messages import said_in
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -44,13 +45,14 @@ def request_of(**fields: Any) -> ResponsesRequest:
 async def response(gateway: Gateway, **fields: Any) -> ResponseAnswer:
     request = request_of(**fields)
     completion = request.completion()
+    said = said_in(completion)
     reader = AnswerReader(gateway.door, OWNER, max_bytes=1_000_000, turn_s=20)
     turn = await gateway.door.start(
         OWNER,
-        completion.start_frame(None),
+        completion.start_frame(None, said),
         reader.take,
-        history=completion.history(),
-        caller=completion.caller(),
+        history=said.history,
+        caller=completion.caller(said),
         is_stored=False,
     )
     reader.follow(turn)
@@ -183,7 +185,6 @@ async def test_the_model_is_given_what_a_completion_would_be(memory_bus: MemoryB
         {"background": True},
         {"tools": [{"type": "web_search"}]},
         {"input": []},
-        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
         {"text": {"format": {"type": "json_schema"}}},
         {"unheard_of": 1},
     ],

@@ -12,6 +12,11 @@ import httpx
 from fastapi import FastAPI
 from parley_contracts import subjects
 from parley_contracts.accounts import CreateInvitation, LinkCreated, SessionTokens, User
+from parley_contracts.attachments import (
+    AttachmentCreated,
+    CreateAttachment,
+    FinishAttachment,
+)
 from parley_contracts.bots import Bot, BotSettings, CreateBot
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef
@@ -49,7 +54,9 @@ from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
 from parley_contracts.webhooks import CreateWebhook, WebhookCreated
 from parley_gateway.edge import Edge
+from parley_memory.attachment_shelf import AttachmentBounds
 from parley_memory.handlers import bind as bind_memory
+from parley_memory.handlers import bind_attachments
 from parley_memory.settings import MemorySettings
 from parley_memory.tables import STORE as MEMORY
 from parley_messaging import Service
@@ -87,6 +94,7 @@ THINGS: tuple[str, ...] = (
     "group_id",
     "shared_bot_id",
     "export_id",
+    "attachment_id",
 )
 """Names that routes have for the ids of what somebody has."""
 
@@ -184,6 +192,8 @@ class WholeEdge:
             ids["group_id"] = await self.group(user)
         if "shared_bot_id" in wanted:
             ids["shared_bot_id"] = await self.shared_bot(user)
+        if "attachment_id" in wanted:
+            ids["attachment_id"] = await self._attachment(user)
         if "export_id" in wanted:
             ids["export_id"] = await self._export(user)
         return ids
@@ -288,6 +298,19 @@ class WholeEdge:
         await self.rag.ingestion.run(job)
         return {"name": name, "document_id": created.document.id}
 
+    async def _attachment(self, user: User) -> str:
+        file = CreateAttachment(
+            owner_id=user.id,
+            name="n.txt",
+            content_type="text/plain",
+            size_bytes=len(TEXT),
+            sha256=sha256(TEXT).hexdigest(),
+        )
+        made = (await self._ask(subjects.MEMORY_CREATE_ATTACHMENT, file, AttachmentCreated)).attachment
+        await self.edge.originals.put(user.id, made.object_id, made.sha256, TEXT)
+        done = FinishAttachment(owner_id=user.id, attachment_id=made.id, object_id=made.object_id)
+        return (await self._ask(subjects.MEMORY_FINISH_ATTACHMENT, done, AttachmentCreated)).attachment.id
+
     async def _key_of(self, user: User) -> str:
         if user.role is Role.GUEST:
             return "guests-have-none"
@@ -340,11 +363,17 @@ async def open_whole_edge(folder: Path, accounts_tables: Path) -> AsyncGenerator
     rag_settings = RagSettings(data_dir=folder, rag_embed_budget_s=5)
     async with (
         open_identities(folder, accounts_tables, bus) as entered,
-        open_memory(MEMORY.url(None, folder)) as memory,
+        open_memory(
+            MEMORY.url(None, folder),
+            objects=bus.objects,
+            bounds=AttachmentBounds(count=100, size_bytes=10**8, lasts_ms=10**6),
+        ) as memory,
         open_database(None, folder) as rag_rows,
         open_edge(bus, folder, entered.identities) as client,
     ):
-        bind_memory(Service("memory", MemorySettings(data_dir=folder), bus), memory.handlers, memory.rights)
+        memory_service = Service("memory", MemorySettings(data_dir=folder), bus)
+        bind_memory(memory_service, memory.handlers, memory.rights)
+        bind_attachments(memory_service, memory.files)
         rag_service = Service("rag", rag_settings, bus)
         rag = assemble(rag_rows, MemoryIndex(), bus, rag_settings, Measures(rag_service.metrics))
         bind_rag(rag_service, rag.handlers, rag.searching, rag.ingestion, slots=1)

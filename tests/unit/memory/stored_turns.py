@@ -14,15 +14,18 @@ from parley_contracts.memory import (
 )
 from parley_contracts.model import WireModel
 from parley_contracts.turns import Seal, Support, TurnOutcome, TurnRef
+from parley_memory.attachment_shelf import AttachmentBounds, AttachmentShelf
 from parley_memory.conversation_shelf import ConversationShelf
 from parley_memory.data_rights import DataRights
 from parley_memory.handlers import MemoryHandlers
 from parley_memory.history import HistoryReader
 from parley_memory.metrics import MemoryMetrics
 from parley_memory.outbox import Outbox
+from parley_memory.removals import Removals
 from parley_memory.tables import STORE
 from parley_memory.turn_reader import TurnReader
 from parley_memory.turn_store import TurnStore
+from parley_messaging.memory_objects import MemoryObjects
 from parley_storage import Database, migrate, open_database
 from prometheus_client import CollectorRegistry
 from sqlalchemy import URL
@@ -49,6 +52,19 @@ class RecordingBus:
         self.published.append((subject, event, message_id))
 
 
+@dataclass
+class SetClock:
+    """Says what time it is, Unix milliseconds."""
+
+    now_ms: int = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+FILE_BOUNDS = AttachmentBounds(count=5, size_bytes=1000, lasts_ms=60_000)
+
+
 @dataclass(frozen=True)
 class Memory:
     """A memory service without its bus."""
@@ -59,6 +75,10 @@ class Memory:
     outbox: Outbox
     bus: RecordingBus
     registry: CollectorRegistry
+    files: AttachmentShelf
+    removals: Removals
+    objects: MemoryObjects
+    clock: "SetClock"
 
     async def messages(self, conversation_id: str, owner_id: str = ALICE) -> tuple[StoredMessage, ...]:
         request = ReadConversation(owner_id=owner_id, conversation_id=conversation_id)
@@ -67,7 +87,12 @@ class Memory:
 
 @asynccontextmanager
 async def open_memory(
-    url: URL, bus: RecordingBus | None = None, *, reply_bytes: int = 1_000_000
+    url: URL,
+    bus: RecordingBus | None = None,
+    *,
+    reply_bytes: int = 1_000_000,
+    objects: MemoryObjects | None = None,
+    bounds: AttachmentBounds = FILE_BOUNDS,
 ) -> AsyncGenerator[Memory]:
     async with open_database(STORE, url) as database:
         await migrate(database)
@@ -78,8 +103,11 @@ async def open_memory(
         shelf = ConversationShelf(database, reply_bytes=reply_bytes)
         store, history, turns = TurnStore(database), HistoryReader(database), TurnReader(database)
         handlers = MemoryHandlers(store, history, turns, shelf, outbox=outbox, metrics=metrics)
-        rights = DataRights(database, page_bytes=reply_bytes)
-        yield Memory(database, handlers, rights, outbox, used_bus, registry)
+        clock, objects = SetClock(), objects or MemoryObjects()
+        removals = Removals(database, objects, clock_ms=clock)
+        rights = DataRights(database, removals, page_bytes=reply_bytes)
+        files = AttachmentShelf(database, removals, bounds)
+        yield Memory(database, handlers, rights, outbox, used_bus, registry, files, removals, objects, clock)
 
 
 def turn_of(number: int, owner_id: str = ALICE) -> TurnRef:
@@ -104,6 +132,7 @@ def store_turn(
     citations: tuple[Citation, ...] = (),
     support: Support | None = None,
     is_stored: bool = True,
+    attachments: tuple[str, ...] = (),
     began_ms: int | None = None,
 ) -> StoreTurn:
     """A request whose turn began at second `number`, unless said, and took half a second."""
@@ -115,6 +144,7 @@ def store_turn(
         outcome=outcome,
         user_text=f"question {number}" if question is None else question,
         text=f"answer {number}" if answer is None else answer,
+        attachments=attachments,
         citations=citations,
         support=support,
         model="extractive",

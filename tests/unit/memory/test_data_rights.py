@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from parley_contracts.attachments import DeleteAttachment
 from parley_contracts.data_rights import EraseUser, ExportUser, visitors_of
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.memory import DeleteConversation, ListConversations
 from parley_memory.tables import STORE, conversations, erased_owners, messages, metadata, outbox
 from sqlalchemy import func, select
 
+from tests.unit.memory.sent_files import upload
 from tests.unit.memory.stored_turns import ALICE, BOB, Memory, open_memory, store_turn, store_user_message
 
 BOT = "b" * 32
@@ -105,7 +107,9 @@ async def test_visitors_of_a_deleted_bot_go_alone(memory: Memory) -> None:
 
 
 async def test_every_table_that_names_an_owner_is_emptied(memory: Memory) -> None:
-    await memory.handlers.store_turn(store_turn(1))
+    sent, removed = await upload(memory, "sent.png"), await upload(memory, "removed.png")
+    await memory.handlers.store_turn(store_turn(1, attachments=(sent.id,)))
+    await memory.files.delete(DeleteAttachment(owner_id=ALICE, attachment_id=removed.id))
     named = [table for table in metadata.sorted_tables if "owner_id" in table.c]
     named.remove(erased_owners)
     for table in named:

@@ -13,7 +13,7 @@ from parley_cli.private_folder import make_private_folder
 
 OWNER_KEY = "owner.key"
 TURN_KEY = "turn.key"
-CLAIMS_FILES = ("claims.key", "claims-rag.key", "claims.pub")
+CLAIMS_FILES = ("claims.key", "claims-rag.key", "claims-llm.key", "claims.pub")
 KEY_PREFIX = "pk_"
 
 

@@ -10,6 +10,8 @@ from parley_contracts.tools import ToolCall
 from parley_contracts.turns import ChatMessage
 from pydantic_core import from_json
 
+from parley_llm.shown_messages import ShownImage, images_of
+
 MARK: Mapping[str, Any] = {"cache_control": {"type": "ephemeral"}}
 """Has the provider keep all that stands up to the end of a block for a few minutes."""
 
@@ -75,7 +77,13 @@ def _blocks(message: ChatMessage) -> list[Block]:
         result = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
         return [result]
     said = [_text(message.content)] if message.content.strip() else []
-    return [*said, *map(_tool_use, message.tool_calls)]
+    # The API advises to show before asking.
+    return [*map(_image, images_of(message)), *said, *map(_tool_use, message.tool_calls)]
+
+
+def _image(image: ShownImage) -> Block:
+    source = {"type": "base64", "media_type": image.content_type, "data": image.base64}
+    return {"type": "image", "source": source}
 
 
 def _tool_use(call: ToolCall) -> Block:

@@ -7,6 +7,8 @@ from parley_contracts.llm import GenerateJob
 from parley_contracts.tools import GENERAL_CHOICES, ToolCall, ToolSpec
 from parley_contracts.turns import ChatMessage
 
+from parley_llm.shown_messages import images_of
+
 CHARS_A_TOKEN = 4
 
 
@@ -17,12 +19,18 @@ def chat_messages(job: GenerateJob, written: str) -> list[dict[str, Any]]:
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
-    found: dict[str, Any] = {"role": message.role, "content": message.content}
+    found: dict[str, Any] = {"role": message.role, "content": _content(message)}
     if message.tool_calls:
         found["tool_calls"] = [_call(call) for call in message.tool_calls]
     if message.role == "tool":
         found["tool_call_id"] = message.tool_call_id
     return found
+
+
+def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+    """Return what is said, and what is shown with it."""
+    images = [{"type": "image_url", "image_url": {"url": one.data_url}} for one in images_of(message)]
+    return [{"type": "text", "text": message.content}, *images] if images else message.content
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from parley_contracts.turns import ChatMessage
 from pydantic_core import from_json
 
 from parley_llm.backends.chat_request import named_tool, set_only, tool_specs
+from parley_llm.shown_messages import images_of
 
 _THINKING: dict[str, bool | str] = {"none": False, "minimal": "low", "xhigh": "high"}
 
@@ -22,6 +23,8 @@ def ollama_messages(job: GenerateJob, written: str) -> list[dict[str, Any]]:
 
 def _message(message: ChatMessage, said: Sequence[ChatMessage]) -> dict[str, Any]:
     found: dict[str, Any] = {"role": message.role, "content": message.content}
+    if images := images_of(message):
+        found["images"] = [one.base64 for one in images]
     if message.tool_calls:
         found["tool_calls"] = [_call(call) for call in message.tool_calls]
     if message.role == "tool":
