@@ -1,6 +1,7 @@
 """Images and files by the official `openai` client, against a gateway and the servers of models behind it."""
 
 import asyncio
+import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.fakes.ollama_server import OllamaFake
 from tests.fakes.openai_server import OpenAiFake
 from tests.fakes.pictures import data_url, png
 from tests.fakes.shown_images import digest
-from tests.integration.paced import QUICK
+from tests.integration.paced import FIVE_SECONDS, QUICK
 from tests.integration.stack import Stack
 from tests.stack_marks import STACK
 
@@ -130,6 +131,31 @@ async def test_what_stands_in_a_file_is_in_no_stream_no_database_and_no_log(
     assert turn.ending["type"] == "turn_completed", turn.ending
     assert "planted-in-a-file-b7c4" in ollama.requests[-1]["messages"][-1]["content"]
     assert await asyncio.to_thread(_holding, stack.folder, b"planted-in-a-file-b7c4") == []
+
+
+async def test_the_worker_that_takes_over_reads_the_file_again(
+    stack: Stack, openai_upstream: OpenAiFake
+) -> None:
+    async with stack.http() as http, stack.chat() as chat:
+        made = (await http.post("/api/attachments", files={"file": ("n.txt", b"Six herons.")})).json()
+        turn = await chat.start(
+            "Survive.",
+            model=f"openai/{FIVE_SECONDS.name}",
+            collections=[],
+            attachments=[made["attachment"]["id"]],
+        )
+        await chat.until(lambda: turn.text.count(" ") >= FIVE_SECONDS.count // 4)
+        worker = stack.processes["llm"]
+        worker.signal(signal.SIGKILL)
+        await worker.ended()
+        await stack.start("llm")
+        await chat.until(lambda: turn.is_over)
+    assert turn.ending["type"] == "turn_completed", turn.ending
+    assert turn.text == FIVE_SECONDS.answer_begun_as(turn.text)
+    first, second = list(openai_upstream.requests)[-2:]
+    assert "Six herons." in first["messages"][-1]["content"]
+    # The last message of the second is the answer so far.
+    assert second["messages"][-2] == first["messages"][-1]
 
 
 def _holding(folder: Path, text: bytes) -> list[Path]:
