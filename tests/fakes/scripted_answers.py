@@ -35,6 +35,8 @@ class ConnectionCutError(Exception):
 class Behaviour:
     """How one model answers; times in milliseconds. Signed words name the call that wrote them.
 
+    A fault comes after `words_before_fault`.
+
     `pad` dots in each word make an answer large without many words. `form` is how the stream is written.
     """
 
@@ -45,6 +47,7 @@ class Behaviour:
     is_signed: bool = False
     pad: int = 0
     form: str = ""
+    words_before_fault: int = WORDS_BEFORE_FAULT
 
 
 def behaviour_of(model: str) -> Behaviour | None:
@@ -61,7 +64,10 @@ def behaviour_of(model: str) -> Behaviour | None:
     numbers = {
         key: float(value) for key, _, value in (pair.partition("=") for pair in values.split(",") if pair)
     }
+    cut = int(numbers.get("cut", 0))
     return Behaviour(
+        fault="cut" if cut else None,
+        words_before_fault=cut,
         ttft_ms=numbers.get("ttft", 0),
         gap_ms=numbers.get("gap", 0),
         count=int(numbers.get("count", 20)),
@@ -80,7 +86,7 @@ async def scripted_words(behaviour: Behaviour, words: list[str]) -> AsyncIterato
     for index, word in enumerate(words):
         if index and behaviour.gap_ms:
             await asyncio.sleep(behaviour.gap_ms / 1000)
-        if index == WORDS_BEFORE_FAULT and behaviour.fault:
+        if index == behaviour.words_before_fault and behaviour.fault:
             if behaviour.fault == "cut":
                 raise ConnectionCutError
             if behaviour.fault == "stall":

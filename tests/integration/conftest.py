@@ -12,7 +12,7 @@ from tests.fakes.ollama_server import OllamaFake, open_ollama_fake
 from tests.fakes.openai_server import OpenAiFake, open_openai_fake
 from tests.fakes.planned_answers import PLANS
 from tests.integration.library import Library, ingest_library
-from tests.integration.paced import FAILING, MODELS, QUICK
+from tests.integration.paced import DYING, FAILING, MODELS, QUICK
 from tests.integration.stack import Stack, open_stack
 from tests.integration.waiting import eventually
 
@@ -32,7 +32,7 @@ async def ollama() -> AsyncGenerator[OllamaFake]:
 async def openai_upstream() -> AsyncGenerator[OpenAiFake]:
     """The OpenAI-compatible upstream of the stack; it goes on from a prefix as vLLM does."""
     async with open_openai_fake() as fake:
-        fake.models = (*MODELS, *FAILING, *PLANS)
+        fake.models = (*MODELS, *FAILING, *DYING, *PLANS)
         # Slower than pieces are joined.
         fake.plan_gap_s = 0.02
         fake.api_key = "sk-upstream-of-the-stack"

@@ -41,6 +41,9 @@ QUICK = "llama3.2:1b"
 TWO_SECONDS = PacedModel(gap_ms=20, count=100)
 FIVE_SECONDS = PacedModel(gap_ms=40, count=135)
 TEN_SECONDS = PacedModel(gap_ms=50, count=200)
+DYING = ("cut_early", "paced:gap=2,count=150,cut=100")
+"""The connection of the first breaks before a word, that of the second after 100."""
+
 FAILING = ("error400", "error401", "error429", "too_long", "malformed")
 """Names by which the fakes of OpenAI's and Anthropic's servers fail."""
 

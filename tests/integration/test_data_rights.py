@@ -29,6 +29,9 @@ UPLOADED = "The marmalade of Zanzibarius stands behind the ninth cupboard."
 PROMPT = "You are the butler of Zanzibarius and say nothing of marmalade."
 ASKED_BY_VISITOR = "Dear butler, how many spoons has Zanzibarius?"
 PLANTED = (NAME, DISPLAY_NAME, "Zanzibarius", "marmalade", "Quuxington")
+REPEATABLE = {"temperature": 0}
+REMEMBERED = 3
+"""His two questions, and that of his bot's visitor."""
 PAGE = {"Origin": "https://quux.example"}
 
 
@@ -76,7 +79,8 @@ async def live(stack: Stack, headers: dict[str, str]) -> None:
         settings = {
             "name": "Butler",
             "prompt": PROMPT,
-            "models": [{"model": MODEL}],
+            "models": [{"model": MODEL, "params": REPEATABLE}],
+            "uses_cache": True,
             "allowed_origins": list(PAGE.values()),
         }
         bot = (await client.post("/api/bots", json=settings)).json()
@@ -85,7 +89,8 @@ async def live(stack: Stack, headers: dict[str, str]) -> None:
         sent = (await client.post("/api/attachments", files=file)).json()["attachment"]["id"]
     async with stack.chat(0, headers=headers) as chat:
         for text in (QUESTION, f"And again: {QUESTION}"):
-            await chat.ask(text, model=MODEL, collections=["quux"], attachments=[sent])
+            sides = {"params": REPEATABLE, "cache": True, "attachments": [sent]}
+            await chat.ask(text, model=MODEL, collections=["quux"], **sides)
     async with stack.http(headers=PAGE) as visitor:
         asked = await visitor.post(f"/api/chat/{bot['id']}", json={"text": ASKED_BY_VISITOR})
         assert asked.status_code == 200, asked.text
@@ -167,4 +172,5 @@ async def test_a_user_is_exported_and_erased_and_stands_in_no_file_though_servic
     assert await asyncio.to_thread(unlisted, stack.folder / "data") == []
     left = await asyncio.to_thread(holding, stack.folder)
     print_row(f"erased, by service: {report['counts']}")
+    assert report["counts"]["llm"] == {"ans:*": REMEMBERED}
     assert left == []

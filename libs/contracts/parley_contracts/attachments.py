@@ -1,6 +1,7 @@
 """Files that people send with what they ask: images for models that see, texts for all of them."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -86,6 +87,14 @@ class SentAttachment(WireModel):
         if self.is_left_out:
             return 0
         return IMAGE_CHARS if self.is_image else self.max_chars
+
+
+def as_seen(files: Iterable[SentAttachment], *, sees_images: bool) -> tuple[SentAttachment, ...]:
+    """Return files as a model is given them: who does not see images is told that they are left out."""
+    return tuple(
+        one.model_copy(update={"is_left_out": True}) if one.is_image and not sees_images else one
+        for one in files
+    )
 
 
 class CreateAttachment(OwnedRequest):

@@ -140,6 +140,7 @@ SUBJECTS: dict[str, Written | Unwritten] = {
     s.RAG_EXPORT_USER: Unwritten.WORK,
     s.RAG_ERASE_USER: Unwritten.WORK,
     s.TURN_ERASE_USER: Unwritten.WORK,
+    s.LLM_ERASE_USER: Unwritten.WORK,
     s.ACCOUNTS_CREATE_BOT: Written(_A.BOT_CREATED, _O.BOT, "told.id"),
     s.ACCOUNTS_CHANGE_BOT: Written(_A.BOT_CHANGED, _O.BOT, "asked.bot_id"),
     s.ACCOUNTS_DELETE_BOT: Written(_A.BOT_DELETED, _O.BOT, "asked.bot_id"),

@@ -89,6 +89,10 @@ class BotSettings(WireModel):
     )
     tools: tuple[ToolName, ...] = Field(default=(), max_length=64)
     memory: MemoryPolicy = MemoryPolicy.SESSION
+    uses_cache: bool = Field(
+        default=False,
+        description="Who asks the same again is given the same answer, where `params` are deterministic.",
+    )
     greeting: str = Field(default="", max_length=2000)
     look: WidgetLook = WidgetLook()
     allowed_origins: tuple[Origin, ...] = Field(

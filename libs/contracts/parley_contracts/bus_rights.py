@@ -149,6 +149,7 @@ _LLM = BusRights(
     answers=(
         subjects.service_health("llm"),
         *OF_LLM,
+        subjects.LLM_ERASE_USER,
         subjects.TOOL_DESCRIBE,
         *OUR_TOOLS["llm"],
     ),
@@ -220,6 +221,7 @@ _ACCOUNTS = BusRights(
         subjects.RAG_EXPORT_USER,
         subjects.RAG_ERASE_USER,
         subjects.TURN_ERASE_USER,
+        subjects.LLM_ERASE_USER,
     ),
     hears=(subjects.DOCUMENT_FAILED,),
     stores=(

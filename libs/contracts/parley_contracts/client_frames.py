@@ -10,11 +10,12 @@ from parley_contracts.errors import ErrorCode
 from parley_contracts.model import WireModel
 from parley_contracts.rag import CollectionName
 from parley_contracts.tools import ToolName
-from parley_contracts.turns import GenerationParams
+from parley_contracts.turns import MAX_MODELS, GenerationParams
 
 MAX_TEXT_CHARS = 100_000
 MAX_TURN_ID_CHARS = 128
 MAX_NAMED = 64
+ModelId = Annotated[str, Field(min_length=1, max_length=200)]
 ClientTurnId = Annotated[
     str, Field(min_length=1, max_length=MAX_TURN_ID_CHARS, pattern=r"^[A-Za-z0-9_.:-]+$")
 ]
@@ -47,7 +48,14 @@ class StartTurnFrame(ClientFrame):
         default=(), max_length=MAX_NAMED, description="Tools that Parley runs, which the model may call."
     )
     model: str | None = Field(default=None, max_length=200)
+    models: tuple[ModelId, ...] = Field(
+        default=(), max_length=MAX_MODELS, description="Asked in this order where `model` does not answer."
+    )
     params: GenerationParams = GenerationParams()
+    cache: bool = Field(
+        default=False,
+        description="The answer may be one of yours from before, if `params` are deterministic.",
+    )
 
 
 class CancelTurnFrame(ClientFrame):

@@ -8,7 +8,7 @@ from parley_contracts import stream_names
 from parley_contracts.attachment_data_places import ATTACHMENT_PLACES
 from parley_contracts.data_place import DataPlace, Ending, PlaceKind, table_place
 from parley_contracts.notices_data_places import NOTICE_PLACES
-from parley_contracts.redis_rights import EMBEDDING_KEYS, LIMIT_KEYS, REVOCATION_KEYS
+from parley_contracts.redis_rights import ANSWER_KEYS, EMBEDDING_KEYS, LIMIT_KEYS, REVOCATION_KEYS
 
 __all__ = ["PLACES", "DataPlace", "Ending", "PlaceKind", "kept_places", "places_of"]
 
@@ -298,6 +298,14 @@ _OTHERS = (
         why="Numbers under a hash, with nobody's id; gone after 30 days without use.",
     ),
     DataPlace(
+        name=f"{ANSWER_KEYS}*",
+        kind=PlaceKind.KEYS,
+        service="llm",
+        holds="answers that he was given, sealed under the questions",
+        ending=Ending.ERASED,
+        why="The same answers stand in his conversations, which are exported; gone after an hour.",
+    ),
+    DataPlace(
         name=f"{LIMIT_KEYS}*",
         kind=PlaceKind.KEYS,
         service="gateway",
@@ -328,7 +336,13 @@ _FILES = (
     _file("rag.sqlite*", "rag", "the tables of rag", Ending.ERASED, _IN_TABLES),
     _file("vectors", "rag", "the vector index", Ending.ERASED, _IN_TABLES),
     _file("nats", "gateway", "streams and the object store", Ending.ERASED, _IN_TABLES),
-    _file("redis", "npu", "what Redis keeps", Ending.EXPIRES, "Ids, addresses, and numbers under hashes."),
+    _file(
+        "redis",
+        "npu",
+        "what Redis keeps",
+        Ending.EXPIRES,
+        "Ids, addresses, numbers under hashes, sealed answers.",
+    ),
     _file(
         "logs",
         "gateway",

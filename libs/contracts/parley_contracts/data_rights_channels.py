@@ -72,4 +72,12 @@ DATA_RIGHTS_CHANNELS = (
         "Stop a user's turns, and overwrite what streams keep of them.",
         sender="accounts",
     ),
+    request_channel(
+        "llm",
+        subjects.LLM_ERASE_USER,
+        data_rights.EraseUser,
+        data_rights.ErasedPart,
+        "Remove answers that are remembered for a user.",
+        sender="accounts",
+    ),
 )

@@ -8,7 +8,14 @@ from parley_contracts.attachments import SentAttachment
 from parley_contracts.citations import Citation
 from parley_contracts.model import SubjectPart, WireModel
 from parley_contracts.tools import ToolSpec
-from parley_contracts.turns import ChatMessage, GenerationParams, StartTurn, TurnRef
+from parley_contracts.turns import (
+    MAX_MODELS,
+    ChatMessage,
+    GenerationParams,
+    ModelLink,
+    StartTurn,
+    TurnRef,
+)
 
 
 class GenerateJob(WireModel):
@@ -28,6 +35,11 @@ class GenerateJob(WireModel):
         "`context_ready` itself.",
     )
     model: str
+    fallbacks: tuple[ModelLink, ...] = Field(
+        default=(),
+        max_length=MAX_MODELS,
+        description="Asked in this order, while nothing is written, where `model` fails.",
+    )
     messages: tuple[ChatMessage, ...] = Field(description="System prompt, history, question, in order.")
     question: str = Field(description="The user's words alone, for models that quote instead of write.")
     attachments: tuple[SentAttachment, ...] = Field(
@@ -38,6 +50,7 @@ class GenerateJob(WireModel):
         default=(), description="Parts that were away or late while the prompt was gathered."
     )
     params: GenerationParams = GenerationParams()
+    uses_cache: bool = Field(default=False, description="The answer may be one that was given before.")
     tools: tuple[ToolSpec, ...] = Field(default=(), description="What the model may call.")
     run_by_parley: tuple[str, ...] = Field(
         default=(),
@@ -74,6 +87,9 @@ class ModelInfo(WireModel):
     created_at_s: int = 0
     capabilities: tuple[Capability, ...] = Field(default=(), description="What it is known to be able to.")
     price: ModelPrice | None = None
+    version: str = Field(
+        default="", description="Its very weights, such as a digest, where the server tells."
+    )
 
 
 class ListModels(WireModel):

@@ -26,11 +26,14 @@ def cost_of(price: ModelPrice, usage: TokenUsage) -> int:
     """
     prompt, answer = price.prompt or 0, price.completion or 0
     cached = prompt if price.cached is None else price.cached
+    # What Parley remembered costs nothing, though it counts.
+    told = usage.prompt_tokens - usage.remembered_prompt_tokens
+    written = usage.completion_tokens - usage.remembered_completion_tokens
     # A server may tell more cached tokens than the prompt has.
-    in_cache = min(usage.cached_tokens, usage.prompt_tokens)
-    asked = (usage.prompt_tokens - in_cache) * prompt + in_cache * cached
+    in_cache = min(usage.cached_tokens - usage.remembered_prompt_tokens, told)
+    asked = (told - in_cache) * prompt + in_cache * cached
     # A price a million tokens is the same number of micros a token; rounding up knows no last bits.
-    return ceil(round(asked + usage.completion_tokens * answer, 6))
+    return ceil(round(asked + written * answer, 6))
 
 
 @dataclass(frozen=True, slots=True)

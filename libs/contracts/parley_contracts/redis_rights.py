@@ -8,6 +8,8 @@ REVOCATION_KEYS = "rev:"
 EMBEDDING_KEYS = "emb:"
 """What the key of a remembered vector begins with."""
 
+ANSWER_KEYS = "ans:"
+"""What the keys of remembered answers begin with."""
 
 LIMIT_KEYS = "lim:"
 """What the keys of limits and quotas begin with."""
@@ -31,6 +33,7 @@ class RedisRights:
 
 
 _POST = ("multi", "exec", "zadd", "zremrangebyscore", "set")
+_ANSWERS = ("multi", "exec", "set", "del", "expire", "zadd", "zrange", "zrem", "zremrangebyscore")
 _BUCKETS = ("eval", "evalsha", "time", "set", "zadd", "zcard", "zremrangebyscore")
 _QUOTAS = (
     "del",
@@ -51,6 +54,7 @@ REDIS_USERS = {
     one.name: one
     for one in (
         RedisRights("npu", ("ping", "select", "mget", "set"), keys=(f"{EMBEDDING_KEYS}*",)),
+        RedisRights("llm", ("ping", "select", "get", *_ANSWERS), keys=(f"{ANSWER_KEYS}*",)),
         RedisRights("accounts", ("ping", "select", *_POST), keys=(f"{REVOCATION_KEYS}*",)),
         RedisRights(
             "gateway",

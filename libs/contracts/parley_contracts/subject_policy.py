@@ -219,6 +219,7 @@ SUBJECTS: dict[str, P | Standing] = {
     subjects.LLM_DELETE_MODEL: P.MODELS_WRITE,
     subjects.LLM_PULL_CHANGED: Standing.TOLD,
     subjects.LLM_MODELS_CHANGED: Standing.TOLD,
+    subjects.LLM_ERASE_USER: P.ACCOUNT_WRITE,
     subjects.NPU_EMBED: Standing.SERVICES,
     subjects.NPU_RECOGNISE: Standing.SERVICES,
     subjects.NPU_RERANK: Standing.SERVICES,

@@ -146,6 +146,7 @@ LLM_CANCEL_PULL = f"{PREFIX}.llm.cancel_pull"
 LLM_LIST_PULLS = f"{PREFIX}.llm.list_pulls"
 LLM_DELETE_MODEL = f"{PREFIX}.llm.delete_model"
 LLM_PULL_CHANGED = f"{PREFIX}.llm.pull_changed"
+LLM_ERASE_USER = f"{PREFIX}.llm.erase_user"
 
 
 def llm_generate(pool: str) -> str:

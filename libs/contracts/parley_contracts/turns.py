@@ -19,6 +19,8 @@ EPOCH_SPAN = 1_000_000
 MAX_TOKENS = 131_072
 MAX_STOPS = 4
 MAX_TOP_LOGPROBS = 20
+MAX_MODELS = 8
+"""Of one chain."""
 
 CHARS_A_TOKEN = 4
 
@@ -73,6 +75,10 @@ class TokenUsage(WireModel):
     completion_tokens: int = 0
     cached_tokens: int = Field(default=0, description="Of the prompt: what the provider had in its cache.")
     reasoning_tokens: int = Field(default=0, description="Of the completion: what was thought, not said.")
+    remembered_prompt_tokens: int = Field(
+        default=0, description="Of the prompt: what nobody was asked, for Parley remembered the answer."
+    )
+    remembered_completion_tokens: int = Field(default=0, description="Of the completion: the same.")
 
     @classmethod
     def guessed(cls, prompt_chars: int, answer_chars: int) -> "TokenUsage":
@@ -99,6 +105,17 @@ class ChosenModel(WireModel):
     id: str
     pool: SubjectPart = Field(description="The worker pool that serves it.")
     context_tokens: int = Field(ge=1, description="Prompt and answer together.")
+    sees_images: bool = Field(default=False, description="Images may be shown to it.")
+
+
+class ModelLink(WireModel):
+    """A model of a chain, which is asked where those before it do not begin to answer."""
+
+    model: str = Field(min_length=1, max_length=200)
+    params: GenerationParams | None = Field(default=None, description="None: those of the turn.")
+    context_tokens: int | None = Field(
+        default=None, ge=1, description="Prompt and answer together, where it is known."
+    )
     sees_images: bool = Field(default=False, description="Images may be shown to it.")
 
 
@@ -141,10 +158,17 @@ class StartTurn(WireModel):
     )
     web: bool = Field(default=False, description="Read the pages whose addresses the text names.")
     model: str | None = Field(default=None, description="Model id; None is the first of the catalogue.")
+    models: tuple[str, ...] = Field(
+        default=(), max_length=MAX_MODELS, description="What the client named after `model`, in order."
+    )
     chosen: ChosenModel | None = Field(
         default=None, description="What `model` meant at the door; None lets the runner look it up."
     )
+    fallbacks: tuple[ModelLink, ...] = Field(
+        default=(), max_length=MAX_MODELS, description="Asked in this order where `chosen` does not begin."
+    )
     params: GenerationParams = GenerationParams()
+    uses_cache: bool = Field(default=False, description="The answer may be one that was given before.")
     bot: TurnBot | None = Field(default=None, description="None: people ask for themselves.")
     is_stored: bool = Field(default=True, description="False keeps the turn out of memory.")
     is_fresh: bool = Field(

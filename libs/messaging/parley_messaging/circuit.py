@@ -17,6 +17,13 @@ WAITED = 0.9
 
 _COUNTED = frozenset({ErrorCode.TIMEOUT, ErrorCode.UNAVAILABLE})
 
+IsFault = Callable[[ParleyError], bool]
+
+
+def is_absence(error: ParleyError) -> bool:
+    """Return whether an error is what is said of a part that does not answer."""
+    return error.code in _COUNTED
+
 
 class CircuitState(StrEnum):
     """Closed lets every call pass, open none; a probing one waits for the verdict of a single call."""
@@ -32,7 +39,7 @@ class Circuit:
     After `failures` in a row it opens: calls are refused at once with `unavailable`. After a cool-down one
     call is let through; when it waits in vain too the cool-down doubles, any other end closes the circuit.
     What is known at once to be away (nobody subscribes, a connection refused) costs no waiting and never
-    opens it, so that such a part is used again from its first moment.
+    opens it, so that such a part is used again from its first moment. `is_fault` says which errors count.
     """
 
     def __init__(
@@ -41,12 +48,14 @@ class Circuit:
         *,
         failures: int = FAILURES,
         cool_down_s: float = COOL_DOWN_S,
+        is_fault: IsFault = is_absence,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.skipped = 0
         self._failures = failures
         self._first_cool_down_s = self._cool_down_s = cool_down_s
+        self._is_fault = is_fault
         self._clock = clock
         self._in_a_row = 0
         self._opened_s: float | None = None
@@ -72,7 +81,7 @@ class Circuit:
             yield
         except ParleyError as error:
             has_waited = self._clock() - began_s >= budget_s * WAITED
-            self._judge(is_alive=not (has_waited and error.code in _COUNTED), is_probe=is_probe)
+            self._judge(is_alive=not (has_waited and self._is_fault(error)), is_probe=is_probe)
             raise
         else:
             self._judge(is_alive=True, is_probe=is_probe)
@@ -109,9 +118,9 @@ class Circuits:
     def __init__(self) -> None:
         self._by_name: dict[str, Circuit] = {}
 
-    def to(self, name: str) -> Circuit:
-        """Return the circuit to a part, the same for everybody in the process."""
-        return self._by_name.setdefault(name, Circuit(name))
+    def to(self, name: str, *, is_fault: IsFault = is_absence) -> Circuit:
+        """Return the circuit to a part, the same for everybody in the process: who is first makes it."""
+        return self._by_name.setdefault(name, Circuit(name, is_fault=is_fault))
 
     @property
     def states(self) -> dict[str, str]:

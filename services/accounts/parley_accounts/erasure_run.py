@@ -29,6 +29,7 @@ _ASKED = {
     "turns": subjects.TURN_ERASE_USER,
     "memory": subjects.MEMORY_ERASE_USER,
     "rag": subjects.RAG_ERASE_USER,
+    "llm": subjects.LLM_ERASE_USER,
 }
 STEPS = (*_ASKED, _ACCOUNT)
 """Turns first: what runs is stopped before its place is emptied. The account last: it says who is meant."""

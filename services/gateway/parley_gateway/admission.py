@@ -71,6 +71,10 @@ class Admission:
         if self._lag.waiting(pool) >= self._capacity.waiting:
             raise self._refusal("waiting", "Too many turns wait already.", pool)
 
+    def has_room(self, pool: str | None) -> bool:
+        """Return whether fewer turns wait for a worker of a pool than may."""
+        return self._lag.waiting(pool) < self._capacity.waiting
+
     @property
     def _is_known_full(self) -> bool:
         return self._lag.read_s < self._full_s and time.monotonic() - self._full_s < FULL_S

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Sequence
 
-from parley_contracts.bots import Bot, BotModel, MemoryPolicy
+from parley_contracts.bots import Bot, MemoryPolicy
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.tools import TOOL_NAME
-from parley_contracts.turns import ChatMessage, GenerationParams, TurnBot
-
-from parley_gateway.models import Models
+from parley_contracts.turns import ChatMessage, GenerationParams, ModelLink, TurnBot
 
 
 def is_kept(bot: Bot) -> bool:
@@ -22,9 +20,16 @@ def turn_bot(bot: Bot) -> TurnBot:
     return TurnBot(id=bot.id, version=bot.version, owner_id=bot.owner_id, prompt=bot.settings.prompt)
 
 
-async def bot_frame(
+def bot_chain(bot: Bot) -> tuple[ModelLink, ...]:
+    """Return the models of a bot in their order; none stands for the installation's default."""
+    limit = bot.settings.limits.answer_tokens
+    return tuple(
+        ModelLink(model=one.model, params=_limited(one.params, limit)) for one in bot.settings.models
+    )
+
+
+def bot_frame(
     bot: Bot,
-    models: Models,
     text: str,
     *,
     turn_id: str | None,
@@ -33,12 +38,13 @@ async def bot_frame(
 ) -> StartTurnFrame:
     """Return a turn that asks a bot; all but the text and what was sent with it is the bot's.
 
+    Its models are told apart, by `bot_chain`.
+
     Raises:
-        ParleyError: `too_large` for more than the bot takes; `unavailable` while none of its models is there.
+        ParleyError: `too_large` for more than the bot takes.
     """
     settings = bot.settings
     _require_short(text, history, settings.limits.question_chars)
-    model = await _choose(models, settings.models)
     return StartTurnFrame(
         type="start_turn",
         turn_id=turn_id,
@@ -46,8 +52,8 @@ async def bot_frame(
         text=text,
         collections=settings.collections,
         tools=tuple(name for name in settings.tools if re.fullmatch(TOOL_NAME, name)),
-        model=None if model is None else model.model,
-        params=_limited(model, settings.limits.answer_tokens),
+        params=_limited(GenerationParams(), settings.limits.answer_tokens),
+        cache=settings.uses_cache,
     )
 
 
@@ -60,22 +66,6 @@ def _require_short(text: str, history: Sequence[ChatMessage], most: int) -> None
         raise ParleyError(ErrorCode.TOO_LARGE, message, field="messages")
 
 
-async def _choose(models: Models, chain: tuple[BotModel, ...]) -> BotModel | None:
-    """Return the first model of the chain that there is; None stands for the installation's default."""
-    for model in chain:
-        try:
-            await models.choose(model.model)
-        except ParleyError as error:
-            if error.code is not ErrorCode.MODEL_NOT_FOUND:
-                raise
-        else:
-            return model
-    if chain:
-        raise ParleyError(ErrorCode.UNAVAILABLE, "None of the bot's models is there.")
-    return None
-
-
-def _limited(model: BotModel | None, answer_tokens: int | None) -> GenerationParams:
-    params = GenerationParams() if model is None else model.params
+def _limited(params: GenerationParams, answer_tokens: int | None) -> GenerationParams:
     limits = [limit for limit in (params.max_tokens, answer_tokens) if limit is not None]
     return params.model_copy(update={"max_tokens": min(limits, default=None)})

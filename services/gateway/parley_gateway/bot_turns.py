@@ -9,9 +9,8 @@ from parley_contracts.turns import ChatMessage
 from parley_messaging import Bus
 from parley_messaging.turn_watch import Sink
 
-from parley_gateway.asked_bots import bot_frame, is_kept, turn_bot
+from parley_gateway.asked_bots import bot_chain, bot_frame, is_kept, turn_bot
 from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
-from parley_gateway.models import Models
 from parley_gateway.principal import Principal
 from parley_gateway.spending import BotPayer
 from parley_gateway.turn_door import AcceptedTurn, TurnDoor
@@ -25,10 +24,9 @@ class BotTurns:
     Whether he may ask the bot is asked of accounts for each turn: nothing that was taken away lingers.
     """
 
-    def __init__(self, bus: Bus, door: TurnDoor, models: Models) -> None:
+    def __init__(self, bus: Bus, door: TurnDoor) -> None:
         self._bus = bus
         self._door = door
-        self._models = models
 
     async def start(
         self,
@@ -59,9 +57,8 @@ class BotTurns:
             raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="tools")
         request = AskBot(**principal.asking, bot_id=frame.bot_id)
         bot = await self._bus.request(subjects.ACCOUNTS_ASK_BOT, request, Bot, timeout_s=ASK_S)
-        asked = await bot_frame(
+        asked = bot_frame(
             bot,
-            self._models,
             frame.text,
             turn_id=frame.turn_id,
             conversation_id=frame.conversation_id if is_kept(bot) else None,
@@ -75,6 +72,7 @@ class BotTurns:
             is_stored=is_stored and is_kept(bot),
             bot=turn_bot(bot),
             payer=BotPayer(bot.settings.limits),
+            chain=bot_chain(bot),
         )
 
 
@@ -85,7 +83,7 @@ def _require_plain(frame: StartTurnFrame) -> None:
         raise ParleyError(ErrorCode.INVALID_REQUEST, message, field="attachments")
     # No collections at all is a choice too; no tools is what everybody says.
     said = {"model": frame.model, "collections": frame.collections, "web": frame.web or None}
-    said["tools"] = frame.tools or None
+    said |= {"tools": frame.tools or None, "models": frame.models or None, "cache": frame.cache or None}
     for field, value in said.items():
         if value is not None:
             message = f"{field}: the bot's own is used; leave it out."

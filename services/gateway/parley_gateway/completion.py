@@ -37,6 +37,7 @@ class Completion:
 
     def __init__(self, request: CompletionRequest, turn: AcceptedTurn, reader: AnswerReader) -> None:
         self._request = request
+        self._model = request.model
         self._reader = reader
         self._id = f"chatcmpl-{turn.ref.client_turn_id}"
         self._created_s = turn.accepted_at_ms // 1000 or int(time.time())
@@ -90,11 +91,17 @@ class Completion:
                 rest = self._chunk({"content": event.text[self._untold.told_chars :]})
                 return [rest, self._chunk({}, "stop", **sources(event))]
             case TurnCompleted():
+                self._note_model(event)
                 end = self._chunk({}, _finish(event.finish_reason), **sources(event))
                 return [end, self._usage_chunk(event)] if self._tells_usage else [end]
 
+    def _note_model(self, event: TurnCompleted | None) -> None:
+        """Tell who has answered, where several were named; which model a bot has stays with its owner."""
+        if self._request.models and event is not None and event.model is not None:
+            self._model = event.model
+
     def _envelope(self, kind: str) -> dict[str, Any]:
-        return {"id": self._id, "object": kind, "created": self._created_s, "model": self._request.model}
+        return {"id": self._id, "object": kind, "created": self._created_s, "model": self._model}
 
     def _chunk(
         self,
@@ -140,6 +147,7 @@ class Completion:
     def _body(self, answer: FoldedAnswer, event: TurnCompleted | TurnCancelled | Sync) -> dict[str, Any]:
         completed = event if isinstance(event, TurnCompleted) else None
         calls = completed.tool_calls if completed else ()
+        self._note_model(completed)
         message: dict[str, Any] = {
             "role": "assistant",
             "content": None if calls and not answer.text else answer.text,

@@ -3,11 +3,12 @@
 import hashlib
 from typing import Annotated, Any, Literal
 
-from parley_contracts.client_frames import MAX_NAMED, StartTurnFrame
+from parley_contracts.client_frames import MAX_NAMED, ModelId, StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import CollectionName
 from parley_contracts.tools import MAX_TOOLS, ToolName
 from parley_contracts.turns import (
+    MAX_MODELS,
     MAX_STOPS,
     MAX_TOKENS,
     MAX_TOP_LOGPROBS,
@@ -78,6 +79,15 @@ class CompletionRequest(BaseModel):
     prompt_cache_key: str | None = Field(default=None, description="Has no effect.")
     prompt_cache_retention: str | None = Field(default=None, description="Has no effect.")
     verbosity: Literal["low", "medium", "high"] | None = Field(default=None, description="Has no effect.")
+    models: list[ModelId] = Field(
+        default=[],
+        max_length=MAX_MODELS,
+        description="Ours: models that are asked in this order where `model` does not answer.",
+    )
+    cache: bool = Field(
+        default=False,
+        description="Ours: the answer may be one of yours from before; with `temperature` 0 or a `seed`.",
+    )
     collections: list[CollectionName] | None = Field(
         default=None, description="Ours: collections to search; absent is all, empty is none."
     )
@@ -128,6 +138,8 @@ class CompletionRequest(BaseModel):
             text=said.question,
             attachments=said.attachments,
             model=self.model if bot_id is None else None,
+            models=tuple(self.models),
+            cache=self.cache,
             params=self.params(),
             collections=None if self.collections is None else tuple(self.collections),
             web=self.web,

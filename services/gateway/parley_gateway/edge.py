@@ -47,7 +47,7 @@ class Edge:
 
     @property
     def bot_turns(self) -> BotTurns:
-        return BotTurns(self.bus, self.door, self.models)
+        return BotTurns(self.bus, self.door)
 
     @property
     def limits(self) -> Limits:

@@ -44,9 +44,11 @@ def choose_files(
 
 
 def files_of(
-    command: StartTurn, model: ChosenModel, history: Sequence[ChatMessage], kept: Iterable[KeptAttachment]
+    command: StartTurn, model: ChosenModel, history: Sequence[ChatMessage], kept: Sequence[KeptAttachment]
 ) -> tuple[SentAttachment, ...]:
     """Return the files that a turn sends: of its question, and of what was said before."""
+    if not kept:
+        return ()
     question = ChatMessage(role="user", content="", attachments=command.attachments)
     return choose_files(
         (*history, question),

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
-from parley_contracts.attachments import SentAttachment
+from parley_contracts.attachments import as_seen
 from parley_contracts.errors import ParleyError
-from parley_contracts.llm import GenerateJob, ModelInfo
+from parley_contracts.llm import GenerateJob
 from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import ContextReady, EpochStarted, StageChanged, encode_event
-from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn, TurnRef
+from parley_contracts.turns import ChatMessage, ChosenModel, ModelLink, StartTurn, TurnRef
 from parley_messaging import Bus
 from parley_messaging.bus import QueueFullError
 from parley_messaging.message_headers import outgoing
@@ -23,6 +23,7 @@ from parley_gateway.context import ContextAssembly
 from parley_gateway.file_room import file_chars, files_of
 from parley_gateway.gathering import Gathered, Gathering, is_complete
 from parley_gateway.lent_documents import reading_documents
+from parley_gateway.model_choice import going_on_with
 from parley_gateway.models import Models, chosen_of
 from parley_gateway.prompt import assemble, history_chars, passages_chars
 from parley_gateway.running_turn import Prompt, RunningTurn, SentJob
@@ -90,7 +91,7 @@ class Preparation:
         """
         if turn.prompt is None:
             command = turn.command
-            model = command.chosen or await self._models.choose(command.model)
+            model = command.chosen or chosen_of(await self._models.choose(command.model))
             gathered = await self._gathering.history(
                 command, history_chars=history_chars(model.context_tokens, command.text)
             )
@@ -125,23 +126,26 @@ class Preparation:
         command, own = turn.command, {spec.name for spec in turn.command.tools}
         # A name of the caller's own stands for his tool.
         offered = [tool.spec for name, tool in sorted(prompt.offered.items()) if name not in own]
-        params = command.params
-        if is_last and offered:
-            params = params.model_copy(update={"tool_choice": "none"})
-        elif turn.rounds and params.tool_choice not in {None, "auto", "none"}:
-            # What had to be called has been called.
-            params = params.model_copy(update={"tool_choice": "auto"})
+        calls_no_more = is_last and bool(offered)
+        asked = ModelLink(
+            model=prompt.model.id, params=command.params, sees_images=prompt.model.sees_images
+        )
+        earlier = turn.rounds[-1].finished.model if turn.rounds else None
+        first, others = going_on_with((asked, *command.fallbacks), earlier)
+        link, *fallbacks = (_in_round(turn, one, calls_no_more=calls_no_more) for one in (first, *others))
         job = GenerateJob(
             turn=command.turn,
             base_slot=turn.epoch,
             last_seq=turn.last_seq,
-            model=prompt.model.id,
+            model=link.model,
+            fallbacks=tuple(fallbacks),
             messages=self.messages(turn, prompt),
             question=command.text,
-            attachments=prompt.files,
+            attachments=as_seen(prompt.files, sees_images=link.sees_images),
             citations=turn.citations,
             degraded=tuple(sorted(turn.degraded)),
-            params=params,
+            params=link.params or command.params,
+            uses_cache=command.uses_cache,
             tools=(*command.tools, *offered),
             run_by_parley=tuple(spec.name for spec in offered),
             rounds=len(turn.rounds),
@@ -224,7 +228,7 @@ class Preparation:
 
 
 def _prompt(
-    turn: RunningTurn, model: ModelInfo | ChosenModel, gathered: Gathered, offered: Mapping[str, OfferedTool]
+    turn: RunningTurn, model: ChosenModel, gathered: Gathered, offered: Mapping[str, OfferedTool]
 ) -> Prompt:
     command = turn.command
     messages = assemble(
@@ -237,18 +241,20 @@ def _prompt(
         calls_tools=bool(offered),
         attachments=command.attachments,
     )
-    return Prompt(model, messages, offered, _files(command, model, gathered))
-
-
-def _files(
-    command: StartTurn, model: ModelInfo | ChosenModel, gathered: Gathered
-) -> tuple[SentAttachment, ...]:
-    """Return the files that are sent: of the question, and of what was said before."""
     kept = (*command.kept_attachments, *gathered.attachments)
-    if not kept:
-        return ()
-    chosen = model if isinstance(model, ChosenModel) else chosen_of(model)
-    return files_of(command, chosen, gathered.history, kept)
+    return Prompt(model, messages, offered, files_of(command, model, gathered.history, kept))
+
+
+def _in_round(turn: RunningTurn, link: ModelLink, *, calls_no_more: bool) -> ModelLink:
+    """Return a model of the chain as it is asked in this round: what had to be called has been called."""
+    params = link.params or turn.command.params
+    if calls_no_more:
+        choice = "none"
+    elif turn.rounds and params.tool_choice not in {None, "auto", "none"}:
+        choice = "auto"
+    else:
+        return link
+    return link.model_copy(update={"params": params.model_copy(update={"tool_choice": choice})})
 
 
 def _readable(call: ToolCall) -> ToolCall:

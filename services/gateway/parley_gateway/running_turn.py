@@ -27,7 +27,7 @@ class Prompt:
         files: What the messages name, as far as it is sent.
     """
 
-    model: ModelInfo | ChosenModel
+    model: ChosenModel
     messages: tuple[ChatMessage, ...]
     offered: Mapping[str, OfferedTool]
     files: tuple[SentAttachment, ...] = ()

@@ -1,6 +1,7 @@
-"""Files on their way into a turn: kept sealed, checked by memory, refused where the model does not see."""
+"""Files on their way into a turn: kept sealed, and checked by memory."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from parley_contracts import subjects
 from parley_contracts.attachments import (
@@ -14,7 +15,6 @@ from parley_contracts.attachments import (
     UseAttachments,
 )
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import ModelInfo
 from parley_contracts.turns import StartTurn
 from parley_envelope import Originals
 from parley_messaging import Bus
@@ -23,6 +23,21 @@ from parley_gateway.inline_files import InlineFile
 from parley_gateway.stored_files import open_stored_files
 
 ASK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """The files of a turn.
+
+    Attributes:
+        known: Those that are kept.
+        new: Those that came with the turn.
+        image_field: The field of the request that names images; None where there are none.
+    """
+
+    known: tuple[KeptAttachment, ...] = ()
+    new: tuple[InlineFile, ...] = ()
+    image_field: str | None = None
 
 
 class SentFiles:
@@ -65,30 +80,37 @@ class SentFiles:
         )
         return finished.attachment
 
-    async def take(self, command: StartTurn, model: ModelInfo, given: Mapping[str, InlineFile]) -> StartTurn:
-        """Return a turn with what is known of all files that its messages name; `given` ones are kept now.
+    async def find(self, command: StartTurn, given: Mapping[str, InlineFile]) -> FoundFiles:
+        """Return the files that a turn's messages name; `given` ones come with it.
 
         Raises:
-            ParleyError: `not_found` for what is not the owner's, `invalid_request` where the model does not
-                see, `too_large`; before anything is written.
+            ParleyError: `not_found` for what is not the owner's, `too_large`; nothing is written.
         """
         named = _named(command)
         if not named:
-            return command
+            return FoundFiles()
         field = "messages" if given else "attachments"
         if len(named) > MAX_TURN_ATTACHMENTS:
             message = f"{field}: at most {MAX_TURN_ATTACHMENTS} files in a turn."
             raise ParleyError(ErrorCode.TOO_LARGE, message, field=field)
         owner_id = command.turn.owner_id
-        _require_sight(model, any(one.is_image for one in given.values()), field)
         known = await self._use(owner_id, [one for one in named if one not in given], field)
-        _require_sight(model, any(one.is_image for one in known), field)
         size_bytes = sum(one.size_bytes for one in known) + sum(len(one.data) for one in given.values())
         if size_bytes > MAX_TURN_BYTES:
             message = f"{field}: the files of a turn have at most {MAX_TURN_BYTES} bytes."
             raise ParleyError(ErrorCode.TOO_LARGE, message, field=field)
-        kept = [await self.keep(owner_id, given[one]) for one in named if one in given]
-        return command.model_copy(update={"kept_attachments": (*known, *kept)})
+        new = tuple(given[one] for one in named if one in given)
+        shows_images = any(one.is_image for one in (*known, *new))
+        return FoundFiles(known, new, image_field=field if shows_images else None)
+
+    async def keep_all(self, command: StartTurn, found: FoundFiles) -> StartTurn:
+        """Return a turn with what is known of all its files; those that came with it are kept now.
+
+        Raises:
+            ParleyError: As `keep` does.
+        """
+        kept = [await self.keep(command.turn.owner_id, one) for one in found.new]
+        return command.model_copy(update={"kept_attachments": (*found.known, *kept)})
 
     async def _use(self, owner_id: str, ids: Iterable[str], field: str) -> tuple[KeptAttachment, ...]:
         wanted = tuple(ids)
@@ -107,9 +129,3 @@ class SentFiles:
 def _named(command: StartTurn) -> tuple[str, ...]:
     earlier = (one for message in command.history or () for one in message.attachments)
     return tuple(dict.fromkeys((*command.attachments, *earlier)))
-
-
-def _require_sight(model: ModelInfo, shows_images: bool, field: str) -> None:
-    if shows_images and "vision" not in model.capabilities:
-        message = f"{field}: the model {model.id} cannot be shown images."
-        raise ParleyError(ErrorCode.INVALID_REQUEST, message, field=field)

@@ -12,10 +12,9 @@ from parley_contracts.replies import Done
 from parley_messaging import Bus
 from parley_messaging.turn_watch import Sink
 
-from parley_gateway.asked_bots import bot_frame, is_kept, turn_bot
+from parley_gateway.asked_bots import bot_chain, bot_frame, is_kept, turn_bot
 from parley_gateway.forgotten_visitors import ForgottenVisitors
 from parley_gateway.known_bots import KnownBots
-from parley_gateway.models import Models
 from parley_gateway.principal import Principal
 from parley_gateway.site_door import Site
 from parley_gateway.spending import BotPayer
@@ -47,14 +46,12 @@ class Sites:
         tokens: VisitorTokens,
         *,
         door: TurnDoor,
-        models: Models,
         forgotten: ForgottenVisitors,
     ) -> None:
         self._bus = bus
         self.bots = bots
         self._tokens = tokens
         self._door = door
-        self._models = models
         self.forgotten = forgotten
 
     @classmethod
@@ -62,7 +59,7 @@ class Sites:
         """Return sites whose visitors' tokens are signed by `secret` and are good for `lasts_s`."""
         tokens = VisitorTokens(secret, lasts_s=lasts_s)
         forgotten = ForgottenVisitors(turns.erasure)
-        return cls(bus, KnownBots(bus), tokens, door=turns.door, models=turns.models, forgotten=forgotten)
+        return cls(bus, KnownBots(bus), tokens, door=turns.door, forgotten=forgotten)
 
     def visitor(self, site: Site, token: str | None) -> Visitor:
         """Return who asks: by his token, or somebody new without one.
@@ -86,9 +83,8 @@ class Sites:
         Raises:
             ParleyError: As of the door; `too_large` for a question longer than the bot takes.
         """
-        frame = await bot_frame(
+        frame = bot_frame(
             bot,
-            self._models,
             text,
             turn_id=turn_id,
             # What was begun while the bot kept nothing cannot be gone on with.
@@ -101,6 +97,7 @@ class Sites:
             is_stored=is_kept(bot),
             bot=turn_bot(bot),
             payer=BotPayer(bot.settings.limits, bot.owner_role),
+            chain=bot_chain(bot),
         )
         return turn, replace(visitor, session=turn.conversation_id, is_kept=is_kept(bot))
 

@@ -55,4 +55,5 @@ def bare(command: StartTurn) -> str:
     kept = {"text": "-", "history": None, "collections": (), "bot": bot, "is_stored": False}
     kept |= {"attachments": (), "kept_attachments": ()}
     kept |= {"continuation": (), "tools": (), "named_tools": (), "params": GenerationParams()}
+    kept |= {"models": (), "fallbacks": ()}
     return command.model_copy(update=kept).model_dump_json(ensure_ascii=True)

@@ -1,5 +1,6 @@
 """Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, StartTurn, TurnBot, TurnRef
+from parley_contracts.turns import CancelTurn, ChatMessage, ModelLink, StartTurn, TurnBot, TurnRef
 from parley_limits import Claim
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
@@ -25,7 +26,8 @@ from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
 from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.limits import Limits
-from parley_gateway.models import Models, chosen_of
+from parley_gateway.model_choice import ModelChoice, asked_chain
+from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
 from parley_gateway.sent_files import SentFiles
@@ -84,6 +86,7 @@ class TurnDoor:
         self._finder = finder
         self._ended = ended
         self._models = models
+        self._choice = ModelChoice(models, admission)
         self._admission = admission
         self._waiting = waiting
         self._positions = positions
@@ -103,8 +106,11 @@ class TurnDoor:
         is_stored: bool = True,
         bot: TurnBot | None = None,
         payer: BotPayer | None = None,
+        chain: tuple[ModelLink, ...] | None = None,
     ) -> AcceptedTurn:
         """Make a turn durable and watch it from its first event; a repeat watches the turn there is.
+
+        `chain` are the models that a bot names; None goes by those of the frame.
 
         Raises:
             ParleyError: `forbidden`, `not_found`, `model_not_found`, `conflict` for a repeat that asks for
@@ -117,8 +123,9 @@ class TurnDoor:
         sides = {"bot": bot, "continuation": caller.continuation, "tools": caller.tools}
         command = command.model_copy(update=sides)
         is_named = frame.turn_id is not None
+        links = asked_chain(frame.model, frame.models) if chain is None else chain
         try:
-            self._admission.check(self._models.known_pool(frame.model))
+            self._admission.check(self._choice.pool(links))
         except ParleyError:
             # A repeat of an accepted turn is no new one.
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
@@ -126,7 +133,7 @@ class TurnDoor:
             raise
         with self._admission.entering():
             try:
-                command = await self._with_model(command, caller)
+                command = await self._with_model(command, links, caller)
                 find = partial(self._finder.find_soon, ref.turn_id)
                 claim = await self.limits.start_turn(principal, command, payer, find)
             except ParleyError:
@@ -146,9 +153,10 @@ class TurnDoor:
         command = self._command(principal, ref, frame, history=None, is_stored=True)
         is_named = frame.turn_id is not None
         try:
-            self._admission.check(self._models.known_pool(frame.model))
+            links = asked_chain(frame.model, frame.models)
+            self._admission.check(self._choice.pool(links))
             with self._admission.entering():
-                command = await self._with_model(command)
+                command = await self._with_model(command, links)
                 find = partial(self._finder.find_soon, ref.turn_id)
                 claim = await self.limits.start_turn(principal, command, find=find)
                 ack = await self._accept(command, claim)
@@ -186,14 +194,13 @@ class TurnDoor:
         require_sound(frame)
         return permitted(principal, frame) if bot is None else as_visitors_may(frame)
 
-    async def _with_model(self, command: StartTurn, caller: CallerSide = CALLS_NOTHING) -> StartTurn:
-        """Return the command with its model as it is there now, and its files: the runner goes by them.
-
-        What is accepted does not fail because the model is away for a moment.
-        """
-        model = await self._models.choose(command.model)
-        command = await self._files.take(command, model, caller.files)
-        return command.model_copy(update={"chosen": chosen_of(model)})
+    async def _with_model(
+        self, command: StartTurn, links: Sequence[ModelLink], caller: CallerSide = CALLS_NOTHING
+    ) -> StartTurn:
+        """Return the command with its models as they are there now, and its files: the runner goes by them."""
+        found = await self._files.find(command, caller.files)
+        command = await self._choice.choose(command, links, image_field=found.image_field)
+        return await self._files.keep_all(command, found)
 
     async def _begin(
         self, command: StartTurn, sink: Sink, *, is_named: bool, claim: Claim | None
@@ -261,7 +268,9 @@ class TurnDoor:
             web=frame.web,
             named_tools=tuple(dict.fromkeys(frame.tools)),
             model=frame.model,
+            models=frame.models,
             params=frame.params,
+            uses_cache=frame.cache,
             is_stored=is_stored,
             is_fresh=frame.turn_id is None or is_just_made(frame.turn_id, accepted_at_ms),
             accepted_at_ms=accepted_at_ms,
@@ -302,7 +311,7 @@ class TurnDoor:
                 # A full queue may refuse before it looks whether the turn is there already, or was there.
                 if await self._finder.find_at_once(turn_id) is not None:
                     return None
-                raise self._admission.full(self._models.known_pool(command.model)) from None
+                raise self._admission.full(command.chosen and command.chosen.pool) from None
             except NotStoredError:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The turn could not be accepted now.") from None
         return None if ack.is_duplicate else ack

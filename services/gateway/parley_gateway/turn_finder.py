@@ -26,7 +26,9 @@ _ASKED = (
     "collections",
     "web",
     "model",
+    "models",
     "params",
+    "uses_cache",
     "is_stored",
 )
 """What of a command the client decides; the rest is the gateway's."""

@@ -9,10 +9,11 @@ from parley_messaging.pen import Pen
 from parley_messaging.stops import Stops
 from parley_messaging.turn_writer import TurnWriters
 
+from parley_llm.erasure import AnswerErasure
 from parley_llm.generation import Generation
-from parley_llm.handlers import bind, bind_pulls
+from parley_llm.handlers import bind, bind_erasure, bind_pulls
 from parley_llm.model_changes import ModelChanges
-from parley_llm.models import open_models, slots_of
+from parley_llm.models import open_answers, open_models, slots_of
 from parley_llm.pulls import Pulls
 from parley_llm.settings import LlmSettings
 from parley_llm.tools import offer_tools
@@ -21,7 +22,8 @@ from parley_llm.worker import GenerationWorker
 
 async def compose(service: Service, settings: LlmSettings) -> None:
     bus = service.bus
-    opened = await open_models(service, settings)
+    answers = await service.enter(open_answers(settings))
+    opened = await open_models(service, settings, answers)
     catalogue = opened.catalogue
     writers, stops = TurnWriters(bus), Stops(bus)
     holds = Holds(bus, settings.instance, PenRole.WORKER)
@@ -51,6 +53,7 @@ async def compose(service: Service, settings: LlmSettings) -> None:
     service.on_stop(pulls.stop)
     bind(service, catalogue, worker, slots=settings.llm_slots, slots_of=slots_of(settings))
     bind_pulls(service, pulls)
+    bind_erasure(service, AnswerErasure(answers))
     await offer_tools(service)
 
 

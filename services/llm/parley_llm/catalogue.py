@@ -5,17 +5,23 @@ import time
 from collections.abc import Callable, Sequence
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from parley_contracts.llm import ModelList
+from parley_contracts.llm import GenerateJob, ModelList
 
+from parley_llm.answer_cache import AnswerCache, CacheEntry
 from parley_llm.declared_sight import DeclaredSight
 from parley_llm.language_model import LanguageModel
 from parley_llm.model_prices import ModelPrices
+from parley_llm.provider_guard import ProviderGuards
 
 FRESH_S = 3.0
 
 
 class Catalogue:
-    """The language models of this service in order of preference, the one that is always there last."""
+    """The language models of this service in order of preference, the one that is always there last.
+
+    Attributes:
+        guards: What stands before the calls of each provider.
+    """
 
     def __init__(
         self,
@@ -23,12 +29,16 @@ class Catalogue:
         *,
         prices: ModelPrices | None = None,
         sight: DeclaredSight | None = None,
+        guards: ProviderGuards | None = None,
+        answers: AnswerCache | None = None,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = tuple(models)
         self._prices = prices or ModelPrices()
         self._sight = sight or DeclaredSight(())
+        self.guards = guards or ProviderGuards()
+        self._answers = answers
         self._fresh_s = fresh_s
         self._clock = clock
         self._listed: ModelList | None = None
@@ -49,6 +59,14 @@ class Catalogue:
     def forget(self) -> None:
         """Have the models asked for anew by whoever wants them next."""
         self._listed = None
+
+    async def remembered(self, job: GenerateJob, pool: str) -> CacheEntry | None:
+        """Return the place of an answer in the cache; None for one that is not to be there."""
+        if self._answers is None or not job.uses_cache:
+            return None
+        listed = (await self.list()).models
+        version = next((info.version for info in listed if info.id == job.model), "")
+        return await self._answers.entry(job, pool, version)
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ from parley_llm.asked_answer import AskedAnswer
 from parley_llm.catalogue import Catalogue
 from parley_llm.delta_window import DeltaWindow
 from parley_llm.fault_log import fault_fields
-from parley_llm.language_model import Chunk, FinalChunk, FinishReason, LanguageModel
+from parley_llm.language_model import Chunk, FinalChunk, FinishReason
+from parley_llm.model_chain import ModelChain
 from parley_llm.written_answer import Strand, WrittenAnswer
 
 log = logging.getLogger("parley.llm")
@@ -65,7 +66,7 @@ class Generation:
     ) -> None:
         self._bus = bus
         self._job = job
-        self._catalogue = catalogue
+        self._chain = ModelChain(catalogue, job)
         self._stops = stops
         self._window_ms = window_ms
         self._turn_id_json = to_json(job.turn.client_turn_id)
@@ -75,8 +76,8 @@ class Generation:
 
     def ask_early(self, tasks: asyncio.TaskGroup) -> None:
         """Ask the model before the pen is won; to be followed by `drop_early`, used or not."""
-        if (model := self._resolve()) is not None:
-            self._early = self._asked(model.generate(self._job), tasks)
+        if not self._chain.is_empty:
+            self._early = self._asked(self._chain.generate(), tasks)
 
     def _asked(self, chunks: AsyncGenerator[Chunk, None], tasks: asyncio.TaskGroup) -> AskedAnswer:
         self._has_asked = True
@@ -99,23 +100,24 @@ class Generation:
         Raises:
             NotStoredError: The end could not be stored; the job has to come again.
         """
-        model = self._resolve()
         kept = self._job.kept_text
         # Who is first behind the runner has not read the log; what that keeps is no part of what is written.
         earlier = standing.text.removeprefix(kept)
         standing_chars = len(earlier) + standing.reasoning_chars - standing.earlier_reasoning_chars
-        written = earlier if model is not None and model.can_continue else ""
+        written = earlier if self._chain.can_continue else ""
         self._written = WrittenAnswer(self._turn_id_json, written, untold=self._job.run_by_parley)
         opening = partial(self._open, writer, self._opening(standing, len(kept) + len(written)))
         if is_cancelled:
             ending = Ending(self._job.model, "cancelled")
         elif is_given_up:
             ending = _failed(self._job.model, ErrorCode.INTERNAL, "The answer failed several times.")
-        elif model is None:
+        elif self._chain.is_empty:
             ending = _failed(self._job.model, ErrorCode.MODEL_NOT_FOUND, "There is no such model.")
         else:
             ending = Ending(self._job.model)
-            await self._stream(writer, model, written, opening, ending)
+            await self._stream(writer, written, opening, ending)
+            ending.model = self._chain.answering
+            ending.degraded = ("model",) if self._chain.is_replaced else ()
         if not ending.usage.is_told:
             ending.usage = self._guessed_usage(standing_chars - len(written))
         elif standing_chars:
@@ -152,21 +154,13 @@ class Generation:
         while (written := writer.seq % EPOCH_SPAN) < len(opening):
             await writer.append(opening[written])
 
-    def _resolve(self) -> LanguageModel | None:
-        try:
-            return self._catalogue.resolve(self._job.model)
-        except ParleyError:
-            return None
-
-    async def _stream(
-        self, writer: TurnWriter, model: LanguageModel, written: str, opening: Opening, ending: Ending
-    ) -> None:
-        """Write what a model answers, and how that ended; another one answers for one that is away."""
+    async def _stream(self, writer: TurnWriter, written: str, opening: Opening, ending: Ending) -> None:
+        """Write what the chain of models answers, and how that ended."""
         left_s = max(0.0, (self._job.deadline_ms - now_ms()) / 1000)
         try:
             async with asyncio.timeout(left_s) as clock:
                 with self._stops.expiring(self._job.turn.turn_id, clock):
-                    await self._copy(writer, model, written, ending, opening)
+                    await self._copy(writer, written, ending, opening)
         except TimeoutError:
             if self._stops.is_stopped(self._job.turn.turn_id):
                 ending.finish_reason = "cancelled"
@@ -176,29 +170,10 @@ class Generation:
             if self._written.is_empty and error.code is not ErrorCode.TIMEOUT:
                 # Who refuses is not paid.
                 self._has_asked = False
-            fallback = self._fallback(error, model)
-            if fallback is None:
-                ending.fail(error)
-                return
-            ending.model, ending.degraded = await _name_of(fallback), ("model",)
-            await self._stream(writer, fallback, "", opening, ending)
+            ending.fail(error)
         except Exception as error:  # noqa: BLE001 - its words may be what was asked or answered
-            log.error("model failed", extra={"model": ending.model, **fault_fields(error)})
+            log.error("model failed", extra={"model": self._chain.answering, **fault_fields(error)})
             ending.fail(ParleyError(ErrorCode.INTERNAL, "The model failed."))
-
-    def _fallback(self, error: ParleyError, model: LanguageModel) -> LanguageModel | None:
-        """Return who answers instead when a model is away and nothing is written yet.
-
-        Nobody does where JSON is to be written, which a program reads.
-        """
-        last = self._catalogue.last_resort
-        has_written = not self._written.is_empty
-        if error.code is not ErrorCode.UNAVAILABLE or has_written or model is last:
-            return None
-        if self._job.params.response_format is not None:
-            return None
-        log.warning("model is away; quoting instead", extra={"model": self._job.model})
-        return last
 
     def _guessed_usage(self, given_up_chars: int) -> TokenUsage:
         """Return about what an answer has cost that no model has counted: stopped, failed or given up.
@@ -215,9 +190,7 @@ class Generation:
         sent_chars = sum(one.prompt_chars for one in self._job.attachments)
         return TokenUsage.guessed(said_chars + sent_chars, answer_chars)
 
-    async def _copy(
-        self, writer: TurnWriter, model: LanguageModel, written: str, ending: Ending, opening: Opening
-    ) -> None:
+    async def _copy(self, writer: TurnWriter, written: str, ending: Ending, opening: Opening) -> None:
         async def send(strand: Strand, text: str) -> None:
             if strand.is_told:
                 await writer.append(lambda seq: strand.frame(seq, text))
@@ -226,7 +199,7 @@ class Generation:
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                asked = self._take_early() or self._asked(model.generate(self._job, written=written), tasks)
+                asked = self._take_early() or self._asked(self._chain.generate(written=written), tasks)
                 async with aclosing(asked) as answer:
                     # The model takes longer to begin than the log to be opened: its call goes out first.
                     await asyncio.sleep(0)
@@ -292,12 +265,6 @@ class Generation:
                 degraded=ending.degraded,
             )
         )
-
-
-async def _name_of(model: LanguageModel) -> str:
-    """Return under which name a model is known that was not asked for by one."""
-    listed = await model.models()
-    return listed[0].id if listed else model.pool
 
 
 def _failed(model: str, code: ErrorCode, message: str) -> Ending:

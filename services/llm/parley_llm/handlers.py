@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 from parley_contracts import subjects
+from parley_contracts.data_rights import EraseUser
 from parley_contracts.llm import ListModels, ModelList
 from parley_contracts.local_models import CancelPull, DeleteModel, ListPulls, PullModel
 from parley_messaging import Service
 from parley_messaging.queues import llm_jobs
 
 from parley_llm.catalogue import Catalogue
+from parley_llm.erasure import AnswerErasure
 from parley_llm.pulls import Pulls
 from parley_llm.worker import GenerationWorker
 
@@ -37,3 +39,8 @@ def bind_pulls(service: Service, pulls: Pulls) -> None:
     service.answer(subjects.LLM_CANCEL_PULL, CancelPull, pulls.cancel)
     service.answer(subjects.LLM_LIST_PULLS, ListPulls, pulls.list)
     service.answer(subjects.LLM_DELETE_MODEL, DeleteModel, pulls.delete)
+
+
+def bind_erasure(service: Service, erasure: AnswerErasure) -> None:
+    """Answer what accounts asks when a user is erased."""
+    service.answer(subjects.LLM_ERASE_USER, EraseUser, erasure.erase, concurrency=2)

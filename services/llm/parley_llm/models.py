@@ -1,6 +1,7 @@
 """Opens the language models that the settings name, in the order of preference."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -10,6 +11,8 @@ from parley_messaging import Service
 from parley_messaging.data_key_asking import asking_for_data_keys
 from pydantic import SecretStr
 
+from parley_llm.answer_cache import AnswerCache, CacheMeter
+from parley_llm.answer_store import AnswerStore, RedisAnswers, answers_client
 from parley_llm.backends.anthropic import ANTHROPIC_URL, AnthropicOptions, open_anthropic
 from parley_llm.backends.extractive import ExtractiveModel
 from parley_llm.backends.ollama import OllamaOptions, open_ollama
@@ -21,6 +24,8 @@ from parley_llm.declared_sight import DeclaredSight
 from parley_llm.file_reading import FileReader, FileReadingModel
 from parley_llm.language_model import LanguageModel
 from parley_llm.model_prices import ModelPrices, published_prices
+from parley_llm.provider_guard import ProviderGuards
+from parley_llm.provider_settings import PROVIDERS
 from parley_llm.resident_models import ResidentModels
 from parley_llm.settings import LlmSettings
 
@@ -33,8 +38,13 @@ class OpenedModels:
     library: OllamaLibrary
 
 
-async def open_models(service: Service, settings: LlmSettings) -> OpenedModels:
-    """Return the catalogue of all models; what they hold open is closed with the service."""
+async def open_models(
+    service: Service, settings: LlmSettings, store: AnswerStore | None = None
+) -> OpenedModels:
+    """Return the catalogue of all models; what they hold open is closed with the service.
+
+    `store` is where answers are remembered.
+    """
     ollama = await service.enter(open_ollama(ollama_options(settings), service.circuits))
     service.spawn(ollama.watch)
     registries = _parts(settings.llm_ollama_registries)
@@ -65,6 +75,10 @@ async def open_models(service: Service, settings: LlmSettings) -> OpenedModels:
         [MeteredModel(FileReadingModel(model, reader), meter) for model in models],
         prices=prices,
         sight=DeclaredSight.parse(settings.llm_vision_models),
+        guards=ProviderGuards(limits_of(settings), service.circuits),
+        answers=None
+        if store is None
+        else AnswerCache(store, CacheMeter(service.metrics), servers_of(settings)),
     )
     return OpenedModels(catalogue, library)
 
@@ -86,9 +100,7 @@ def ollama_options(settings: LlmSettings) -> OllamaOptions:
         default_model=settings.llm_ollama_default_model,
         keep_alive=settings.llm_ollama_keep_alive,
         context_tokens=settings.llm_ollama_context_tokens,
-        connect_s=settings.llm_connect_s,
-        first_token_s=settings.llm_first_token_s,
-        gap_s=settings.llm_gap_s,
+        **settings.clocks_of("ollama"),
         retry_wait_s=settings.llm_retry_wait_s,
     )
 
@@ -106,9 +118,7 @@ def openai_options(settings: LlmSettings) -> OpenAiOptions | None:
         default_model=settings.llm_openai_default_model,
         continues=settings.llm_openai_continues,
         context_tokens=settings.llm_openai_context_tokens,
-        connect_s=settings.llm_connect_s,
-        first_token_s=settings.llm_first_token_s,
-        gap_s=settings.llm_gap_s,
+        **settings.clocks_of("openai"),
         retry_wait_s=settings.llm_retry_wait_s,
     )
 
@@ -124,11 +134,40 @@ def anthropic_options(settings: LlmSettings) -> AnthropicOptions | None:
         default_model=settings.llm_anthropic_default_model,
         answer_tokens=settings.llm_anthropic_answer_tokens,
         version=settings.llm_anthropic_version,
-        connect_s=settings.llm_connect_s,
-        first_token_s=settings.llm_first_token_s,
-        gap_s=settings.llm_gap_s,
+        **settings.clocks_of("anthropic"),
         retry_wait_s=settings.llm_retry_wait_s,
     )
+
+
+@asynccontextmanager
+async def open_answers(settings: LlmSettings) -> AsyncGenerator[AnswerStore | None]:
+    """Open where answers are remembered; None where none are."""
+    if not settings.llm_cache_s:
+        yield None
+        return
+    url = settings.llm_cache_redis_url
+    store = RedisAnswers(
+        answers_client(url or settings.redis_url, names_database=url is not None), settings.llm_cache_s
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def servers_of(settings: LlmSettings) -> Mapping[str, str]:
+    """Return how each provider is used, which decides answers too; keys are no part of it."""
+    options = {
+        "ollama": ollama_options(settings),
+        "openai": openai_options(settings),
+        "anthropic": anthropic_options(settings),
+    }
+    return {pool: repr(one) for pool, one in options.items() if one is not None}
+
+
+def limits_of(settings: LlmSettings) -> Mapping[str, int]:
+    """Return how many calls of a provider there may be at once, whoever they answer."""
+    return {**dict.fromkeys(PROVIDERS, settings.llm_slots), **slots_of(settings)}
 
 
 def slots_of(settings: LlmSettings) -> Mapping[str, int]:

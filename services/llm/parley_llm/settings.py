@@ -3,15 +3,19 @@
 from typing import Literal
 
 from parley_contracts.prices import Prices
-from parley_messaging import ServiceSettings
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 
+from parley_llm.provider_settings import ProviderSettings
 
-class LlmSettings(ServiceSettings):
+
+class LlmSettings(ProviderSettings):
     """What a language-model worker is told by its environment."""
 
     llm_slots: int = Field(
-        default=32, ge=1, le=512, description="Answers written at once, a worker pool of this process."
+        default=32,
+        ge=1,
+        le=512,
+        description="Answers written at once, and calls, a provider of this process.",
     )
     llm_ollama_slots: int | None = Field(
         default=None, ge=1, le=512, description="The same for Ollama's models, such as 4; unset: as all."
@@ -21,17 +25,6 @@ class LlmSettings(ServiceSettings):
     )
     llm_anthropic_slots: int | None = Field(
         default=None, ge=1, le=512, description="The same for Anthropic's models."
-    )
-    llm_connect_s: float = Field(
-        default=2, gt=0, description="Longest wait for a connection to a server of models."
-    )
-    llm_first_token_s: float = Field(
-        default=120,
-        gt=0,
-        description="Longest wait for the first piece of an answer, model loading included.",
-    )
-    llm_gap_s: float = Field(
-        default=30, gt=0, description="Longest silence of a model between two pieces of an answer."
     )
     llm_retry_wait_s: float = Field(
         default=20,
@@ -125,6 +118,15 @@ class LlmSettings(ServiceSettings):
         default="{}",
         validation_alias=AliasChoices("PARLEY_LLM_PRICES", "PARLEY_GATEWAY_PRICES"),
         description="What models cost, for the list of models and the metrics: as PARLEY_GATEWAY_PRICES.",
+    )
+    llm_cache_s: int = Field(
+        default=3600,
+        ge=0,
+        le=2_592_000,
+        description="How long answers are remembered for who asks the same again, where wanted; 0 is never.",
+    )
+    llm_cache_redis_url: str | None = Field(
+        default=None, description="Redis that remembers answers; unset is database 2 of REDIS_URL."
     )
     llm_extractive_delta_ms: float = Field(
         default=0, ge=0, description="Pause between two pieces of a quoted answer; tests pace answers by it."

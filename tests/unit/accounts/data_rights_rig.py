@@ -47,6 +47,7 @@ class ScriptedServices:
             ("turns", subjects.TURN_ERASE_USER),
             ("memory", subjects.MEMORY_ERASE_USER),
             ("rag", subjects.RAG_ERASE_USER),
+            ("llm", subjects.LLM_ERASE_USER),
         ):
             self.bus.answer(subject, EraseUser, self._eraser(service))
         for service, subject in (

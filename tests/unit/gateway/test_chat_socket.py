@@ -18,7 +18,6 @@ from parley_gateway.bot_turns import BotTurns
 from parley_gateway.chat_socket import MAX_TURNS_A_SOCKET, POLICY_VIOLATION, TRY_AGAIN_LATER, ChatSocket
 from parley_gateway.frame_protocol import FRAMES
 from parley_gateway.ids import OwnedIds
-from parley_gateway.models import Models
 from parley_gateway.outstaying import Outstaying
 from parley_gateway.principal import Principal
 from parley_gateway.settings import GatewaySettings
@@ -82,7 +81,7 @@ async def connected(
         principal,
         rig.first.door,
         rig.first.stopper,
-        bots=BotTurns(rig.bus, rig.first.door, Models(rig.bus)),
+        bots=BotTurns(rig.bus, rig.first.door),
         outbox_bytes=outbox_bytes,
     )
     async with asyncio.TaskGroup() as tasks:

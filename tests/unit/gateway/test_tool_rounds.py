@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 
 import pytest
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.policy import Permission, Role
 from parley_contracts.tool_calls import CallTool, ToolResult
 from parley_contracts.tools import ToolCall, ToolSpec
@@ -24,6 +26,7 @@ from parley_gateway.principal import Principal
 from parley_gateway.prompt import WITH_TOOLS
 from parley_gateway.tool_rounds import MAX_CALLS, is_of_parley, without_parleys
 from parley_gateway.turn_asked import permitted
+from parley_llm.language_model import Chunk
 from parley_messaging.memory_bus import MemoryBus
 
 from tests.unit.gateway.rig import OWNER, Rig, Seen, running
@@ -374,3 +377,39 @@ def test_a_tool_of_ours_is_named_only_by_who_may_do_what_it_does(tool: str, miss
     with pytest.raises(ParleyError) as caught:
         permitted(Principal("ada", Role.OWNER, scopes), frame)
     assert caught.value.code is ErrorCode.FORBIDDEN
+
+
+async def test_who_has_called_a_tool_in_place_of_another_goes_on_with_its_results(
+    memory_bus: MemoryBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop()
+    async with running(memory_bus) as rig, offering(rig.bus, shop):
+        whole = rig.model.generate
+        asked: list[tuple[str, list[str]]] = []
+
+        async def listed() -> tuple[ModelInfo, ...]:
+            return tuple(
+                ModelInfo(id=name, pool="scripted", context_tokens=4096, owned_by="test")
+                for name in ("scripted", "second", "third")
+            )
+
+        async def generate(job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
+            asked.append((job.model, [link.model for link in job.fallbacks]))
+            if job.model == "scripted":
+                raise ParleyError(ErrorCode.OVERLOADED, "Not now.")
+            async for chunk in whole(job, written=written):
+                yield chunk
+
+        monkeypatch.setattr(rig.model, "models", listed)
+        monkeypatch.setattr(rig.model, "serves", bool)
+        monkeypatch.setattr(rig.model, "generate", generate)
+        rig.model.script = [calling((PRICE, '{"of": "tea"}')), saying("It is 7.")]
+        seen = await ask(rig, model="scripted", models=("second", "third"))
+        ended = await seen.ended()
+    assert isinstance(ended, TurnCompleted)
+    assert (seen.text, ended.model, ended.degraded) == ("It is 7.", "second", ("model",))
+    assert asked == [
+        ("scripted", ["second", "third"]),
+        ("second", ["third"]),
+        ("second", ["third"]),
+    ]

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
+from parley_contracts.turns import ModelLink
 from parley_llm.backends.served_models import ServedModels
 from parley_llm.language_model import Chunk
 from parley_messaging.circuit import FAILURES, Circuits
@@ -169,3 +170,22 @@ async def test_a_default_model_that_the_server_does_not_have_leaves_its_order(se
         listed = await models.models()
 
     assert listed[0].id == served.id_of(served.fake.models[0])
+
+
+@each_kind
+async def test_an_answer_that_is_never_silent_ends_by_the_clock_for_the_whole(kind: BackendKind):
+    async with kind.open_fake() as fake, kind.open_models(fake.url, whole_s=0.3) as models:
+        error = await error_of(models, kind.id_of(PACED))
+    assert error.code is ErrorCode.TIMEOUT
+    assert fake.stats.calls == 1
+
+
+@each_kind
+async def test_who_is_followed_by_others_is_not_asked_again(kind: BackendKind):
+    async with kind.open_fake() as fake, kind.open_models(fake.url, first_retry_s=0.01) as models:
+        fake.refusing.extend(["error429", "error429", "error429"])
+        job = job_for(kind.id_of(QUICK_MODEL)).model_copy(update={"fallbacks": (ModelLink(model="other"),)})
+        with pytest.raises(ParleyError) as caught:
+            await anext(models.generate(job))
+    assert caught.value.code is ErrorCode.OVERLOADED
+    assert len(fake.refusing) == 2

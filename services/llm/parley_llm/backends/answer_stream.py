@@ -1,4 +1,4 @@
-"""The bytes of one answer, and its two clocks: until the model writes, and for its silence from then on."""
+"""The bytes of one answer, and its clocks: until the model writes, for its silence, and for the whole."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -19,15 +19,18 @@ class AnswerStream:
     reads is no silence of the model.
     """
 
-    def __init__(self, content: aiohttp.StreamReader, model: str, *, until_s: float, gap_s: float) -> None:
+    def __init__(
+        self, content: aiohttp.StreamReader, model: str, *, until_s: float, gap_s: float, ends_s: float
+    ) -> None:
         self._content = content
         self._model = model
         self._gap_s = gap_s
         self._until_s = until_s
+        self._ends_s = ends_s
         self._is_reading = False
         self._has_begun = False
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_at(until_s, self._look)
+        self._timer = self._loop.call_at(min(until_s, ends_s), self._look)
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +68,8 @@ class AnswerStream:
         now_s = self._loop.time()
         if not self._is_reading:
             self._until_s = max(self._until_s, now_s + self._gap_s)
-        if now_s >= self._until_s:
+        # Also an answer that is never silent ends.
+        if now_s >= (until_s := min(self._until_s, self._ends_s)):
             self._content.set_exception(TimeoutError())
         else:
-            self._timer = self._loop.call_at(self._until_s, self._look)
+            self._timer = self._loop.call_at(until_s, self._look)

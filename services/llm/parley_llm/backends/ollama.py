@@ -150,6 +150,7 @@ class OllamaFormat:
             owned_by="ollama",
             created_at_s=int(datetime.fromisoformat(modified_at).timestamp()) if modified_at else 0,
             capabilities=() if known is None else known.capabilities,
+            version=str(entry.get("digest") or ""),
         )
 
 

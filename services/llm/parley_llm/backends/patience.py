@@ -19,6 +19,7 @@ class Patience:
         deadline_ms: int,
         most_wait_s: float,
         first_wait_s: float = FIRST_WAIT_S,
+        most_requests: int = MOST_REQUESTS,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -27,6 +28,7 @@ class Patience:
         self._first_wait_s = first_wait_s
         self._clock = clock
         self._chance = chance
+        self._most_requests = most_requests
         self._requests = 1
 
     def wait_s(self, error: ServerFault) -> float:
@@ -40,7 +42,7 @@ class Patience:
         wait_s = own_s if error.retry_after_s is None else error.retry_after_s + self._chance()
         is_soon = (error.retry_after_s or own_s) <= self._most_wait_s
         is_in_time = self._clock() + wait_s < self._deadline_s
-        if not (error.retryable and self._requests < MOST_REQUESTS and is_soon and is_in_time):
+        if not (error.retryable and self._requests < self._most_requests and is_soon and is_in_time):
             raise error
         self._requests += 1
         return wait_s

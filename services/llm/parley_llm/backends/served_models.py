@@ -11,7 +11,7 @@ from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_messaging.circuit import Circuits
 
 from parley_llm.backends.model_server import ModelServer
-from parley_llm.backends.patience import Patience
+from parley_llm.backends.patience import MOST_REQUESTS, Patience
 from parley_llm.backends.server_errors import ServerFault, readable
 from parley_llm.backends.server_options import ServerOptions
 from parley_llm.backends.wire_format import AnswerDecoder, ListedModel, WireFormat
@@ -84,7 +84,11 @@ class ServedModels:
     async def generate(self, job: GenerateJob, *, written: str = "") -> AsyncGenerator[Chunk, None]:
         options = self._options
         patience = Patience(
-            deadline_ms=job.deadline_ms, most_wait_s=options.retry_wait_s, first_wait_s=options.first_retry_s
+            deadline_ms=job.deadline_ms,
+            most_wait_s=options.retry_wait_s,
+            first_wait_s=options.first_retry_s,
+            # Another model answers sooner than one that is asked again.
+            most_requests=1 if job.fallbacks else MOST_REQUESTS,
         )
         while True:
             has_begun = False
@@ -143,6 +147,7 @@ class ServedModels:
             created_at_s=model.created_at_s,
             capabilities=model.capabilities,
             price=model.price,
+            version=model.version,
         )
 
     def _tell_once(self, reason: str | None) -> None:

@@ -64,6 +64,7 @@ class ServerClient:
         self._refusal = refusal
         self._first_token_s = options.first_token_s
         self._gap_s = options.gap_s
+        self._whole_s = options.whole_s
         self._session = aiohttp.ClientSession(
             headers=_HEADERS | options.headers(),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -102,15 +103,17 @@ class ServerClient:
     @asynccontextmanager
     async def answering(self, request: ChatRequest, model: str) -> AsyncGenerator[AnswerStream]:
         """Ask for an answer and read it in the body; leaving early closes the connection at once."""
-        until_s = asyncio.get_running_loop().time() + self._first_token_s
+        now_s = asyncio.get_running_loop().time()
+        until_s, ends_s = now_s + self._first_token_s, now_s + self._whole_s
         data = to_json(request.body)
         with _translated(model):
-            async with asyncio.timeout_at(until_s):
+            async with asyncio.timeout_at(min(until_s, ends_s)):
                 response = await self._session.post(self._at(request.path), data=data, allow_redirects=False)
         try:
             if response.status != HTTP_OK:
                 raise self._refused(response, await _error_body(response), model)
-            with AnswerStream(response.content, model, until_s=until_s, gap_s=self._gap_s) as stream:
+            clocks = {"until_s": until_s, "gap_s": self._gap_s, "ends_s": ends_s}
+            with AnswerStream(response.content, model, **clocks) as stream:
                 yield stream
         finally:
             # This closes the connection unless the stream was read to its end.

@@ -20,6 +20,7 @@ class ServerOptions:
     connect_s: float = 2.0
     first_token_s: float = 120.0
     gap_s: float = 30.0
+    whole_s: float = 300.0
     first_retry_s: float = 0.5
     retry_wait_s: float = 20.0
     watch_interval_s: float = 10.0

@@ -24,6 +24,7 @@ class ListedModel:
     created_at_s: int = 0
     capabilities: tuple[Capability, ...] = ()
     price: ModelPrice | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
