@@ -12,7 +12,7 @@ from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.model import WireModel
 from parley_contracts.tools import ToolCall
-from parley_contracts.turns import Support, TokenUsage, TurnOutcome, TurnTimings
+from parley_contracts.turns import CallTotals, Support, TokenUsage, TurnOutcome, TurnTimings
 
 SEQ_AT = 7
 """Offset of the first digit of seq: len('{"seq":')."""
@@ -139,6 +139,7 @@ class GenerationFinished(TurnEvent):
     )
     degraded: tuple[str, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    calls: CallTotals = CallTotals()
 
     @property
     def error(self) -> ParleyError | None:

@@ -99,6 +99,27 @@ class TokenUsage(WireModel):
         return bool(self.prompt_tokens or self.completion_tokens)
 
 
+class CallTotals(WireModel):
+    """What calls of models cost, and what those took that came to their end."""
+
+    count: int = Field(default=0, ge=0, description="Those that came to their end.")
+    cost_micros: int | None = Field(
+        default=None, ge=0, description="Of all, by the prices of the list of models; None: one is unknown."
+    )
+    first_token_ms: int = Field(default=0, ge=0, description="From the request to the first piece.")
+    writing_ms: int = Field(default=0, ge=0, description="From the first piece to the end.")
+
+    def __add__(self, other: "CallTotals") -> "CallTotals":
+        """Return what two cost and took together."""
+        costs = (self.cost_micros, other.cost_micros)
+        return CallTotals(
+            count=self.count + other.count,
+            cost_micros=None if None in costs else sum(cost or 0 for cost in costs),
+            first_token_ms=self.first_token_ms + other.first_token_ms,
+            writing_ms=self.writing_ms + other.writing_ms,
+        )
+
+
 class ChosenModel(WireModel):
     """The model of a turn, as it was there when the turn was accepted."""
 
@@ -258,6 +279,7 @@ class Seal(WireModel):
     support: Support | None = Field(default=None, description="None when nothing was searched.")
     model: str | None = None
     usage: TokenUsage = TokenUsage()
+    calls: CallTotals = CallTotals()
     finish_reason: str | None = None
     error: ErrorBody | None = None
     degraded: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from parley_contracts.accounts import PrincipalRequest
 from parley_contracts.model import OwnedRequest, WireModel
 from parley_contracts.policy import Role
-from parley_contracts.turns import TokenUsage
+from parley_contracts.turns import CallTotals, TokenUsage
 
 MOST_ASKED = 10_000
 MOST_ROWS = 1000
@@ -93,6 +93,7 @@ class RecordUsage(OwnedRequest):
     turns: int = Field(ge=0, le=1)
     usage: TokenUsage = TokenUsage()
     cost_micros: Count = 0
+    calls: CallTotals = CallTotals()
     accepted_at_ms: int = Field(ge=0, le=2**53)
     quotas: tuple[QuotaOfRole, ...] = Field(
         default=(), max_length=16, description="Of which the payer is told when he comes to their end."
@@ -160,7 +161,11 @@ class UsageRow(WireModel):
     turns: int
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = Field(default=0, description="Of the prompts: what providers had in their caches.")
     cost_micros: int
+    calls: int = Field(default=0, description="Calls of the model that came to their end.")
+    first_token_ms: int | None = Field(default=None, description="Until the first piece, on average.")
+    tokens_per_s: float | None = Field(default=None, description="From the first piece on, on average.")
 
 
 class UsageReport(WireModel):

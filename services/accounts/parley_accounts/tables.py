@@ -284,6 +284,12 @@ usage = Table(
     Column("prompt_tokens", BigInteger, nullable=False),
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cost_micros", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False, server_default="0"),
+    # Of calls that came to their end: how many, and sums of what they took.
+    Column("calls", BigInteger, nullable=False, server_default="0"),
+    Column("first_token_ms", BigInteger, nullable=False, server_default="0"),
+    Column("writing_ms", BigInteger, nullable=False, server_default="0"),
+    Column("written_tokens", BigInteger, nullable=False, server_default="0"),
     Index("accounts_usage_of_user", "user_id", "day"),
 )
 
@@ -338,6 +344,6 @@ STORE = Store(
     "accounts",
     "account store",
     metadata,
-    head="0014",
+    head="0016",
     revisions=Path(__file__).parent / "migrations" / "versions",
 )

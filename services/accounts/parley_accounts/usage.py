@@ -65,6 +65,12 @@ class Usage:
             "prompt_tokens": request.usage.prompt_tokens,
             "completion_tokens": request.usage.completion_tokens,
             "cost_micros": request.cost_micros,
+            "cached_tokens": request.usage.cached_tokens,
+            "calls": request.calls.count,
+            "first_token_ms": request.calls.first_token_ms,
+            "writing_ms": request.calls.writing_ms,
+            # What was written in a time that is known.
+            "written_tokens": request.usage.completion_tokens if request.calls.writing_ms else 0,
         }
         # What is told of somebody who is being erased counts for quotas alone: sums without his id's rows.
         is_kept = not is_being_erased(connection, request.payer_id)
@@ -158,7 +164,11 @@ def _row(row: Any) -> UsageRow:
         turns=row.turns,
         prompt_tokens=row.prompt_tokens,
         completion_tokens=row.completion_tokens,
+        cached_tokens=row.cached_tokens,
         cost_micros=row.cost_micros,
+        calls=row.calls,
+        first_token_ms=round(row.first_token_ms / row.calls) if row.calls else None,
+        tokens_per_s=round(1000 * row.written_tokens / row.writing_ms, 1) if row.writing_ms else None,
     )
 
 

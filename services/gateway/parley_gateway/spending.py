@@ -140,10 +140,17 @@ class Spending:
             model=seal.model or "",
             turns=int(has_run),
             usage=usage,
-            cost_micros=self._prices.cost_micros(seal.model, usage),
+            cost_micros=self._cost_micros(seal),
+            calls=seal.calls,
             accepted_at_ms=seal.accepted_at_ms,
             quotas=self._told,
         )
+
+    def _cost_micros(self, seal: Seal) -> int:
+        """Return what a turn has cost: by the prices that are set, else by those of its calls."""
+        if seal.calls.cost_micros is None or self._prices.of(seal.model or "") is not None:
+            return self._prices.cost_micros(seal.model, seal.usage)
+        return seal.calls.cost_micros
 
 
 def is_visitors(command: StartTurn) -> bool:

@@ -18,6 +18,7 @@ from parley_contracts.turn_events import (
 )
 from parley_contracts.turns import (
     EPOCH_SPAN,
+    CallTotals,
     PenRole,
     Seal,
     StartTurn,
@@ -71,6 +72,8 @@ def new_seal(
     has_cost = answer_chars > 0 or (was_asked and finished is None)
     if has_cost and not usage.is_told:
         usage = TokenUsage.guessed(asked_chars(command), answer_chars)
+    # Of a call whose end nobody has told, nobody has told the cost.
+    calls = finished.calls if finished else CallTotals(cost_micros=None if has_cost else 0)
     return Seal(
         nonce=new_nonce(),
         turn=command.turn,
@@ -84,6 +87,7 @@ def new_seal(
         support=support(citations, cites, is_searched=is_searched) if is_whole else None,
         model=_model_of(command, finished, earlier) if finished or has_cost or earlier else None,
         usage=sum((one.usage for one in earlier), usage),
+        calls=sum((one.calls for one in earlier), calls),
         finish_reason=finished.finish_reason if finished else None,
         error=error,
         degraded=tuple(sorted(degraded)),

@@ -8,10 +8,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
-from parley_contracts.turns import TokenUsage
+from parley_contracts.turns import CallTotals, TokenUsage
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from parley_llm.language_model import Chunk, FinalChunk, LanguageModel
@@ -140,7 +141,9 @@ class MeteredModel:
                     if type(chunk) is FinalChunk:
                         usage, error_type = chunk.usage, ""
                         # Who hears the end does not ask for more.
-                        self._observe(job.model, began_s, first_s, usage, error_type)
+                        took_s = self._observe(job.model, began_s, first_s, usage, error_type)
+                        yield replace(chunk, calls=_totals(took_s, first_s))
+                        return
                     yield chunk
         except ParleyError as error:
             error_type = error.code.value
@@ -154,7 +157,8 @@ class MeteredModel:
 
     def _observe(
         self, model: str, began_s: float, first_s: float | None, usage: TokenUsage | None, error_type: str
-    ) -> None:
+    ) -> float:
+        """Count a call, and return what it took."""
         took_s = self._clock() - began_s
         # A call that ended well proves that the name is one.
         is_known = usage is not None or model in self._known or model == self.pool
@@ -162,3 +166,12 @@ class MeteredModel:
         self._meter.observe(
             self.pool, name, took_s=took_s, first_s=first_s, usage=usage, error_type=error_type
         )
+        return took_s
+
+
+def _totals(took_s: float, first_s: float) -> CallTotals:
+    return CallTotals(
+        count=1,
+        first_token_ms=round(first_s * 1000),
+        writing_ms=round(max(0.0, took_s - first_s) * 1000),
+    )

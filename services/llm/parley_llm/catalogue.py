@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelList
+from parley_contracts.turns import TokenUsage
 
 from parley_llm.answer_cache import AnswerCache, CacheEntry
 from parley_llm.declared_sight import DeclaredSight
@@ -67,6 +68,12 @@ class Catalogue:
         listed = (await self.list()).models
         version = next((info.version for info in listed if info.id == job.model), "")
         return await self._answers.entry(job, pool, version)
+
+    def cost_micros(self, model_id: str, usage: TokenUsage) -> int | None:
+        """Return what calls of a model cost that used so much; None where its price is unknown."""
+        if usage.is_told and self._prices.of(model_id) is None:
+            return None
+        return self._prices.cost_micros(model_id, usage)
 
     @property
     def pools(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from parley_contracts.turn_events import (
     StageChanged,
     encode_event,
 )
-from parley_contracts.turns import EPOCH_SPAN, TokenUsage
+from parley_contracts.turns import EPOCH_SPAN, CallTotals, TokenUsage
 from parley_messaging import Bus
 from parley_messaging.message_headers import now_ms
 from parley_messaging.stops import Stops
@@ -49,6 +49,7 @@ class Ending:
     usage: TokenUsage = field(default_factory=TokenUsage)
     error: ParleyError | None = None
     degraded: tuple[str, ...] = ()
+    calls: CallTotals = field(default_factory=CallTotals)
 
     def fail(self, error: ParleyError) -> None:
         """Have it end by an error."""
@@ -217,6 +218,7 @@ class Generation:
                 await window.add(*strand_of(chunk))
                 chunk = await anext(answer.chunks)
             ending.usage, ending.finish_reason = chunk.usage, chunk.finish_reason
+            ending.calls = chunk.calls or ending.calls
         finally:
             async with asyncio.timeout(END_STORED_S):
                 await window.flush()
@@ -247,6 +249,7 @@ class Generation:
         return encode_event(StageChanged(seq=seq, turn_id=self._job.turn.client_turn_id, stage="generating"))
 
     def _end(self, seq: int, *, ending: Ending) -> bytes:
+        cost_micros = self._catalogue.cost_micros(ending.model, ending.usage)
         # Calls of an answer that was stopped, or that failed, may be half-written: nobody is to run them.
         is_whole = ending.finish_reason not in ("cancelled", "error")
         return encode_event(
@@ -263,6 +266,7 @@ class Generation:
                 error_retryable=ending.error.retryable if ending.error else None,
                 error_retry_after_s=ending.error.retry_after_s if ending.error else None,
                 degraded=ending.degraded,
+                calls=ending.calls.model_copy(update={"cost_micros": cost_micros}),
             )
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from parley_contracts.llm import GenerateJob, ModelInfo
-from parley_contracts.turns import TokenUsage
+from parley_contracts.turns import CallTotals, TokenUsage
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -40,10 +40,11 @@ class ToolCallChunk:
 
 @dataclass(frozen=True, slots=True)
 class FinalChunk:
-    """The end of the answer: what this call cost, and why it ends."""
+    """The end of the answer: what this call cost, why it ends, and what was measured of it, if it was."""
 
     usage: TokenUsage
     finish_reason: FinishReason
+    calls: CallTotals | None = None
 
 
 Piece = TextChunk | ReasoningChunk | ToolCallChunk

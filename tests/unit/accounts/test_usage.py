@@ -9,7 +9,7 @@ from parley_contracts.data_rights import CreateErasure, DataJob
 from parley_contracts.errors import ErrorCode
 from parley_contracts.notices import ListNotices, NoticeKind, NoticeList
 from parley_contracts.policy import Role
-from parley_contracts.turns import TokenUsage
+from parley_contracts.turns import CallTotals, TokenUsage
 from parley_contracts.usage import (
     Amount,
     QuotaOfRole,
@@ -219,3 +219,21 @@ async def test_an_owner_is_told_of_what_visitors_of_his_bots_spend_and_strangers
     assert await quota_notices(accounts, ada) == [(NoticeKind.QUOTA_REACHED, "turns_day", 100)]
     # Whose account is gone is counted all the same.
     await record(accounts, turn("t2", "gone", quotas=quotas))
+
+
+async def test_a_row_tells_what_calls_took_and_what_was_in_a_cache(accounts: Accounts) -> None:
+    usage = TokenUsage(prompt_tokens=70, cached_tokens=40, completion_tokens=30)
+    for number, first_ms in enumerate((100, 300)):
+        calls = CallTotals(count=1, cost_micros=9, first_token_ms=first_ms, writing_ms=1500)
+        await record(accounts, turn(f"t{number}", usage=usage, calls=calls))
+    # Of one that was stopped nobody knows how long it would have taken.
+    await record(accounts, turn("stopped", usage=usage))
+    (row,) = (await report(accounts, of_all=True)).rows
+    assert (row.turns, row.calls, row.cached_tokens) == (3, 2, 120)
+    assert (row.first_token_ms, row.tokens_per_s) == (200, 20.0)
+
+
+async def test_a_row_without_calls_tells_no_speed(accounts: Accounts) -> None:
+    await record(accounts, turn("t1"))
+    (row,) = (await report(accounts, of_all=True)).rows
+    assert (row.calls, row.first_token_ms, row.tokens_per_s) == (0, None, None)

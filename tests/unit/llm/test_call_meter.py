@@ -8,7 +8,7 @@ import pytest
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.prices import Prices
-from parley_contracts.turns import TokenUsage
+from parley_contracts.turns import CallTotals, TokenUsage
 from parley_llm.call_meter import OTHER, CallMeter, MeteredModel
 from parley_llm.language_model import Chunk, FinalChunk, ReasoningChunk, TextChunk
 from parley_llm.model_prices import ModelPrices
@@ -85,6 +85,8 @@ async def test_a_call_is_counted_with_its_times_tokens_and_cost() -> None:
     chunks = await counted.ask()
 
     assert len(chunks) == 3
+    assert isinstance(chunks[-1], FinalChunk)
+    assert chunks[-1].calls == CallTotals(count=1, first_token_ms=1000, writing_ms=1000)
     assert counted.value(f"{DURATION}_sum", error_type="") == 2
     assert counted.value(f"{FIRST}_sum") == 1
     assert counted.value("gen_ai_client_token_usage_sum", gen_ai_token_type="input") == 100

@@ -10,6 +10,7 @@ import pytest
 from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
+from parley_contracts.prices import Prices
 from parley_contracts.turn_events import (
     ContextReady,
     EpochStarted,
@@ -18,10 +19,11 @@ from parley_contracts.turn_events import (
     TextDelta,
     known_event,
 )
-from parley_contracts.turns import TokenUsage, TurnRef
+from parley_contracts.turns import CallTotals, TokenUsage, TurnRef
 from parley_llm.catalogue import Catalogue
 from parley_llm.generation import Generation
 from parley_llm.language_model import Chunk, FinalChunk, TextChunk
+from parley_llm.model_prices import ModelPrices
 from parley_messaging.memory_bus import MemoryBus
 from parley_messaging.message_headers import now_ms
 from parley_messaging.stops import Stops
@@ -149,6 +151,21 @@ async def test_an_answer_is_written_from_its_opening_to_its_end() -> None:
     assert (opening.seq, opening.follows, opening.keep_chars) == (3_000_000, 1_000_003, 0)
     assert text == ended.text == "one two three"
     assert (ended.finish_reason, ended.usage.completion_tokens, ended.degraded) == ("stop", 3, ())
+
+
+@pytest.mark.parametrize(
+    ("price", "cost_micros"),
+    [('{"scripted": [1000000, 2000000]}', 11), ("{}", None)],
+    ids=["priced", "unknown"],
+)
+async def test_an_answer_tells_what_it_cost_also_where_nobody_has_timed_its_call(
+    price: str, cost_micros: int | None
+) -> None:
+    async with writing(Scripted()) as desk:
+        desk.catalogue = Catalogue([Scripted()], prices=ModelPrices(Prices.parse(price)))
+        await desk.write()
+        _, _, ended = await desk.told()
+    assert ended.calls == CallTotals(cost_micros=cost_micros)
 
 
 @pytest.mark.parametrize("window_ms", [0, 5, 10_000])
