@@ -1,10 +1,25 @@
 """The parts between the dots of a subject: checked before they stand in one, and read out of one."""
 
 import re
+from typing import NamedTuple
 
 from parley_contracts import model
 
 _PART = re.compile(model.SUBJECT_PART)
+
+
+class PenSlot(NamedTuple):
+    """Slot `number` (1, 2, ...) of one turn's pen."""
+
+    turn_id: str
+    number: int
+
+
+class TurnEvents(NamedTuple):
+    """Where one turn's events stand: the gateway process it was started on, and the turn."""
+
+    home: str
+    turn_id: str
 
 
 def checked(value: str) -> str:

@@ -1,8 +1,8 @@
 """Every subject on the bus, as builders with inverse parsers. Nothing else may spell a subject."""
 
 import re
-from typing import NamedTuple
 
+from parley_contracts.subject_parts import PenSlot, TurnEvents
 from parley_contracts.subject_parts import checked as _part
 from parley_contracts.subject_parts import parts_of as _parts
 
@@ -29,20 +29,6 @@ ALL_HOLDS = f"{_HOLD}.*"
 ALL_TURN_EVENTS = f"{_EVENTS}.*.*"
 ALL_TURN_QUEUES = f"{_QUEUE}.*.*"
 ALL_SUBMITS = f"{_SUBMIT}.*"
-
-
-class PenSlot(NamedTuple):
-    """Slot `number` (1, 2, ...) of one turn's pen."""
-
-    turn_id: str
-    number: int
-
-
-class TurnEvents(NamedTuple):
-    """Where one turn's events stand: the gateway process it was started on, and the turn."""
-
-    home: str
-    turn_id: str
 
 
 def turn_start(turn_id: str) -> str:

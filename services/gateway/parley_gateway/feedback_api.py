@@ -46,7 +46,7 @@ class NewVerdict(BaseModel):
 @router.post("/feedback")
 async def rate_citation(body: NewVerdict, edge: CurrentEdge, principal: CurrentPrincipal) -> CitationFeedback:
     """Say whether a citation supports what the answer says; a later verdict replaces an earlier one."""
-    turn_id = edge.door.turn_id(principal, body.turn_id)
+    turn_id = edge.door.commands.turn_id(principal, body.turn_id)
     read = ReadTurn(owner_id=principal.owner_id, turn_id=turn_id)
     turn = await edge.bus.request(subjects.MEMORY_READ_TURN, read, StoredTurn, timeout_s=ASK_S)
     citation = next((one for one in turn.citations if one.n == body.n), None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from parley_contracts import subjects
-from parley_contracts.attachments import as_seen
+from parley_contracts.attachments import SentAttachment, as_seen
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import GenerateJob
 from parley_contracts.tools import ToolCall
@@ -127,9 +127,7 @@ class Preparation:
         # A name of the caller's own stands for his tool.
         offered = [tool.spec for name, tool in sorted(prompt.offered.items()) if name not in own]
         calls_no_more = is_last and bool(offered)
-        asked = ModelLink(
-            model=prompt.model.id, params=command.params, sees_images=prompt.model.sees_images
-        )
+        asked = ModelLink(model=prompt.model.id, params=command.params, sees_images=prompt.model.sees_images)
         earlier = turn.rounds[-1].finished.model if turn.rounds else None
         first, others = going_on_with((asked, *command.fallbacks), earlier)
         link, *fallbacks = (_in_round(turn, one, calls_no_more=calls_no_more) for one in (first, *others))
@@ -163,7 +161,7 @@ class Preparation:
         async with self._writers.open(subject, turn.epoch) as writer:
             await writer.append(partial(_opening, ref.client_turn_id, turn.last_seq))
             await writer.append(partial(_stage, ref.client_turn_id, "gathering"))
-            model = command.chosen or await self._models.choose(command.model)
+            model = command.chosen or chosen_of(await self._models.choose(command.model))
             offered = await self._tools.named(command.named_tools)
             if len(offered) < len(set(command.named_tools)):
                 turn.degraded.add("tools")
@@ -241,8 +239,12 @@ def _prompt(
         calls_tools=bool(offered),
         attachments=command.attachments,
     )
-    kept = (*command.kept_attachments, *gathered.attachments)
-    return Prompt(model, messages, offered, files_of(command, model, gathered.history, kept))
+    return Prompt(model, messages, offered, _files(command, model, gathered))
+
+
+def _files(command: StartTurn, model: ChosenModel, gathered: Gathered) -> tuple[SentAttachment, ...]:
+    """Return the files that are sent: of the question, and of what was said before."""
+    return files_of(command, model, gathered.history, (*command.kept_attachments, *gathered.attachments))
 
 
 def _in_round(turn: RunningTurn, link: ModelLink, *, calls_no_more: bool) -> ModelLink:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from parley_contracts.attachments import SentAttachment
 from parley_contracts.citations import Citation
-from parley_contracts.llm import ModelInfo
 from parley_contracts.tools import ToolCall
 from parley_contracts.turn_events import GenerationFinished
 from parley_contracts.turns import ChatMessage, ChosenModel, StartTurn, TurnTimings

@@ -1,7 +1,5 @@
 """Where turns are started, stopped and resumed: the same door for every protocol of the edge."""
 
-from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -11,12 +9,12 @@ from parley_contracts.claims import Acting
 from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.turn_events import encode_event
-from parley_contracts.turns import CancelTurn, ChatMessage, ModelLink, StartTurn, TurnBot, TurnRef
+from parley_contracts.turns import ChatMessage, ModelLink, StartTurn, TurnBot, TurnRef
 from parley_limits import Claim
 from parley_messaging import Bus, NotStoredError
 from parley_messaging.acting import acting_for, current_acting
 from parley_messaging.bus import AlreadyStoredError, QueueFullError, StoreAck
-from parley_messaging.message_headers import now_ms, outgoing
+from parley_messaging.message_headers import outgoing
 from parley_messaging.queues import TURNS
 from parley_messaging.trace_context import correlated, working_in
 from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
@@ -24,16 +22,14 @@ from parley_messaging.turn_watch import Sink, TurnWatch, TurnWatches
 from parley_gateway.admission import Admission
 from parley_gateway.caller_side import CALLS_NOTHING, CallerSide
 from parley_gateway.ended_turns import EndedTurns
-from parley_gateway.ids import OwnedIds, is_just_made
 from parley_gateway.limits import Limits
-from parley_gateway.model_choice import ModelChoice, asked_chain
-from parley_gateway.models import Models
+from parley_gateway.model_choice import asked_chain
 from parley_gateway.position_watches import PositionSink, PositionWatches
 from parley_gateway.principal import Principal
-from parley_gateway.sent_files import SentFiles
 from parley_gateway.spending import BotPayer
-from parley_gateway.turn_asked import as_visitors_may, bare, permitted, require_sound
 from parley_gateway.stored_stops import store_stop
+from parley_gateway.turn_asked import as_visitors_may, bare, permitted, require_sound
+from parley_gateway.turn_commands import TurnCommands
 from parley_gateway.turn_finder import FoundTurn, TurnFinder, no_such_turn, same_turn
 from parley_gateway.waiting_turns import WaitingTurns
 
@@ -68,31 +64,24 @@ class TurnDoor:
         self,
         bus: Bus,
         *,
-        ids: OwnedIds,
+        commands: TurnCommands,
         watches: TurnWatches,
         finder: TurnFinder,
         ended: EndedTurns,
-        models: Models,
         admission: Admission,
         waiting: WaitingTurns,
         positions: PositionWatches,
         limits: Limits,
-        files: SentFiles,
-        turn_s: float,
     ) -> None:
         self._bus = bus
-        self._ids = ids
+        self.commands = commands
         self._watches = watches
         self._finder = finder
         self._ended = ended
-        self._models = models
-        self._choice = ModelChoice(models, admission)
         self._admission = admission
         self._waiting = waiting
         self._positions = positions
         self.limits = limits
-        self._files = files
-        self._turn_s = turn_s
         self.is_closed = False
 
     async def start(
@@ -118,14 +107,14 @@ class TurnDoor:
                 accepted.
         """
         frame = self._let_in(principal, frame, bot)
-        ref = self._ref(principal, frame.turn_id or uuid4().hex)
-        command = self._command(principal, ref, frame, history=history, is_stored=is_stored)
+        ref = self.commands.ref(principal, frame.turn_id or uuid4().hex)
+        command = self.commands.made(principal, ref, frame, history=history, is_stored=is_stored)
         sides = {"bot": bot, "continuation": caller.continuation, "tools": caller.tools}
         command = command.model_copy(update=sides)
         is_named = frame.turn_id is not None
         links = asked_chain(frame.model, frame.models) if chain is None else chain
         try:
-            self._admission.check(self._choice.pool(links))
+            self._admission.check(self.commands.pool(links))
         except ParleyError:
             # A repeat of an accepted turn is no new one.
             if is_named and (found := await self._find_repeat(principal, ref)) is not None:
@@ -133,7 +122,7 @@ class TurnDoor:
             raise
         with self._admission.entering():
             try:
-                command = await self._with_model(command, links, caller)
+                command = await self.commands.equipped(command, links, caller.files)
                 find = partial(self._finder.find_soon, ref.turn_id)
                 claim = await self.limits.start_turn(principal, command, payer, find)
             except ParleyError:
@@ -149,14 +138,14 @@ class TurnDoor:
             ParleyError: As `start` does.
         """
         frame = self._let_in(principal, frame)
-        ref = self._ref(principal, frame.turn_id or uuid4().hex).model_copy(update={"home": home})
-        command = self._command(principal, ref, frame, history=None, is_stored=True)
+        ref = self.commands.ref(principal, frame.turn_id or uuid4().hex).model_copy(update={"home": home})
+        command = self.commands.made(principal, ref, frame, history=None, is_stored=True)
         is_named = frame.turn_id is not None
         try:
             links = asked_chain(frame.model, frame.models)
-            self._admission.check(self._choice.pool(links))
+            self._admission.check(self.commands.pool(links))
             with self._admission.entering():
-                command = await self._with_model(command, links)
+                command = await self.commands.equipped(command, links)
                 find = partial(self._finder.find_soon, ref.turn_id)
                 claim = await self.limits.start_turn(principal, command, find=find)
                 ack = await self._accept(command, claim)
@@ -193,14 +182,6 @@ class TurnDoor:
             raise ParleyError(ErrorCode.INVALID_REQUEST, "text: there is nothing to answer.", field="text")
         require_sound(frame)
         return permitted(principal, frame) if bot is None else as_visitors_may(frame)
-
-    async def _with_model(
-        self, command: StartTurn, links: Sequence[ModelLink], caller: CallerSide = CALLS_NOTHING
-    ) -> StartTurn:
-        """Return the command with its models as they are there now, and its files: the runner goes by them."""
-        found = await self._files.find(command, caller.files)
-        command = await self._choice.choose(command, links, image_field=found.image_field)
-        return await self._files.keep_all(command, found)
 
     async def _begin(
         self, command: StartTurn, sink: Sink, *, is_named: bool, claim: Claim | None
@@ -247,36 +228,6 @@ class TurnDoor:
     ) -> AcceptedTurn:
         return await self._join(same_turn(command, found).turn, found, after_seq, sink)
 
-    def _command(
-        self,
-        principal: Principal,
-        ref: TurnRef,
-        frame: StartTurnFrame,
-        *,
-        history: tuple[ChatMessage, ...] | None,
-        is_stored: bool,
-    ) -> StartTurn:
-        accepted_at_ms = now_ms()
-        return StartTurn(
-            turn=ref,
-            conversation_id=self._conversation(principal, frame, ref),
-            continues_conversation=frame.conversation_id is not None,
-            text=frame.text,
-            attachments=tuple(dict.fromkeys(frame.attachments)),
-            history=history,
-            collections=frame.collections,
-            web=frame.web,
-            named_tools=tuple(dict.fromkeys(frame.tools)),
-            model=frame.model,
-            models=frame.models,
-            params=frame.params,
-            uses_cache=frame.cache,
-            is_stored=is_stored,
-            is_fresh=frame.turn_id is None or is_just_made(frame.turn_id, accepted_at_ms),
-            accepted_at_ms=accepted_at_ms,
-            deadline_ms=accepted_at_ms + int(self._turn_s * 1000),
-        )
-
     async def _accept(self, command: StartTurn, claim: Claim | None) -> StoreAck | None:
         """Store the command; None when the stream recognises a repeat. What will not run spends nothing."""
         try:
@@ -316,25 +267,6 @@ class TurnDoor:
                 raise ParleyError(ErrorCode.UNAVAILABLE, "The turn could not be accepted now.") from None
         return None if ack.is_duplicate else ack
 
-    def turn_id(self, principal: Principal, client_turn_id: str) -> str:
-        """Return the id on the bus of a turn that is, or would be, this owner's."""
-        return self._ids.turn_id(principal.owner_id, client_turn_id)
-
-    def _ref(self, principal: Principal, client_turn_id: str) -> TurnRef:
-        return TurnRef(
-            turn_id=self.turn_id(principal, client_turn_id),
-            client_turn_id=client_turn_id,
-            owner_id=principal.owner_id,
-            home=self._watches.home,
-        )
-
-    def _conversation(self, principal: Principal, frame: StartTurnFrame, ref: TurnRef) -> str:
-        if frame.conversation_id is None:
-            return self._ids.new_conversation_id(principal.owner_id, seed=ref.turn_id)
-        if not self._ids.owns_conversation(principal.owner_id, frame.conversation_id):
-            raise ParleyError(ErrorCode.NOT_FOUND, "There is no such conversation.", field="conversation_id")
-        return frame.conversation_id
-
     async def _join(self, ref: TurnRef, found: FoundTurn, after_seq: int, sink: Sink) -> AcceptedTurn:
         ending = partial(self._ending_of, ref, current_acting())
         watch = await self._watches.open(found.home, ref.turn_id, after_seq, sink, ending)
@@ -363,7 +295,7 @@ class TurnDoor:
         Raises:
             ParleyError: `not_found` if there is no such turn, `unavailable` if that cannot be known now.
         """
-        ref = self._ref(principal, client_turn_id)
+        ref = self.commands.ref(principal, client_turn_id)
         found = await self._finder.find_soon(ref.turn_id)
         if found is not None:
             return await self._join(ref, found, after_seq, sink)
@@ -385,7 +317,7 @@ class TurnDoor:
         Raises:
             ParleyError: `not_found` if there is no such turn, `unavailable` if the stop is not stored.
         """
-        ref = self._ref(principal, client_turn_id)
+        ref = self.commands.ref(principal, client_turn_id)
         found = await self._find(ref)
         stopped = ref.model_copy(update={"home": found.home})
         try:

@@ -15,11 +15,10 @@ from parley_contracts import stream_names, subjects
 from parley_contracts.data_rights import ErasedPart, EraseUser, PlaceCount, is_of
 from parley_contracts.llm import GenerateJob
 from parley_contracts.model import WireModel
-from parley_contracts.turns import PEN_RECORD, CancelTurn, PenClaim, Seal, StartTurn, TurnRef
+from parley_contracts.turns import PEN_RECORD, PenClaim, Seal, StartTurn, TurnRef
 from parley_messaging import Bus
 from parley_messaging.bus import StoredMessage
 from parley_messaging.erasing import erase_subject
-from parley_messaging.message_headers import now_ms
 from parley_messaging.pen import Pen
 from pydantic import ValidationError
 

@@ -22,6 +22,7 @@ from parley_gateway.ended_turns import EndedTurns
 from parley_gateway.gathering import Gathering
 from parley_gateway.ids import OwnedIds
 from parley_gateway.limits import Limits
+from parley_gateway.model_choice import ModelChoice
 from parley_gateway.models import Models
 from parley_gateway.position_watches import PositionWatches
 from parley_gateway.preparation import Preparation
@@ -32,6 +33,7 @@ from parley_gateway.settings import GatewaySettings
 from parley_gateway.tool_calling import ToolCalling
 from parley_gateway.tool_catalogue import ToolCatalogue
 from parley_gateway.tool_rounds import ToolRounds
+from parley_gateway.turn_commands import TurnCommands
 from parley_gateway.turn_door import TurnDoor
 from parley_gateway.turn_ending import TurnEnding
 from parley_gateway.turn_erasure import TurnErasure
@@ -81,19 +83,23 @@ class TurnParts:
         self._positions = PositionWatches(bus, home)
         self._waiting = WaitingTurns(bus, self.lag.wake)
         self.lag.on_states(self._waiting.tell)
+        commands = TurnCommands(
+            ids=ids,
+            home=home,
+            choice=ModelChoice(self.models, self.admission),
+            files=SentFiles(bus, originals),
+            turn_s=settings.gateway_turn_s,
+        )
         self.door = TurnDoor(
             bus,
-            ids=ids,
+            commands=commands,
             watches=self.watches,
             finder=finder,
             ended=EndedTurns(bus, self.pen),
-            models=self.models,
             admission=self.admission,
             waiting=self._waiting,
             positions=self._positions,
             limits=limits,
-            files=SentFiles(bus, originals),
-            turn_s=settings.gateway_turn_s,
         )
         self.runner = self._runner(bus, settings, circuits)
 

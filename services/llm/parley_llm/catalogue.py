@@ -52,7 +52,9 @@ class Catalogue:
             now_s = self._clock()
             if self._listed is None or now_s - self._listed_at_s >= self._fresh_s:
                 found = await asyncio.gather(*(model.models() for model in self._models))
-                models = tuple(self._prices.priced(self._sight.told(info)) for infos in found for info in infos)
+                models = tuple(
+                    self._prices.priced(self._sight.told(info)) for infos in found for info in infos
+                )
                 self._listed = ModelList(models=models)
                 self._listed_at_s = now_s
             return self._listed

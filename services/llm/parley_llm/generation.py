@@ -67,6 +67,7 @@ class Generation:
     ) -> None:
         self._bus = bus
         self._job = job
+        self._catalogue = catalogue
         self._chain = ModelChain(catalogue, job)
         self._stops = stops
         self._window_ms = window_ms

@@ -115,7 +115,7 @@ def _links(catalogue: Catalogue, job: GenerateJob) -> Iterator[_Link]:
         and (number == 0 or link.context_tokens is None or prompt_tokens <= link.context_tokens)
     ]
     for number, (model, link) in enumerate(served, start=1):
-        changed = {
+        changed: dict[str, object] = {
             "model": link.model,
             "params": link.params or job.params,
             "fallbacks": tuple(one for _, one in served[number:]),

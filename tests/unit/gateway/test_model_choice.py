@@ -9,9 +9,10 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import Capability, ListModels, ModelInfo, ModelList
 from parley_contracts.response_format import ResponseFormat
 from parley_contracts.tools import ToolSpec
-from parley_contracts.turns import ChatMessage, GenerationParams, ModelLink, StartTurn, TurnBot, TurnRef
+from parley_contracts.turns import GenerationParams, ModelLink, StartTurn, TurnBot, TurnRef
 from parley_gateway.admission import Admission, Capacity
 from parley_gateway.completion_request import CompletionRequest
+from parley_gateway.inline_files import InlineFiles
 from parley_gateway.model_choice import ModelChoice, asked_chain, going_on_with
 from parley_gateway.models import Models
 from parley_gateway.queue_lag import QueueLag
@@ -21,7 +22,6 @@ from pydantic import ValidationError
 
 TOOL = ToolSpec(name="t", description="", parameters={"type": "object"})
 JSON = GenerationParams(response_format=ResponseFormat(type="json_object"))
-SEEN = (ChatMessage(role="user", content="Look.", attachments=("a1",)),)
 KNOWN: dict[str, tuple[Capability, ...]] = {
     "a/plain": ("json",),
     "b/able": ("tools", "vision", "json"),
@@ -99,9 +99,8 @@ async def bus(memory_bus: MemoryBus) -> MemoryBus:
             ["a/plain", "b/able", "c/unknown", "extractive"],
         ),
         ({"params": JSON}, ["a/plain", "b/able", "c/unknown"]),
-        ({"history": SEEN}, ["b/able", "c/unknown"]),
     ],
-    ids=["nothing", "tools", "named-tools", "tools-not-called", "json", "vision"],
+    ids=["nothing", "tools", "named-tools", "tools-not-called", "json"],
 )
 async def test_those_known_to_be_unable_are_left_out(
     bus: MemoryBus, asked: dict[str, Any], expected: list[str]
@@ -112,6 +111,25 @@ async def test_those_known_to_be_unable_are_left_out(
 async def test_where_all_are_unable_all_of_them_are_asked_in_their_order(bus: MemoryBus) -> None:
     asked = command(tools=(TOOL,))
     assert await order(choice_of(bus), asked, "extractive", "a/plain") == ["extractive", "a/plain"]
+
+
+async def test_images_are_shown_only_to_those_known_to_see(bus: MemoryBus) -> None:
+    choice = choice_of(bus)
+    found = await choice.choose(command(), links(*KNOWN), image_field="attachments")
+    assert found.chosen is not None
+    assert (found.chosen.id, found.chosen.sees_images, found.fallbacks) == ("b/able", True, ())
+    for names in (("a/plain", "c/unknown"), ("extractive",), ()):
+        with pytest.raises(ParleyError) as told:
+            await choice.choose(command(), links(*names), image_field="attachments")
+        assert (told.value.code, told.value.field) == (ErrorCode.INVALID_REQUEST, "attachments")
+
+
+async def test_of_those_that_follow_it_is_told_whether_they_see(bus: MemoryBus) -> None:
+    found = await choice_of(bus).choose(command(), links("a/plain", "b/able", "c/unknown"))
+    assert [(link.model, link.sees_images) for link in found.fallbacks] == [
+        ("b/able", True),
+        ("c/unknown", False),
+    ]
 
 
 async def test_those_that_are_not_there_are_passed_over(bus: MemoryBus) -> None:
@@ -168,7 +186,8 @@ def test_who_wrote_one_round_writes_the_next() -> None:
 
 def test_a_completion_names_a_chain_as_a_frame_does_and_what_is_not_known_is_refused() -> None:
     asked = {"model": "a", "messages": [{"role": "user", "content": "Who?"}]}
-    frame = CompletionRequest.model_validate({**asked, "models": ["b", "c"]}).start_frame(None)
+    request = CompletionRequest.model_validate({**asked, "models": ["b", "c"]})
+    frame = request.start_frame(None, request.said(InlineFiles("o1", max_bytes=1)))
     assert (frame.model, frame.models) == ("a", ("b", "c"))
     for wrong in ({"models": [""]}, {"models": ["m"] * 9}, {"fallbacks": ["b"]}):
         with pytest.raises(ValidationError):

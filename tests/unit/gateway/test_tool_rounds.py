@@ -5,14 +5,11 @@ import json
 from collections.abc import AsyncGenerator
 
 import pytest
-from parley_contracts.client_frames import StartTurnFrame
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
-from parley_contracts.policy import Permission, Role
 from parley_contracts.tool_calls import CallTool, ToolResult
 from parley_contracts.tools import ToolCall, ToolSpec
 from parley_contracts.turn_events import (
-    ContextReady,
     GenerationFinished,
     ToolCalled,
     ToolFinished,
@@ -22,10 +19,8 @@ from parley_contracts.turn_events import (
 )
 from parley_contracts.turns import EPOCH_SPAN, PenClaim, PenRole, Seal, StartTurn, TokenUsage, TurnRef
 from parley_gateway import turn_stopper
-from parley_gateway.principal import Principal
 from parley_gateway.prompt import WITH_TOOLS
 from parley_gateway.tool_rounds import MAX_CALLS, is_of_parley, without_parleys
-from parley_gateway.turn_asked import permitted
 from parley_llm.language_model import Chunk
 from parley_messaging.memory_bus import MemoryBus
 
@@ -337,46 +332,6 @@ def test_a_round_with_a_tool_of_the_callers_is_the_callers(
     shown = without_parleys(command, finished(*called))
     assert tuple(call.name for call in shown.tool_calls) == told
     assert shown.finish_reason == reason
-
-
-async def test_a_named_tool_that_is_away_costs_the_turn_that_tool(memory_bus: MemoryBus) -> None:
-    async with running(memory_bus) as rig:
-        rig.model.script = [saying("Without it.")]
-        seen = await ask(rig, tools=("shop__price",))
-        ended = await seen.ended()
-    assert isinstance(ended, TurnCompleted)
-    assert ended.degraded == ("tools",)
-    assert [event.degraded for event in seen.events if isinstance(event, ContextReady)] == [("tools",)]
-    assert rig.model.calls[0].tools == ()
-
-
-async def test_a_turn_that_names_no_tool_has_none(memory_bus: MemoryBus) -> None:
-    shop = Shop()
-    async with running(memory_bus) as rig, offering(rig.bus, shop):
-        rig.model.script = [calling((PRICE, "{}"), text="Hm.")]
-        seen = await ask(rig, tools=())
-        ended = await seen.ended()
-    assert isinstance(ended, TurnCompleted)
-    assert (shop.calls, ended.tool_calls, rig.model.calls[0].tools) == ([], (), ())
-
-
-@pytest.mark.parametrize(
-    ("tool", "missing"),
-    [
-        ("read_page", Permission.WEB_USE),
-        ("http_request", Permission.WEB_USE),
-        ("search_knowledge", Permission.DOCUMENTS_READ),
-        ("read_file", Permission.DOCUMENTS_READ),
-        ("analyse_table", Permission.DOCUMENTS_READ),
-    ],
-)
-def test_a_tool_of_ours_is_named_only_by_who_may_do_what_it_does(tool: str, missing: Permission) -> None:
-    frame = StartTurnFrame(type="start_turn", text="?", tools=(tool,), collections=())
-    scopes = tuple(one for one in Permission if one is not missing)
-    assert permitted(Principal("ada", Role.OWNER), frame).tools == (tool,)
-    with pytest.raises(ParleyError) as caught:
-        permitted(Principal("ada", Role.OWNER, scopes), frame)
-    assert caught.value.code is ErrorCode.FORBIDDEN
 
 
 async def test_who_has_called_a_tool_in_place_of_another_goes_on_with_its_results(

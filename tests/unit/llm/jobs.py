@@ -1,5 +1,6 @@
 """Generate jobs for tests."""
 
+from parley_contracts.attachments import SentAttachment
 from parley_contracts.citations import Citation
 from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import ChatMessage, GenerationParams, TurnRef
@@ -27,6 +28,19 @@ def job_for(
         params=params or GenerationParams(),
         deadline_ms=0,
     )
+
+
+IMAGE = SentAttachment(
+    id="1" * 32,
+    object_id="2" * 32,
+    name="kettle.png",
+    content_type="image/png",
+    size_bytes=9,
+    sha256="3" * 64,
+)
+TEXT = IMAGE.model_copy(
+    update={"id": "4" * 32, "name": "kettle.txt", "content_type": "text/plain", "max_chars": 9}
+)
 
 
 def text_of(chunks: list[Chunk]) -> str:

@@ -25,7 +25,7 @@ from parley_llm.language_model import (
 from parley_llm.model_chain import ModelChain
 from prometheus_client import CollectorRegistry
 
-from tests.unit.llm.jobs import job_for
+from tests.unit.llm.jobs import IMAGE, TEXT, job_for
 from tests.unit.llm.test_model_chain import Model
 
 SPENT = TokenUsage(prompt_tokens=100, completion_tokens=20, cached_tokens=40)
@@ -134,6 +134,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "seed": {"params": GenerationParams(temperature=0, seed=2)},
     "stop": {"params": GenerationParams(temperature=0, stop=("x",))},
     "shape": {"params": GenerationParams(temperature=0, response_format=ResponseFormat(type="json_object"))},
+    "a file": {"attachments": (TEXT,)},
     "tools": {"tools": (ToolSpec(name="t", description="", parameters={"type": "object"}),)},
 }
 
@@ -141,6 +142,19 @@ OTHERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 async def test_whatever_decides_an_answer_makes_it_another(bench: Bench, other: dict[str, Any]) -> None:
     assert await bench.calls_of_two({}, other) == 2
+
+
+@pytest.mark.parametrize(
+    "changed", [{"max_chars": 5}, {"is_left_out": True}, {"sha256": "5" * 64}, {"name": "other.txt"}]
+)
+async def test_another_part_of_a_file_makes_it_another_answer(bench: Bench, changed: dict[str, Any]) -> None:
+    other = TEXT.model_copy(update=changed)
+    assert await bench.calls_of_two({"attachments": (IMAGE, TEXT)}, {"attachments": (IMAGE, other)}) == 2
+
+
+async def test_the_same_files_are_answered_from_the_cache(bench: Bench) -> None:
+    files = {"attachments": (IMAGE, TEXT)}
+    assert await bench.calls_of_two(files, files) == 1
 
 
 async def test_another_version_of_a_model_and_another_server_answer_anew(bench: Bench) -> None:

@@ -31,8 +31,8 @@ from parley_llm.language_model import (
 from parley_messaging.message_headers import now_ms
 from parley_messaging.turn_log import LoggedRound, TurnLog
 
+from tests.unit.llm.generation_desk import Desk, Scripted, writing
 from tests.unit.llm.jobs import job_for
-from tests.unit.llm.test_generation import Desk, Scripted, writing
 
 ADD, SUB = ToolCall(id="a", name="add", arguments='{"x":1}'), ToolCall(id="b", name="sub", arguments="{}")
 CALLS: tuple[Piece, ...] = (

@@ -15,7 +15,7 @@ from parley_llm.model_chain import ModelChain
 from parley_llm.provider_guard import ProviderGuards
 from parley_messaging.circuit import FAILURES, Circuits
 
-from tests.unit.llm.jobs import job_for, text_of
+from tests.unit.llm.jobs import IMAGE, TEXT, job_for, text_of
 
 WAIT_S = 5.0
 
@@ -134,6 +134,27 @@ async def test_where_all_are_away_the_last_resort_answers_and_where_they_fail_no
     assert (await error_of(chained(Model("a", away), Model("b", failing()), Model("last")))).code is (
         ErrorCode.UPSTREAM_FAILED
     )
+
+
+async def test_who_does_not_see_is_told_that_images_are_left_out() -> None:
+    blind, seeing = Model("b", failing()), Model("c")
+    links = (ModelLink(model="b"), ModelLink(model="c", sees_images=True))
+    chain = chained(
+        Model("a", failing()), blind, seeing, Model("last"), fallbacks=links, attachments=(IMAGE, TEXT)
+    )
+    await answer(chain)
+    assert [one.is_left_out for one in blind.asked[0].attachments] == [True, False]
+    assert seeing.asked[0].attachments == (IMAGE, TEXT)
+
+
+async def test_files_count_in_what_the_next_must_be_able_to_read() -> None:
+    second, long = Model("b"), TEXT.model_copy(update={"max_chars": 9_000})
+    links = (ModelLink(model="b", context_tokens=2_000), ModelLink(model="c", context_tokens=4_000))
+    chain = chained(
+        Model("a", failing()), second, Model("c"), Model("last"), fallbacks=links, attachments=(long,)
+    )
+    await answer(chain)
+    assert (second.asked, chain.answering) == ([], "c")
 
 
 async def test_each_is_asked_by_its_own_name_and_params_and_knows_who_follows() -> None:

@@ -23,8 +23,8 @@ from parley_messaging.stops import Stops
 from parley_messaging.turn_log import TurnLog, read_turn_log
 from parley_messaging.turn_writer import TurnWriters
 
+from tests.unit.llm.generation_desk import Scripted, until
 from tests.unit.llm.jobs import job_for
-from tests.unit.llm.test_generation import Scripted, until
 from tests.unit.lone_delivery import LoneDelivery
 
 WAIT_S = 5.0
