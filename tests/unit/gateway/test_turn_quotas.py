@@ -15,11 +15,11 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted
 from parley_contracts.turns import StartTurn, TokenUsage, TurnBot, TurnRef
-from parley_contracts.usage import Amount, ReadUsage, UsageReport
+from parley_contracts.usage import ReadUsage, UsageReport
 from parley_gateway.exceeded_quotas import QuotaExceededError
 from parley_gateway.ids import OwnedIds
 from parley_gateway.limits import Asking, Limits, asks
-from parley_gateway.prices import Prices, parse_most
+from parley_gateway.prices import Prices
 from parley_gateway.principal import Principal
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.shared_ledger import SharedLedger
@@ -382,19 +382,6 @@ def test_money_is_rounded_up_and_an_unknown_model_costs_what_any_other_does() ->
     assert prices.cost_micros("a", usage) == 8
     assert prices.cost_micros("b", usage) == prices.cost_micros(None, usage) == 1
     assert Prices.parse("{}").cost_micros("a", usage) == 0
-
-
-@pytest.mark.parametrize("text", ["turns", "turns=", "turns=-1", "turns=1,turns=2", "calls=3", "turns=1.5"])
-def test_what_is_no_quota_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ValueError, match="is no quota"):
-        parse_most(text)
-
-
-def test_a_quota_names_what_is_limited_and_leaves_out_what_is_not() -> None:
-    assert parse_most("turns=5, micros=7") == Most(turns=5, micros=7)
-    assert not parse_most("").is_limited
-    assert parse_most("turns=5").share(50) == Most(turns=2)
-    assert Amount().turns == 0
 
 
 @pytest.fixture
