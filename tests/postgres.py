@@ -82,11 +82,11 @@ def running_postgres(programs: Path, port: int) -> Generator[str]:
 
 
 @contextmanager
-def empty_database(server_url: str) -> Generator[str]:
-    """Make a database on a server for as long as the body runs; yields its URL."""
+def empty_database(server_url: str, *, like: str = "template1") -> Generator[str]:
+    """Make a database on a server, a copy of `like`, for as long as the body runs; yields its URL."""
     name = f"parley_test_{uuid4().hex}"
     with psycopg.connect(server_url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}".encode())
+        server.execute(f"CREATE DATABASE {name} TEMPLATE {like}".encode())
         try:
             yield f"{server_url.rpartition('/')[0]}/{name}"
         finally:

@@ -109,7 +109,7 @@ async def test_what_two_gateways_let_through_is_what_the_limit_says(limited: Sta
         f"{unshared} answered without Redis"
     )
     assert set(statuses) == {200, 429}
-    assert unshared <= BURST // 20
+    assert unshared < sum(statuses.values()) // 4
     assert beyond <= 0.02 * expected + unshared
 
 

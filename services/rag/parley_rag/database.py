@@ -131,7 +131,9 @@ def _address(url: str | None, data_dir: Path) -> URL:
 def _make_private_file(path: Path) -> None:
     # SQLite gives its -wal and -shm files the rights of the database file.
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # One that is there is left alone: closing it would end the locks of this process's other connections.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

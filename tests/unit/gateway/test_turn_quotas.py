@@ -15,12 +15,11 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Role
 from parley_contracts.turn_events import TurnCancelled, TurnCompleted
 from parley_contracts.turns import StartTurn, TurnBot, TurnRef
-from parley_contracts.usage import Amount, ReadUsage, UsageReport
+from parley_contracts.usage import ReadUsage, UsageReport
 from parley_gateway.exceeded_quotas import QuotaExceededError
 from parley_gateway.ids import OwnedIds
 from parley_gateway.limits import Asking, Limits, asks
 from parley_gateway.principal import Principal
-from parley_gateway.quota_text import parse_most
 from parley_gateway.settings import GatewaySettings
 from parley_gateway.shared_ledger import SharedLedger
 from parley_gateway.spending import BotPayer, Spending
@@ -374,19 +373,6 @@ async def test_turns_have_their_price_by_their_model(tmp_path: Path) -> None:
         [row] = (await counted.spent(1)).rows
         assert row.cost_micros == 2 * row.completion_tokens > 0
     assert seen.text == ANSWER
-
-
-@pytest.mark.parametrize("text", ["turns", "turns=", "turns=-1", "turns=1,turns=2", "calls=3", "turns=1.5"])
-def test_what_is_no_quota_is_refused_by_name(text: str) -> None:
-    with pytest.raises(ValueError, match="is no quota"):
-        parse_most(text)
-
-
-def test_a_quota_names_what_is_limited_and_leaves_out_what_is_not() -> None:
-    assert parse_most("turns=5, micros=7") == Most(turns=5, micros=7)
-    assert not parse_most("").is_limited
-    assert parse_most("turns=5").share(50) == Most(turns=2)
-    assert Amount().turns == 0
 
 
 @pytest.fixture
