@@ -177,7 +177,7 @@ def test_nats_server_itself_answers_nothing_that_a_service_without_jetstream_sen
 def test_only_accounts_asks_for_all_of_a_user_and_only_a_gateway_overwrites_turns() -> None:
     verbs = {"export_user", "erase_user"}
     of_data_jobs = {one for one in BUILT.values() if isinstance(one, str) and one.rpartition(".")[2] in verbs}
-    assert len(of_data_jobs) == 5
+    assert len(of_data_jobs) == 6
     for rights in EVERYBODY:
         asked = of_data_jobs & set(permissions_of(rights, EVERYBODY).publish)
         assert asked == (of_data_jobs if rights.name == "accounts" else set()), rights.name

@@ -74,7 +74,7 @@ async def test_a_stream_comes_in_pieces_as_it_is_written_and_tells_its_usage(sta
 async def test_a_bound_tool_is_called_in_a_stream_and_its_result_answered(
     stack: Stack, openai_upstream: OpenAiFake
 ) -> None:
-    bound = chat(stack, "openai/plan:tools").bind_tools([weather])  # pyright: ignore[reportUnknownMemberType]
+    bound = chat(stack, "openai/plan:tools").bind_tools([weather])  # pyright: ignore[reportUnknownMemberType] - leaves a part of it untyped
     said: list[BaseMessage] = [HumanMessage("Does it rain in Ulm?")]
     called: AIMessageChunk | None = None
     pieces = 0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from parley_contracts import attachments, bots, provider_keys, tools, usage
+from parley_contracts import attachments, bots, local_models, provider_keys, tools, usage
 
 _PATTERN_SAYINGS = {
     r"^https?://": "has to begin with http:// or https://",
@@ -11,6 +11,7 @@ _PATTERN_SAYINGS = {
     r"^[^\x00-\x1f]+$": "may hold no control characters",
     r"^[A-Za-z0-9_.:-]+$": "may hold letters, digits and _ . : - only",
     attachments.ATTACHMENT_ID: "has to be the id of an attachment: 32 digits and letters a to f",
+    local_models.MODEL_FORM: "has to be a provider and its model, such as ollama/llama3.2:3b",
     tools.TOOL_NAME: "may hold letters, digits and _ - only, at most 64",
     bots.TOOL_NAME: "may hold letters, digits and _ . : / - only",
     bots.PROVIDER_NAME: "may hold small letters, digits and _ - only, and begins with a letter",

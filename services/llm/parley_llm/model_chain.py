@@ -63,21 +63,10 @@ class ModelChain:
             link = left.pop(0)
             self.answering = link.job.model
             self.is_replaced = self.answering != self._job.model
-            guard = self._catalogue.guards.of(link.model.pool)
-            entry = None if written else await self._catalogue.remembered(link.job, link.model.pool)
-            if entry is not None and entry.kept:
-                for chunk in entry.kept:
-                    yield chunk
-                return
             try:
-                async with (
-                    guard.passing(self.answering, has_others=bool(left)),
-                    aclosing(link.model.generate(link.job, written=written)) as chunks,
-                ):
+                async with aclosing(self._asked(link, written, has_others=bool(left))) as chunks:
                     async for chunk in chunks:
                         has_begun = True
-                        if entry is not None:
-                            await entry.add(chunk)
                         yield chunk
                     return
             except ParleyError as error:
@@ -88,6 +77,22 @@ class ModelChain:
                     raise
                 told = {"model": self.answering, "instead": left[0].job.model, "code": error.code.value}
                 log.warning("model does not begin; another one is asked", extra=told)
+
+    async def _asked(self, link: _Link, written: str, *, has_others: bool) -> AsyncGenerator[Chunk, None]:
+        """Write one model's answer, or what it has answered before where the turn wants that."""
+        entry = None if written else await self._catalogue.remembered(link.job, link.model.pool)
+        if entry is not None and entry.kept:
+            for chunk in entry.kept:
+                yield chunk
+            return
+        async with (
+            self._catalogue.guards.of(link.model.pool).passing(link.job.model, has_others=has_others),
+            aclosing(link.model.generate(link.job, written=written)) as chunks,
+        ):
+            async for chunk in chunks:
+                if entry is not None:
+                    await entry.add(chunk)
+                yield chunk
 
     async def _last_resort(self, asked: _Link, error: ParleyError) -> list[_Link]:
         """Return who quotes where everybody is away. Nobody does where a program reads JSON."""

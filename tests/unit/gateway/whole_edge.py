@@ -21,7 +21,7 @@ from parley_contracts.bots import Bot, BotSettings, CreateBot
 from parley_contracts.browser import PageText, ReadPage
 from parley_contracts.citations import Citation, DocumentRef
 from parley_contracts.credentials import CreateKey, KeyCreated
-from parley_contracts.data_rights import CreateExport, DataJob
+from parley_contracts.data_rights import CreateExport, DataJob, EraseUser
 from parley_contracts.feedback import CitationFeedback, RateCitation, Verdict
 from parley_contracts.groups import AddGroupMember, CreateGroup, Group, GroupMember
 from parley_contracts.llm import ListModels, ModelInfo, ModelList
@@ -54,6 +54,7 @@ from parley_contracts.subject_policy import SUBJECTS
 from parley_contracts.turns import Seal, TurnOutcome, TurnRef
 from parley_contracts.webhooks import CreateWebhook, WebhookCreated
 from parley_gateway.edge import Edge
+from parley_llm.erasure import AnswerErasure
 from parley_memory.attachment_shelf import AttachmentBounds
 from parley_memory.handlers import bind as bind_memory
 from parley_memory.handlers import bind_attachments
@@ -344,6 +345,7 @@ def answer_for_models(bus: MemoryBus) -> None:
     bus.answer(subjects.LLM_CANCEL_PULL, CancelPull, pull)
     bus.answer(subjects.LLM_LIST_PULLS, ListPulls, pulls)
     bus.answer(subjects.LLM_DELETE_MODEL, DeleteModel, delete)
+    bus.answer(subjects.LLM_ERASE_USER, EraseUser, AnswerErasure(None).erase)
 
 
 async def _page(request: ReadPage) -> PageText:
