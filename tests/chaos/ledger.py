@@ -134,7 +134,7 @@ def entries(
             viewed=viewed,
             words=words,
             record=records.get(ids.turn_id(LOCAL_OWNER, turn_id), TurnRecord()),
-            calls=[call for call in calls if call.question == viewed.start["text"]],
+            calls=[call for call in calls if call.question.endswith(viewed.start["text"])],
             stored=shelf.count(turn_id),
             stored_text=shelf.answer(turn_id),
             killed=killed,
