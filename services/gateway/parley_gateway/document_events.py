@@ -9,6 +9,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.rag import Document, DocumentChanged, DocumentStatus, ReadDocument
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery, Subscription
+from parley_messaging.error_boundary import described
 from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -67,8 +68,8 @@ class DocumentEvents:
     async def _take(self, delivery: Delivery) -> None:
         try:
             self._latest = DocumentChanged.model_validate_json(delivery.data).document
-        except ValidationError:
-            log.exception("document event cannot be read")
+        except ValidationError as error:
+            log.warning("document event cannot be read", extra={"fault": described(error).message})
             return
         self._has_news.set()
 

@@ -9,6 +9,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.local_models import ListPulls, ModelPull, ModelPullChanged, PullList, PullModel, tagged
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery, Subscription
+from parley_messaging.error_boundary import described
 from pydantic import ValidationError
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -58,8 +59,8 @@ class PullEvents:
     async def _hear(self, delivery: Delivery) -> None:
         try:
             event = ModelPullChanged.model_validate_json(delivery.data)
-        except ValidationError:
-            log.exception("event of a fetch cannot be read")
+        except ValidationError as error:
+            log.warning("event of a fetch cannot be read", extra={"fault": described(error).message})
             return
         if event.pull.model == self._model and not event.is_to_stop:
             self._take(event.pull)

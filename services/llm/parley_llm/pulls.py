@@ -27,6 +27,7 @@ from parley_contracts.local_models import (
 from parley_contracts.replies import Done
 from parley_messaging import Bus
 from parley_messaging.bus import Delivery
+from parley_messaging.error_boundary import described
 from parley_messaging.message_headers import now_ms
 from pydantic import ValidationError
 
@@ -203,8 +204,8 @@ class Pulls:
     async def _hear(self, delivery: Delivery) -> None:
         try:
             event = ModelPullChanged.model_validate_json(delivery.data)
-        except ValidationError:
-            _log.exception("event of a fetch cannot be read")
+        except ValidationError as error:
+            _log.warning("event of a fetch cannot be read", extra={"fault": described(error).message})
             return
         running = self._running.get(event.pull.model)
         if not event.is_to_stop:
