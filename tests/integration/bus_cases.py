@@ -264,6 +264,11 @@ def _header_block(
     return LINE + b"".join(b"%b: %b\r\n" % (name.encode(), value) for name, value in lines) + b"\r\n"
 
 
+def _may_be_claimed(turn_id: str) -> bool:
+    """Return whether claims can name it at all; half a character stands in none."""
+    return len(turn_id) < 128 and not any("\ud800" <= one <= "\udfff" for one in turn_id)
+
+
 @st.composite
 def _claims(
     draw: st.DrawFn, channel: Channel, acting: Acting, told: Any, known: Known, *, is_right: bool
@@ -274,6 +279,6 @@ def _claims(
         area = area_of(channel.pattern) if is_right or draw(st.integers(0, 7)) else "elsewhere"
         return known.signer.sign(said, area).encode()
     if channel.pattern in TURN_SUBJECTS:
-        said = replace(said, turn_id=next((one for one in _said(told, "turn_id") if len(one) < 128), None))
+        said = replace(said, turn_id=next(filter(_may_be_claimed, _said(told, "turn_id")), None))
         return known.signer.sign_lasting(said, TURN_SUBJECTS).encode()
     return known.signer.sign_lasting(said, (channel.pattern,)).encode()

@@ -5,6 +5,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, cast
 
 from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
@@ -74,23 +75,30 @@ class TurnWatch:
         """Hand a frame on if it is next; False when something before it is missing."""
         try:
             seq = frame_seq(frame)
-            if seq == self.last_seq + 1 and seq % EPOCH_SPAN:
-                self.last_seq = seq
-                self._sink(frame, seq)
-            elif seq % EPOCH_SPAN:
+            opening = None if seq % EPOCH_SPAN else _opening(frame)
+        except ValueError as error:
+            # Anybody may publish a frame: one that cannot be read must not stop the others.
+            # What it holds is not for the log.
+            log.warning(
+                "turn event cannot be read", extra={"subject": self.subject, "error": type(error).__name__}
+            )
+            return True
+        if opening is None:
+            if seq != self.last_seq + 1:
                 return seq <= self.last_seq
-            elif seq <= self.last_seq:
-                # Somebody who has seen the end already asked for what comes after it.
-                self.is_finished = self.is_finished or frame_type(frame) in TERMINAL_TYPES
-            elif json.loads(frame).get("follows", 0) > self.last_seq:
-                return False
-            else:
-                self.last_seq = seq
-                self.is_finished = frame_type(frame) in TERMINAL_TYPES
-                self._sink(frame, seq)
+        elif seq <= self.last_seq:
+            # Somebody who has seen the end already asked for what comes after it.
+            self.is_finished = self.is_finished or opening.is_end
+            return True
+        elif opening.follows > self.last_seq:
+            return False
+        else:
+            self.is_finished = opening.is_end
+        self.last_seq = seq
+        try:
+            self._sink(frame, seq)
         except Exception:
-            # Anybody may publish a frame: one that cannot be taken must not stop the others.
-            log.exception("turn event cannot be taken", extra={"subject": self.subject})
+            log.exception("turn event cannot be handed on", extra={"subject": self.subject})
         return True
 
     async def read_on(self, bus: Bus) -> bool:
@@ -188,6 +196,22 @@ class TurnWatch:
             return frame_seq(stored.data) > self.last_seq or stored.stream_seq >= self._position
         except ValueError:
             return False
+
+
+class _Opening(NamedTuple):
+    """What the first frame of an epoch says: whether it ends its turn, and which frame comes before it."""
+
+    is_end: bool
+    follows: int
+
+
+def _opening(frame: bytes) -> _Opening:
+    """Return what a frame that opens an epoch says; ValueError when it is no turn event."""
+    told: object = json.loads(frame)
+    follows = cast(dict[str, Any], told).get("follows", 0) if isinstance(told, dict) else None
+    if not isinstance(follows, int):
+        raise ValueError("it does not say what it follows")
+    return _Opening(frame_type(frame) in TERMINAL_TYPES, follows)
 
 
 def _place(frame: bytes) -> int:

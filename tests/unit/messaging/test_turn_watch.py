@@ -24,6 +24,10 @@ POISON = [
     b'{"seq":5000000,"type":"e',
     b'{"seq":2000000,[]',
     b'{"seq":2000007,',
+    b'{"seq":2000000,"type":"epoch_started","follows":"1000000"}',
+    b'{"seq":2000000,"type":"epoch_started","follows":[1000000]}',
+    b'["seq",2000000,"type"]',
+    b"A secret that is no event, but a sentence.",
 ]
 
 
@@ -85,7 +89,9 @@ async def watching(bus: Bus, home: str = HOME) -> AsyncGenerator[TurnWatches]:
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-async def test_frames_that_are_no_events_are_passed_over(bus: Bus, is_live: bool) -> None:
+async def test_frames_that_are_no_events_are_passed_over_and_what_they_hold_is_not_logged(
+    bus: Bus, caplog: pytest.LogCaptureFixture, is_live: bool
+) -> None:
     await bus.start()
     turn_id, seen = uuid4().hex, Seen()
     subject = subjects.turn_events(HOME, turn_id)
@@ -99,6 +105,8 @@ async def test_frames_that_are_no_events_are_passed_over(bus: Bus, is_live: bool
         if not is_live:
             await watches.open(HOME, turn_id, 0, seen)
         assert await seen.until_at(1_000_001) == [1_000_000, 1_000_001]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert "secret" not in str([vars(record) for record in caplog.records])
 
 
 @pytest.mark.parametrize("is_live", [True, False])
