@@ -90,6 +90,11 @@ class Circuit:
                 # A probe that was cancelled says nothing: the next call is one.
                 self._is_probed = False
 
+    def note_answering(self) -> None:
+        """Close an open circuit: a call in hand is answered, though its answer may take long."""
+        if self._opened_s is not None:
+            self._opened_s, self._in_a_row, self._is_probed = None, 0, False
+
     def _admit(self) -> bool:
         """Return whether the call is the probe of an open circuit."""
         if self._opened_s is None:

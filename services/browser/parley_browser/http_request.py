@@ -92,5 +92,5 @@ def _text(answer: Answer, kind: str) -> str:
     charset = _CHARSET.search(kind)
     try:
         return answer.body.decode(charset[1] if charset else "utf-8", errors="replace")
-    except LookupError:
+    except (LookupError, UnicodeError):
         return answer.body.decode(errors="replace")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from parley_contracts.attachments import MAX_ATTACHMENTS
 from parley_contracts.client_frames import MAX_TEXT_CHARS
@@ -11,7 +11,7 @@ from parley_contracts.tools import ToolCall
 from parley_contracts.turns import ChatMessage
 from pydantic import BaseModel, Field
 
-from parley_gateway.content_parts import ContentPart, FilePart, ImagePart, Part, RefusalPart
+from parley_gateway.content_parts import MAX_PARTS, ContentPart, FilePart, ImagePart, Parts, RefusalPart
 from parley_gateway.inline_files import InlineFile, InlineFiles
 
 MAX_ID_CHARS = 256
@@ -36,10 +36,10 @@ class CompletionMessage(BaseModel):
     """One message of the conversation so far."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Part] | None = None
+    content: str | Parts | None = None
     refusal: str | None = None
     name: str | None = None
-    tool_calls: list[MessageToolCall] | None = None
+    tool_calls: Annotated[list[MessageToolCall], Field(max_length=MAX_PARTS)] | None = None
     tool_call_id: str | None = Field(default=None, min_length=1, max_length=MAX_ID_CHARS)
 
     @property

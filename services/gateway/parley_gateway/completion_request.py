@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from parley_gateway.caller_side import CallerSide
 from parley_gateway.completion_messages import CompletionMessage, Said, read_messages
 from parley_gateway.completion_tools import Choice, CompletionTool, WantedFormat, tool_choice, tool_specs
+from parley_gateway.content_parts import MAX_MESSAGES, FirstFault
 from parley_gateway.inline_files import InlineFiles
 
 BOT_PREFIX = "bot:"
@@ -44,7 +45,7 @@ class CompletionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str
-    messages: list[CompletionMessage] = Field(min_length=1)
+    messages: Annotated[list[CompletionMessage], FirstFault()] = Field(min_length=1, max_length=MAX_MESSAGES)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -89,7 +90,9 @@ class CompletionRequest(BaseModel):
         description="Ours: the answer may be one of yours from before; with `temperature` 0 or a `seed`.",
     )
     collections: list[CollectionName] | None = Field(
-        default=None, description="Ours: collections to search; absent is all, empty is none."
+        default=None,
+        max_length=MAX_NAMED,
+        description="Ours: collections to search; absent is all, empty is none.",
     )
     web: bool = Field(default=False, description="Ours: read the pages whose addresses the text names.")
     parley_tools: list[ToolName] = Field(

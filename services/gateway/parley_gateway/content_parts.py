@@ -3,14 +3,24 @@
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, FailFast, Field
 
 from parley_gateway.inline_files import InlineFiles
 
 MAX_FILE_CHARS = 32 * 1024 * 1024
+MAX_MESSAGES = 2048
+MAX_PARTS = 128
+"""Of one message."""
+
+
+class FirstFault(FailFast):
+    """What is wrong with the first item is all that is told: a fault of each would fill the memory."""
+
+    # Unions hash what they are made of.
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType] - what compares has none by itself
 
 
 class ContentPart(BaseModel):
@@ -75,3 +85,4 @@ class FilePart(BaseModel):
 
 
 Part = ContentPart | RefusalPart | ImagePart | FilePart
+Parts = Annotated[list[Part], Field(max_length=MAX_PARTS), FirstFault()]

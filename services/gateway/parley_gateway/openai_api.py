@@ -56,6 +56,8 @@ async def create_response(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Answer the input; `stream` sends the response as it is written. No response is kept by its id."""
+    # The response repeats it: what cannot be written is refused before a model is asked.
+    request.model_dump_json(exclude={"input"})
     reader = _reader(edge, principal)
     turn = await _start(edge, principal, request.completion(), reader, idempotency_key)
     reader.follow(turn)

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/create
 
 from typing import Annotated, Any, Literal
 
+from parley_contracts.client_frames import MAX_NAMED
 from parley_contracts.rag import CollectionName
 from parley_contracts.tools import MAX_TOOLS, ToolName
 from parley_contracts.turns import MAX_TOKENS, MAX_TOP_LOGPROBS, ReasoningEffort
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.completion_messages import MAX_ID_CHARS
 from parley_gateway.completion_request import CompletionRequest
-from parley_gateway.content_parts import MAX_FILE_CHARS
+from parley_gateway.content_parts import MAX_FILE_CHARS, MAX_MESSAGES, MAX_PARTS, FirstFault
 
 TextPartType = Literal["input_text", "output_text", "text"]
 
@@ -69,7 +70,7 @@ class InputMessage(BaseModel):
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart | ImageInput | FileInput]
+    content: str | Annotated[list[TextPart | ImageInput | FileInput], Field(max_length=MAX_PARTS)]
 
     def plain(self) -> dict[str, Any]:
         return {"role": self.role, "content": _content(self.content)}
@@ -93,7 +94,7 @@ class InputResult(BaseModel):
 
     type: Literal["function_call_output"]
     call_id: str = Field(min_length=1, max_length=MAX_ID_CHARS)
-    output: str | list[TextPart]
+    output: str | Annotated[list[TextPart], Field(max_length=MAX_PARTS)]
 
     def plain(self) -> dict[str, Any]:
         return {"role": "tool", "tool_call_id": self.call_id, "content": _text(self.output)}
@@ -161,7 +162,7 @@ class ResponsesRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str
-    input: str | Annotated[list[InputItem], Field(min_length=1)]
+    input: str | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_MESSAGES), FirstFault()]
     instructions: str | None = None
     stream: bool | None = False
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -186,7 +187,9 @@ class ResponsesRequest(BaseModel):
     prompt_cache_key: str | None = Field(default=None, description="Has no effect.")
     prompt_cache_retention: str | None = Field(default=None, description="Has no effect.")
     collections: list[CollectionName] | None = Field(
-        default=None, description="Ours: collections to search; absent is all, empty is none."
+        default=None,
+        max_length=MAX_NAMED,
+        description="Ours: collections to search; absent is all, empty is none.",
     )
     web: bool = Field(default=False, description="Ours: read the pages whose addresses the text names.")
 

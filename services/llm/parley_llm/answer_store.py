@@ -14,7 +14,7 @@ from parley_contracts.data_rights import VISITOR
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.redis_rights import ANSWER_KEYS
 from parley_messaging.circuit import Circuit
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -172,9 +172,15 @@ def _key(root: str, name: str) -> str:
 
 def answers_client(url: str, *, names_database: bool) -> Redis:
     """Return the Redis that answers are kept in; one for all purposes has a database for each."""
-    redis = Redis.from_url(
-        url, socket_connect_timeout=CONNECT_S, retry=Retry(NoBackoff(), 0), max_connections=8
+    # More answers may begin at once than there are connections: they wait for one.
+    pool = BlockingConnectionPool.from_url(
+        url,
+        socket_connect_timeout=CONNECT_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=8,
+        timeout=ERASE_S,
     )
+    redis = Redis.from_pool(pool)
     if not names_database:
         # An address names its database in one of several ways; this is where each of them ends.
         redis.connection_pool.connection_kwargs["db"] = CACHE_DATABASE

@@ -85,11 +85,16 @@ class ModelChain:
             for chunk in entry.kept:
                 yield chunk
             return
+        guard = self._catalogue.guards.of(link.model.pool)
         async with (
-            self._catalogue.guards.of(link.model.pool).passing(link.job.model, has_others=has_others),
+            guard.passing(link.job.model, has_others=has_others),
             aclosing(link.model.generate(link.job, written=written)) as chunks,
         ):
+            is_answered = False
             async for chunk in chunks:
+                if not is_answered:
+                    is_answered = True
+                    guard.note_answering()
                 if entry is not None:
                     await entry.add(chunk)
                 yield chunk

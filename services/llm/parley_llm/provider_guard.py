@@ -60,6 +60,10 @@ class ProviderGuard:
                     self._note(model_id, error)
                     raise
 
+    def note_answering(self) -> None:
+        """Say that a call has its first piece: nobody waits for its end to be asked as well."""
+        self._circuit.note_answering()
+
     def _require_free(self, model_id: str) -> None:
         left_s = self._rested_s.get(model_id, 0) - self._clock()
         if left_s > 0:

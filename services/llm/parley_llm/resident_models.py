@@ -7,6 +7,7 @@ from typing import Protocol
 
 from parley_contracts.errors import ParleyError
 from parley_contracts.llm import ModelInfo
+from parley_contracts.local_models import tagged
 
 from parley_llm.backends.ollama_library import PREFIX, OllamaLibrary
 
@@ -33,7 +34,8 @@ class ResidentModels:
     ) -> None:
         self._served = served
         self._library = library
-        self._names = tuple(names)
+        # The server lists its models with their tags.
+        self._names = tuple(tagged(name) for name in names)
         self._period_s = period_s
         self._was_loaded = set[str]()
 

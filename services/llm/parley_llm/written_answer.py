@@ -50,7 +50,7 @@ class _WeighedText(_Text):
 
     def frame(self, seq: int, text: str) -> bytes:
         plain = super().frame(seq, text)
-        return b'%b,"logprobs":%b}' % (plain[:-1], to_json(self._logprobs))
+        return b'%b,"logprobs":%b}' % (plain[:-1], to_json(self._logprobs, inf_nan_mode="null"))
 
 
 class _Reasoning:

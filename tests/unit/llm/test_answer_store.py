@@ -1,5 +1,6 @@
 """Both stores of remembered answers, and what an erasure takes."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
@@ -153,3 +154,9 @@ async def test_a_redis_that_is_away_costs_an_answer_nothing_and_lets_no_erasure_
 
 def test_what_is_counted_names_the_place_of_the_registry() -> None:
     assert PlaceCount(place=PLACE, count=1).place == "ans:*"
+
+
+async def test_as_many_answers_are_found_at_once_as_a_service_writes(store: AnswerStore) -> None:
+    assert await store.put("owner", "name", b"sealed")
+    found = await asyncio.gather(*(store.get("owner", "name") for _ in range(96)))
+    assert found.count(b"sealed") == 96

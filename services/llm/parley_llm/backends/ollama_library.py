@@ -28,6 +28,9 @@ DELETE_S = 30.0
 PULL_SILENCE_S = 900.0
 """The digest of a large model is computed in silence."""
 
+PULL_S = 86_400.0
+"""A large model over a slow line takes hours, which no answer may."""
+
 Stage = Literal["waiting", "manifest", "layers", "verifying", "writing"]
 
 _PARTS = 3
@@ -87,7 +90,7 @@ class OllamaLibrary:
     """
 
     def __init__(self, options: OllamaOptions, registries: Collection[str], circuits: Circuits) -> None:
-        patient = replace(options, first_token_s=PULL_SILENCE_S, gap_s=PULL_SILENCE_S)
+        patient = replace(options, first_token_s=PULL_SILENCE_S, gap_s=PULL_SILENCE_S, whole_s=PULL_S)
         self._registries = frozenset(registries)
         self._server = ModelServer(patient, _refusal, circuits.to("ollama-connect"))
 

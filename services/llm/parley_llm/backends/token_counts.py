@@ -21,4 +21,6 @@ def count(value: object) -> int:
     """Return a count, also one that is told in digits; 0 for what is none."""
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS else 0
-    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
+    return (
+        min(max(0, value), 10**MOST_DIGITS) if isinstance(value, int) and not isinstance(value, bool) else 0
+    )

@@ -164,7 +164,7 @@ def _columns(rows: list[list[Cell]]) -> list[str]:
 
 def _unique(name: str, otherwise: str, used: set[str]) -> str:
     plain = re.sub(r"\W+", "_", name.strip().lower()).strip("_")[:60] or otherwise
-    plain = f"_{plain}" if plain[0].isdigit() else plain
+    plain = f"_{plain}" if plain[0].isdigit() or plain.startswith("sqlite_") else plain
     found, number = plain, 2
     while found in used:
         found, number = f"{plain}_{number}", number + 1

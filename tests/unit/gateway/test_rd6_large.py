@@ -1,0 +1,64 @@
+"""What a hostile reader found of large requests."""
+
+import asyncio
+import resource
+import time
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+from parley_gateway.body_limit import INLINE_BYTES
+from parley_messaging.memory_bus import MemoryBus
+
+from tests.unit.gateway.http_edge import open_edge
+
+LEASE_S = 5.0
+"""`ack_wait` of the queues: who stands still for longer loses what it works on to others."""
+
+
+@pytest.fixture
+async def memory_bus() -> AsyncGenerator[MemoryBus]:
+    bus = MemoryBus()
+    yield bus
+    await bus.close()
+
+
+async def test_one_request_of_many_small_messages_does_not_stop_the_gateway(
+    memory_bus: MemoryBus, tmp_path: Path
+) -> None:
+    one = b'{"role":"user","content":"a"},'
+    body = b'{"model":"m","messages":[' + (one * ((INLINE_BYTES - 100) // len(one)))[:-1] + b"]}"
+    longest_s = 0.0
+
+    async def watch() -> None:
+        nonlocal longest_s
+        while True:
+            began_s = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest_s = max(longest_s, time.monotonic() - began_s)
+
+    async with open_edge(memory_bus, tmp_path) as client:
+        watching = asyncio.create_task(watch())
+        answer = await client.post(
+            "/v1/chat/completions", content=body, headers={"Content-Type": "application/json"}, timeout=None
+        )
+        watching.cancel()
+    assert longest_s < LEASE_S, f"the loop stood still for {longest_s:.1f} s, then said {answer.status_code}"
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+@pytest.mark.parametrize("depth", ["messages", "parts"])
+async def test_a_million_faults_are_told_by_the_first(
+    memory_bus: MemoryBus, tmp_path: Path, path: str, depth: str
+) -> None:
+    field = b"messages" if path != "responses" else b"input"
+    many = b"[" + b"{}," * 1_000_000 + b"{}]"
+    items = many if depth == "messages" else b'[{"role":"user","content":' + many + b"}]"
+    body = b'{"model":"m","' + field + b'":' + items + b"}"
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with open_edge(memory_bus, tmp_path) as client:
+        answer = await client.post(
+            f"/v1/{path}", content=body, headers={"Content-Type": "application/json"}, timeout=None
+        )
+    assert answer.status_code == 400
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 500_000
