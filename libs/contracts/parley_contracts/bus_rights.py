@@ -111,7 +111,7 @@ _GATEWAY = BusRights(
         *OF_MEMORY,
         *OF_RAG,
     ),
-    publishes=(subjects.ALL_TURN_QUEUES, subjects.TOOL_DESCRIBE),
+    publishes=(subjects.ALL_TURN_QUEUES, subjects.TOOL_DESCRIBE, subjects.ALL_TOOL_GIVE_UPS),
     hears=(
         subjects.ALL_TOOL_OFFERS,
         subjects.ALL_HOLDS,
@@ -160,6 +160,7 @@ _LLM = BusRights(
         subjects.ALL_CANCELS,
         subjects.LLM_PULL_CHANGED,
         subjects.LLM_MODELS_CHANGED,
+        subjects.tool_given_up("llm"),
     ),
     stores=(subjects.ALL_PEN_SLOTS, subjects.ALL_TURN_EVENTS, subjects.audit_events("llm")),
     reads=(stream_names.TURN_PEN, stream_names.TURN_EVENTS),
@@ -195,6 +196,7 @@ _RAG = BusRights(
         subjects.ACCOUNTS_READ_DATA_KEY,
     ),
     publishes=(subjects.ALL_INGEST_EVENTS, subjects.tool_offered("rag")),
+    hears=(subjects.tool_given_up("rag"),),
     stores=(subjects.RAG_INGEST, subjects.DOCUMENT_FAILED, subjects.audit_events("rag")),
     works=(_INGESTERS,),
     originals=frozenset(Originals),
@@ -246,6 +248,7 @@ _BROWSER = BusRights(
         *OUR_TOOLS["browser"],
     ),
     publishes=(subjects.tool_offered("browser"),),
+    hears=(subjects.tool_given_up("browser"),),
 )
 
 SERVICES = {one.name: one for one in (_GATEWAY, _LLM, _NPU, _RAG, _MEMORY, _ACCOUNTS, _BROWSER)}
@@ -282,6 +285,7 @@ def outside_tool_rights(name: str) -> BusRights:
         name=user,
         answers=(subjects.TOOL_DESCRIBE, subjects.tool_calls_of(name)),
         publishes=(subjects.tool_offered(user),),
+        hears=(subjects.tool_given_up(user),),
     )
 
 

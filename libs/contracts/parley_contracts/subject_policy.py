@@ -181,6 +181,7 @@ _NOTICES: dict[str, P | Standing] = {
 _TOOLS: dict[str, P | Standing] = {
     subjects.TOOL_DESCRIBE: Standing.TOLD,
     subjects.ALL_TOOL_OFFERS: Standing.TOLD,
+    subjects.ALL_TOOL_GIVE_UPS: Standing.TOLD,
     subjects.TOOL_SEARCH_KNOWLEDGE: P.DOCUMENTS_READ,
     subjects.TOOL_READ_FILE: P.DOCUMENTS_READ,
     subjects.TOOL_ANALYSE_TABLE: P.DOCUMENTS_READ,

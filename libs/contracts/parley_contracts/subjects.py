@@ -19,9 +19,7 @@ _HOLD = f"{PREFIX}.turn.hold"
 _EVENTS = f"{PREFIX}.turn.events"
 _QUEUE = f"{PREFIX}.turn.queue"
 _SUBMIT = f"{PREFIX}.turn.submit"
-
 TURN_ERASE_USER = f"{PREFIX}.turn.erase_user"
-
 ALL_TURN_STARTS = f"{_START}.*"
 ALL_PEN_SLOTS = f"{_PEN}.*.*"
 ALL_CANCELS = f"{_CANCEL}.*"
@@ -298,11 +296,11 @@ ACCOUNTS_ASK_BOT = f"{PREFIX}.accounts.ask_bot"
 
 _TOOL_OFFERED = f"{PREFIX}.tool.offered"
 _TOOL_CALL = f"{PREFIX}.tool.call"
-
+_TOOL_GIVEN_UP = f"{PREFIX}.tool.given_up"
 TOOL_DESCRIBE = f"{PREFIX}.tool.describe"
 ALL_TOOL_OFFERS = f"{_TOOL_OFFERED}.*"
+ALL_TOOL_GIVE_UPS = f"{_TOOL_GIVEN_UP}.*"
 ALL_OUTSIDE_TOOL_CALLS = f"{_TOOL_CALL}.*.*"
-
 TOOL_SEARCH_KNOWLEDGE = f"{_TOOL_CALL}.search_knowledge"
 TOOL_READ_FILE = f"{_TOOL_CALL}.read_file"
 TOOL_ANALYSE_TABLE = f"{_TOOL_CALL}.analyse_table"
@@ -319,6 +317,16 @@ def tool_offered(user: str) -> str:
 def parse_tool_offered(subject: str) -> str:
     """Return the user that offers tools; ValueError for any other subject."""
     return _parts(subject, _TOOL_OFFERED, 1)[0]
+
+
+def tool_given_up(user: str) -> str:
+    """Return the subject on which a user that offers tools hears which calls nobody waits for any longer."""
+    return f"{_TOOL_GIVEN_UP}.{_part(user)}"
+
+
+def parse_tool_given_up(subject: str) -> str:
+    """Return the user whose tool was called; ValueError for any other subject."""
+    return _parts(subject, _TOOL_GIVEN_UP, 1)[0]
 
 
 def outside_tool_call(offerer: str, name: str) -> str:

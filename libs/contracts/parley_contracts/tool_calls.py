@@ -48,6 +48,18 @@ class CallTool(OwnedRequest):
     deadline_ms: int = Field(description="Unix epoch, milliseconds; nobody waits for the answer any longer.")
 
 
+class CallGivenUp(WireModel):
+    """Told on `tool.given_up.<user>`: nobody waits for a call; its turn was stopped, or it is late.
+
+    Who takes over a turn may make the same call again meanwhile, with another deadline: that is waited for.
+    """
+
+    type: Literal["call_given_up"] = "call_given_up"
+    turn_id: str
+    call_id: str
+    deadline_ms: int = Field(description="As the call had it.")
+
+
 class ToolResult(WireModel):
     """What a model is told. It is data to it, never an instruction."""
 

@@ -1,8 +1,9 @@
 """Has one tool called, and puts whatever comes of it into words for the model."""
 
+import asyncio
 import json
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 from parley_contracts import subjects
@@ -10,7 +11,7 @@ from parley_contracts.claims import Acting, PrincipalKind
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.policy import Permission, Role
 from parley_contracts.subject_policy import SUBJECTS
-from parley_contracts.tool_calls import MAX_ARGUMENTS_CHARS, CallTool, ToolResult
+from parley_contracts.tool_calls import MAX_ARGUMENTS_CHARS, CallGivenUp, CallTool, ToolResult
 from parley_contracts.tools import ToolCall
 from parley_contracts.turns import StartTurn
 from parley_messaging import Bus
@@ -53,12 +54,23 @@ class ToolCalling:
         left_s = min(self._call_s, command.deadline_ms / 1000 - time.time())
         if left_s <= 0:
             return _failed(_LATE)
+        request = _request(command, tool, call, left_s)
         try:
             with _lending(command, tool):
-                request = _request(command, tool, call, left_s)
                 return await self._bus.request(tool.subject, request, ToolResult, timeout_s=left_s)
+        except asyncio.CancelledError:
+            await self._give_up(tool, request)
+            raise
         except ParleyError as error:
+            if error.code is ErrorCode.TIMEOUT:
+                await self._give_up(tool, request)
             return _failed(_told(error))
+
+    async def _give_up(self, tool: OfferedTool, call: CallTool) -> None:
+        """Tell whoever runs a call that nobody waits for it; where that gets lost, its deadline ends it."""
+        told = CallGivenUp(turn_id=call.turn_id, call_id=call.call_id, deadline_ms=call.deadline_ms)
+        with suppress(ParleyError):
+            await self._bus.publish(subjects.tool_given_up(tool.user), told.model_dump_json().encode())
 
 
 def _request(command: StartTurn, tool: OfferedTool, call: ToolCall, left_s: float) -> CallTool:

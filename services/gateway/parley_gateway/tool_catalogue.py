@@ -30,12 +30,14 @@ class OfferedTool:
     """A tool that may be called.
 
     Attributes:
+        user: Who offers it, as the bus knows him.
         spec: As models are told of it; the name is unique.
         own_name: What whoever offers it calls it.
         subject: Where it is called.
         is_ours: Whether a service of ours answers, and so may be told whose documents are lent.
     """
 
+    user: str
     spec: ToolSpec
     own_name: str
     subject: str
@@ -125,7 +127,7 @@ def _tool_of(user: str, spec: ToolSpec) -> OfferedTool | None:
     """Return a tool as it is called; None for one that this user cannot offer."""
     if user in OUR_TOOLS:
         found = [subject for subject in OUR_TOOLS[user] if subject.rpartition(".")[2] == spec.name]
-        return OfferedTool(spec, spec.name, found[0], is_ours=True) if found else None
+        return OfferedTool(user, spec, spec.name, found[0], is_ours=True) if found else None
     if not user.startswith(TOOLS_PREFIX):
         return None
     offerer = user.removeprefix(TOOLS_PREFIX)
@@ -133,7 +135,8 @@ def _tool_of(user: str, spec: ToolSpec) -> OfferedTool | None:
         named = ToolSpec.model_validate({**spec.model_dump(), "name": f"{offerer}{NAME_MARK}{spec.name}"})
     except ValidationError:
         return None
-    return OfferedTool(named, spec.name, subjects.outside_tool_call(offerer, spec.name), is_ours=False)
+    subject = subjects.outside_tool_call(offerer, spec.name)
+    return OfferedTool(user, named, spec.name, subject, is_ours=False)
 
 
 def _now_s() -> float:

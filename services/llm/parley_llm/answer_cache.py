@@ -105,7 +105,7 @@ class CacheEntry:
             self._pieces.append(piece)
 
     async def _keep(self, final: FinalChunk) -> None:
-        if final.finish_reason not in _KEPT_REASONS or not final.usage.is_told:
+        if final.finish_reason not in _KEPT_REASONS or not final.usage.is_told or not final.is_repeatable:
             return
         told = {"pieces": self._pieces, "usage": final.usage, "reason": final.finish_reason}
         plain = to_json(told)

@@ -8,6 +8,7 @@ import base64
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Protocol
 
 from parley_contracts.attachments import SentAttachment
@@ -15,7 +16,7 @@ from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
 from parley_contracts.turns import ChatMessage
 
-from parley_llm.language_model import Chunk, LanguageModel
+from parley_llm.language_model import Chunk, FinalChunk, LanguageModel
 from parley_llm.shown_messages import ShownImage, ShownMessage
 
 log = logging.getLogger("parley.llm")
@@ -51,18 +52,22 @@ class FileReader:
         self._originals = originals
         self._read_s = read_s
 
-    async def shown(self, job: GenerateJob) -> GenerateJob:
-        """Return the job with its files: texts quoted, images ready to be sent.
+    async def shown(self, job: GenerateJob) -> tuple[GenerateJob, bool]:
+        """Return the job with its files, texts quoted, images ready to be sent; and whether all were there.
 
         Raises:
             ParleyError: `unavailable` when files cannot be read now.
         """
         slots = asyncio.Semaphore(READS_AT_ONCE)
         files: dict[str, str | ShownImage] = {}
+        gone: list[str] = []
 
         async def read(file: SentAttachment) -> None:
             async with slots:
-                files[file.id] = await self._read(job.turn.owner_id, file)
+                found = await self._read(job.turn.owner_id, file)
+            if found is None:
+                gone.append(file.id)
+            files[file.id] = GONE.format(name=file.name) if found is None else found
 
         try:
             async with asyncio.timeout(self._read_s), asyncio.TaskGroup() as tasks:
@@ -72,9 +77,10 @@ class FileReader:
             raise _unavailable() from None
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
-        return job.model_copy(update={"messages": tuple(_with(one, files) for one in job.messages)})
+        messages = tuple(_with(one, files) for one in job.messages)
+        return job.model_copy(update={"messages": messages}), not gone
 
-    async def _read(self, owner_id: str, file: SentAttachment) -> str | ShownImage:
+    async def _read(self, owner_id: str, file: SentAttachment) -> str | ShownImage | None:
         if file.is_left_out:
             return LEFT_OUT.format(name=file.name)
         try:
@@ -83,7 +89,7 @@ class FileReader:
             if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.INTERNAL):
                 raise _unavailable() from error
             log.warning("file of a message not read", extra={"attachment_id": file.id, "code": error.code})
-            return GONE.format(name=file.name)
+            return None
         if file.is_image:
             encoded = await asyncio.to_thread(base64.b64encode, data)
             return ShownImage(file.content_type, encoded.decode("ascii"))
@@ -146,7 +152,11 @@ class FileReadingModel:
         return self._read_first(job, written)
 
     async def _read_first(self, job: GenerateJob, written: str) -> AsyncGenerator[Chunk, None]:
-        shown = await self._reader.shown(job)
+        shown, is_whole = await self._reader.shown(job)
         async with aclosing(self._model.generate(shown, written=written)) as chunks:
             async for chunk in chunks:
-                yield chunk
+                yield chunk if is_whole or not isinstance(chunk, FinalChunk) else _unrepeatable(chunk)
+
+
+def _unrepeatable(chunk: FinalChunk) -> FinalChunk:
+    return replace(chunk, is_repeatable=False)

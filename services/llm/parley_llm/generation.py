@@ -106,7 +106,7 @@ class Generation:
         # Who is first behind the runner has not read the log; what that keeps is no part of what is written.
         earlier = standing.text.removeprefix(kept)
         standing_chars = len(earlier) + standing.reasoning_chars - standing.earlier_reasoning_chars
-        written = earlier if self._chain.can_continue else ""
+        written = earlier if await self._chain.goes_on(earlier) else ""
         self._written = WrittenAnswer(self._turn_id_json, written, untold=self._job.run_by_parley)
         opening = partial(self._open, writer, self._opening(standing, len(kept) + len(written)))
         if is_cancelled:

@@ -40,11 +40,16 @@ class ToolCallChunk:
 
 @dataclass(frozen=True, slots=True)
 class FinalChunk:
-    """The end of the answer: what this call cost, why it ends, and what was measured of it, if it was."""
+    """The end of the answer: what this call cost, why it ends, and what was measured of it, if it was.
+
+    Attributes:
+        is_repeatable: The same question may be answered so again: all that it names was there.
+    """
 
     usage: TokenUsage
     finish_reason: FinishReason
     calls: CallTotals | None = None
+    is_repeatable: bool = True
 
 
 Piece = TextChunk | ReasoningChunk | ToolCallChunk

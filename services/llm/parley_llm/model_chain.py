@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from parley_contracts.attachments import as_seen
@@ -11,7 +11,7 @@ from parley_contracts.llm import GenerateJob
 from parley_contracts.turns import ModelLink
 
 from parley_llm.catalogue import Catalogue
-from parley_llm.language_model import Chunk, LanguageModel
+from parley_llm.language_model import Chunk, LanguageModel, TextChunk
 
 log = logging.getLogger("parley.llm")
 
@@ -47,13 +47,25 @@ class ModelChain:
         """Whether this service serves none of the models."""
         return not self._links
 
-    @property
-    def can_continue(self) -> bool:
-        """Whether an answer that another worker began is gone on with.
+    async def goes_on(self, written: str) -> bool:
+        """Return whether an answer that another worker began is gone on with: no model does for another.
 
-        It is not with several models: which of them began it is not known, and none goes on for another.
+        With several models it is not known which of them began it. With one it may have been the last
+        resort, while that one was away: what that would write is the same each time.
         """
-        return len(self._links) == 1 and self._links[0].model.can_continue
+        if len(self._links) != 1 or not self._links[0].model.can_continue:
+            return False
+        last = self._catalogue.last_resort
+        if not written or self._links[0].model is last:
+            return True
+        quoted = ""
+        with suppress(ParleyError):
+            async with aclosing(last.generate(self._job)) as chunks:
+                async for chunk in chunks:
+                    quoted += chunk.text if isinstance(chunk, TextChunk) else ""
+                    if len(quoted) >= len(written):
+                        break
+        return not quoted.startswith(written)
 
     async def generate(self, *, written: str = "") -> AsyncGenerator[Chunk, None]:
         """Write the answer, as `LanguageModel.generate` does."""

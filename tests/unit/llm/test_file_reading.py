@@ -144,7 +144,7 @@ async def test_a_file_of_another_owner_is_not_read_whatever_a_job_says(shelf: Sh
     file = await shelf.put(png(1), name="secret.png")
     job = job_with("m", file)
     stolen = job.model_copy(update={"turn": job.turn.model_copy(update={"owner_id": "thief"})})
-    shown = await FileReader(shelf.originals).shown(stolen)
+    shown, _ = await FileReader(shelf.originals).shown(stolen)
     assert "not there any more" in shown.messages[-1].content
     assert getattr(shown.messages[-1], "images", ()) == ()
 

@@ -179,10 +179,12 @@ async def test_a_model_that_the_prompt_does_not_fit_into_is_passed_over() -> Non
     assert small.asked == []
 
 
-def test_only_one_model_goes_on_with_what_another_worker_has_begun() -> None:
-    assert chained(Model("a"), Model("last")).can_continue
-    assert not chained(Model("a", can_continue=False), Model("last")).can_continue
-    assert not chained(Model("a"), Model("b"), Model("last")).can_continue
+async def test_a_model_goes_on_only_with_what_is_its_own() -> None:
+    alone = chained(Model("a"), Model("last"))
+    assert await alone.goes_on("a: some ")
+    assert not await alone.goes_on("last: some ")
+    assert not await chained(Model("a", can_continue=False), Model("last")).goes_on("a: some ")
+    assert not await chained(Model("a"), Model("b"), Model("last")).goes_on("a: some ")
 
 
 def test_a_chain_that_nobody_serves_is_empty() -> None:

@@ -1,4 +1,4 @@
-"""What a hostile reader found of what servers tell."""
+"""Numbers of servers that no frame can hold."""
 
 import json
 

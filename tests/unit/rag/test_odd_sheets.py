@@ -1,4 +1,4 @@
-"""What a hostile reader found of tables."""
+"""Sheets with names that SQLite keeps for itself."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""What a hostile reader found of answers of hosts that tools ask."""
+"""Answers of hosts whose charset is none."""
 
 import pytest
 from parley_browser.http_request import _text  # pyright: ignore[reportPrivateUsage] - what a host may say

@@ -1,4 +1,4 @@
-"""What a hostile reader found of responses."""
+"""Responses that could not be written back are refused before a model is asked."""
 
 import json
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""What a hostile reader found of fetches of models."""
+"""Fetches of models that take longer than any answer, and models named without a tag."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,21 +1,15 @@
-"""What a hostile reader found of chains of models."""
+"""What a model that was away leaves to others, and what it finds when it is back."""
 
 import asyncio
 from contextlib import aclosing
 
 from parley_contracts.errors import ErrorCode
-from parley_llm.catalogue import Catalogue
 from parley_llm.language_model import TextChunk
-from parley_llm.model_chain import ModelChain
 from parley_llm.provider_guard import ProviderGuards, is_outage
 from parley_messaging.circuit import FAILURES, Circuits
-from parley_messaging.message_headers import now_ms
 from parley_messaging.turn_log import TurnLog
 
-from tests.fakes.scripted_answers import QUICK_MODEL
-from tests.unit.llm.backend_kinds import OPENAI
 from tests.unit.llm.generation_desk import Scripted, until, writing
-from tests.unit.llm.jobs import job_for, text_of
 from tests.unit.llm.test_model_chain import Model, answer, chained, error_of, failing
 
 
@@ -32,7 +26,7 @@ async def test_what_the_last_resort_has_begun_is_gone_on_with_by_no_other_model(
         log = "".join(getattr(event, "text", "") for event in await desk.events())
         assert log == "Quoted "
         back = Scripted("model", pieces=("I think ", "so."))
-    async with writing(back, Scripted("last")) as desk:
+    async with writing(back, Scripted("last", pieces=quoting.pieces)) as desk:
         standing = TurnLog(last_seq=2_000_002, parts=[log])
         await desk.write("model", standing=standing, last_seq=1_000_003)
         _, _, ended = await desk.told()
@@ -55,23 +49,3 @@ async def test_others_are_answered_while_the_first_call_after_a_rest_still_write
         # The provider answers again: its words are there.
         b = Model("a")
         assert await answer(chained(b, Model("last"), guards=guards)) == "a: some a: words"
-
-
-async def test_a_call_that_waits_to_be_made_again_keeps_no_other_model_of_its_provider_waiting() -> None:
-    async with OPENAI.open_fake() as fake, OPENAI.open_models(fake.url) as models:
-        catalogue = Catalogue([models, Model("last")], guards=ProviderGuards({"openai": 1}))
-
-        async def answered(name: str) -> str:
-            update = {"deadline_ms": now_ms() + 60_000}
-            job = job_for(f"openai/{name}").model_copy(update=update)
-            return text_of([chunk async for chunk in ModelChain(catalogue, job).generate()])
-
-        # It is told to come again after seven seconds.
-        refused = asyncio.create_task(answered("error429"))
-        await asyncio.sleep(0.5)
-        try:
-            async with asyncio.timeout(3):
-                assert await answered(QUICK_MODEL)
-        finally:
-            refused.cancel()
-            await asyncio.wait((refused,))

@@ -1,4 +1,4 @@
-"""What a hostile reader found of answers that are remembered."""
+"""An answer is remembered only where it has read all that it was to read."""
 
 from collections.abc import AsyncGenerator
 
