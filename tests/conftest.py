@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import shutil
@@ -30,6 +31,9 @@ from tests.worker_groups import GroupScheduling, mix
 
 # Started from a script in the background, this process ignores Ctrl+C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# All tests that were collected are looked through each time: that is worth it less often.
+gc.set_threshold(20_000, 20, 20)
 
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)

@@ -1,6 +1,6 @@
 """One turn, one fault, at every operation of every process: the promises hold each time.
 
-A small run lets each fault meet every second operation.
+A small run lets each fault meet every third operation.
 """
 
 import pytest
@@ -10,7 +10,7 @@ from tests.protocol.cluster import GATEWAYS, ROLES
 from tests.protocol.schedule import run_schedule
 from tests.protocol.sweep import AT_ONCE_TURN, FAULTS, STOPPED_AT_ONCE, STOPPED_TURN, TURN, TWO_STARTS, sweep
 
-STEP = scaled(2, 1)
+STEP = scaled(3, 1)
 
 
 def test_a_turn_without_faults_asks_the_model_once_and_keeps_every_promise() -> None:
