@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import shutil
@@ -35,6 +36,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long a drawn case takes says how busy the machine is.
 settings.register_profile("untimed", settings.get_profile(settings.get_current_profile_name()), deadline=None)
 settings.load_profile("untimed")
+
+# All tests that were collected are looked through each time: that is worth it less often.
+gc.set_threshold(20_000, 20, 20)
 
 SERVER_START_S = 10.0
 SERVER_PORTS = range(15_000, 32_000)

@@ -20,7 +20,7 @@ MESSAGES = catalogue.message_types()
 TOLD_BY_THEIR_REQUEST = {"Collection", "Document", "ErrorBody"}
 
 every_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda one: one.__name__)
-some_examples = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some_examples = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @cache

@@ -1,6 +1,6 @@
 """One turn, one fault, at every operation of every process: the promises hold each time.
 
-A small run lets each fault meet every second operation.
+A small run lets each fault meet every third operation.
 """
 
 import pytest
@@ -20,7 +20,7 @@ from tests.protocol.sweep import (
     sweep,
 )
 
-STEP = scaled(2, 1)
+STEP = scaled(3, 1)
 
 
 def test_a_turn_without_faults_asks_the_model_once_and_keeps_every_promise() -> None:

@@ -149,14 +149,15 @@ async def test_settling_twice_or_with_an_older_sum_changes_nothing(world: World)
 
 
 async def test_a_turn_that_never_ran_gives_back_what_it_reserved(world: World) -> None:
-    assert await reserved(world, quota(turns=1), count=3) == 1
+    assert await world.ask("t0", quota(turns=1)) is Outcome.RESERVED
+    assert await reserved(world, quota(turns=1), count=3, of="u") == 0
     claim = Claim("t0", ONE, (quota(turns=1),), LASTS_MS)
     for _ in range(2):
         await world.ledger.release(claim)
     assert await world.ask("t0", quota(turns=1)) is Outcome.RESERVED
     await world.settle("t0", ADA)
     await world.ledger.release(claim)
-    assert await world.ask("u", quota(turns=1)) is Outcome.EXCEEDED
+    assert await world.ask("v", quota(turns=1)) is Outcome.EXCEEDED
     assert await world.ask("t0", quota(turns=2)) is Outcome.RESERVED
 
 
