@@ -79,7 +79,7 @@ def test_no_service_has_a_right_that_its_code_does_not_name(rights: BusRights) -
     own = {subjects.service_health(rights.name), subjects.audit_events(rights.name)}
     named = {*reachable_subjects(real_tree(), rights.name), *own}
     if rights.name in OUR_TOOLS and subjects.TOOL_DESCRIBE in named:
-        named.add(subjects.tool_offered(rights.name))
+        named |= {subjects.tool_offered(rights.name), subjects.tool_given_up(rights.name)}
     if subjects.tool_offered("1") in named:
         # Who hears offers calls our tools by the table that says whose they are.
         named.update(BUILT_TOOLS)
@@ -148,6 +148,7 @@ def test_an_outside_service_that_offers_tools_answers_its_own_calls_and_nothing_
         subscribe=(
             f"{subjects.TOOL_DESCRIBE} tools-shop",
             f"{subjects.tool_calls_of('shop')} tools-shop",
+            subjects.tool_given_up("tools-shop"),
             "_INBOX_tools-shop.>",
         ),
         may_respond=True,

@@ -32,7 +32,7 @@ class Permissions:
 
 def permissions_of(rights: BusRights, everybody: Collection[BusRights]) -> Permissions:
     """Return the permissions that rights need; `everybody` says who asks what it answers."""
-    answers_by_inbox = bool(rights.hears or rights.works)
+    answers_by_inbox = bool(rights.works) or any(_has_replies(one, everybody) for one in rights.hears)
     publish = [*rights.asks, *rights.publishes, *rights.stores]
     if answers_by_inbox:
         # nats-server walks all that it remembers of replies whenever they are many, and every stored event
@@ -73,6 +73,12 @@ def streams_of(rights: BusRights) -> tuple[str, ...]:
     used += [*rights.reads, *rights.erases, *rights.compacts]
     used += [*(worker.stream for worker in (*rights.works, *rights.looks_at)), *rights.keeps]
     return tuple(dict.fromkeys(used))
+
+
+def _has_replies(heard: str, everybody: Collection[BusRights]) -> bool:
+    """Return whether messages have a reply subject: what is stored has, and what somebody asks."""
+    asked = (asked for one in everybody for asked in one.asks)
+    return any(_overlap(one, heard) for one in (*STREAM_OF, *asked))
 
 
 def _inboxes(rights: BusRights, everybody: Collection[BusRights]) -> list[str]:

@@ -45,19 +45,20 @@ class CallTool(OwnedRequest):
         default=None,
         description="For tools of ours: where the owner's documents are that count. None is all.",
     )
+    attempt: str = Field(default="", description="Another one each time that the call is made.")
     deadline_ms: int = Field(description="Unix epoch, milliseconds; nobody waits for the answer any longer.")
 
 
 class CallGivenUp(WireModel):
     """Told on `tool.given_up.<user>`: nobody waits for a call; its turn was stopped, or it is late.
 
-    Who takes over a turn may make the same call again meanwhile, with another deadline: that is waited for.
+    Who takes over a turn may make the same call again meanwhile, as another attempt: that is waited for.
     """
 
     type: Literal["call_given_up"] = "call_given_up"
     turn_id: str
     call_id: str
-    deadline_ms: int = Field(description="As the call had it.")
+    attempt: str = Field(description="As the call had it.")
 
 
 class ToolResult(WireModel):

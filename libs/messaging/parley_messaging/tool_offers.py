@@ -24,11 +24,11 @@ MOST_GIVEN_UP = 1000
 _GIVEN_UP = ToolResult(text="Nobody waits for this any longer.", is_error=True)
 
 
-_Name = tuple[str, str, int]
+_Name = tuple[str, str, str]
 
 
 def _name_of(call: CallTool | CallGivenUp) -> _Name:
-    return call.turn_id, call.call_id, call.deadline_ms
+    return call.turn_id, call.call_id, call.attempt
 
 
 class ToolOffers:

@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from uuid import uuid4
 
 from parley_contracts import subjects
 from parley_contracts.claims import Acting, PrincipalKind
@@ -68,7 +69,7 @@ class ToolCalling:
 
     async def _give_up(self, tool: OfferedTool, call: CallTool) -> None:
         """Tell whoever runs a call that nobody waits for it; where that gets lost, its deadline ends it."""
-        told = CallGivenUp(turn_id=call.turn_id, call_id=call.call_id, deadline_ms=call.deadline_ms)
+        told = CallGivenUp(turn_id=call.turn_id, call_id=call.call_id, attempt=call.attempt)
         with suppress(ParleyError):
             await self._bus.publish(subjects.tool_given_up(tool.user), told.model_dump_json().encode())
 
@@ -85,6 +86,7 @@ def _request(command: StartTurn, tool: OfferedTool, call: ToolCall, left_s: floa
         name=tool.own_name,
         arguments=call.arguments.strip() or "{}",
         collections=named if tool.subject in _OF_DOCUMENTS else None,
+        attempt=uuid4().hex,
         deadline_ms=int((time.time() + left_s) * 1000),
     )
 

@@ -35,14 +35,15 @@ class Hanging:
         return ToolResult(text="done")
 
 
-def call_of(call_id: str = "c", *, later_ms: int = 0) -> CallTool:
+def call_of(call_id: str = "c", *, attempt: str = "first") -> CallTool:
     return CallTool(
         owner_id="o",
         turn_id="t",
         call_id=call_id,
         name="hang",
         arguments="{}",
-        deadline_ms=now_ms() + 30_000 + later_ms,
+        attempt=attempt,
+        deadline_ms=now_ms() + 30_000,
     )
 
 
@@ -62,7 +63,7 @@ def asked(bus: Bus, call: CallTool) -> asyncio.Task[ToolResult]:
 
 
 async def give_up(bus: Bus, call: CallTool) -> None:
-    told = CallGivenUp(turn_id=call.turn_id, call_id=call.call_id, deadline_ms=call.deadline_ms)
+    told = CallGivenUp(turn_id=call.turn_id, call_id=call.call_id, attempt=call.attempt)
     await bus.publish(subjects.tool_given_up("llm"), told.model_dump_json().encode())
 
 
@@ -94,7 +95,7 @@ async def test_one_that_waits_for_its_turn_is_not_begun_any_more(bus: Bus) -> No
 
 
 async def test_the_same_call_by_who_took_over_is_another_one(bus: Bus) -> None:
-    tool, first, again = Hanging(), call_of(), call_of(later_ms=1)
+    tool, first, again = Hanging(), call_of(), call_of(attempt="again")
     async with offering(bus, tool):
         gone = asked(bus, first)
         await tool.begun.acquire()
