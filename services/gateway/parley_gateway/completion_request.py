@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from parley_gateway.caller_side import CallerSide
 from parley_gateway.completion_messages import CompletionMessage, Said, read_messages
 from parley_gateway.completion_tools import Choice, CompletionTool, WantedFormat, tool_choice, tool_specs
-from parley_gateway.content_parts import MAX_MESSAGES, FirstFault
+from parley_gateway.content_parts import MAX_MESSAGES, FirstFault, Metadata
 from parley_gateway.inline_files import InlineFiles
 
 BOT_PREFIX = "bot:"
@@ -73,7 +73,7 @@ class CompletionRequest(BaseModel):
         default=None, description="Superseded by `tool_choice`."
     )
     store: bool | None = Field(default=None, description="True keeps the turn as a conversation.")
-    metadata: dict[str, str] | None = Field(default=None, description="Has no effect.")
+    metadata: Metadata | None = Field(default=None, description="Has no effect.")
     user: str | None = Field(default=None, description="Has no effect.")
     safety_identifier: str | None = Field(default=None, description="Has no effect.")
     service_tier: str | None = Field(default=None, description="Has no effect.")

@@ -3,10 +3,11 @@
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 from parley_contracts.errors import ErrorCode, ParleyError
-from pydantic import BaseModel, FailFast, Field
+from pydantic import BaseModel, BeforeValidator, FailFast, Field
+from pydantic_core import PydanticCustomError
 
 from parley_gateway.inline_files import InlineFiles
 
@@ -14,6 +15,17 @@ MAX_FILE_CHARS = 32 * 1024 * 1024
 MAX_MESSAGES = 2048
 MAX_PARTS = 128
 """Of one message."""
+MAX_PAIRS = 16
+
+
+def _few(pairs: Any) -> Any:
+    if isinstance(pairs, dict) and len(cast(dict[object, object], pairs)) > MAX_PAIRS:
+        raise PydanticCustomError("too_long", "may have at most 16 pairs")
+    return cast(object, pairs)
+
+
+Metadata = Annotated[dict[str, str], BeforeValidator(_few)]
+"""Pairs of a client's own; counted before any is looked at."""
 
 
 class FirstFault(FailFast):

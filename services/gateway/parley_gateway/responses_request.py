@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parley_gateway.completion_messages import MAX_ID_CHARS
 from parley_gateway.completion_request import CompletionRequest
-from parley_gateway.content_parts import MAX_FILE_CHARS, MAX_MESSAGES, MAX_PARTS, FirstFault
+from parley_gateway.content_parts import MAX_FILE_CHARS, MAX_MESSAGES, MAX_PARTS, FirstFault, Metadata
 
 TextPartType = Literal["input_text", "output_text", "text"]
 
@@ -180,7 +180,7 @@ class ResponsesRequest(BaseModel):
     )
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Metadata | None = None
     user: str | None = Field(default=None, description="Has no effect.")
     safety_identifier: str | None = Field(default=None, description="Has no effect.")
     service_tier: str | None = Field(default=None, description="Has no effect.")

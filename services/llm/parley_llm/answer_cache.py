@@ -90,24 +90,24 @@ class CacheEntry:
         self._meter = meter
         self._root = root
         self._key = key
-        self._pieces: list[list[Any]] = []
+        self._pieces: list[tuple[list[Any], list[str]]] = []
 
     async def add(self, chunk: Chunk) -> None:
         """Note a chunk; the final one has the answer kept, if it is whole and not too large."""
         if isinstance(chunk, FinalChunk):
             await self._keep(chunk)
             return
-        piece = _noted(chunk)
-        last = self._pieces[-1] if self._pieces else None
-        if last is not None and last[:-1] == piece[:-1]:
-            last[-1] += piece[-1]
+        *whose, text = _noted(chunk)
+        if self._pieces and self._pieces[-1][0] == whose:
+            self._pieces[-1][1].append(text)
         else:
-            self._pieces.append(piece)
+            self._pieces.append((whose, [text]))
 
     async def _keep(self, final: FinalChunk) -> None:
         if final.finish_reason not in _KEPT_REASONS or not final.usage.is_told or not final.is_repeatable:
             return
-        told = {"pieces": self._pieces, "usage": final.usage, "reason": final.finish_reason}
+        pieces = [[*whose, "".join(texts)] for whose, texts in self._pieces]
+        told = {"pieces": pieces, "usage": final.usage, "reason": final.finish_reason}
         plain = to_json(told)
         if len(plain) > MOST_BYTES:
             return

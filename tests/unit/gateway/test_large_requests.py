@@ -47,3 +47,19 @@ async def test_a_million_faults_are_told_by_the_first(
         )
     assert answer.status_code == 400
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 500_000
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+async def test_more_pairs_than_a_client_may_add_are_refused_by_their_number(
+    memory_bus: MemoryBus, tmp_path: Path, path: str
+) -> None:
+    said = {"input": "Hi"} if path == "responses" else {"messages": [{"role": "user", "content": "Hi"}]}
+    body = {"model": "m", **said, "metadata": dict.fromkeys(map(str, range(100_000)), 1)}
+    async with open_edge(memory_bus, tmp_path) as client:
+        answer = await client.post(f"/v1/{path}", json=body, timeout=None)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["message"]) == (
+        400,
+        "metadata",
+        "metadata: may have at most 16 pairs",
+    )

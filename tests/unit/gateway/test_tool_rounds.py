@@ -5,9 +5,10 @@ import json
 from collections.abc import AsyncGenerator
 
 import pytest
+from parley_contracts import subjects
 from parley_contracts.errors import ErrorCode, ParleyError
 from parley_contracts.llm import GenerateJob, ModelInfo
-from parley_contracts.tool_calls import CallTool, ToolResult
+from parley_contracts.tool_calls import CallGivenUp, CallTool, ToolResult
 from parley_contracts.tools import ToolCall, ToolSpec
 from parley_contracts.turn_events import (
     GenerationFinished,
@@ -22,6 +23,7 @@ from parley_gateway import turn_stopper
 from parley_gateway.prompt import WITH_TOOLS
 from parley_gateway.tool_rounds import MAX_CALLS, is_of_parley, without_parleys
 from parley_llm.language_model import Chunk
+from parley_messaging.bus import Delivery
 from parley_messaging.memory_bus import MemoryBus
 
 from tests.unit.gateway.rig import OWNER, Rig, Seen, running
@@ -209,13 +211,24 @@ async def test_a_stop_ends_the_turn_and_its_calls_at_once(memory_bus: MemoryBus)
         await asyncio.Event().wait()
         raise AssertionError
 
-    shop = Shop(run=hang)
+    shop, told = Shop(run=hang), asyncio.Queue[CallGivenUp]()
+
+    async def hear(delivery: Delivery) -> None:
+        told.put_nowait(CallGivenUp.model_validate_json(delivery.data))
+
     async with running(memory_bus) as rig, offering(rig.bus, shop):
+        await rig.bus.subscribe(subjects.tool_given_up("tools-shop"), hear)
         rig.model.script = [calling((PRICE, "{}"), text="Let me see. ")]
         accepted, seen = await rig.first.ask(collections=(), tools=TOOLS)
         await shop.called(1)
         await rig.second.door.cancel(OWNER, accepted.ref.client_turn_id)
         ended = await seen.ended()
+        # On a bus between processes only this tells the shop.
+        async with asyncio.timeout(10):
+            given_up = await told.get()
+    [call] = shop.calls
+    assert (given_up.turn_id, given_up.call_id) == (call.turn_id, call.call_id)
+    assert given_up.attempt == call.attempt != ""
     assert isinstance(ended, TurnCancelled)
     assert (ended.is_confirmed, ended.kept_chars) == (True, len("Let me see. "))
     assert shop.cancelled == 1
