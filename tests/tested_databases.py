@@ -40,14 +40,17 @@ def store_params() -> list[object]:
 
 
 def drop_repeats(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out all cases of a test on PostgreSQL but the first of every second test, where that is said."""
+    """Leave out all cases of a test on PostgreSQL but the first of every second test, where that is said.
+
+    A test that has nothing to run on SQLite, `server_only`, is left whole.
+    """
     if tested_on() is not TestedOn.MOST:
         return
     tried: set[str] = set()
     left_out: list[pytest.Item] = []
     for item in items:
         test = item.nodeid.partition("[")[0]
-        if not item.get_closest_marker("postgres"):
+        if not item.get_closest_marker("postgres") or item.get_closest_marker("server_only"):
             continue
         if test in tried or len(tried) % 2:
             left_out.append(item)

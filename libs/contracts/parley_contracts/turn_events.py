@@ -3,10 +3,10 @@
 A frame begins `{"seq":N,"type":"...` so that a relay reads both at fixed places, without parsing.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from parley_contracts.citations import Citation
 from parley_contracts.errors import ErrorCode
@@ -215,6 +215,15 @@ def frame_type(frame: bytes) -> str:
     """Return a frame's type; ValueError when it is no turn event."""
     start = frame.index(b",", SEQ_AT) + _TYPE_KEY
     return frame[start : frame.index(b'"', start)].decode()
+
+
+def frame_follows(frame: bytes) -> int:
+    """Return the seq after which a frame comes that opens an epoch; ValueError when it is no turn event."""
+    told: object = from_json(frame)
+    follows = cast(dict[str, object], told).get("follows", 0) if isinstance(told, dict) else None
+    if not isinstance(follows, int):
+        raise ValueError("a frame that does not say what it follows")
+    return follows
 
 
 TERMINAL_TYPES = frozenset({"turn_completed", "turn_failed", "turn_cancelled"})

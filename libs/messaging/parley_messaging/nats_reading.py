@@ -15,7 +15,7 @@ from parley_messaging.nats_access import hide_inboxes
 
 log = logging.getLogger("parley.messaging")
 
-PLAIN = b"NATS/1.0\r\n"
+_PLAIN = b"NATS/1.0\r\n"
 _SEQUENCE = b"\r\nNats-Sequence:"
 _OF_SERVER = (b"Nats-Stream:", b"Nats-Subject:", b"Nats-Sequence:", b"Nats-Time-Stamp:")
 """What nats-server writes before a stored message that is read directly, in place of its publisher's."""
@@ -39,7 +39,7 @@ def read_anything(connection: Client) -> None:
         sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
         subscription = subscriptions.get(sid)
-        if headers and not headers.startswith(PLAIN):
+        if headers and not headers.startswith(_PLAIN):
             headers = _without_status(headers)
         try:
             await process(sid, subject, reply, data, headers)
@@ -74,7 +74,7 @@ def note_unread(error: Exception) -> bool:
 
 def _without_status(headers: bytes) -> bytes:
     """Return the headers of a stored message without a status, which reads as one of the server's own."""
-    return PLAIN + headers.partition(b"\r\n")[2] if _SEQUENCE in headers else headers
+    return _PLAIN + headers.partition(b"\r\n")[2] if _SEQUENCE in headers else headers
 
 
 def _of_server(headers: bytes | None) -> bytes:
@@ -82,7 +82,7 @@ def _of_server(headers: bytes | None) -> bytes:
     if headers is None or _SEQUENCE not in headers:
         return b""
     lines = [line for line in headers.split(b"\r\n") if line.startswith(_OF_SERVER)]
-    return PLAIN + _as_text(b"\r\n".join(lines)).encode() + b"\r\n\r\n"
+    return _PLAIN + _as_text(b"\r\n".join(lines)).encode() + b"\r\n\r\n"
 
 
 def _as_text(subject: bytes) -> str:

@@ -1,15 +1,13 @@
 """Reads a turn's events: live as core messages, replayed by direct get, spliced without gap or repeat."""
 
 import asyncio
-import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, cast
 
 from parley_contracts import subjects
 from parley_contracts.errors import ParleyError
-from parley_contracts.turn_events import TERMINAL_TYPES, frame_seq, frame_type
+from parley_contracts.turn_events import TERMINAL_TYPES, frame_follows, frame_seq, frame_type
 from parley_contracts.turns import EPOCH_SPAN
 
 from parley_messaging.bus import Bus, Delivery, Subscription
@@ -75,7 +73,10 @@ class TurnWatch:
         """Hand a frame on if it is next; False when something before it is missing."""
         try:
             seq = frame_seq(frame)
-            opening = None if seq % EPOCH_SPAN else _opening(frame)
+            if is_opening := not seq % EPOCH_SPAN:
+                follows, is_end = frame_follows(frame), frame_type(frame) in TERMINAL_TYPES
+            else:
+                follows, is_end = seq - 1, False
         except ValueError as error:
             # Anybody may publish a frame: one that cannot be read must not stop the others.
             # What it holds is not for the log.
@@ -83,18 +84,15 @@ class TurnWatch:
                 "turn event cannot be read", extra={"subject": self.subject, "error": type(error).__name__}
             )
             return True
-        if opening is None:
-            if seq != self.last_seq + 1:
-                return seq <= self.last_seq
-        elif seq <= self.last_seq:
+        if seq <= self.last_seq:
             # Somebody who has seen the end already asked for what comes after it.
-            self.is_finished = self.is_finished or opening.is_end
+            self.is_finished = self.is_finished or is_end
             return True
-        elif opening.follows > self.last_seq:
+        if follows > self.last_seq:
             return False
-        else:
-            self.is_finished = opening.is_end
         self.last_seq = seq
+        if is_opening:
+            self.is_finished = is_end
         try:
             self._sink(frame, seq)
         except Exception:
@@ -196,22 +194,6 @@ class TurnWatch:
             return frame_seq(stored.data) > self.last_seq or stored.stream_seq >= self._position
         except ValueError:
             return False
-
-
-class _Opening(NamedTuple):
-    """What the first frame of an epoch says: whether it ends its turn, and which frame comes before it."""
-
-    is_end: bool
-    follows: int
-
-
-def _opening(frame: bytes) -> _Opening:
-    """Return what a frame that opens an epoch says; ValueError when it is no turn event."""
-    told: object = json.loads(frame)
-    follows = cast(dict[str, Any], told).get("follows", 0) if isinstance(told, dict) else None
-    if not isinstance(follows, int):
-        raise ValueError("it does not say what it follows")
-    return _Opening(frame_type(frame) in TERMINAL_TYPES, follows)
 
 
 def _place(frame: bytes) -> int:

@@ -30,7 +30,9 @@ class AccountsSettings(TellingSettings, OidcSettings):
     )
     accounts_pool_size: int = Field(default=4, ge=2, le=64, description="Database connections kept open.")
     accounts_pool_wait_s: float = Field(
-        default=5.0, gt=0, description="How long a request waits for a connection before `overloaded`."
+        default=5.0,
+        gt=0,
+        description="How long a request waits for a connection, then for who else writes SQLite's file.",
     )
     accounts_start_wait_s: float = Field(
         default=60.0, gt=0, description="How long a start waits for another one that is migrating."

@@ -23,13 +23,13 @@ class QuotaExceededError(ParleyError):
     def __init__(self, quotas: Sequence[Quota]) -> None:
         last = max(quotas, key=lambda quota: _begins_again(quota.period))
         most = " or ".join(_words(kind, count) for kind, count in _counts(last))
-        whose = _WHOSE.get(_kind(last), "Your")
+        whose = _WHOSE.get(_scope_kind(last), "Your")
         message = f"{whose} quota of this {span_of(last.period)} is used up: {most}."
         super().__init__(ErrorCode.QUOTA_EXCEEDED, message, retry_after_s=_wait_s(last))
         self.standings = tuple(one for quota in quotas for one in _standings(quota))
 
 
-def _kind(quota: Quota) -> str:
+def _scope_kind(quota: Quota) -> str:
     return quota.scope.partition(":")[0]
 
 
@@ -47,7 +47,7 @@ def _standings(quota: Quota) -> Iterator[Standing]:
         return  # nobody has told which of them is used up
     lasts_s = int((_begins_again(quota.period) - _begins(quota.period)).total_seconds())
     for kind, count in counts:
-        name = f"{_PREFIXES.get(_kind(quota), '')}{kind}_{span_of(quota.period)}"
+        name = f"{_PREFIXES.get(_scope_kind(quota), '')}{kind}_{span_of(quota.period)}"
         yield Standing(name, Rate(count, lasts_s), 0, _wait_s(quota))
 
 

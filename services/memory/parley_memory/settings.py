@@ -13,7 +13,9 @@ class MemorySettings(ServiceSettings):
 
     memory_pool_size: int = Field(default=4, ge=2, le=64, description="Database connections kept open.")
     memory_pool_wait_s: float = Field(
-        default=5.0, gt=0, description="How long a request waits for a connection before `overloaded`."
+        default=5.0,
+        gt=0,
+        description="How long a request waits for a connection, then for who else writes SQLite's file.",
     )
     memory_start_wait_s: float = Field(
         default=60.0, gt=0, description="How long a start waits for another one that is migrating."

@@ -81,6 +81,7 @@ async def test_a_stream_that_was_lost_and_made_again_is_read_from_its_beginning(
     assert [one.count for one in await notices_of(accounts, ada)] == [4]
 
 
+@pytest.mark.server_only
 async def test_who_tells_many_waits_for_whom_he_locks_in_the_order_of_all_others(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite has one writer")

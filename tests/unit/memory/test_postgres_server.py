@@ -30,6 +30,7 @@ def answers(port: int) -> bool:
 
 
 @pytest.mark.postgres
+@pytest.mark.server_only
 @pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "over"])
 def test_the_server_is_gone_when_the_run_that_started_it_is(is_killed: bool) -> None:
     programs, port = server_folder(), free_port()

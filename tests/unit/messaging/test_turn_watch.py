@@ -27,6 +27,7 @@ POISON = [
     b'{"seq":2000000,"type":"epoch_started","follows":"1000000"}',
     b'{"seq":2000000,"type":"epoch_started","follows":[1000000]}',
     b'["seq",2000000,"type"]',
+    b'{"seq":2000000,"type":"epoch_started","follows":' + b"[" * 100_000,
     b"A secret that is no event, but a sentence.",
 ]
 

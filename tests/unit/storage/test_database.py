@@ -5,6 +5,8 @@ import os
 import signal
 import sqlite3
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -203,6 +205,24 @@ async def test_a_write_that_another_process_keeps_from_beginning_finds_the_store
         assert await other.read(count) == 2
 
 
+TAKE_LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)  # what SQLite holds while it is open
+"""
+
+
+async def test_opening_a_file_once_more_ends_no_lock_that_this_process_has_on_it(tmp_path: Path) -> None:
+    url = NOTES.url(None, tmp_path)
+    async with open_database(NOTES, url) as one:
+        await one.write(create)
+        async with open_database(NOTES, url):
+            command = [sys.executable, "-c", TAKE_LOCK, str(url.database)]
+            taking = await asyncio.to_thread(subprocess.run, command, capture_output=True)
+    assert b"BlockingIOError" in taking.stderr
+
+
+@pytest.mark.server_only
 async def test_a_server_that_says_nothing_any_more_keeps_no_thread(
     url: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +242,7 @@ async def test_a_server_that_says_nothing_any_more_keeps_no_thread(
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.server_only
 async def test_a_connection_that_has_died_costs_no_transaction(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite is no server")
@@ -231,6 +252,7 @@ async def test_a_connection_that_has_died_costs_no_transaction(url: URL) -> None
         await opened.write(create)
 
 
+@pytest.mark.server_only
 async def test_a_commit_whose_answer_is_lost_is_not_made_again(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite is no server")
@@ -249,6 +271,7 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_again(url: URL) -> None
         assert len(runs) == 1
 
 
+@pytest.mark.server_only
 async def test_two_who_wait_for_each_other_both_come_to_their_end(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite has one writer")
@@ -279,6 +302,7 @@ async def test_two_who_wait_for_each_other_both_come_to_their_end(url: URL) -> N
     assert len(tries) == 3
 
 
+@pytest.mark.server_only
 async def test_what_is_deadlocked_again_and_again_is_given_up(url: URL) -> None:
     if url.get_backend_name() == "sqlite":
         pytest.skip("SQLite has one writer")
